@@ -1,0 +1,141 @@
+"""The Protocols through which sibling rooms meet; they are joined in defs, cli and the gateway.
+
+Belongs here: the smallest interface one room needs of another, and the records that cross it. Does not belong here: any
+implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from .types import Correction, Edit, Example, TokenEdit, TrainPair
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One completion. ``finish_reason`` is ``stop`` or ``length`` (ran to the token limit)."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+
+@runtime_checkable
+class Completer(Protocol):
+    """Completes rendered prompts, greedily; vLLM behind HTTP (serving/), or a fake in a test."""
+
+    async def complete(
+        self, prompt: str, *, model: str, max_tokens: int, stop: Sequence[str] = (), priority: int = 0
+    ) -> Completion:
+        """Complete one prompt with the vLLM model or adapter named ``model``.
+
+        ``priority``: lower is served earlier; chat uses 0, evaluation 10.
+
+        Raises:
+            UnreachableError: the engine is away or busy beyond its queue.
+            RefusedError: the engine answered with corrupted (NaN) output.
+        """
+        ...
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """Aligns two texts and names the edits (ERRANT; correction/annotate.py)."""
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Parse many texts at once and keep them: some ten times faster than one by one."""
+        ...
+
+    def tokens(self, text: str) -> list[str]:
+        """The text's tokens, as every scorer compares them."""
+        ...
+
+    def token_edits(self, before: str, after: str) -> tuple[TokenEdit, ...]:
+        """ERRANT's edits over token positions, without ``noop`` and ``UNK``; empty when the tokens are equal."""
+        ...
+
+    def edits(self, before: str, after: str) -> tuple[Edit, ...]:
+        """Edits over code points of ``before``, without reasons; applied to ``before`` they yield ``after`` exactly."""
+        ...
+
+
+class SystemUnderTest(Protocol):
+    """Something that corrects texts: identity, base, served, harper, an adapter, a file of predictions."""
+
+    name: str
+
+    def identity(self) -> str:
+        """A hash that changes when the system's answers may change; the key of the answer cache."""
+        ...
+
+    async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
+        """One correction per text, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPair:
+    """What a teacher returns for one request: the pair and what it cost."""
+
+    pair: TrainPair
+    cost_usd: float = 0.0
+    teacher: str = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row or pair that was not taken: the rung it fell from and the reason in words."""
+
+    rung: str
+    reason: str
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherOutput:
+    """Pairs a teacher wrote for a set of examples, and what it refused or could not do."""
+
+    pairs: tuple[WrittenPair, ...]
+    refused: tuple[Refusal, ...] = ()
+    requests: int = 0
+    cost_usd: float = 0.0
+
+
+class Teacher(Protocol):
+    """Writes train pairs from examples (teachers/)."""
+
+    name: str
+
+    def identity(self) -> str:
+        """A hash of what makes its output: kind, model, prompts, rules, version."""
+        ...
+
+    def write_pairs(self, examples: Sequence[Example], *, count: int, seed: int) -> TeacherOutput:
+        """Up to ``count`` train pairs, each derived or prompted from one of ``examples``; deterministic under ``seed``
+        for the embedded teacher.
+
+        Raises:
+            RetryableError, PermanentError: the teacher cannot be used now, or at all as configured.
+        """
+        ...
+
+    def complete_examples(self, examples: Sequence[Example]) -> tuple[dict[str, tuple[str, tuple[str, ...]]], tuple[Refusal, ...]]:
+        """Afters for examples that wait: ({example id: (after, reasons in words)}, refusals). The embedded teacher has
+        none to give and returns empty."""
+        ...
+
+
+class Ledger(Protocol):
+    """Where runs are written down (MLflow); a ledger that is not configured or is down does nothing and says so."""
+
+    def tags(self, tags: Mapping[str, str]) -> None: ...
+
+    def metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None: ...
+
+    def params(self, params: Mapping[str, Any]) -> None: ...
+
+    def url(self) -> str | None: ...

@@ -1,0 +1,61 @@
+"""Normal forms of text that several rooms must agree on.
+
+Belongs here: the normalised form by which rows are equal, split and checked for leaks. Does not belong here: correction
+or scoring rules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Literal
+
+_NOT_WORD = re.compile(r"[^\w]+", re.UNICODE)
+
+
+def normalise(text: str) -> str:
+    """Case, width, punctuation and spacing folded away: two rows with one normal form are the same sentence."""
+    return _NOT_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+def clean_line(text: str) -> str:
+    """NFC, with runs of blanks as one blank and none at the ends; what a row's text is stored as."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def word_ngrams(text: str, n: int = 8) -> set[tuple[str, ...]]:
+    """The set of word n-grams of the normalised text; empty for texts shorter than ``n`` words."""
+    words = normalise(text).split()
+    return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
+
+
+def text_sha(text: str) -> str:
+    """sha256 (hex) of the normalised text."""
+    return hashlib.sha256(normalise(text).encode()).hexdigest()
+
+
+def split_of(before: str, held_out_percent: int = 5) -> Literal["train", "held_out"]:
+    """The deterministic split of a row, by hash of its normalised source: it never depends on the other rows."""
+    return "held_out" if int(text_sha(before)[:8], 16) % 100 < held_out_percent else "train"
+
+
+def leaks(training: Iterable[str], evaluation: Iterable[str], n: int = 8) -> dict[str, str]:
+    """Training texts that show an evaluation text: equal when normalised, or sharing a word ``n``-gram.
+
+    Returns:
+        {training text: the evaluation text it shows}.
+    """
+    whole: dict[str, str] = {}
+    grams: dict[tuple[str, ...], str] = {}
+    for text in evaluation:
+        whole.setdefault(normalise(text), text)
+        for gram in word_ngrams(text, n):
+            grams.setdefault(gram, text)
+    found: dict[str, str] = {}
+    for text in training:
+        hit = whole.get(normalise(text)) or next((grams[g] for g in word_ngrams(text, n) if g in grams), None)
+        if hit is not None:
+            found[text] = hit
+    return found

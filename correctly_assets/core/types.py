@@ -1,0 +1,146 @@
+"""The nouns: example, reason, edit, correction, train pair.
+
+Belongs here: frozen records and their JSON shapes (CONTRACTS.md). Does not belong here: how they are stored or made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+Task = Literal["correct", "explain"]
+ReasonOrigin = Literal["model", "rule"]
+Fallback = Literal["loop", "length", "format", "profanity", "empty"]
+Origin = Literal["human", "example", "injected", "bait", "teacher", "thumb"]
+EditKey = tuple[int, int, str]
+"""(token start, token end, replacement): what ERRANT's span-based correction compares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why one thing changed: ``was`` became ``now`` because of ``reason`` (one sentence)."""
+
+    was: str
+    now: str
+    reason: str
+
+    def to_json(self) -> dict[str, str]:
+        return {"was": self.was, "now": self.now, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A landed before/after/reasons with its attributes. ``after`` is None while it waits for a teacher.
+
+    ``verified`` marks a human correction that passed the ladder; such rows weigh ``HUMAN_WEIGHT`` in a train set.
+    """
+
+    id: str
+    before: str
+    after: str | None
+    reasons: tuple[Reason, ...] = ()
+    reason: str | None = None
+    form: str | None = None
+    tone: str | None = None
+    topic: str | None = None
+    language: str = "en"
+    style: str | None = None
+    key_expressions: tuple[str, ...] = ()
+    speaker: str | None = None
+    source: str = "file"
+    cefr: str | None = None
+    licence: str | None = None
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One aligned change. ``start``/``end`` are code points into ``before``, half-open; ``type`` is ERRANT's (``R:PREP``)."""
+
+    start: int
+    end: int
+    was: str
+    now: str
+    type: str
+    reason: str | None = None
+    reason_origin: ReasonOrigin | None = None
+
+    def explained(self, reason: str, origin: ReasonOrigin) -> Edit:
+        return replace(self, reason=reason, reason_origin=origin)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "start": self.start,
+            "end": self.end,
+            "was": self.was,
+            "now": self.now,
+            "type": self.type,
+            "reason": self.reason,
+            "reason_origin": self.reason_origin,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEdit:
+    """One ERRANT edit over token positions of the source, as scorers compare it."""
+
+    start: int
+    end: int
+    text: str
+    type: str
+
+    @property
+    def key(self) -> EditKey:
+        return (self.start, self.end, self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One answer of the correction path; ``release`` and ``adapter`` say which model wrote it."""
+
+    id: str
+    before: str
+    after: str
+    edits: tuple[Edit, ...] = ()
+    release: str | None = None
+    adapter: str | None = None
+    fallback: Fallback | None = None
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "before": self.before,
+            "after": self.after,
+            "changed": self.changed,
+            "release": self.release,
+            "adapter": self.adapter,
+            "edits": [edit.to_json() for edit in self.edits],
+            "fallback": self.fallback,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPair:
+    """What the model is trained on: one before/after with the edits it should be able to explain.
+
+    Attributes:
+        example_id: the example it was derived or prompted from; `forget` and lineage follow it.
+        origin: ``human`` verified correction, ``example`` a landed pair as it is, ``injected`` typed errors put into a
+            clean sentence, ``bait`` left untouched, ``teacher`` written by a model, ``thumb`` a confirmed answer.
+        weight: how often the pair is seen in one pass, at least 1.
+    """
+
+    id: str
+    example_id: str
+    origin: Origin
+    before: str
+    after: str
+    edits: tuple[Edit, ...] = ()
+    weight: int = 1
+    split: Literal["train", "held_out"] = "train"
+    language: str = "en"
+    attributes: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,147 @@
+"""Every knob of the platform, in one typed class read from ``CORRECTLY_*``.
+
+Belongs here: a setting's name, type, default and the paths derived from it. Does not belong here: anything that
+imports another module of ours, opens a file or talks to the network. Reading the settings must stay free.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+EMBEDDED_BASE_MODEL = "gemma-3-270m"
+
+
+class Settings(BaseSettings):
+    """The platform's settings. The embedded defaults need no key, no GPU and no download from a model hub.
+
+    Raises:
+        pydantic.ValidationError: a variable holds something its type does not allow.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CORRECTLY_", extra="ignore")
+
+    home: Path = Field(default_factory=lambda: PROJECT_ROOT / ".correctly", description="Holds everything that changes.")
+    database_url: str | None = Field(None, description="PostgreSQL URL of a team's store; SQLite under HOME when unset.")
+
+    host: str = "127.0.0.1"
+    gateway_port: int = 8080
+    vllm_port: int = 8001
+    dagster_port: int = 3000
+    mlflow_port: int = 5000
+    webui_port: int = 8380
+
+    base_model: str = Field(EMBEDDED_BASE_MODEL, description="A directory, a hub name, or the embedded model's name.")
+    teacher: Literal["embedded", "openai", "recorded"] = "embedded"
+    teacher_base_url: str = "https://api.openai.com/v1"
+    teacher_model: str = "gpt-4o-mini"
+    teacher_api_key: SecretStr | None = None
+    judge_base_url: str | None = None
+    judge_model: str | None = None
+    judge_api_key: SecretStr | None = None
+    comparator_base_url: str | None = None
+    comparator_model: str | None = None
+    comparator_api_key: SecretStr | None = None
+
+    reason_language: Literal["en", "ko"] = "en"
+    rollout: Literal["lora", "merged"] = "lora"
+    retrain_min_examples: int = Field(1, ge=1, description="New accepted examples that make a retrain worth while.")
+    retrain_quiet_seconds: float = Field(10.0, ge=0, description="Silence after the last landing before a run starts.")
+    retrain_attempts: int = Field(3, ge=1, description="Failed runs for one fingerprint before the sensor gives up.")
+    train_minutes: float = Field(4.0, gt=0, description="Wall-clock budget of one training run.")
+    train_pairs: int = Field(1800, ge=8, description="Correction pairs the embedded teacher aims at for one train set.")
+    train_batch_size: int = Field(16, ge=1)
+    train_learning_rate: float = Field(4e-4, gt=0)
+    train_start: Literal["base", "champion"] = "base"
+    lora_rank: Literal[1, 8, 16, 32, 64, 128, 256] = 16
+    human_weight: int = Field(8, ge=1)
+    seed: int = 20
+    sensor_seconds: int = Field(5, ge=1, description="Interval between two ticks of each sensor.")
+
+    vllm_kvcache_gb: int = Field(2, ge=1)
+    vllm_max_model_len: int = Field(1024, ge=256)
+    evaluation_limit: int | None = Field(None, description="Rows of the evaluation set to use; all when unset.")
+    max_overcorrected: float = Field(15.0, description="Gate: share of correct sentences an adapter may change, in %.")
+
+    dvc_remote: str | None = None
+    retention_days: int = Field(90, ge=1)
+    prompts_dir: Path = PROJECT_ROOT / "prompts"
+    sql_dir: Path = PROJECT_ROOT / "sql"
+
+    @field_validator("home", "prompts_dir", "sql_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @property
+    def snapshots_dir(self) -> Path:
+        return self.home / "snapshots"
+
+    @property
+    def adapters_dir(self) -> Path:
+        return self.home / "adapters"
+
+    @property
+    def models_dir(self) -> Path:
+        return self.home / "models"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def inbox_dir(self) -> Path:
+        return self.home / "inbox"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.home / "dagster"
+
+    @property
+    def answers_dir(self) -> Path:
+        """Cached answers of systems under test, by system and evaluation set."""
+        return self.home / "answers"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        return self.home / "checkpoints"
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of the relational store; a bare ``postgresql://`` is driven by psycopg2."""
+        return self.database_url or f"sqlite:///{self.home / 'store.sqlite'}"
+
+    @property
+    def base_model_path(self) -> str:
+        """What transformers and vLLM are given: the converted embedded model's directory, a directory or a hub name."""
+        if self.base_model == EMBEDDED_BASE_MODEL:
+            return str(self.models_dir / EMBEDDED_BASE_MODEL)
+        return self.base_model
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{self.host}:{self.gateway_port}"
+
+    @property
+    def vllm_url(self) -> str:
+        # vLLM never listens beyond loopback: its management routes have no key (see serving/).
+        return f"http://127.0.0.1:{self.vllm_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://127.0.0.1:{self.mlflow_port}"
+
+    @property
+    def dagster_url(self) -> str:
+        return f"http://{self.host}:{self.dagster_port}"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once."""
+    return Settings()  # pyright: ignore[reportCallIssue]
