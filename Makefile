@@ -1,0 +1,46 @@
+# Correctly: two commands, `make up` and `make test`; the others are parts of them or measure.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+PY := $(VENV)/bin/python
+# cpu (default) or gpu: which build of vLLM is installed.
+ACCELERATOR ?= cpu
+BENCHES := loop train data serve score
+ONLINE_PIP := $(PY) -m pip install --progress-bar on
+
+.PHONY: help install up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) lock
+
+help: ## this page
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@echo "bench-NAME    one of: $(BENCHES)"
+
+install: $(VENV)/.installed-$(ACCELERATOR) ## .venv with pinned dependencies, and the embedded model converted
+	@$(PY) -m correctly_assets.cli prepare
+
+$(VENV)/.installed-$(ACCELERATOR): deploy/requirements-cpu.lock pyproject.toml deploy/install.sh
+	@bash deploy/install.sh $(VENV) $(ACCELERATOR)
+	@touch $@
+
+up: install ## the whole platform in the foreground; Ctrl-C stops it
+	@$(VENV)/bin/correctly up
+
+test-system: ## what the tests need from Debian (chromium, postgresql)
+	@bash deploy/test-system.sh
+
+lint: install ## ruff, types, and the layers
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/basedpyright && $(VENV)/bin/lint-imports
+
+test: test-system install lint ## everything the CI runs, from a fresh clone
+	@$(PY) -m pytest -p no:cacheprovider correctly_tests -m "not full"
+
+test-fast: install ## the inner loop: no model, under two minutes
+	@$(PY) -m pytest -p no:cacheprovider correctly_tests/unit correctly_tests/defs -m "not model and not full"
+
+test-full: test-system install ## soak and faults too
+	@$(PY) -m pytest -p no:cacheprovider correctly_tests
+
+$(addprefix bench-,$(BENCHES)): bench-%: install
+	@$(PY) -m benchmarks.bench_$*
+
+lock: ## write the pins of the environment as it is
+	@bash deploy/lock.sh $(VENV)

@@ -1,0 +1,54 @@
+"""Where the three databases live: ours, Dagster's and MLflow's, on SQLite files or in three PostgreSQL schemas.
+
+Belongs here: URLs and the creation of schemas. Does not belong here: any table.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL, make_url
+
+from correctly_assets.settings import Settings
+
+SCHEMAS = ("correctly", "dagster", "mlflow")
+
+
+def postgres_url(settings: Settings) -> URL | None:
+    """The team's PostgreSQL as a SQLAlchemy URL (psycopg2), or None when the store is embedded."""
+    if not settings.database_url:
+        return None
+    return make_url(settings.database_url).set(drivername="postgresql+psycopg2")
+
+
+def schema_url(url: URL, schema: str) -> str:
+    """The URL whose connections live in one schema: Alembic's version tables of Dagster and MLflow collide in one."""
+    plain = url.set(drivername="postgresql").update_query_dict({"options": f"-csearch_path={schema}"})
+    return plain.render_as_string(hide_password=False)
+
+
+def ensure_schemas(settings: Settings) -> None:
+    """Create the three schemas where they are missing. Safe to call from several starters at once."""
+    url = postgres_url(settings)
+    if url is None:
+        return
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        # Two CREATE SCHEMA IF NOT EXISTS at once can still collide; one advisory lock queues them.
+        connection.execute(text("SELECT pg_advisory_xact_lock(7263001)"))
+        for schema in SCHEMAS:
+            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
+    engine.dispose()
+
+
+def mlflow_backend(settings: Settings) -> str:
+    """MLflow's backend store URI."""
+    url = postgres_url(settings)
+    return schema_url(url, "mlflow") if url else f"sqlite:///{settings.home / 'mlflow' / 'mlflow.db'}"
+
+
+def dagster_storage(settings: Settings) -> dict[str, object]:
+    """The storage stanza of dagster.yaml."""
+    url = postgres_url(settings)
+    if url:
+        return {"postgres": {"postgres_url": schema_url(url, "dagster")}}
+    return {"sqlite": {"base_dir": str(settings.dagster_home / "storage")}}

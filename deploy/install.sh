@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Makes the virtual environment from the lock file. Usage: install.sh VENV cpu|gpu
+set -euo pipefail
+venv=$1 accelerator=$2
+here=$(cd "$(dirname "$0")" && pwd)
+
+works() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1; }
+if ! [ -x "$venv/bin/python" ] || ! works "$venv/bin/python"; then
+  python=
+  for candidate in ${PYTHON:-} python3.11 python3.12 python3; do
+    if works "$candidate"; then python=$candidate; break; fi
+  done
+  if [ -z "$python" ]; then
+    echo "Correctly needs Python 3.11 or 3.12 with venv. On Debian or Ubuntu: apt-get install python3.11-venv (or python3.12-venv)." >&2
+    exit 2
+  fi
+  "$python" -m venv "$venv"
+fi
+pip="$venv/bin/python -m pip --disable-pip-version-check"
+$pip install -q "pip==26.0.1"
+if [ "$accelerator" = gpu ]; then
+  $pip install -e "$here/..[gpu,test]"
+else
+  # PyPI's plain torch is the CUDA build; the CPU build is asked for by name, and found at PyTorch where pip has no other.
+  $pip install "torch==2.13.0+cpu" 2>/dev/null \
+    || $pip install "torch==2.13.0+cpu" --extra-index-url https://download.pytorch.org/whl/cpu
+  # --no-deps: the lock file is complete, and leaves out torchvision, torchaudio and torchcodec on purpose: vLLM's CPU
+  # build asks for them, runs without them, and does not import beside PyPI's wheels of them.
+  $pip install --no-deps -r "$here/requirements-cpu.lock"
+  $pip install --no-deps --no-build-isolation -q -e "$here/.."
+fi
