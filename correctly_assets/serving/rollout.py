@@ -1,0 +1,252 @@
+"""Rolling out: the one way an adapter is loaded and proved, and how a proved one becomes the release.
+
+Belongs here: `load_proven`, through which every load goes, for evaluation too; the interface `Rollout` and its LoRA
+implementation. Does not belong here: the files' checks (training/, passed in), whether a candidate may serve (the
+gate), flipping the public name (the gateway follows the newest release).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..core.errors import AdapterRefused, CorrectlyError, RefusedError, UnreachableError
+from ..core.serving import AdapterCheck, EngineCorruptedError, Promoter, Release
+from ..core.training import Canary
+from .launch import BASE_NAME
+from .vllm import VllmClient
+
+log = logging.getLogger(__name__)
+
+# Nats per completion token, averaged over the canary. bf16 on two kernels differs by some 0.01 with a sound prompt and
+# by 0.13 on text the base model finds absurd; an adapter that moves its completions further is read less finely.
+AGREES_WITHIN = 0.15
+AGREES_WITHIN_SHARE = 0.15
+BASE_WITHIN = 0.6
+DIFFERS_BY = 0.01
+
+
+class Engine(Protocol):
+    """What a proof needs of the engine; `VllmClient` has it."""
+
+    async def load_adapter(self, name: str, path: Path) -> None: ...
+    async def unload_adapter(self, name: str) -> None: ...
+    async def prompt_logprob(self, model: str, prompt: str, completion: str) -> float: ...
+    async def corrupted_requests(self) -> int: ...
+    async def models(self) -> dict[str, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was measured when an adapter was proved; distances are nats per completion token, averaged.
+
+    Attributes:
+        from_base: adapter against base, both in this engine. from_training: adapter here against adapter in training.
+        base_from_training: the base model here against the base model in training.
+    """
+
+    adapter: str
+    canaries: int
+    from_base: float
+    from_training: float
+    base_from_training: float
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+async def load_proven(client: Engine, adapter_dir: Path, check: AdapterCheck | None) -> Proof:
+    """Check an adapter's files, load it under its ID, and prove that the engine serves it and not the base model.
+
+    An adapter whose keys match no module loads with 200 and answers with the base model's text; one with NaN weights
+    loads with 200 and poisons every later answer of the engine. Hence the order: files, load, canary, corruption
+    counter.
+
+    Args:
+        adapter_dir: immutable and content-addressed; its name is the adapter's ID and its name in the engine.
+        check: the files' static checks; None only in tests of what stands behind them.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        AdapterRefused: with the rule's name: the check's own, or ``canary_missing``, ``loads``, ``differs_from_base``,
+            ``agrees_with_training``, ``base_model``. The adapter is unloaded.
+        EngineCorruptedError: loading it made the engine compute NaN; the caller must have the engine restarted.
+        UnreachableError: the engine is away; nothing is decided about the adapter.
+    """
+    started = time.perf_counter()
+    adapter_dir = adapter_dir.resolve()
+    name = adapter_dir.name
+    if check is not None:
+        # Reading some megabytes of weights must not hold up answers in flight on this event loop.
+        await asyncio.to_thread(check, adapter_dir)
+    canary = _read_canary(adapter_dir)
+    before = await client.corrupted_requests()
+    if before:
+        raise EngineCorruptedError(
+            f"The engine has computed NaN for {before} answers; restart it before loading {name}."
+        )
+    known = name in await client.models()
+    if not known:
+        try:
+            await client.load_adapter(name, adapter_dir)
+        except RefusedError as error:
+            raise AdapterRefused("loads", str(error)) from error
+    try:
+        proof = await _prove(client, name, canary, started)
+        if await client.corrupted_requests() > before:
+            raise EngineCorruptedError(f"The adapter {name} made the engine compute NaN; restart the engine.")
+    except BaseException as error:
+        # Also when cancelled: nothing unproved stays registered. One that was registered before may be the champion,
+        # which a lost connection must not take away.
+        if not known or isinstance(error, (AdapterRefused, EngineCorruptedError)):
+            await asyncio.shield(_unload_quietly(client, name))
+        raise
+    log.info("adapter proved", extra={"adapter": name, "proof": proof.to_json()})
+    return proof
+
+
+async def _prove(client: Engine, name: str, canary: Sequence[Canary], started: float) -> Proof:
+    async def ask(model: str, item: Canary) -> float:
+        return await client.prompt_logprob(model, item.prompt, item.completion)
+
+    # The base model is asked first: after a NaN adapter its figures would be poisoned and the refusal would name the
+    # wrong cause.
+    base = await asyncio.gather(*(ask(BASE_NAME, item) for item in canary))
+    tokens = sum(item.tokens for item in canary)
+    trained_base = [item.base_logprob for item in canary]
+    trained = [item.adapter_logprob for item in canary]
+
+    def apart(left: Sequence[float], right: Sequence[float]) -> float:
+        return sum(abs(a - b) for a, b in zip(left, right, strict=True)) / max(tokens, 1)
+
+    base_gap = apart(base, trained_base)
+    if base_gap > BASE_WITHIN:
+        raise AdapterRefused(
+            "base_model",
+            f"The engine's base model is not the one {name} was trained on: the canary differs by {base_gap:.2f} nats "
+            f"a token (at most {BASE_WITHIN:g}). Start the engine with the adapter's base model, or train again.",
+        )
+    served = await asyncio.gather(*(ask(name, item) for item in canary))
+    moved, meant = apart(served, base), apart(trained, trained_base)
+    if moved < max(DIFFERS_BY, 0.2 * meant):
+        raise AdapterRefused(
+            "differs_from_base",
+            f"The engine answers under {name} as the base model does ({moved:.3f} nats a token apart; training moved "
+            f"it by {meant:.3f}): its weights match no module of the base model, or change nothing.",
+        )
+    gap, allowed = apart(served, trained), AGREES_WITHIN + AGREES_WITHIN_SHARE * meant
+    if gap > allowed:
+        raise AdapterRefused(
+            "agrees_with_training",
+            f"The engine's answers under {name} are not the trained adapter's: the canary differs by {gap:.2f} nats "
+            f"a token (at most {allowed:.2f}).",
+        )
+    return Proof(name, len(canary), moved, gap, base_gap, time.perf_counter() - started)
+
+
+async def _unload_quietly(client: Engine, name: str) -> None:
+    try:
+        await client.unload_adapter(name)
+    except CorrectlyError as error:
+        # The refusal under way matters more; an engine that is away has forgotten the adapter anyway.
+        log.warning("refused adapter not unloaded", extra={"adapter": name, "error": str(error)})
+
+
+def _read_canary(adapter_dir: Path) -> list[Canary]:
+    name = adapter_dir.name
+    try:
+        manifest = json.loads((adapter_dir / "manifest.json").read_text(encoding="utf-8"))
+        canary = [
+            Canary(
+                prompt=str(item["prompt"]),
+                completion=str(item["completion"]),
+                base_logprob=float(item["base_logprob"]),
+                adapter_logprob=float(item["adapter_logprob"]),
+                tokens=int(item["tokens"]),
+            )
+            for item in manifest["canary"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AdapterRefused(
+            "canary_missing", f"{name} has no readable canary in manifest.json ({error!r})."
+        ) from error
+    if not canary:
+        raise AdapterRefused("canary_missing", f"{name} has an empty canary; train it again.")
+    return canary
+
+
+class Rollout(Protocol):
+    """A way of bringing an adapter in front of people. Any failure leaves the current release serving."""
+
+    async def load_candidate(self, adapter_dir: Path) -> Proof:
+        """Bring a candidate up beside the champion, proved, so that it can be evaluated; see `load_proven`."""
+        ...
+
+    async def promote(self, adapter_dir: Path, *, why: str) -> Release:
+        """Make a proved candidate the release: prove, then flip in one atomic write."""
+        ...
+
+    async def drop(self, adapter: str, *, keep: Collection[str] = ()) -> None:
+        """Take a refused candidate out of service, unless it is one of ``keep``."""
+        ...
+
+
+class LoraRollout:
+    """Load beside, prove, flip, drain, unload: champion, previous and candidate are adapters of one engine.
+
+    Draining and unloading are the gateways' (see `retire`), who alone know which answers are in flight.
+
+    Args:
+        check: the static checks of an adapter's files.
+        promoter: writes the release; the only step that anyone outside sees.
+    """
+
+    def __init__(self, client: VllmClient, promoter: Promoter, check: AdapterCheck) -> None:
+        self._client = client
+        self._promoter = promoter
+        self._check = check
+
+    async def load_candidate(self, adapter_dir: Path) -> Proof:
+        return await load_proven(self._client, adapter_dir, self._check)
+
+    async def promote(self, adapter_dir: Path, *, why: str) -> Release:
+        await load_proven(self._client, adapter_dir, self._check)
+        # The store's write is the flip: before it everyone serves the old release, after it everyone the new one.
+        return await asyncio.to_thread(self._promoter.add_release, adapter_dir.name, why=why)
+
+    async def drop(self, adapter: str, *, keep: Collection[str] = ()) -> None:
+        if adapter not in keep:
+            await self._client.unload_adapter(adapter)
+
+
+async def retire(client: Engine, served: Sequence[str], in_flight: Collection[str], *, keep: int = 2) -> list[str]:
+    """Unload adapters that were released once and are older than the previous release.
+
+    Args:
+        served: adapters in the order of their releases, newest first; the first ``keep`` distinct ones stay loaded.
+        in_flight: adapters that answers under way still use; they stay until they are done.
+
+    Returns:
+        What was unloaded. Names that were never released (candidates under evaluation) are not touched.
+    """
+    order = list(dict.fromkeys(served))
+    old = [name for name in order[keep:] if name not in in_flight]
+    if not old:
+        return []
+    try:
+        known = await client.models()
+    except UnreachableError:
+        return []
+    gone = [name for name in old if name in known]
+    for name in gone:
+        await client.unload_adapter(name)
+    return gone
