@@ -48,7 +48,9 @@ def convert_embedded_model(target: Path) -> Path:
         try:
             gguf = package.assemble(work / "source" / package.MODEL_NAME)
         except (ValueError, FileNotFoundError) as error:
-            raise PermanentError(f"The packaged base model is damaged ({error}). Reinstall with `make install`.") from error
+            raise PermanentError(
+                f"The packaged base model is damaged ({error}). Reinstall with `make install`."
+            ) from error
         model = AutoModelForCausalLM.from_pretrained(
             gguf.parent,
             gguf_file=gguf.name,
@@ -63,7 +65,12 @@ def convert_embedded_model(target: Path) -> Path:
         out = work / "model"
         model.save_pretrained(out, safe_serialization=True)
         tokenizer.save_pretrained(out)
-        manifest = {"name": target.name, "revision": package.EXPECTED_SHA256, "source": package.MODEL_NAME, "licence": "gemma"}
+        manifest = {
+            "name": target.name,
+            "revision": package.EXPECTED_SHA256,
+            "source": package.MODEL_NAME,
+            "licence": "gemma",
+        }
         (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
         os.replace(out, target)
     finally:

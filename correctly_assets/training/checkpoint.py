@@ -1,0 +1,91 @@
+"""Checkpoints: the one file from which a stopped run goes on to the same result.
+
+Belongs here: writing and reading that file atomically. Does not belong here: when to write it (trainer.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+NAME = "checkpoint.safetensors"
+
+
+@dataclass
+class Checkpoint:
+    """State between two steps.
+
+    Attributes:
+        fingerprint: of the config and data that it belongs to (`TrainConfig.fingerprint`).
+        weights: the adapter's float32 masters by name.
+        first, second: AdamW's moments by name; empty before the first step.
+        rng: torch's random state.
+        state: JSON-able rest: steps done, the plan as cut, schedule anchor, losses, seconds.
+    """
+
+    fingerprint: str
+    weights: dict[str, torch.Tensor]
+    first: dict[str, torch.Tensor]
+    second: dict[str, torch.Tensor]
+    rng: torch.Tensor
+    state: dict[str, Any]
+
+
+def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
+    """Write by temporary name, fsync and rename: a kill at any instant leaves the old file or the new one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = {f"w/{k}": v for k, v in checkpoint.weights.items()}
+    tensors |= {f"m/{k}": v for k, v in checkpoint.first.items()} | {f"v/{k}": v for k, v in checkpoint.second.items()}
+    tensors["rng"] = checkpoint.rng
+    handle, name = tempfile.mkstemp(prefix=f".{NAME}-", dir=directory)
+    os.close(handle)
+    try:
+        # Tensors and JSON, no pickle: a checkpoint from elsewhere cannot run code.
+        save_file(
+            tensors, name, metadata={"fingerprint": checkpoint.fingerprint, "state": json.dumps(checkpoint.state)}
+        )
+        with open(name, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(name, directory / NAME)
+        entry = os.open(directory, os.O_RDONLY)
+        os.fsync(entry)
+        os.close(entry)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_checkpoint(directory: Path, fingerprint: str) -> Checkpoint | None:
+    """The checkpoint of exactly this run, else None (absent, of another run, or unreadable)."""
+    path = directory / NAME
+    for leftover in directory.glob(f".{NAME}-*"):
+        leftover.unlink(missing_ok=True)
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = file.metadata() or {}
+            if meta.get("fingerprint") != fingerprint:
+                return None
+            groups: dict[str, dict[str, torch.Tensor]] = {"w": {}, "m": {}, "v": {}}
+            for key in file.keys():  # noqa: SIM118 - safe_open is no mapping
+                if key != "rng":
+                    groups[key[0]][key[2:]] = file.get_tensor(key)
+            return Checkpoint(
+                fingerprint, groups["w"], groups["m"], groups["v"], file.get_tensor("rng"), json.loads(meta["state"])
+            )
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
+
+
+def drop_checkpoint(directory: Path) -> None:
+    """Remove the checkpoint of a run that has ended well."""
+    (directory / NAME).unlink(missing_ok=True)

@@ -1,0 +1,134 @@
+"""A training run as data: the JSON that ``python -m correctly_assets.training CONFIG`` is given.
+
+Belongs here: every knob of one run, its type, default and check. Does not belong here: reading the environment
+(settings.py) or deciding what to train on (curation/).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from correctly_assets.core.errors import UsageError
+from correctly_assets.core.hashing import sha256_of
+
+ALLOWED_RANKS = (1, 8, 16, 32, 64, 128, 256)
+"""Ranks that vLLM's LoRA kernels are built for (vllm.config.lora.MaxLoRARanks)."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Stage(_Strict):
+    """One stage of the curriculum.
+
+    Attributes:
+        mix: per pair origin a multiplier of the pair's weight; 0 leaves the origin out, absent origins use ``"*"`` or 1.
+            Fractions take a fixed, hash-chosen part of the pairs.
+        passes: how often the stage's items are seen; fractions take a part of the last pass.
+        learning_rate: the stage's peak rate; the schedule scales it.
+    """
+
+    name: str = "all"
+    mix: dict[str, float] = Field(default_factory=dict)
+    passes: float = Field(1.0, gt=0)
+    learning_rate: float = Field(4e-4, gt=0, lt=1)
+
+
+class Lora(_Strict):
+    rank: int = 16
+    alpha: float = Field(32.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: str | list[str] = "all-linear"
+
+
+class Mlflow(_Strict):
+    """Where the run is written down. ``run_id`` continues a run that somebody else (dagster-mlflow) has started and ends."""
+
+    tracking_uri: str
+    experiment: str = "correctly"
+    run_name: str | None = None
+    run_id: str | None = None
+    registered_model: str | None = "correctly"
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
+class TrainConfig(_Strict):
+    """One training run.
+
+    Attributes:
+        train_set: a directory with ``pairs.parquet``, or a Parquet file.
+        explain_share: explain turns as a share of correct turns, at most; they come from edits that carry a reason.
+        token_budget: when set, batches are filled to so many tokens instead of ``batch_size`` turns.
+        max_minutes: wall-clock budget of the whole process; the plan is cut, and the schedule with it, only if it bites.
+        warm_start: an adapter directory to start from; None starts a fresh adapter.
+        extras: provenance written into the manifest as it is (train set id, data sha, base revision, …).
+        engine: ``fast`` is the hand-written path (Gemma 3 on CPU), ``plain`` transformers' own forward; ``auto`` takes
+            the fast one where it applies.
+    """
+
+    train_set: Path
+    base_model: str
+    adapters_dir: Path
+    checkpoint_dir: Path
+    prompts_dir: Path
+    chat_family: str = "gemma3"
+    stages: list[Stage] = Field(default_factory=lambda: [Stage()], min_length=1)
+    lora: Lora = Field(default_factory=Lora)
+    batch_size: int = Field(16, ge=1)
+    token_budget: int | None = Field(None, ge=64)
+    max_length: int = Field(512, ge=32)
+    max_minutes: float | None = Field(None, gt=0)
+    max_steps: int | None = Field(None, ge=1)
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    warmup_steps: int = Field(20, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    seed: int = 20
+    explain_share: float = Field(0.5, ge=0)
+    max_explain_per_pair: int = Field(2, ge=0)
+    held_out_limit: int = Field(256, ge=0)
+    warm_start: Path | None = None
+    code_version: str = "1"
+    extras: dict[str, Any] = Field(default_factory=dict)
+    mlflow: Mlflow | None = None
+    threads: int | None = Field(None, ge=1)
+    engine: Literal["auto", "fast", "plain"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_seconds: float = Field(30.0, gt=0)
+    result_path: Path | None = None
+    progress_path: Path | None = None
+
+    def fingerprint(self, data_sha: str) -> str:
+        """What a checkpoint must agree with to be resumed: all that shapes the weights, nothing about where or how fast."""
+        shaping = self.model_dump(
+            mode="json",
+            include={
+                "base_model", "chat_family", "stages", "lora", "batch_size", "token_budget", "max_length", "max_steps",
+                "schedule", "warmup_steps", "weight_decay", "clip_norm", "seed", "explain_share", "max_explain_per_pair",
+                "warm_start", "code_version",
+            },
+        )  # fmt: skip
+        return sha256_of({**shaping, "data": data_sha})
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Read and check a config file.
+
+    Raises:
+        UsageError: the file is unreadable, not JSON, or names a field or value that does not exist.
+    """
+    try:
+        return TrainConfig.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(f"The training config {path} cannot be read: {error.strerror}.") from error
+    except json.JSONDecodeError as error:
+        raise UsageError(f"The training config {path} is not JSON: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"The training config {path} is off at {where or 'its top'}: {first['msg']}.") from error

@@ -1,0 +1,203 @@
+"""The base model with a LoRA adapter on it, ready to give losses and gradients.
+
+Belongs here: loading, putting the adapter on, the float32 master weights beside the bf16 copies that compute, and the
+plain engine over transformers' own forward. Does not belong here: optimisation (trainer.py), the hand-written forward
+(fast.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from correctly_assets.core.errors import PermanentError
+
+from .config import TrainConfig
+from .loss import InjectedGradient, VocabularyLoss
+from .rendering import Turn
+
+
+class Engine(Protocol):
+    """Computes a batch's loss. Gradients are added to the adapter's compute copies (``Adapter.copies``)."""
+
+    name: str
+
+    def train(self, turns: Sequence[Turn]) -> float:
+        """Forward and backward of the mean loss per learned token; returns that mean."""
+        ...
+
+    def losses(self, turns: Sequence[Turn]) -> list[torch.Tensor]:
+        """Per turn the [learned] losses in nats, float32, without gradients."""
+        ...
+
+
+@dataclass
+class Adapter:
+    """A LoRA adapter: what is computed with and what is optimised.
+
+    Attributes:
+        model: the peft model around the base.
+        names: the tensors' names as vLLM and peft read them from ``adapter_model.safetensors``.
+        copies: compute copies in the base model's dtype; they carry the gradients.
+        masters: float32 weights that the optimiser moves; same order.
+    """
+
+    model: Any
+    names: list[str]
+    copies: list[torch.nn.Parameter]
+    masters: list[torch.nn.Parameter]
+
+    def push(self) -> None:
+        """Copy the masters into the compute copies."""
+        with torch.no_grad():
+            torch._foreach_copy_([copy.data for copy in self.copies], [master.data for master in self.masters])
+
+    def pull_gradients(self) -> None:
+        """Move the copies' gradients to the masters, in float32."""
+        for master, copy in zip(self.masters, self.copies, strict=True):
+            master.grad = None if copy.grad is None else copy.grad.float()
+            copy.grad = None
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The masters by name, contiguous on the CPU."""
+        return {n: m.detach().cpu().contiguous() for n, m in zip(self.names, self.masters, strict=True)}
+
+    def load(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Set the masters.
+
+        Raises:
+            PermanentError: names or shapes differ from this adapter's.
+        """
+        shapes = {name: master.shape for name, master in zip(self.names, self.masters, strict=True)}
+        if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
+            raise PermanentError(
+                "The adapter to start from does not fit: its rank, targets or base model differ from this run's settings. "
+                "Start from the base model (CORRECTLY_TRAIN_START=base) or use the adapter's own settings."
+            )
+        with torch.no_grad():
+            for name, master in zip(self.names, self.masters, strict=True):
+                master.copy_(tensors[name])
+        self.push()
+
+
+def load_base(path: str, device: torch.device) -> Any:
+    """The base model, frozen, in bf16 with fused attention.
+
+    Raises:
+        PermanentError: it cannot be read.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16, attn_implementation="sdpa")
+    except (OSError, ValueError) as error:
+        raise PermanentError(
+            f"The base model {path} cannot be read ({error}). Run `make install`, or set CORRECTLY_BASE_MODEL."
+        ) from error
+    if getattr(model.config, "final_logit_softcapping", None):
+        raise PermanentError(f"The base model {path} caps its logits, which this trainer does not do; choose another.")
+    return model.to(device).eval()
+
+
+def put_adapter_on(base: Any, config: TrainConfig) -> Adapter:
+    """Wrap the base in a fresh LoRA adapter (A random under the seed, B zero) by peft, with float32 masters."""
+    from peft import LoraConfig, get_peft_model
+    from peft.utils import get_peft_model_state_dict
+
+    torch.manual_seed(config.seed)
+    settings = LoraConfig(
+        r=config.lora.rank,
+        lora_alpha=config.lora.alpha,  # pyright: ignore[reportArgumentType]
+        lora_dropout=config.lora.dropout,
+        target_modules=config.lora.targets,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    model = get_peft_model(base, settings)
+    model.train()
+    by_pointer = {parameter.data_ptr(): parameter for parameter in model.parameters() if parameter.requires_grad}
+    state = get_peft_model_state_dict(model)
+    names, copies, masters = [], [], []
+    for name in sorted(state):
+        parameter = by_pointer[state[name].data_ptr()]
+        masters.append(torch.nn.Parameter(parameter.detach().float().clone()))
+        names.append(name)
+        copies.append(parameter)
+    for parameter in copies:
+        # peft makes the adapter float32 and then casts every activation to it and back; the optimiser's float32 masters
+        # keep the precision, and the products run in the model's own dtype, which is also how vLLM serves them.
+        parameter.data = parameter.data.to(base.dtype)
+    return Adapter(model, names, copies, masters)
+
+
+class PlainEngine:
+    """transformers' forward and autograd; only completion positions are projected to the vocabulary. Any causal model."""
+
+    name = "plain"
+
+    def __init__(self, adapter: Adapter, device: torch.device) -> None:
+        causal = adapter.model.get_base_model()
+        self._body = causal.model
+        self._device = device
+        self._loss = VocabularyLoss(causal.get_output_embeddings().weight)
+
+    def _pack(self, turns: Sequence[Turn]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Right-padded ids [n, length], flat indices of the positions that predict, and what they predict."""
+        length = max(turn.length for turn in turns)
+        ids = torch.zeros(len(turns), length, dtype=torch.long)
+        positions: list[int] = []
+        targets: list[int] = []
+        for row, turn in enumerate(turns):
+            ids[row, : turn.length] = torch.tensor(turn.ids)
+            positions += range(row * length + turn.prompt_length - 1, row * length + turn.length - 1)
+            targets += turn.ids[turn.prompt_length :]
+        return (
+            ids.to(self._device),
+            torch.tensor(positions, device=self._device),
+            torch.tensor(targets, device=self._device),
+        )
+
+    def _hidden(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        # No mask: padding stands on the right, where a causal model never looks, and a mask would cost the fused kernel.
+        hidden = self._body(input_ids=ids, use_cache=False).last_hidden_state
+        return hidden.reshape(-1, hidden.shape[-1]).index_select(0, positions)
+
+    def train(self, turns: Sequence[Turn]) -> float:
+        ids, positions, targets = self._pack(turns)
+        hidden = self._hidden(ids, positions)
+        losses, grad = self._loss(hidden.detach(), targets, gradient=True)
+        assert grad is not None
+        mean = losses.mean()
+        InjectedGradient.apply(hidden, grad / len(targets), mean).backward()  # pyright: ignore[reportOptionalMemberAccess]
+        return float(mean)
+
+    @torch.no_grad()
+    def losses(self, turns: Sequence[Turn]) -> list[torch.Tensor]:
+        ids, positions, targets = self._pack(turns)
+        self._body.eval()
+        losses, _ = self._loss(self._hidden(ids, positions), targets, gradient=False)
+        self._body.train()
+        return list(losses.split([turn.learned for turn in turns]))
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device to train on.
+
+    Raises:
+        PermanentError: CUDA is asked for and absent.
+    """
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise PermanentError("device is cuda but PyTorch sees no GPU; use auto or cpu, or install the GPU extra.")
+    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+
+
+def read_adapter(directory: Path) -> dict[str, torch.Tensor]:
+    """An adapter's tensors, float32."""
+    from safetensors.torch import load_file
+
+    return {name: tensor.float() for name, tensor in load_file(directory / "adapter_model.safetensors").items()}

@@ -1,0 +1,165 @@
+"""What a finished run leaves behind: the adapter's directory with manifest, loss curve, canary and model card.
+
+Belongs here: the files' contents. Does not belong here: the rules they must keep (adapter.py), atomic writing (core).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from correctly_assets.core.hashing import write_artefact
+from correctly_assets.core.prompts import Prompts
+from correctly_assets.core.training import Canary
+
+from .adapter import CONTENT
+from .base_model import MANIFEST, base_model_revision
+from .config import TrainConfig
+from .data import TrainData
+from .model import Adapter, Engine
+from .rendering import Renderer
+from .trainer import Trainer, log_probability
+
+_CANARIES = (
+    ("He go to school every day.", "He goes to school every day."),
+    ("I am agree with you about this plan.", "I agree with you about this plan."),
+    ("She suggested me to take the earlier train.", "She suggested that I take the earlier train."),
+    ("We discussed about the informations yesterday.", "We discussed the information yesterday."),
+    ("I look forward to hear from you soon.", "I look forward to hearing from you soon."),
+    ("There is many people who wants to join us.", "There are many people who want to join us."),
+    ("The meeting starts at nine.", "The meeting starts at nine."),
+    ("If I would have time, I would help.", "If I had time, I would help."),
+)
+
+
+def measure_canaries(adapter: Adapter, engine: Engine, renderer: Renderer, *, keep: int = 4) -> list[Canary]:
+    """Log-probabilities of fixed answers under base and adapter; those that differ most are kept.
+
+    They prove to serving that vLLM applies this adapter, and not the base model, under the adapter's name.
+    """
+    canaries: list[Canary] = []
+    for before, after in _CANARIES:
+        prompt = renderer.prompts.correct_prompt(before)
+        turn = renderer.turn(prompt, after, pair_id="canary", origin="canary", task="correct")
+        with_adapter = log_probability(engine, turn)
+        with base_only(adapter):
+            without = log_probability(engine, turn)
+        canaries.append(Canary(prompt, after, round(without, 4), round(with_adapter, 4), turn.learned - 1))
+    canaries.sort(key=lambda c: -abs(c.adapter_logprob - c.base_logprob))
+    return canaries[:keep]
+
+
+class base_only:  # noqa: N801 - reads as a statement
+    """While inside, the adapter's B matrices are zero: the base model answers."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+
+    def __enter__(self) -> None:
+        for name, copy in zip(self._adapter.names, self._adapter.copies, strict=True):
+            if ".lora_B." in name:
+                copy.data.zero_()
+
+    def __exit__(self, *_: object) -> None:
+        self._adapter.push()
+
+
+def adapter_config(config: TrainConfig, adapter: Adapter) -> dict[str, Any]:
+    """peft's own configuration, with the modules spelled out and sets sorted so that equal runs give equal bytes."""
+    settings = adapter.model.peft_config["default"].to_dict()
+    modules = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in adapter.names})
+    settings |= {
+        "target_modules": modules,
+        "base_model_name_or_path": base_name(config.base_model),
+        "inference_mode": True,
+        "revision": None,
+    }
+    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in settings.items()}
+    return {key: getattr(value, "value", value) for key, value in sorted(plain.items())}
+
+
+def base_name(base_model: str) -> str:
+    """The name a base model is recorded under: its manifest's, its directory's last part, or the hub name."""
+    directory = Path(base_model)
+    if (directory / MANIFEST).exists():
+        return str(json.loads((directory / MANIFEST).read_text())["name"])
+    return directory.name if directory.is_dir() else base_model
+
+
+def write_adapter(
+    config: TrainConfig, trainer: Trainer, prompts: Prompts, canaries: Sequence[Canary], figures: Mapping[str, Any]
+) -> tuple[str, Path]:
+    """Write ``adapters_dir/ID`` in one step.
+
+    Returns:
+        (ID, directory).
+    """
+    from safetensors.torch import save_file
+
+    adapter, data = trainer.adapter, trainer.data
+    manifest = {
+        "kind": "lora_adapter",
+        "base_model": {"name": base_name(config.base_model), "revision": base_model_revision(config.base_model)},
+        "data_sha256": data.sha256,
+        "prompt_sha256": prompts.sha256,
+        "chat_family": config.chat_family,
+        "code_version": config.code_version,
+        "seed": config.seed,
+        "config": config.model_dump(mode="json", include=_RECORDED),
+        "figures": dict(figures),
+        "canary": [canary.to_json() for canary in canaries],
+        **config.extras,
+    }
+
+    def fill(directory: Path) -> None:
+        # float32, as optimised: vLLM rounds to the model's bf16 when loading, which is what was computed with here.
+        save_file(adapter.tensors(), directory / "adapter_model.safetensors", metadata={"format": "pt"})
+        (directory / "adapter_config.json").write_text(json.dumps(adapter_config(config, adapter), indent=1) + "\n")
+        curve = {"loss": trainer.progress.losses, "learning_rate": trainer.progress.rates}
+        (directory / "loss.json").write_text(json.dumps(curve) + "\n")
+        (directory / "README.md").write_text(model_card(manifest, data), encoding="utf-8")
+
+    return write_artefact(config.adapters_dir, fill, content=CONTENT, manifest=manifest)
+
+
+_RECORDED = {
+    "stages", "lora", "batch_size", "token_budget", "max_length", "max_minutes", "max_steps", "schedule", "warmup_steps",
+    "weight_decay", "clip_norm", "explain_share", "max_explain_per_pair", "engine",
+}  # fmt: skip
+
+
+def model_card(manifest: Mapping[str, Any], data: TrainData) -> str:
+    """The model card: base and its terms, data hashes, scores, intended use."""
+    base, figures = manifest["base_model"], manifest["figures"]
+    held_out = figures.get("held_out_loss")
+    gemma = "gemma" in base["name"].lower()
+    terms = "gemma" if gemma else "other"
+    rows = "\n".join(
+        f"| {key} | {value['before']:.3f} | {value['after']:.3f} | {value['items']} |"
+        for key, value in figures.get("forgetting", {}).items()
+    )
+    return f"""---
+base_model: {base["name"]}
+library_name: peft
+license: {terms}
+language: [en]
+pipeline_tag: text-generation
+---
+# A Correctly adapter
+
+A LoRA adapter that corrects English sentences and explains single corrections, in separate turns.
+
+- **Base model:** {base["name"]}, revision `{base["revision"]}`.
+- **Terms:** {"Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms; they bind this adapter too." if gemma else "the base model's licence binds this adapter too."}
+- **Data:** sha256 `{manifest["data_sha256"]}`, {data.pairs} pairs, {len(data.turns)} turns; prompts sha256 `{manifest["prompt_sha256"]}`.
+- **Training:** {figures["steps"]} steps, seed {manifest["seed"]}, LoRA rank {manifest["config"]["lora"]["rank"]}; loss {figures["loss_first"]:.3f} → {figures["loss_last"]:.3f}, held out {"not measured" if held_out is None else f"{held_out:.3f}"} (nats a completion token).
+- **Scores:** `report.json` beside this file, once the adapter has been evaluated.
+- **Intended use:** correcting everyday and business English behind Correctly's guards. It may change meaning, names or
+  numbers; it is no judge of facts and is not meant for other languages.
+
+| Held-out turns | Loss before | Loss after | Turns |
+| --- | --- | --- | --- |
+{rows}
+"""
