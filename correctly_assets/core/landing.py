@@ -1,0 +1,145 @@
+"""How rows land: the content address of an example, and the Protocols between curation/, store/ and correction/.
+
+Belongs here: what makes two landed rows the same row, the records that cross from curation to the store, and the guards'
+interfaces. Does not belong here: reading files, looking for personal data, SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from .hashing import sha256_of
+from .ports import Refusal
+from .types import Example
+
+
+def content_sha(example: Example, task: str = "correct") -> str:
+    """sha256 (hex) of what makes a landed row itself: task, language, texts and reasons. Attributes such as form or
+    topic are not part of it, so the same pair under another label is a duplicate."""
+    return sha256_of(
+        [
+            task,
+            example.language,
+            example.before,
+            example.after,
+            [reason.to_json() for reason in example.reasons],
+            example.reason,
+        ]
+    )
+
+
+def identified(example: Example, task: str = "correct") -> Example:
+    """The example under its own id: the first 16 hex digits of its content's sha256."""
+    return replace(example, id=content_sha(example, task)[:16])
+
+
+@dataclass(frozen=True, slots=True)
+class LandRow:
+    """One example on its way into the store.
+
+    Attributes:
+        line: where it stood in its file, from 1.
+        held: why a guard keeps it out of training; it lands in quarantine.
+    """
+
+    example: Example
+    line: int | None = None
+    held: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LandCounts:
+    """What became of rows that were landed. ``waiting`` and ``quarantined`` are parts of ``landed``."""
+
+    landed: int = 0
+    duplicates: int = 0
+    waiting: int = 0
+    quarantined: int = 0
+
+    def __add__(self, other: LandCounts) -> LandCounts:
+        return LandCounts(
+            self.landed + other.landed,
+            self.duplicates + other.duplicates,
+            self.waiting + other.waiting,
+            self.quarantined + other.quarantined,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LandOutcome:
+    """What became of one file: every row of it is landed, a duplicate or refused.
+
+    Attributes:
+        quarantined: rows that landed but are kept out of training until somebody releases them.
+        refused_file: where refused rows were written with their reasons; None when none was refused.
+        reasons: the refusals' and quarantines' words with their counts, most frequent first.
+        ignored_columns: columns that mean nothing to a row, with the number of rows that had them.
+    """
+
+    landed: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    waiting: int = 0
+    quarantined: int = 0
+    refused_file: str | None = None
+    reasons: tuple[tuple[str, int], ...] = ()
+    ignored_columns: tuple[tuple[str, int], ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape of ``add --json`` (CONTRACTS)."""
+        return {
+            "landed": self.landed,
+            "duplicates": self.duplicates,
+            "refused": self.refused,
+            "waiting": self.waiting,
+            "quarantined": self.quarantined,
+            "refused_file": self.refused_file,
+            "reasons": dict(self.reasons),
+            "ignored_columns": dict(self.ignored_columns),
+        }
+
+
+class Sink(Protocol):
+    """Where examples land; the store satisfies it."""
+
+    def land(
+        self, rows: Iterable[Example | LandRow], *, file: str | None = None, batch_rows: int = 2000
+    ) -> LandCounts:
+        """Land rows in transactions of ``batch_rows``; a row that is there already is counted as a duplicate.
+
+        Raises:
+            RetryableError: the store is busy or away; landing the same rows again is safe.
+        """
+        ...
+
+    def record_landing(self, *, file: str, sha: str | None, counts: LandCounts, refused: int) -> None:
+        """Write down that a whole file has landed."""
+        ...
+
+    def languages(self) -> frozenset[str]:
+        """Codes of the languages that rows may have."""
+        ...
+
+
+class ExampleGuard(Protocol):
+    """Looks at examples before they land (curation/guards.py)."""
+
+    def check(self, examples: Sequence[Example]) -> list[tuple[Example, Refusal | None]]:
+        """For each example, in order: the example (personal data replaced when set so) and why it is held, if it is."""
+        ...
+
+
+class ProfanityGuard(Protocol):
+    """Finds profane words that a model added (curation/profanity.py); correction vetoes such an answer."""
+
+    def added_profanity(self, before: str, after: str) -> list[str]:
+        """Profane words of ``after`` that ``before`` does not have, in order; what a person wrote is never listed."""
+        ...
+
+
+class Scrubber(Protocol):
+    """Replaces personal data by typed placeholders such as ``<EMAIL>`` (curation/pii.py)."""
+
+    def scrub(self, text: str) -> str: ...

@@ -1,0 +1,10 @@
+"""The relational store (SQLite embedded, PostgreSQL in a team) and the content-addressed Parquet snapshots for DuckDB.
+
+Belongs here: every SQL statement of ours, the migrations' runner, reading and writing snapshots and train sets. Does not
+belong here: importing files, guards, teachers, decisions about what to train. Nothing here knows Dagster.
+"""
+
+from .database import Database
+from .store import Store, open_store
+
+__all__ = ["Database", "Store", "open_store"]

@@ -1,0 +1,257 @@
+"""The correction journal and what people said of its answers.
+
+Belongs here: the tables ``correction_journal``, ``feedback`` and ``thumb``. Does not belong here: deciding what a piece
+of feedback becomes, or replacing personal data, which is done before a text gets here.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, text
+
+from ..core.errors import UsageError
+from ..core.text import text_sha
+from ..core.types import Correction
+from .records import Feedback, FeedbackState, JournalEntry, Thumb, edits_from, to_json
+from .subject import Subject, like_prefix
+
+_JOURNAL = "id, at, release, adapter, before, after, edits, fallback, client, chat_id, seconds, tokens"
+_FEEDBACK = "id, source_key, correction_id, rating, better, edits, comment, state, says, example_id, at"
+_THUMB = "id, feedback_id, before, after, at"
+
+
+class Corrections(Subject):
+    """Answers given, and feedback on them."""
+
+    def journal_correction(
+        self,
+        correction: Correction,
+        *,
+        client: str | None = None,
+        chat_id: str | None = None,
+        seconds: float | None = None,
+        tokens: int | None = None,
+    ) -> None:
+        """Write one answer down. Personal data must have been replaced already. The same id twice is written once."""
+        with self.database.write(exclusive=False) as connection:
+            connection.execute(
+                text(
+                    f"INSERT INTO correction_journal ({_JOURNAL}, before_sha) VALUES (:id, :at, :release, :adapter, :before, "
+                    ":after, :edits, :fallback, :client, :chat_id, :seconds, :tokens, :before_sha) ON CONFLICT (id) DO NOTHING"
+                ),
+                {
+                    "id": correction.id,
+                    "at": self.database.now(),
+                    "release": correction.release,
+                    "adapter": correction.adapter,
+                    "before": correction.before,
+                    "after": correction.after,
+                    "edits": to_json([edit.to_json() for edit in correction.edits]),
+                    "fallback": correction.fallback,
+                    "client": client,
+                    "chat_id": chat_id,
+                    "seconds": seconds,
+                    "tokens": tokens,
+                    "before_sha": text_sha(correction.before),
+                },
+            )
+
+    def correction(self, prefix: str) -> JournalEntry | None:
+        """The journalled answer whose id begins with ``prefix``; None when there is none.
+
+        Raises:
+            UsageError: more than one answer begins so.
+        """
+        if not prefix:
+            return None
+        with self.database.read() as connection:
+            rows = (
+                connection.execute(
+                    text(f"SELECT {_JOURNAL} FROM correction_journal WHERE id LIKE :like ESCAPE '!' ORDER BY id LIMIT 2"),
+                    {"like": like_prefix(prefix)},
+                )
+                .mappings()
+                .all()
+            )
+        if len(rows) > 1 and rows[0]["id"] != prefix:
+            raise UsageError(f"More than one correction begins with {prefix!r}; give more of the id.")
+        return _entry(rows[0]) if rows else None
+
+    def corrections(self, *, chat_id: str | None = None, limit: int = 100) -> list[JournalEntry]:
+        """Journalled answers, newest first; of one chat when ``chat_id`` is given."""
+        only = "WHERE chat_id = :chat_id" if chat_id is not None else ""
+        with self.database.read() as connection:
+            rows = connection.execute(
+                text(f"SELECT {_JOURNAL} FROM correction_journal {only} ORDER BY at DESC, id LIMIT :limit"),
+                {"limit": limit} | ({"chat_id": chat_id} if chat_id is not None else {}),
+            ).mappings()
+            return [_entry(row) for row in rows]
+
+    def prune_journal(self, before: str) -> int:
+        """Delete answers journalled before a time (ISO 8601, UTC) that no pending feedback needs; returns how many."""
+        with self.database.write() as connection:
+            return connection.execute(
+                text(
+                    "DELETE FROM correction_journal WHERE at < :before AND id NOT IN "
+                    "(SELECT correction_id FROM feedback WHERE state = 'pending')"
+                ),
+                {"before": before},
+            ).rowcount
+
+    # -- feedback ------------------------------------------------------------------------------------------------
+
+    def add_feedback(
+        self,
+        *,
+        source_key: str,
+        correction_id: str,
+        rating: int,
+        better: str | None = None,
+        edits: Sequence[Mapping[str, Any]] = (),
+        comment: str | None = None,
+    ) -> Feedback:
+        """Take one piece of feedback. The same ``source_key`` with the same words counts once; with other words it
+        replaces what was said before and is pending again (a thumb that was turned round).
+
+        Args:
+            rating: 1, -1, or 0 when only edits or a better text were given.
+            better: the person's own text, personal data already replaced or none.
+            edits: ``{"index", "accepted"}`` for edits of the answer.
+        """
+        with self.database.write() as connection:
+            found = (
+                connection.execute(text(f"SELECT {_FEEDBACK} FROM feedback WHERE source_key = :k"), {"k": source_key})
+                .mappings()
+                .first()
+            )
+            said = {
+                "correction_id": correction_id,
+                "rating": rating,
+                "better": better,
+                "edits": to_json([dict(edit) for edit in edits]),
+                "comment": comment,
+            }
+            if found is not None and all(found[name] == value for name, value in said.items()):
+                return _feedback(found)
+            now = self.database.now()
+            if found is None:
+                connection.execute(
+                    text(
+                        "INSERT INTO feedback (id, source_key, correction_id, rating, better, edits, comment, state, at) "
+                        "VALUES (:id, :source_key, :correction_id, :rating, :better, :edits, :comment, 'pending', :at)"
+                    ),
+                    {**said, "id": uuid.uuid4().hex[:16], "source_key": source_key, "at": now},
+                )
+            else:
+                connection.execute(text("DELETE FROM thumb WHERE feedback_id = :id"), {"id": found["id"]})
+                connection.execute(
+                    text(
+                        "UPDATE feedback SET correction_id = :correction_id, rating = :rating, better = :better, "
+                        "edits = :edits, comment = :comment, state = 'pending', says = NULL, at = :at, settled_at = NULL "
+                        "WHERE id = :id"
+                    ),
+                    {**said, "id": found["id"], "at": now},
+                )
+            row = connection.execute(text(f"SELECT {_FEEDBACK} FROM feedback WHERE source_key = :k"), {"k": source_key})
+            return _feedback(row.mappings().one())
+
+    def pending_feedback(self, limit: int = 100) -> list[Feedback]:
+        """Feedback that nothing was made of yet, oldest first."""
+        return self.feedback("pending", limit, oldest_first=True)
+
+    def feedback(self, state: FeedbackState, limit: int = 100, *, oldest_first: bool = False) -> list[Feedback]:
+        """Feedback in one state, newest first unless asked otherwise."""
+        order = "at, id" if oldest_first else "at DESC, id"
+        with self.database.read() as connection:
+            rows = connection.execute(
+                text(f"SELECT {_FEEDBACK} FROM feedback WHERE state = :state ORDER BY {order} LIMIT :limit"),
+                {"state": state, "limit": limit},
+            ).mappings()
+            return [_feedback(row) for row in rows]
+
+    def settle_feedback(
+        self, id: str, state: FeedbackState, *, says: str, example_id: str | None = None, thumb: tuple[str, str] | None = None
+    ) -> bool:
+        """Write down what became of a piece of feedback.
+
+        Args:
+            says: one sentence for whoever gave it.
+            example_id: the example it landed as.
+            thumb: the (before, after) it confirmed, when ``state`` is ``thumb``.
+
+        Returns:
+            False when it was not pending any more; nothing is changed then.
+        """
+        with self.database.write() as connection:
+            now = self.database.now()
+            done = connection.execute(
+                text(
+                    "UPDATE feedback SET state = :state, says = :says, example_id = :example_id, settled_at = :now "
+                    "WHERE id = :id AND state = 'pending'"
+                ),
+                {"state": state, "says": says, "example_id": example_id, "now": now, "id": id},
+            ).rowcount
+            if done and thumb is not None:
+                connection.execute(
+                    text(
+                        f"INSERT INTO thumb ({_THUMB}, before_sha) VALUES "
+                        "(:id, :feedback_id, :before, :after, :at, :before_sha)"
+                    ),
+                    {
+                        "id": uuid.uuid4().hex[:16],
+                        "feedback_id": id,
+                        "before": thumb[0],
+                        "after": thumb[1],
+                        "at": now,
+                        "before_sha": text_sha(thumb[0]),
+                    },
+                )
+            return bool(done)
+
+    def thumbs(self) -> Iterator[Thumb]:
+        """Confirmed answers, in the order of their ids."""
+        with self.database.read() as connection:
+            rows = connection.execute(text(f"SELECT {_THUMB} FROM thumb ORDER BY id")).mappings().all()
+        yield from (Thumb(**row) for row in rows)
+
+
+def erase_answers(connection: Connection, before_shas: Sequence[str], example_id: str) -> int:
+    """Remove the text of journal, feedback and thumbs that show these sources, or that became this example."""
+    told = connection.execute(
+        text("SELECT correction_id FROM feedback WHERE example_id = :id"), {"id": example_id}
+    ).scalars()
+    answers = set(told)
+    for sha in before_shas:
+        answers.update(
+            connection.execute(text("SELECT id FROM correction_journal WHERE before_sha = :sha"), {"sha": sha}).scalars()
+        )
+        connection.execute(text("DELETE FROM thumb WHERE before_sha = :sha"), {"sha": sha})
+    for id in sorted(answers):
+        connection.execute(
+            text("DELETE FROM thumb WHERE feedback_id IN (SELECT id FROM feedback WHERE correction_id = :id)"), {"id": id}
+        )
+        connection.execute(
+            text(
+                "UPDATE feedback SET better = NULL, comment = NULL, edits = '[]', "
+                "state = CASE state WHEN 'pending' THEN 'ignored' ELSE state END, "
+                "says = CASE state WHEN 'pending' THEN 'The example was forgotten.' ELSE says END WHERE correction_id = :id"
+            ),
+            {"id": id},
+        )
+        connection.execute(
+            text("UPDATE correction_journal SET before = '', after = '', edits = '[]', before_sha = '' WHERE id = :id"),
+            {"id": id},
+        )
+    return len(answers)
+
+
+def _entry(row: RowMapping) -> JournalEntry:
+    return JournalEntry(**{**row, "edits": edits_from(row["edits"])})
+
+
+def _feedback(row: RowMapping) -> Feedback:
+    return Feedback(**{**row, "edits": tuple(json.loads(row["edits"]))})

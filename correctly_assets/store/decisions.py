@@ -1,0 +1,185 @@
+"""Decisions and releases: what became of each fingerprint, and who is champion.
+
+Belongs here: the tables ``decision`` and ``release``. Does not belong here: the decisions themselves (core/gate.py,
+core/retrain.py) or serving what was released.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, text
+
+from .examples import mark_decided
+from .records import Decision, Release, ReleaseKind, Verdict, to_json
+from .subject import Subject
+
+_DECISION = (
+    "id, fingerprint, adapter, verdict, reasons, run_id, attempt, rows_digest, recipe_digest, accepted, train_set, at"
+)
+_RELEASE = "id, adapter, base_model, train_set, scores, kind, why, previous, at"
+
+
+class Decisions(Subject):
+    """What became of each fingerprint."""
+
+    def record_decision(
+        self,
+        *,
+        fingerprint: str,
+        verdict: Verdict,
+        reasons: Sequence[str],
+        adapter: str | None = None,
+        run_id: str | None = None,
+        attempt: int = 1,
+        rows_digest: str = "",
+        recipe_digest: str = "",
+        accepted: int = 0,
+        train_set: str | None = None,
+        example_ids: Iterable[str] | None = (),
+    ) -> Decision:
+        """Write a decision down and, in the same transaction, mark the examples that it has seen.
+
+        Args:
+            reasons: sentences, as people read them.
+            accepted: accepted rows at that time; ``rows_digest`` and ``recipe_digest`` are the two halves of the
+                fingerprint, so that the next decision can tell which of them changed.
+            example_ids: rows of the decision's snapshot. None: everything accepted now (a decision taken without a
+                snapshot, such as giving up). Empty: mark nothing.
+        """
+        with self.database.write() as connection:
+            seq = _next(connection, "decision")
+            at = self.database.now()
+            decision = Decision(
+                f"d{seq:04}", fingerprint, adapter, verdict, tuple(reasons), run_id, attempt, rows_digest, recipe_digest,
+                accepted, train_set, at,
+            )  # fmt: skip
+            connection.execute(
+                text(
+                    f"INSERT INTO decision (seq, {_DECISION}) VALUES (:seq, :id, :fingerprint, :adapter, :verdict, :reasons, "
+                    ":run_id, :attempt, :rows_digest, :recipe_digest, :accepted, :train_set, :at)"
+                ),
+                {
+                    "seq": seq,
+                    "id": decision.id,
+                    "fingerprint": fingerprint,
+                    "adapter": adapter,
+                    "verdict": verdict,
+                    "reasons": to_json(list(reasons)),
+                    "run_id": run_id,
+                    "attempt": attempt,
+                    "rows_digest": rows_digest,
+                    "recipe_digest": recipe_digest,
+                    "accepted": accepted,
+                    "train_set": train_set,
+                    "at": at,
+                },
+            )
+            if example_ids is None:
+                mark_decided(connection, fingerprint, None)
+            else:
+                ids = list(example_ids)
+                if ids:
+                    mark_decided(connection, fingerprint, ids)
+            return decision
+
+    def last_decision(self) -> Decision | None:
+        """The decision taken last, whatever its verdict."""
+        found = self.decisions(limit=1)
+        return found[0] if found else None
+
+    def decisions(self, limit: int = 50) -> list[Decision]:
+        """Decisions, newest first."""
+        with self.database.read() as connection:
+            rows = connection.execute(
+                text(f"SELECT {_DECISION} FROM decision ORDER BY seq DESC LIMIT :limit"), {"limit": limit}
+            ).mappings()
+            return [_decision(row) for row in rows]
+
+    # -- releases ------------------------------------------------------------------------------------------------
+
+    def add_release(
+        self,
+        *,
+        adapter: str,
+        base_model: str,
+        kind: ReleaseKind,
+        why: str,
+        train_set: str | None = None,
+        scores: Mapping[str, Any] | None = None,
+    ) -> Release:
+        """Make an adapter the champion. The one INSERT is the whole switch; releases are numbered r0001, r0002, …"""
+        with self.database.write() as connection:
+            seq = _next(connection, "release")
+            previous = connection.execute(text("SELECT id FROM release ORDER BY seq DESC LIMIT 1")).scalar()
+            release = Release(
+                f"r{seq:04}", adapter, base_model, train_set, dict(scores or {}), kind, why, previous, self.database.now()
+            )
+            connection.execute(
+                text(
+                    f"INSERT INTO release (seq, {_RELEASE}) VALUES "
+                    "(:seq, :id, :adapter, :base_model, :train_set, :scores, :kind, :why, :previous, :at)"
+                ),
+                {
+                    "seq": seq,
+                    "id": release.id,
+                    "adapter": adapter,
+                    "base_model": base_model,
+                    "train_set": train_set,
+                    "scores": to_json(release.scores),
+                    "kind": kind,
+                    "why": why,
+                    "previous": previous,
+                    "at": release.at,
+                },
+            )
+            return release
+
+    def champion(self) -> Release | None:
+        """The newest release; None before the first promotion."""
+        found = self.releases(limit=1)
+        return found[0] if found else None
+
+    def previous_release(self) -> Release | None:
+        """The newest release of the adapter that was served before the champion's; None when there was no other."""
+        with self.database.read() as connection:
+            row = (
+                connection.execute(
+                    text(
+                        f"SELECT {_RELEASE} FROM release WHERE adapter <> "
+                        "(SELECT adapter FROM release ORDER BY seq DESC LIMIT 1) ORDER BY seq DESC LIMIT 1"
+                    )
+                )
+                .mappings()
+                .first()
+            )
+            return _release(row) if row else None
+
+    def releases(self, limit: int = 50) -> list[Release]:
+        """Releases, newest first."""
+        with self.database.read() as connection:
+            rows = connection.execute(
+                text(f"SELECT {_RELEASE} FROM release ORDER BY seq DESC LIMIT :limit"), {"limit": limit}
+            ).mappings()
+            return [_release(row) for row in rows]
+
+    def release_named(self, id: str) -> Release | None:
+        """The release with this id, such as ``r0003``."""
+        with self.database.read() as connection:
+            row = connection.execute(text(f"SELECT {_RELEASE} FROM release WHERE id = :id"), {"id": id}).mappings().first()
+            return _release(row) if row else None
+
+
+def _next(connection: Connection, table: str) -> int:
+    # Safe because exclusive writers wait for each other; the column is unique all the same.
+    return connection.execute(text(f"SELECT coalesce(max(seq), 0) + 1 FROM {table}")).scalar_one()
+
+
+def _decision(row: RowMapping) -> Decision:
+    return Decision(**{**row, "reasons": tuple(json.loads(row["reasons"]))})
+
+
+def _release(row: RowMapping) -> Release:
+    return Release(**{**row, "scores": json.loads(row["scores"])})

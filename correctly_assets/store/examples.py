@@ -1,0 +1,425 @@
+"""Examples: landing, reading, completing, and which of them a decision has seen.
+
+Belongs here: every statement on ``text_repository``, ``correction_script`` and ``accepted_state`` that does not forget.
+Does not belong here: checking rows (curation/), the quarantine's own table (quarantine.py).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, text
+
+from ..core.errors import UsageError
+from ..core.landing import LandCounts, LandRow, content_sha
+from ..core.retrain import rows_digest
+from ..core.types import Example, Reason
+from .quarantine import insert_quarantine
+from .records import Counts, FormTone, Landing, StoredExample, example_from, to_json
+from .subject import Subject, like_prefix, slices
+
+EXAMPLE_COLUMNS = """
+    c.id, c.before, c.after, c.reason, c.reasons, c.style, c.key_expressions, c.speaker, c.verified, c.weight, c.status,
+    c.decided_in, t.form, t.tone, t.topic, t.language, t.source, t.cefr, t.licence, t.landed_at, t.source_file,
+    t.source_line
+"""
+_FROM = "FROM correction_script c JOIN text_repository t ON t.id = c.text_id"
+_PAGE = 5000
+
+_INSERT_TEXT = text(
+    """
+    INSERT INTO text_repository (id, form, tone, length_class, topic, language, cefr, source, licence, landed_at,
+                                 source_file, source_line)
+    VALUES (:id, :form, :tone, :length_class, :topic, :language, :cefr, :source, :licence, :landed_at,
+            :source_file, :source_line)
+    """
+)
+_INSERT_SCRIPT = text(
+    """
+    INSERT INTO correction_script (id, text_id, task, style, key_expressions, speaker, before, after, reason, reasons,
+                                   status, content_sha, verified, accepted_at)
+    VALUES (:id, :id, :task, :style, :key_expressions, :speaker, :before, :after, :reason, :reasons,
+            :status, :content_sha, :verified, :accepted_at)
+    """
+)
+_KNOWN = text("SELECT content_sha FROM correction_script WHERE content_sha IN :shas").bindparams(
+    bindparam("shas", expanding=True)
+)
+
+
+def length_class(words: int) -> str:
+    """``short`` up to 10 words, ``medium`` up to 25, ``long`` beyond."""
+    return "short" if words <= 10 else "medium" if words <= 25 else "long"
+
+
+def touch_accepted(connection: Connection, landed_at: str | None = None) -> None:
+    """Say that the set of accepted rows changed; every statement that changes it must be followed by this."""
+    connection.execute(
+        text(
+            "UPDATE accepted_state SET revision = revision + 1, last_landed_at = coalesce(:landed_at, last_landed_at) "
+            "WHERE id = 'accepted'"
+        ),
+        {"landed_at": landed_at},
+    )
+
+
+class Examples(Subject):
+    """The examples of the store."""
+
+    # -- landing -------------------------------------------------------------------------------------------------
+
+    def land(
+        self,
+        rows: Iterable[Example | LandRow],
+        *,
+        file: str | None = None,
+        batch_rows: int = 2000,
+        task: str = "correct",
+    ) -> LandCounts:
+        """Land rows, ``batch_rows`` a transaction; the iterable is read as it lands, so it may be longer than memory.
+
+        A row is known by its content (core/landing.py): one that is there already, in whatever state, is a duplicate,
+        so landing the same rows again after a crash changes nothing. A row without ``after`` waits; a held row lands in
+        quarantine; any other is accepted.
+
+        Raises:
+            RetryableError: the store is busy or away. Batches landed before stay landed.
+        """
+        total = LandCounts()
+        for chunk in slices(rows, batch_rows):
+            unique: dict[str, LandRow] = {}
+            for row in chunk:
+                land_row = row if isinstance(row, LandRow) else LandRow(row)
+                unique.setdefault(content_sha(land_row.example, task), land_row)
+            counts = self._land_batch(unique, file, task)
+            total += replace(counts, duplicates=counts.duplicates + len(chunk) - len(unique))
+        return total
+
+    def _land_batch(self, rows: dict[str, LandRow], file: str | None, task: str) -> LandCounts:
+        with self.database.write() as connection:
+            known = set(connection.execute(_KNOWN, {"shas": list(rows)}).scalars())
+            fresh = {sha: row for sha, row in rows.items() if sha not in known}
+            if not fresh:
+                return LandCounts(duplicates=len(rows))
+            now = self.database.now()
+            texts: list[dict[str, Any]] = []
+            scripts: list[dict[str, Any]] = []
+            held: list[tuple[str, LandRow]] = []
+            for sha, row in fresh.items():
+                example = row.example
+                status = "quarantined" if row.held else "waiting" if example.after is None else "accepted"
+                texts.append(
+                    {
+                        "id": sha[:16],
+                        "form": example.form,
+                        "tone": example.tone,
+                        "length_class": length_class(example.before.count(" ") + 1),
+                        "topic": example.topic,
+                        "language": example.language,
+                        "cefr": example.cefr,
+                        "source": example.source,
+                        "licence": example.licence,
+                        "landed_at": now,
+                        "source_file": file,
+                        "source_line": row.line,
+                    }
+                )
+                scripts.append(
+                    {
+                        "id": sha[:16],
+                        "task": task,
+                        "style": example.style,
+                        "key_expressions": to_json(example.key_expressions),
+                        "speaker": example.speaker,
+                        "before": example.before,
+                        "after": example.after,
+                        "reason": example.reason,
+                        "reasons": to_json([reason.to_json() for reason in example.reasons]),
+                        "status": status,
+                        "content_sha": sha,
+                        "verified": int(example.verified),
+                        "accepted_at": now if status == "accepted" else None,
+                    }
+                )
+                if row.held:
+                    held.append((sha[:16], row))
+            connection.execute(_INSERT_TEXT, texts)
+            connection.execute(_INSERT_SCRIPT, scripts)
+            insert_quarantine(connection, [(id, row.held) for id, row in held if row.held], now)
+            touch_accepted(connection, now)
+            waiting = sum(script["status"] == "waiting" for script in scripts)
+            return LandCounts(len(fresh), len(rows) - len(fresh), waiting, len(held))
+
+    def record_landing(self, *, file: str, sha: str | None, counts: LandCounts, refused: int) -> None:
+        """Write down that a whole file has landed."""
+        with self.database.write() as connection:
+            seq = connection.execute(text("SELECT coalesce(max(seq), 0) + 1 FROM landing")).scalar_one()
+            connection.execute(
+                text(
+                    "INSERT INTO landing (id, seq, file, sha, landed, duplicates, waiting, quarantined, refused, at) VALUES "
+                    "(:id, :seq, :file, :sha, :landed, :duplicates, :waiting, :quarantined, :refused, :at)"
+                ),
+                {
+                    "id": uuid.uuid4().hex,
+                    "seq": seq,
+                    "file": file,
+                    "sha": sha,
+                    "landed": counts.landed,
+                    "duplicates": counts.duplicates,
+                    "waiting": counts.waiting,
+                    "quarantined": counts.quarantined,
+                    "refused": refused,
+                    "at": self.database.now(),
+                },
+            )
+
+    def landings(self, limit: int = 20) -> list[Landing]:
+        """The files that landed last, newest first."""
+        with self.database.read() as connection:
+            rows = connection.execute(
+                text(
+                    "SELECT id, file, sha, landed, duplicates, waiting, quarantined, refused, at FROM landing "
+                    "ORDER BY seq DESC LIMIT :limit"
+                ),
+                {"limit": limit},
+            ).mappings()
+            return [Landing(**row) for row in rows]
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def accepted(self, limit: int | None = None, after: str = "") -> Iterator[Example]:
+        """Accepted examples in the order of their ids, read a page at a time.
+
+        Args:
+            limit: at most this many.
+            after: only ids that come after this one; the last id seen continues a reading.
+        """
+        return self._paged("accepted", limit, after)
+
+    def waiting(self, limit: int | None = None, after: str = "") -> Iterator[Example]:
+        """Examples without ``after``, which wait for a teacher, in the order of their ids."""
+        return self._paged("waiting", limit, after)
+
+    def _paged(self, status: str, limit: int | None, after: str) -> Iterator[Example]:
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(left, _PAGE)
+            page = self.accepted_rows(size, after, status=status)
+            yield from (example_from(row) for row in page)
+            if len(page) < size:
+                return
+            after = page[-1]["id"]
+            left = None if left is None else left - size
+
+    def accepted_rows(self, limit: int, after: str = "", *, status: str = "accepted") -> list[dict[str, Any]]:
+        """One page of rows as plain columns, JSON still as text: what snapshots are written from."""
+        with self.database.read() as connection:
+            rows = connection.execute(
+                text(
+                    f"SELECT {EXAMPLE_COLUMNS}, c.content_sha {_FROM} "
+                    "WHERE c.status = :status AND c.id > :after ORDER BY c.id LIMIT :limit"
+                ),
+                {"status": status, "after": after, "limit": limit},
+            ).mappings()
+            return [dict(row) for row in rows]
+
+    def accepted_hashes(self) -> Iterator[str]:
+        """Content hashes of the accepted examples, in the order of their ids: the rows of the fingerprint."""
+        after = ""
+        while True:
+            with self.database.read() as connection:
+                page = connection.execute(
+                    text(
+                        "SELECT id, content_sha FROM correction_script WHERE status = 'accepted' AND id > :after "
+                        "ORDER BY id LIMIT 50000"
+                    ),
+                    {"after": after},
+                ).all()
+            yield from (row.content_sha for row in page)
+            if len(page) < 50000:
+                return
+            after = page[-1].id
+
+    def accepted_digest(self) -> str:
+        """One hash of the accepted rows (``core.retrain.rows_digest``), computed once per change of the set.
+
+        A sensor may ask at every tick: without a change it costs one small row.
+        """
+        with self.database.read() as connection:
+            state = connection.execute(text("SELECT revision, digest, digest_revision FROM accepted_state")).one()
+            if state.digest is not None and state.digest_revision == state.revision:
+                return state.digest
+            shas = connection.execute(
+                text("SELECT content_sha FROM correction_script WHERE status = 'accepted'")
+            ).scalars()
+            digest = rows_digest(shas)
+        with self.database.write() as connection:
+            # Only if nothing has changed since the set was read; otherwise the next caller computes it again.
+            connection.execute(
+                text("UPDATE accepted_state SET digest = :digest, digest_revision = :revision WHERE revision = :revision"),
+                {"digest": digest, "revision": state.revision},
+            )
+        return digest
+
+    def get(self, prefix: str) -> StoredExample:
+        """The example whose id begins with ``prefix``.
+
+        Raises:
+            UsageError: no example, or more than one, has such an id.
+        """
+        with self.database.read() as connection:
+            rows = (
+                connection.execute(
+                    text(f"SELECT {EXAMPLE_COLUMNS} {_FROM} WHERE c.id LIKE :like ESCAPE '!' ORDER BY c.id LIMIT 3"),
+                    {"like": like_prefix(prefix)},
+                )
+                .mappings()
+                .all()
+            )
+        if not rows or not prefix:
+            raise UsageError(f"No example has an id that begins with {prefix!r}; `correctly examples` lists them.")
+        if len(rows) > 1 and rows[0]["id"] != prefix:
+            ids = ", ".join(row["id"] for row in rows)
+            raise UsageError(f"More than one example begins with {prefix!r} ({ids} …); give more of the id.")
+        row = rows[0]
+        return StoredExample(
+            example_from(row),
+            row["status"],
+            row["weight"],
+            row["landed_at"],
+            row["decided_in"],
+            row["source_file"],
+            row["source_line"],
+        )
+
+    def counts(self) -> Counts:
+        """Rows by status."""
+        with self.database.read() as connection:
+            rows = connection.execute(text("SELECT status, count(*) FROM correction_script GROUP BY status")).all()
+            by: dict[str, int] = {status: count for status, count in rows}
+        forgotten = by.pop("forgotten", 0)
+        return Counts(
+            sum(by.values()), by.get("accepted", 0), by.get("waiting", 0), by.get("quarantined", 0), forgotten
+        )
+
+    def last_landed_at(self) -> str | None:
+        """When a row landed, was completed or came back last; None before the first."""
+        with self.database.read() as connection:
+            return connection.execute(text("SELECT last_landed_at FROM accepted_state")).scalar_one()
+
+    def languages(self) -> frozenset[str]:
+        """Codes of the languages that rows may have."""
+        with self.database.read() as connection:
+            return frozenset(connection.execute(text("SELECT code FROM language")).scalars())
+
+    def forms_and_tones(self, language: str = "en") -> list[FormTone]:
+        """The taxonomy that prompts draw on, in a fixed order."""
+        with self.database.read() as connection:
+            rows = connection.execute(
+                text(
+                    "SELECT m.emotion, m.form, f.form_form, m.tone, t.name AS tone_name, m.wording "
+                    "FROM mapping_emotion_form_tone m JOIN form f ON f.code = m.form JOIN tone t ON t.code = m.tone "
+                    "ORDER BY m.emotion, m.form, m.tone"
+                )
+            ).mappings()
+            return [FormTone(**row) for row in rows]
+
+    # -- changing ------------------------------------------------------------------------------------------------
+
+    def complete_waiting(self, id: str, after: str, reasons: Sequence[Reason] = (), reason: str | None = None) -> bool:
+        """Give a waiting example its ``after``; it is accepted from then on.
+
+        Returns:
+            False when it does not wait any more (completed by somebody else, or forgotten); nothing is changed then.
+        """
+        with self.database.write() as connection:
+            now = self.database.now()
+            done = connection.execute(
+                text(
+                    "UPDATE correction_script SET after = :after, reasons = :reasons, reason = coalesce(:reason, reason), "
+                    "status = 'accepted', accepted_at = :now WHERE id = :id AND status = 'waiting'"
+                ),
+                {
+                    "id": id,
+                    "after": after,
+                    "reasons": to_json([item.to_json() for item in reasons]),
+                    "reason": reason,
+                    "now": now,
+                },
+            ).rowcount
+            if done:
+                touch_accepted(connection, now)
+            return bool(done)
+
+    def mark_verified(self, ids: Iterable[str], verified: bool = True) -> int:
+        """Say that human corrections passed the ladder (or did not); returns how many rows changed."""
+        changed = 0
+        statement = text(
+            "UPDATE correction_script SET verified = :verified WHERE id IN :ids AND verified <> :verified"
+        ).bindparams(bindparam("ids", expanding=True))
+        for chunk in slices(ids, 1000):
+            with self.database.write() as connection:
+                changed += connection.execute(statement, {"verified": int(verified), "ids": chunk}).rowcount
+        return changed
+
+    # -- what decisions have seen --------------------------------------------------------------------------------
+
+    def new_since_decision(self) -> int:
+        """Accepted examples that no decision has seen."""
+        with self.database.read() as connection:
+            return connection.execute(
+                text("SELECT count(*) FROM correction_script WHERE status = 'accepted' AND decided_in IS NULL")
+            ).scalar_one()
+
+    def removed_since_decision(self) -> int:
+        """Examples that a decision has seen and that were taken away (forgotten, quarantined) since the last one."""
+        with self.database.read() as connection:
+            return connection.execute(
+                text(
+                    "SELECT count(*) FROM correction_script WHERE status IN ('forgotten', 'quarantined', 'waiting') "
+                    "AND decided_in IS NOT NULL AND removal_decided_in IS NULL"
+                )
+            ).scalar_one()
+
+    def mark_decided(self, fingerprint: str, example_ids: Iterable[str] | None = None) -> None:
+        """Say which examples the snapshot of a decision held.
+
+        Args:
+            example_ids: the snapshot's rows. None: everything accepted now, for a decision taken without a snapshot.
+        """
+        with self.database.write() as connection:
+            mark_decided(connection, fingerprint, example_ids)
+
+
+def mark_decided(connection: Connection, fingerprint: str, example_ids: Iterable[str] | None) -> None:
+    """``Examples.mark_decided`` inside a transaction that is open already."""
+    if example_ids is None:
+        connection.execute(
+            text("UPDATE correction_script SET decided_in = :f WHERE status = 'accepted' AND decided_in IS NULL"),
+            {"f": fingerprint},
+        )
+        seen: set[str] = set()
+    else:
+        seen = set(example_ids)
+        undecided = connection.execute(
+            text("SELECT id FROM correction_script WHERE decided_in IS NULL AND status <> 'waiting'")
+        ).scalars()
+        statement = text("UPDATE correction_script SET decided_in = :f WHERE id IN :ids").bindparams(
+            bindparam("ids", expanding=True)
+        )
+        for chunk in slices(sorted(seen.intersection(undecided)), 1000):
+            connection.execute(statement, {"f": fingerprint, "ids": chunk})
+    gone = connection.execute(
+        text(
+            "SELECT id FROM correction_script WHERE status IN ('forgotten', 'quarantined', 'waiting') "
+            "AND decided_in IS NOT NULL AND removal_decided_in IS NULL"
+        )
+    ).scalars()
+    # A row that was taken away after the snapshot was written was still trained on: its removal is not decided yet.
+    for id in [id for id in gone if id not in seen]:
+        connection.execute(
+            text("UPDATE correction_script SET removal_decided_in = :f WHERE id = :id"), {"f": fingerprint, "id": id}
+        )

@@ -1,0 +1,100 @@
+"""Forgetting: removing one example's text from the database, the snapshots and the train sets.
+
+Belongs here: everything that erases. Does not belong here: retraining the adapters that saw the row (defs/), which
+follows by itself because the set of accepted rows has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+
+from ..core.text import text_sha
+from .corrections import erase_answers
+from .examples import Examples, touch_accepted
+from .subject import Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What forgetting one example removed, and who had seen it.
+
+    Attributes:
+        answers: journalled corrections whose text was removed.
+        snapshots: snapshots and train sets on disk that held the row; they hold it no more.
+        adapters: adapters that were trained on one of those train sets.
+    """
+
+    example_id: str
+    answers: int
+    snapshots: tuple[str, ...]
+    adapters: tuple[str, ...]
+
+
+class Forgetting(Subject):
+    """The erasing part of the store."""
+
+    def forget(self, prefix: str, *, snapshots_dir: Path | None = None, adapters_dir: Path | None = None) -> Forgotten:
+        """Remove an example everywhere. Its content's hash stays, so that the same row does not land again.
+
+        Args:
+            prefix: the beginning of the example's id.
+            snapshots_dir: where snapshots and train sets stand; those that hold the row are rewritten without it.
+            adapters_dir: where adapters stand; those trained on such a train set are named.
+
+        Raises:
+            UsageError: no example, or more than one, has such an id.
+        """
+        from .snapshots import adapters_trained_on, remove_example
+
+        example = Examples(self.database).get(prefix).example
+        # The files first: a call that is killed in between finds the row again and goes on.
+        touched = remove_example(snapshots_dir, example.id) if snapshots_dir else []
+        adapters = set(adapters_trained_on(adapters_dir, touched)) if adapters_dir else set()
+        with self.database.write() as connection:
+            for train_set in touched:
+                for table in ("decision", "release"):
+                    adapters.update(
+                        connection.execute(
+                            text(f"SELECT adapter FROM {table} WHERE train_set = :id AND adapter IS NOT NULL"),
+                            {"id": train_set},
+                        ).scalars()
+                    )
+            answers = erase_example(connection, example.id, self.database.now())
+        if self.database.is_sqlite:
+            # The write-ahead log still has pages with the text; this moves them over and empties it.
+            with self.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        return Forgotten(example.id, answers, tuple(touched), tuple(sorted(adapters)))
+
+
+def erase_example(connection: Connection, id: str, now: str) -> int:
+    """Remove an example's text inside an open transaction; returns how many journalled answers went with it."""
+    row = connection.execute(text("SELECT before, after, status FROM correction_script WHERE id = :id"), {"id": id}).first()
+    if row is None or row.status == "forgotten":
+        return 0
+    shas: Sequence[str] = [text_sha(row.before)]
+    answers = erase_answers(connection, shas, id)
+    connection.execute(
+        text(
+            "UPDATE correction_script SET before = '', after = NULL, reason = NULL, reasons = '[]', edits = NULL, "
+            "style = NULL, speaker = NULL, key_expressions = '[]', status = 'forgotten', accepted_at = NULL, "
+            "forgotten_at = :now WHERE id = :id"
+        ),
+        {"id": id, "now": now},
+    )
+    connection.execute(
+        text("UPDATE text_repository SET topic = NULL, source_file = NULL, source_line = NULL WHERE id = :id"), {"id": id}
+    )
+    connection.execute(
+        text(
+            "UPDATE quarantine SET row_json = '{}', state = CASE state WHEN 'open' THEN 'dropped' ELSE state END, "
+            "settled_at = coalesce(settled_at, :now) WHERE example_id = :id"
+        ),
+        {"id": id, "now": now},
+    )
+    touch_accepted(connection)
+    return answers
