@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     seed: int = 20
     sensor_seconds: int = Field(5, ge=1, description="Interval between two ticks of each sensor.")
 
+    vllm_host: str = Field("127.0.0.1", description="Where vLLM is reached; loopback or a private network only.")
+    mlflow_host: str = Field("127.0.0.1", description="Where MLflow is reached.")
     vllm_kvcache_gb: int = Field(2, ge=1)
     vllm_max_model_len: int = Field(1024, ge=256)
     evaluation_limit: int | None = Field(None, description="Rows of the evaluation set to use; all when unset.")
@@ -112,6 +114,22 @@ class Settings(BaseSettings):
         return self.home / "checkpoints"
 
     @property
+    def progress_path(self) -> Path:
+        """Where long work says how far it is, for the bar that `up` shows."""
+        return self.home / "run" / "progress.json"
+
+    @property
+    def evaluation_path(self) -> Path:
+        """The frozen evaluation set that ships."""
+        return PROJECT_ROOT / "correctly_assets" / "starter" / "evaluation.jsonl"
+
+    @property
+    def starter_paths(self) -> tuple[Path, Path]:
+        """The examples that ship: awkward sentences with reasons, and correct ones."""
+        starter = PROJECT_ROOT / "correctly_assets" / "starter"
+        return starter / "examples.jsonl", starter / "sentences.jsonl"
+
+    @property
     def store_url(self) -> str:
         """SQLAlchemy URL of the relational store; a bare ``postgresql://`` is driven by psycopg2."""
         return self.database_url or f"sqlite:///{self.home / 'store.sqlite'}"
@@ -129,12 +147,11 @@ class Settings(BaseSettings):
 
     @property
     def vllm_url(self) -> str:
-        # vLLM never listens beyond loopback: its management routes have no key (see serving/).
-        return f"http://127.0.0.1:{self.vllm_port}"
+        return f"http://{self.vllm_host}:{self.vllm_port}"
 
     @property
     def mlflow_url(self) -> str:
-        return f"http://127.0.0.1:{self.mlflow_port}"
+        return f"http://{self.mlflow_host}:{self.mlflow_port}"
 
     @property
     def dagster_url(self) -> str:

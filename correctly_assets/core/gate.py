@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,10 @@ class Interval:
 
     def to_json(self) -> dict[str, float]:
         return {"point": self.point, "low": self.low, "high": self.high}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, float]) -> Interval:
+        return cls(value["point"], value["low"], value["high"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,35 @@ class Measured:
     unexplained: int = 0
     stray_reasons: int = 0
     corrupted: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands under ``measured`` in an adapter's report.json, from which any later gate decides again."""
+        value = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        value["versus_base"] = {name: item.to_json() for name, item in self.versus_base.items()}
+        value["versus_champion"] = (
+            None if self.versus_champion is None else {name: item.to_json() for name, item in self.versus_champion.items()}
+        )
+        value["type_differences"] = {
+            name: {"edits": count, "difference": item.to_json()} for name, (count, item) in self.type_differences.items()
+        }
+        return value
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Measured:
+        """The inverse of `to_json`; unknown keys are ignored.
+
+        Raises:
+            KeyError, TypeError: the report is not one of ours.
+        """
+        known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
+        known["versus_base"] = {name: Interval.from_json(item) for name, item in value["versus_base"].items()}
+        champion = value["versus_champion"]
+        known["versus_champion"] = champion and {name: Interval.from_json(item) for name, item in champion.items()}
+        known["type_differences"] = {
+            name: (int(item["edits"]), Interval.from_json(item["difference"]))
+            for name, item in value.get("type_differences", {}).items()
+        }
+        return cls(**known)
 
 
 @dataclass(frozen=True, slots=True)

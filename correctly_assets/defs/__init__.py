@@ -1,0 +1,4 @@
+"""The Dagster definitions: one file per asset with its checks beside it, in the order of the lineage.
+
+Belongs here: shells that fetch, call a decision and record what happened. Does not belong here: domain code.
+"""

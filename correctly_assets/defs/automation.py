@@ -1,0 +1,93 @@
+"""What starts by itself: the job, the sensors, the schedule.
+
+Belongs here: thin shells that read facts, call a pure decision and enact it. Does not belong here: the decision
+(core/retrain.py) or where the facts come from (runtime/wanted.py). Nothing here opens DuckDB or imports torch.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from correctly_assets.core.retrain import decide_retrain
+from correctly_assets.resources.store import StoreResource
+from correctly_assets.runtime.wanted import policy, read_retrain_state, recipe_digest
+from correctly_assets.settings import get_settings
+
+retrain = dg.define_asset_job(
+    "retrain",
+    selection=dg.AssetSelection.assets("examples", "train_set", "lora_adapter", "eval_report", "served_model"),
+    description="From what has landed to a served adapter, in one run.",
+)
+
+
+@dg.sensor(
+    job=retrain,
+    name="retrain_sensor",
+    minimum_interval_seconds=get_settings().sensor_seconds,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Compares what has landed with the last decision, and says in one sentence why it does or does not run.",
+)
+def retrain_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
+    settings = get_settings()
+    with store.open() as opened:
+        state = read_retrain_state(opened, context.instance, settings)
+        decision = decide_retrain(state, policy(settings))
+        if decision.action == "give_up":
+            opened.record_decision(
+                fingerprint=state.want,
+                adapter=None,
+                verdict="failed",
+                reasons=(decision.says,),
+                run_id=None,
+                attempt=state.attempts,
+                rows_digest=opened.accepted_digest(),
+                recipe_digest=recipe_digest(settings),
+                accepted=state.accepted,
+                train_set=None,
+                example_ids=None,
+            )
+    if decision.action != "run":
+        return dg.SkipReason(decision.says)
+    return dg.RunRequest(run_key=decision.run_key, tags=dict(decision.tags))
+
+
+@dg.sensor(
+    name="feedback_sensor",
+    minimum_interval_seconds=get_settings().sensor_seconds,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    target=None,
+    description="Turns ratings and edited answers into examples, after the guards.",
+)
+def feedback_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
+    from correctly_assets.runtime.feedback import settle_feedback
+
+    with store.open() as opened:
+        return dg.SkipReason(settle_feedback(opened, get_settings()))
+
+
+@dg.sensor(
+    name="serving_sensor",
+    minimum_interval_seconds=max(10, get_settings().sensor_seconds),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    target=None,
+    description="Reports whether the gateway serves the newest release. Healing is the supervisor's and the gateway's.",
+)
+def serving_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
+    from correctly_assets.runtime.promotion import serving_says
+
+    with store.open() as opened:
+        return dg.SkipReason(serving_says(opened, get_settings()))
+
+
+@dg.schedule(
+    cron_schedule="0 3 * * *",
+    name="write_examples",
+    job=retrain,
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+    description="Has the teacher land new examples over the thinnest cells of the taxonomy; the retrain sensor does the rest.",
+)
+def write_examples(context: dg.ScheduleEvaluationContext, store: StoreResource):
+    from correctly_assets.runtime.generate import write_new_examples
+
+    with store.open() as opened:
+        return dg.SkipReason(write_new_examples(opened, get_settings()))

@@ -1,0 +1,74 @@
+"""`eval_report`: the candidate against the champion, the base model and the untouched text, and the gate's check.
+
+Belongs here: the asset, the blocking check, the record of a refusal. Does not belong here: measuring (evaluation/) or the
+gate's rules (core/gate.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import dagster as dg
+
+from correctly_assets.resources.engine import EngineResource
+from correctly_assets.resources.ledger import LEDGER_HOOKS
+from correctly_assets.resources.store import StoreResource
+from correctly_assets.settings import get_settings
+
+from .common import OWNERS, latest, refused
+
+
+@dg.asset(
+    deps=["lora_adapter", "evaluation_set"],
+    group_name="model",
+    kinds={"vllm", "python"},
+    owners=OWNERS,
+    code_version="1",
+    hooks=set(LEDGER_HOOKS),
+    required_resource_keys={"mlflow"},
+    check_specs=[
+        dg.AssetCheckSpec(
+            "the_gate",
+            asset="eval_report",
+            blocking=True,
+            description="Above the base model, no worse than the champion, sparing with correct sentences. A refusal is a decision.",
+        )
+    ],
+)
+def eval_report(context: dg.AssetExecutionContext, store: StoreResource, engine: EngineResource):
+    """The candidate's report on the frozen set, through vLLM and the same path as the chat: verdict first."""
+    from correctly_assets.core.errors import CorrectlyError
+    from correctly_assets.runtime.judging import judge_candidate
+
+    settings = get_settings()
+    head = latest(context, "lora_adapter")
+    try:
+        with store.open() as opened:
+            judged = asyncio.run(
+                judge_candidate(settings, opened, engine, adapter=head["adapter"], run_id=context.run_id, log=context.log.info)
+            )
+    except CorrectlyError as error:
+        raise refused(error) from error
+    ledger = context.resources.mlflow
+    ledger.metrics({f"evaluation.{name}": value for name, value in judged.figures.items()})
+    ledger.tags({"verdict": "passed" if judged.decision.promote else "refused", "adapter": head["adapter"]})
+    ledger.alias("challenger", head["adapter"])
+    if judged.html is not None:
+        ledger.artifact(judged.html)
+    metadata: dict[str, dg.MetadataValue | str | float | int] = {
+        "report": dg.MetadataValue.md(judged.markdown),
+        "adapter": head["adapter"],
+        "verdict": "promote" if judged.decision.promote else "refuse",
+        **{name: float(value) for name, value in judged.figures.items()},
+    }
+    if judged.html is not None:
+        metadata["html"] = dg.MetadataValue.path(str(judged.html))
+    if ledger.url():
+        metadata["mlflow"] = dg.MetadataValue.url(ledger.url())
+    yield dg.MaterializeResult(data_version=dg.DataVersion(judged.sha256), metadata=metadata)
+    yield dg.AssetCheckResult(
+        passed=judged.decision.promote,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=" ".join(judged.decision.reasons),
+        metadata={f"reason_{index + 1}": reason for index, reason in enumerate(judged.decision.reasons)},
+    )

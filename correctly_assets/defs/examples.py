@@ -1,0 +1,67 @@
+"""`examples`: what has landed and was accepted, frozen as a content-addressed snapshot.
+
+Belongs here: the asset, its check, and the external assets that stand beside it. Does not belong here: landing
+(curation/, store/).
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from correctly_assets.core.retrain import WHY_TAG
+from correctly_assets.resources.store import StoreResource
+from correctly_assets.settings import get_settings
+
+from .common import OWNERS, table
+
+base_model = dg.AssetSpec(
+    "base_model",
+    description="The model that adapters are trained on: converted once by `make install`, or CORRECTLY_BASE_MODEL.",
+    group_name="given",
+    kinds={"huggingface"},
+    owners=OWNERS,
+)
+evaluation_set = dg.AssetSpec(
+    "evaluation_set",
+    description="250 awkward sentences with two references each and 150 correct ones. Frozen; never trained on.",
+    group_name="given",
+    kinds={"json"},
+    owners=OWNERS,
+)
+
+
+@dg.asset(
+    group_name="data",
+    kinds={"sql", "parquet"},
+    owners=OWNERS,
+    code_version="1",
+    check_specs=[dg.AssetCheckSpec("nothing_is_held_back", asset="examples", description="How many rows are in quarantine.")],
+)
+def examples(context: dg.AssetExecutionContext, store: StoreResource):
+    """Every accepted example, as one immutable snapshot. Examples land from files, the inbox, the API and the chat."""
+    from correctly_assets.store.snapshots import write_examples_snapshot
+
+    with store.open() as opened:
+        snapshot = write_examples_snapshot(opened, get_settings().snapshots_dir)
+        counts = opened.counts()
+        sample = [example for _, example in zip(range(10), opened.accepted(), strict=False)]
+    yield dg.MaterializeResult(
+        data_version=dg.DataVersion(snapshot.row_digest),
+        metadata={
+            "snapshot": snapshot.id,
+            "path": dg.MetadataValue.path(str(snapshot.path)),
+            "rows_digest": snapshot.row_digest,
+            "examples": counts.accepted,
+            "waiting": counts.waiting,
+            "quarantined": counts.quarantined,
+            "why": context.run.tags.get(WHY_TAG, "Started by a person."),
+            "samples": table(["Before", "After", "Form", "Source"], [[e.before, e.after, e.form, e.source] for e in sample]),
+        },
+    )
+    yield dg.AssetCheckResult(
+        passed=counts.quarantined == 0,
+        # Held rows are kept out of training; that is worth seeing and no reason to stop.
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{counts.quarantined} rows are in quarantine; see `correctly quarantine list`.",
+        metadata={"quarantined": counts.quarantined},
+    )

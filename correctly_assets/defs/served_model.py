@@ -1,0 +1,72 @@
+"""`served_model`: the third gate, the flip, and the record of the decision.
+
+Belongs here: refusing an adapter whose own report does not pass against the champion of this moment, promoting one that
+does. Does not belong here: judging (evaluation/, core/gate.py), loading (serving/).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import dagster as dg
+
+from correctly_assets.resources.engine import EngineResource
+from correctly_assets.resources.ledger import LEDGER_HOOKS
+from correctly_assets.resources.store import StoreResource
+from correctly_assets.settings import get_settings
+
+from .common import OWNERS, latest, refused
+
+
+@dg.asset(
+    deps=["eval_report"],
+    group_name="serving",
+    kinds={"vllm"},
+    owners=OWNERS,
+    code_version="1",
+    hooks=set(LEDGER_HOOKS),
+    required_resource_keys={"mlflow"},
+    check_specs=[
+        dg.AssetCheckSpec("the_champion_answers", asset="served_model", description="The gateway serves the newest release.")
+    ],
+)
+def served_model(context: dg.AssetExecutionContext, store: StoreResource, engine: EngineResource):
+    """The release that answers as `correctly`. A blocking check does not stop a later or manual run, so this asset holds
+    the candidate's own report against the champion once more before it flips."""
+    from correctly_assets.core.errors import CorrectlyError
+    from correctly_assets.runtime.promotion import promote_candidate
+
+    settings = get_settings()
+    head = latest(context, "lora_adapter")
+    try:
+        with store.open() as opened:
+            promotion = asyncio.run(
+                promote_candidate(settings, opened, engine, adapter=head["adapter"], run_id=context.run_id, log=context.log.info)
+            )
+    except CorrectlyError as error:
+        raise refused(error) from error
+    ledger = context.resources.mlflow
+    ledger.tags({"verdict": "promoted", "release": promotion.release})
+    ledger.alias("champion", promotion.adapter)
+    yield dg.MaterializeResult(
+        data_version=dg.DataVersion(promotion.adapter),
+        metadata={
+            "release": promotion.release,
+            "adapter": promotion.adapter,
+            "previous": promotion.previous or "none",
+            "why": promotion.why,
+            "proved_from_base_nats": promotion.from_base,
+            "proved_from_training_nats": promotion.from_training,
+            "gateway": dg.MetadataValue.url(settings.gateway_url),
+        },
+    )
+    served = promotion.gateway_serves
+    yield dg.AssetCheckResult(
+        passed=served is not False,
+        severity=dg.AssetCheckSeverity.WARN,
+        description={
+            True: f"The gateway serves {promotion.release}.",
+            False: "The gateway does not serve the release yet; see `correctly logs gateway`.",
+            None: "No gateway runs here; the release is served as soon as one starts.",
+        }[served],
+    )

@@ -1,0 +1,71 @@
+"""`train_set`: the pairs an adapter is trained on, each derived from one example.
+
+Belongs here: the asset and its blocking checks. Does not belong here: how pairs are written (teachers/) or weighed
+(store/train_set.py).
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from correctly_assets.core.text import leaks
+from correctly_assets.settings import get_settings
+
+from .common import OWNERS, latest, refused, table
+
+
+@dg.asset(
+    deps=["examples", "evaluation_set"],
+    group_name="data",
+    kinds={"python", "duckdb", "parquet"},
+    owners=OWNERS,
+    code_version="1",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "no_evaluation_sentence_is_trained_on",
+            asset="train_set",
+            blocking=True,
+            description="No pair equals an evaluation sentence or shares eight words in a row with one.",
+        ),
+        dg.AssetCheckSpec("there_is_enough_to_train_on", asset="train_set", blocking=True, description="At least eight pairs."),
+    ],
+)
+def train_set(context: dg.AssetExecutionContext):
+    """The teacher's pairs, guarded, de-duplicated, split and weighed: one content-addressed Parquet file."""
+    from correctly_assets.core.errors import CorrectlyError
+    from correctly_assets.runtime.join import make_train_set, read_evaluation_texts
+
+    settings = get_settings()
+    head = latest(context, "examples")
+    try:
+        made = make_train_set(settings, examples_snapshot=head["snapshot"], log=context.log.info)
+    except CorrectlyError as error:
+        raise refused(error) from error
+    # The builder drops what leaks; the check looks again at what was written, so that neither is trusted alone.
+    leaked = leaks((text for pair in made.pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
+    yield dg.MaterializeResult(
+        data_version=dg.DataVersion(made.snapshot.id),
+        metadata={
+            "snapshot": made.snapshot.id,
+            "path": dg.MetadataValue.path(str(made.snapshot.path)),
+            "examples_snapshot": head["snapshot"],
+            "rows_digest": head["rows_digest"],
+            "pairs": len(made.pairs),
+            "dropped_as_leaks": len(made.leaked),
+            "rejected": len(made.refused),
+            "teacher": made.teacher,
+            "cost_usd": made.cost_usd,
+            "by_origin": table(["Origin", "Pairs"], sorted(made.by_origin.items())),
+            "by_error_type": table(["Error type", "Edits"], sorted(made.by_type.items(), key=lambda item: -item[1])),
+            "rejected_because": table(["Rung", "Reason", "Before"], [[r.rung, r.reason, r.row.get("before")] for r in made.refused[:20]]),
+            "samples": table(["Before", "After", "Origin"], [[p.before, p.after, p.origin] for p in made.pairs[:10]]),
+        },
+    )
+    yield dg.AssetCheckResult(
+        check_name="no_evaluation_sentence_is_trained_on",
+        passed=not leaked,
+        description="; ".join(list(leaked)[:5]) or "No evaluation sentence is among the pairs.",
+    )
+    yield dg.AssetCheckResult(
+        check_name="there_is_enough_to_train_on", passed=len(made.pairs) >= 8, description=f"{len(made.pairs)} pairs."
+    )

@@ -1,0 +1,126 @@
+"""MLflow as a ledger: written when it is there, missed when it is not, never in the way.
+
+Belongs here: the resource around dagster-mlflow and its run-ending hook. Does not belong here: what is measured.
+Nothing of MLflow is imported before a run uses it: the definitions must load light.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+
+EXPERIMENT = "correctly"
+LAST_ASSET = "served_model"
+
+
+class NoLedger:
+    """What stands in when no server is configured or it is down: takes everything, keeps nothing."""
+
+    run_id: str | None = None
+    experiment_id: str | None = None
+
+    def metrics(self, metrics: Mapping[str, float]) -> None: ...
+    def params(self, params: Mapping[str, Any]) -> None: ...
+    def tags(self, tags: Mapping[str, str]) -> None: ...
+    def artifact(self, path: Path) -> None: ...
+    def alias(self, name: str, adapter: str) -> None: ...
+    def end_run(self, status: str = "FINISHED") -> None: ...
+    def url(self) -> str | None:
+        return None
+
+
+class Ledger:
+    """One MLflow run per Dagster run, through dagster-mlflow."""
+
+    def __init__(self, tracking: Any, uri: str, log: Any) -> None:
+        self._mlflow, self._uri, self._log = tracking, uri, log
+        self.run_id: str = tracking.active_run().info.run_id
+        self.experiment_id: str = tracking.active_run().info.experiment_id
+
+    def _try(self, words: str, call: Any) -> None:
+        try:
+            call()
+        except Exception as error:  # the ledger is no dependency of the path: whatever it says, the run goes on
+            self._log.warning(f"MLflow did not take {words} ({error}); the run goes on without.")
+
+    def metrics(self, metrics: Mapping[str, float]) -> None:
+        self._try("the metrics", lambda: self._mlflow.log_metrics(dict(metrics)))
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        self._try("the parameters", lambda: self._mlflow.log_params(dict(params)))
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        self._try("the tags", lambda: self._mlflow.set_tags(dict(tags)))
+
+    def artifact(self, path: Path) -> None:
+        self._try(path.name, lambda: self._mlflow.log_artifact(str(path)))
+
+    def alias(self, name: str, adapter: str) -> None:
+        """Point a registry alias (champion, challenger) at the version that was registered for an adapter."""
+
+        def point() -> None:
+            client = self._mlflow.tracking_client
+            versions = client.search_model_versions(f"name = '{EXPERIMENT}' and tags.adapter = '{adapter}'")
+            if versions:
+                client.set_registered_model_alias(EXPERIMENT, name, versions[0].version)
+
+        self._try(f"the alias {name}", point)
+
+    def end_run(self, status: str = "FINISHED") -> None:
+        self._try("the run's end", lambda: self._mlflow.end_run(status=status))
+
+    def url(self) -> str | None:
+        return f"{self._uri}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
+
+
+@dg.resource(config_schema={"tracking_uri": dg.Field(dg.Noneable(str), default_value=None, is_required=False)})
+def ledger_resource(context: dg.InitResourceContext):
+    """The run's ledger. Without a tracking URI, or with a server that does not answer, a ledger that keeps nothing.
+
+    dagster-mlflow ends no run by itself under MLflow 3 (a failed run would read FINISHED), so `LEDGER_HOOKS` are on
+    each tracked asset.
+    """
+    uri = (context.resource_config or {}).get("tracking_uri")
+    if not uri:
+        return NoLedger()
+    # A dead server is found out in seconds, not after MLflow's minutes of retries.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    log = context.log or dg.get_dagster_logger()
+    try:
+        import httpx
+
+        httpx.get(f"{uri}/health", timeout=3).raise_for_status()
+        from dagster_mlflow.resources import MlFlow
+
+        seam = SimpleNamespace(
+            log=log,
+            dagster_run=context.run,
+            run_id=context.run.run_id if context.run else "unknown",
+            resource_config={"experiment_name": EXPERIMENT, "mlflow_tracking_uri": uri, "env": {}, "extra_tags": {}},
+        )
+        return Ledger(MlFlow(seam), uri, log)
+    except Exception as error:
+        log.warning(f"MLflow at {uri} does not answer ({type(error).__name__}); the run goes on without a ledger.")
+        return NoLedger()
+
+
+@dg.failure_hook(name="fail_ledger_run", required_resource_keys={"mlflow"})
+def fail_ledger_run(context: dg.HookContext) -> None:
+    """A failed step ends the MLflow run as FAILED."""
+    context.resources.mlflow.end_run(status="FAILED")
+
+
+@dg.success_hook(name="finish_ledger_run", required_resource_keys={"mlflow"})
+def finish_ledger_run(context: dg.HookContext) -> None:
+    """The lineage's last asset ends the MLflow run as FINISHED."""
+    if context.op.name == LAST_ASSET:
+        context.resources.mlflow.end_run(status="FINISHED")
+
+
+LEDGER_HOOKS = frozenset({fail_ledger_run, finish_ledger_run})

@@ -1,0 +1,154 @@
+"""docker-compose.yml, rendered from the process table.
+
+Belongs here: how a part of the table becomes a compose service. Does not belong here: any command of its own; a part's
+argv is the table's. `python -m correctly_assets.runtime.compose` writes the file; a test holds it to this rendering.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from correctly_assets.settings import PROJECT_ROOT, Settings
+
+from .instance import instance_config
+from .processes import PROCESSES, QUIET, Process
+
+HEADER = """\
+# Rendered from the process table (correctly_assets/runtime/processes.py) by
+# `python -m correctly_assets.runtime.compose`: change the table, not this file.
+#
+#   docker compose --profile cpu up      vLLM on the CPU, the embedded Gemma 3 270M
+#   docker compose --profile gpu up      vLLM on an NVIDIA GPU; set CORRECTLY_BASE_MODEL, e.g. to Gemma 3 1B
+#
+# Set POSTGRES_PASSWORD and WEBUI_SECRET_KEY in .env first. Only the gateway, Dagster, MLflow and the chat are published,
+# on loopback; vLLM's management routes have no key, so it stays on the private network.
+"""
+DATABASE = "postgresql://correctly:${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}@postgres:5432/correctly"
+IN_CONTAINER = "/srv/correctly"
+HOME = "/var/lib/correctly"
+
+
+def compose_settings() -> Settings:
+    """The settings a container sees; everything listens on its own interface and meets by service name."""
+    return Settings(home=Path(HOME), host="0.0.0.0", vllm_host="vllm", database_url=None, sql_dir=Path(IN_CONTAINER) / "sql",
+                    prompts_dir=Path(IN_CONTAINER) / "prompts")  # fmt: skip
+
+
+def _argv(process: Process, settings: Settings) -> list[str]:
+    argv, _ = process.command(settings)
+    text = [part.replace(str(PROJECT_ROOT), IN_CONTAINER) for part in argv]
+    return ["python", *text[1:]]
+
+
+def _service(process: Process, settings: Settings, *, image: str = "correctly") -> dict[str, Any]:
+    _, extra = process.command(settings)
+    service: dict[str, Any] = {
+        "image": f"{image}:${{CORRECTLY_VERSION:-0.1.0}}",
+        "build": {"context": ".", "dockerfile": "deploy/Dockerfile"},
+        "command": _argv(process, settings),
+        "environment": {
+            **QUIET,
+            **{name: value for name, value in extra.items() if name.startswith(("VLLM_", "HF_", "MLFLOW_"))},
+            "CORRECTLY_HOME": HOME,
+            "CORRECTLY_HOST": "0.0.0.0",
+            "CORRECTLY_VLLM_HOST": "vllm",
+            "CORRECTLY_MLFLOW_HOST": "mlflow",
+            "CORRECTLY_DATABASE_URL": DATABASE,
+            "CORRECTLY_BASE_MODEL": "${CORRECTLY_BASE_MODEL:-gemma-3-270m}",
+            "CORRECTLY_TEACHER": "${CORRECTLY_TEACHER:-embedded}",
+            "CORRECTLY_TEACHER_API_KEY": "${CORRECTLY_TEACHER_API_KEY:-}",
+            "DAGSTER_HOME": f"{HOME}/dagster",
+        },
+        "volumes": [f"correctly-home:{HOME}"],
+        "restart": "unless-stopped",
+        "stop_grace_period": f"{process.stop_seconds:.0f}s",
+        "depends_on": {"postgres": {"condition": "service_healthy"}, "prepare": {"condition": "service_completed_successfully"}},
+    }
+    if process.port is not None:
+        port = process.port(settings)
+        probe = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}{process.health}', timeout=5)"
+        service["healthcheck"] = {
+            "test": ["CMD", "python", "-c", probe],
+            "interval": "10s",
+            "timeout": "6s",
+            "retries": 6,
+            "start_period": f"{process.ready_seconds:.0f}s",
+        }
+        if process.name != "vllm":
+            service["ports"] = [f"127.0.0.1:{port}:{port}"]
+    return service
+
+
+def render() -> dict[str, Any]:
+    """The compose file as a mapping."""
+    settings = compose_settings()
+    services: dict[str, Any] = {
+        "postgres": {
+            "image": "postgres:15",
+            "environment": {"POSTGRES_USER": "correctly", "POSTGRES_DB": "correctly", "POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}"},
+            "volumes": ["postgres-data:/var/lib/postgresql/data"],
+            "healthcheck": {"test": ["CMD-SHELL", "pg_isready -U correctly"], "interval": "5s", "retries": 12},
+            "restart": "unless-stopped",
+        }
+    }
+    prepare = _service(PROCESSES[0], settings)
+    for key in ("healthcheck", "ports", "stop_grace_period"):
+        prepare.pop(key, None)
+    prepare |= {"command": ["python", "-m", "correctly_assets.cli", "prepare"], "restart": "no"}
+    prepare["depends_on"] = {"postgres": {"condition": "service_healthy"}}
+    services["prepare"] = prepare
+    for process in PROCESSES:
+        if process.name == "open-webui":
+            services["open-webui"] = _webui(process, settings)
+            continue
+        if process.name != "vllm":
+            services[process.name] = _service(process, settings)
+            continue
+        for profile in ("cpu", "gpu"):
+            service = _service(process, settings, image=f"correctly-{profile}")
+            service["build"]["args"] = {"ACCELERATOR": profile}
+            service["profiles"] = [profile]
+            # Both answer to one name: the gateway does not know which build serves it.
+            service["networks"] = {"default": {"aliases": ["vllm"]}}
+            if profile == "gpu":
+                devices = [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+                service["deploy"] = {"resources": {"reservations": {"devices": devices}}}
+                service["environment"].pop("VLLM_CPU_KVCACHE_SPACE", None)
+                service["command"] = [p for p in service["command"]]
+            services[f"vllm-{profile}"] = service
+    return {"name": "correctly", "services": services, "volumes": {"postgres-data": {}, "correctly-home": {}}}
+
+
+def _webui(process: Process, settings: Settings) -> dict[str, Any]:
+    _, extra = process.command(settings)
+    environment = {k: v for k, v in extra.items() if k not in ("DATA_DIR", "PATH", "WEBUI_SECRET_KEY", "WEBUI_AUTH")}
+    environment |= {
+        "OPENAI_API_BASE_URL": f"http://gateway:{settings.gateway_port}/v1",
+        "WEBUI_SECRET_KEY": "${WEBUI_SECRET_KEY:?set WEBUI_SECRET_KEY in .env}",
+    }
+    return {
+        "image": "ghcr.io/open-webui/open-webui:v0.12.4",
+        "environment": environment,
+        "ports": [f"127.0.0.1:{settings.webui_port}:8080"],
+        "volumes": ["webui-data:/app/backend/data"],
+        "depends_on": {"gateway": {"condition": "service_healthy"}},
+        "restart": "unless-stopped",
+    }
+
+
+def instance_file() -> str:
+    """The Dagster instance's file that the containers mount: the repository's dagster.yaml plus PostgreSQL storage."""
+    config = instance_config({"postgres": {"postgres_url": {"env": "CORRECTLY_DAGSTER_URL"}}})
+    return yaml.safe_dump(config, sort_keys=False)
+
+
+def text() -> str:
+    """The compose file's text."""
+    return HEADER + yaml.safe_dump(render(), sort_keys=False, width=110)
+
+
+if __name__ == "__main__":
+    (PROJECT_ROOT / "docker-compose.yml").write_text(text())

@@ -1,0 +1,107 @@
+"""The one table of processes: what `up` supervises and what docker-compose.yml is rendered from.
+
+Belongs here: each part's command, environment, port, readiness and order. Does not belong here: starting anything
+(supervisor.py) or the compose file's layout (compose.py).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from correctly_assets.serving.launch import vllm_command
+from correctly_assets.settings import PROJECT_ROOT, Settings
+
+from .databases import mlflow_backend
+
+# Every part's telemetry off, and no hub from the embedded default.
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DAGSTER_DISABLE_TELEMETRY": "1",
+    "ANONYMIZED_TELEMETRY": "false",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One part of the platform.
+
+    Attributes:
+        command: settings → (argv, environment added to the common one).
+        port: settings → the port it listens on; None for the daemon.
+        health: the path that answers 200 when the part is ready; readiness of a part without a port is being alive.
+        ready_seconds: how long it may take to become ready before that is an error.
+        stop_seconds: how long it gets between SIGTERM and SIGKILL.
+        needs: parts started before it.
+    """
+
+    name: str
+    title: str
+    command: Callable[[Settings], tuple[list[str], dict[str, str]]]
+    port: Callable[[Settings], int] | None = None
+    health: str = "/"
+    ready_seconds: float = 120
+    stop_seconds: float = 15
+    needs: tuple[str, ...] = ()
+
+    def url(self, settings: Settings) -> str | None:
+        return f"http://{settings.host}:{self.port(settings)}" if self.port else None
+
+
+def common_environment(settings: Settings, base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment every part starts in."""
+    env = dict(os.environ if base is None else base)
+    env.update(QUIET)
+    env["CORRECTLY_HOME"] = str(settings.home)
+    env["CORRECTLY_SUPERVISED"] = str(settings.home)
+    env["DAGSTER_HOME"] = str(settings.dagster_home)
+    return env
+
+
+def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    (settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", mlflow_backend(settings)]
+    argv += ["--artifacts-destination", str(settings.home / "mlflow" / "artifacts"), "--workers", "1"]
+    argv += ["--host", settings.host, "--port", str(settings.mlflow_port)]
+    return argv, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+def _vllm(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    return vllm_command(
+        model=settings.base_model_path,
+        port=settings.vllm_port,
+        chat_template=settings.prompts_dir / "chat" / "gemma3.jinja",
+        kvcache_gb=settings.vllm_kvcache_gb,
+        max_model_len=settings.vllm_max_model_len,
+        max_lora_rank=settings.lora_rank,
+    )
+
+
+def _gateway(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    return [sys.executable, "-m", "correctly_assets.serving.gateway"], {}
+
+
+def _webserver(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    argv = [sys.executable, "-m", "dagster_webserver", "-w", str(PROJECT_ROOT / "workspace.yaml")]
+    return [*argv, "-h", settings.host, "-p", str(settings.dagster_port)], {}
+
+
+def _daemon(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    return [sys.executable, "-m", "dagster._daemon", "run", "-w", str(PROJECT_ROOT / "workspace.yaml")], {}
+
+
+PROCESSES: tuple[Process, ...] = (
+    Process("vllm", "vLLM", _vllm, lambda s: s.vllm_port, "/health", ready_seconds=400, stop_seconds=30),
+    Process("mlflow", "MLflow", _mlflow, lambda s: s.mlflow_port, "/health", ready_seconds=180),
+    Process("gateway", "Gateway", _gateway, lambda s: s.gateway_port, "/healthz", ready_seconds=180),
+    Process("webserver", "Dagster", _webserver, lambda s: s.dagster_port, "/server_info", ready_seconds=180),
+    Process("daemon", "Dagster daemon", _daemon, stop_seconds=40, needs=("webserver",)),
+)
+BY_NAME = {process.name: process for process in PROCESSES}

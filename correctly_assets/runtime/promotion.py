@@ -1,0 +1,231 @@
+"""Promotion, rollback and their record: joins the store, serving and the gate for assets and command line.
+
+Belongs here: the order of the steps around the flip. Does not belong here: the gate's rules (core/gate.py), the proof
+(serving/rollout.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from correctly_assets.core.errors import PermanentError, RefusedError
+from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Measured, decide_promotion
+from correctly_assets.serving.rollout import load_proven
+from correctly_assets.settings import EMBEDDED_BASE_MODEL, Settings
+from correctly_assets.training.adapter import check_adapter
+
+from .wanted import fingerprint_of
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from typing import Protocol
+
+    from correctly_assets.serving.vllm import VllmClient
+    from correctly_assets.store import Store
+
+    class EngineLike(Protocol):
+        def client(self) -> AbstractAsyncContextManager[VllmClient]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What became of a promotion. ``gateway_serves`` is None where no gateway runs."""
+
+    release: str
+    adapter: str
+    previous: str | None
+    why: str
+    from_base: float
+    from_training: float
+    gateway_serves: bool | None
+
+
+def gate_settings(settings: Settings) -> GateSettings:
+    """The gate's thresholds: the embedded default is held to its own."""
+    if settings.base_model == EMBEDDED_BASE_MODEL:
+        return EMBEDDED_GATE
+    return GateSettings(max_overcorrected=min(10.0, settings.max_overcorrected))
+
+
+def read_report(adapter_dir: Path) -> dict[str, Any]:
+    """An adapter's own report.
+
+    Raises:
+        RefusedError: there is none, or it cannot be read.
+    """
+    try:
+        return json.loads((adapter_dir / "report.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RefusedError(f"Adapter {adapter_dir.name} has no report: materialize eval_report first.") from error
+    except ValueError as error:
+        raise RefusedError(f"The report of adapter {adapter_dir.name} cannot be read ({error}): evaluate it again.") from error
+
+
+def hold_against(report: dict[str, Any], champion: str | None, gate: GateSettings) -> tuple[str, ...]:
+    """Decide again, from an adapter's own measured figures, whether it may serve now. Returns the reasons it may.
+
+    Raises:
+        RefusedError: the gate refuses, or the report was made against another champion than the one that serves.
+    """
+    adapter = str(report.get("adapter"))
+    try:
+        measured = Measured.from_json(report["measured"])
+    except (KeyError, TypeError) as error:
+        raise RefusedError(f"The report of adapter {adapter} holds no measured figures: evaluate it again.") from error
+    if champion not in (measured.champion, adapter):
+        raise RefusedError(
+            f"Adapter {adapter} was held against {measured.champion or 'the base model alone'}, but {champion or 'nothing'} serves: "
+            "materialize eval_report again."
+        )
+    decision = decide_promotion(measured, gate)
+    if not decision.promote:
+        raise RefusedError(f"The gate refuses adapter {adapter}: {' '.join(decision.reasons)}")
+    return decision.reasons
+
+
+async def promote_candidate(
+    settings: Settings,
+    store: Store,
+    engine: EngineLike,
+    *,
+    adapter: str,
+    run_id: str | None,
+    log: Callable[[str], object],
+    despite: str | None = None,
+) -> Promotion:
+    """Gate, prove, flip, record.
+
+    Args:
+        despite: a person's reason to promote although the gate refuses; recorded as an override.
+
+    Returns:
+        The promotion; an adapter that serves already is recorded as decided and not flipped again.
+
+    Raises:
+        RefusedError: the gate or the proof refuses; the champion keeps serving.
+        UnreachableError: the engine is away.
+    """
+    directory = settings.adapters_dir / adapter
+    if not directory.is_dir():
+        raise PermanentError(f"There is no adapter {adapter} in {settings.adapters_dir}.")
+    champion = store.champion()
+    report = read_report(directory) if despite is None or (directory / "report.json").exists() else {}
+    if despite is None:
+        reasons = hold_against(report, champion.adapter if champion else None, gate_settings(settings))
+    else:
+        reasons = (f"Promoted by a person despite the gate: {despite}",)
+    async with engine.client() as client:
+        proof = await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
+    manifest = json.loads((directory / "manifest.json").read_text())
+    if champion is not None and champion.adapter == adapter:
+        release, why = champion, "It serves already."
+    else:
+        why = reasons[0] if despite else f"Better than the base model and no worse than the champion: {reasons[0]}"
+        release = await asyncio.to_thread(
+            store.add_release,
+            adapter=adapter,
+            base_model=manifest["base_model"]["name"],
+            train_set=manifest.get("train_set"),
+            scores={"systems": report.get("systems", {})},
+            kind="override" if despite else "promotion",
+            why=why,
+        )
+    record(settings, store, manifest, verdict="promoted", reasons=reasons, run_id=run_id)
+    log(f"{release.id} is adapter {adapter}.")
+    serves = await _gateway_serves(settings.gateway_url, release.id)
+    return Promotion(
+        release.id, adapter, release.previous, why, round(proof.from_base, 4), round(proof.from_training, 4), serves
+    )
+
+
+def record(
+    settings: Settings, store: Store, manifest: dict[str, Any], *, verdict: Any, reasons: tuple[str, ...], run_id: str | None
+) -> None:
+    """Write the decision on an adapter down, with the fingerprint of what it was really trained on."""
+    rows, recipe = manifest.get("rows_digest"), manifest.get("recipe_digest")
+    if not rows or not recipe:  # adopted from elsewhere: no landed rows stand behind it, so nothing is decided by it
+        return
+    from correctly_assets.store.snapshots import example_ids
+
+    snapshot = settings.snapshots_dir / str(manifest.get("examples_snapshot"))
+    ids = list(example_ids(snapshot)) if snapshot.is_dir() else []
+    store.record_decision(
+        fingerprint=fingerprint_of(rows, manifest["recipe"]),
+        adapter=manifest["id"],
+        verdict=verdict,
+        reasons=reasons,
+        run_id=run_id,
+        rows_digest=rows,
+        recipe_digest=recipe,
+        accepted=len(ids),
+        train_set=manifest.get("train_set"),
+        example_ids=ids,
+    )
+
+
+async def _gateway_serves(url: str, release: str, seconds: float = 15.0) -> bool | None:
+    """Whether the gateway flipped to the release; None where none answers."""
+    deadline = time.monotonic() + seconds
+    async with httpx.AsyncClient(timeout=3, trust_env=False) as client:
+        while True:
+            try:
+                answer = await client.get(f"{url}/readyz")
+                if answer.json().get("release") == release:
+                    return True
+            except httpx.ConnectError:
+                return None
+            except (httpx.HTTPError, ValueError):
+                pass  # starting or swapping: asked again until the deadline
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.2)
+
+
+async def roll_back(settings: Settings, store: Store, engine: EngineLike, why: str) -> Promotion:
+    """Return to the release before the champion's: prove, flip, record.
+
+    Raises:
+        PermanentError: there is no earlier release, or its adapter's files are gone.
+    """
+    champion, previous = store.champion(), store.previous_release()
+    if champion is None or previous is None:
+        raise PermanentError("There is no earlier release to return to.")
+    directory = settings.adapters_dir / previous.adapter
+    if not directory.is_dir():
+        raise PermanentError(f"The files of adapter {previous.adapter} are gone; train again or restore {directory}.")
+    async with engine.client() as client:
+        proof = await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
+    release = await asyncio.to_thread(
+        store.add_release,
+        adapter=previous.adapter,
+        base_model=previous.base_model,
+        train_set=previous.train_set,
+        scores=previous.scores,
+        kind="rollback",
+        why=f"Rolled back from {champion.id}: {why}",
+    )
+    serves = await _gateway_serves(settings.gateway_url, release.id)
+    return Promotion(release.id, release.adapter, champion.id, release.why, proof.from_base, proof.from_training, serves)
+
+
+def serving_says(store: Store, settings: Settings) -> str:
+    """One sentence on whether the gateway serves the newest release."""
+    champion = store.champion()
+    if champion is None:
+        return "No adapter has been promoted yet."
+    try:
+        answer = httpx.get(f"{settings.gateway_url}/readyz", timeout=3, trust_env=False)
+        served = answer.json().get("release")
+    except (httpx.HTTPError, ValueError):
+        return f"The gateway does not answer; {champion.id} is served when it does."
+    if served == champion.id:
+        return f"The gateway serves {champion.id} (adapter {champion.adapter})."
+    return f"The gateway serves {served or 'nothing'}, not {champion.id}: it is loading, or see `correctly logs gateway`."

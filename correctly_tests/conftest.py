@@ -1,0 +1,31 @@
+"""What every test shares: a HOME of its own, and no setting of the machine's.
+
+Markers: ``model`` needs the base model and minutes; ``full`` runs only in `make test-full`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from correctly_assets.settings import Settings, get_settings
+
+
+@pytest.fixture(autouse=True)
+def _settings_are_the_tests_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for name in list(os.environ):
+        if name.startswith("CORRECTLY_") and name != "CORRECTLY_BENCHMARK_DATA":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CORRECTLY_HOME", str(tmp_path / "home"))
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Settings with a HOME of the test's own."""
+    return get_settings()
