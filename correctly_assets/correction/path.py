@@ -1,0 +1,251 @@
+"""Correct → diff → explain: the one path to a correction.
+
+Belongs here: asking the model sentence by sentence, applying the guards, extracting the edits, completing a reason for
+each. Does not belong here: HTTP and journals (serving/), what a guard or a check decides (guards.py, reasons.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+from correctly_assets.core.correction import Piece, ProfanityGuard, ReasonLanguage, RuleReasonWriter, Usage
+from correctly_assets.core.edits import apply_edits
+from correctly_assets.core.ports import Annotator, Completer, Completion
+from correctly_assets.core.prompts import Prompts
+from correctly_assets.core.types import Correction, Edit, Fallback
+
+from .alignment import flatten, to_layout
+from .guards import answer_limit, refuse
+from .reasons import check_model_reason, load_rule_reasons
+from .segment import MAX_SENTENCE, Segment, protected_spans, segments
+
+REASON_TOKENS = {"en": 56, "ko": 96}
+"""Token limit of a reason: thirty English words, or as many Korean ones, and a little more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What every request of one correction has in common."""
+
+    model: str
+    language: ReasonLanguage
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """One sentence's outcome; the edits' offsets count from its own beginning."""
+
+    before: str
+    after: str
+    edits: tuple[Edit, ...] = ()
+    fallback: Fallback | None = None
+
+
+class Corrector:
+    """Implements `core.correction.CorrectionPath`.
+
+    Args:
+        completer: the engine.
+        annotator: extracts the edits; called in a thread.
+        prompts: the prompts that the model was trained with.
+        profanity: vetoes words that the model adds; no veto when None.
+        rules: writes the reason where the model's fails its check; the shipped templates when None.
+        concurrency: sentences, and separately reasons, asked for at one time per text.
+    """
+
+    def __init__(
+        self,
+        completer: Completer,
+        annotator: Annotator,
+        prompts: Prompts,
+        *,
+        profanity: ProfanityGuard | None = None,
+        rules: RuleReasonWriter | None = None,
+        concurrency: int = 8,
+    ) -> None:
+        self.usage = Usage()
+        self._completer = completer
+        self._annotator = annotator
+        self._prompts = prompts
+        self._profanity = profanity
+        self._rules = rules or load_rule_reasons()
+        self._concurrency = concurrency
+        self._echoes = _fixed_phrases(prompts)
+
+    async def correct(
+        self,
+        text: str,
+        *,
+        model: str,
+        release: str | None,
+        adapter: str | None,
+        reasons: bool = True,
+        reason_language: ReasonLanguage = "en",
+        priority: int = 0,
+        as_one: bool = False,
+    ) -> Correction:
+        """Correct one text.
+
+        Args:
+            text: any text; what is not English prose comes back as it is.
+            model: the engine's name for the model or adapter.
+            release, adapter: who answers for it, as the answer will say.
+            as_one: give the model the whole text at once instead of sentence by sentence, where it is one line.
+
+        Raises:
+            UnreachableError, RefusedError: as the completer does.
+        """
+        ask = _Ask(model, reason_language, priority)
+        parts = [Segment(text, prose=True)] if as_one and text.strip() and "\n" not in text.strip() else segments(text)
+        async with aclosing(self._run(parts, text, ask, reasons, release, adapter)) as items:
+            async for item in items:
+                if isinstance(item, Correction):
+                    return item
+        raise AssertionError("the path ends with a correction")
+
+    async def stream(
+        self,
+        text: str,
+        *,
+        model: str,
+        release: str | None,
+        adapter: str | None,
+        reasons: bool = True,
+        reason_language: ReasonLanguage = "en",
+        priority: int = 0,
+    ) -> AsyncGenerator[Piece | Correction]:
+        """Yield the corrected text piece by piece, in order and as soon as each is ready, then the `Correction`.
+
+        Closing the iterator cancels what is still asked for.
+
+        Raises:
+            UnreachableError, RefusedError: as the completer does.
+        """
+        ask = _Ask(model, reason_language, priority)
+        async with aclosing(self._run(segments(text), text, ask, reasons, release, adapter)) as items:
+            async for item in items:
+                yield item
+
+    async def _run(
+        self, parts: Sequence[Segment], text: str, ask: _Ask, reasons: bool, release: str | None, adapter: str | None
+    ) -> AsyncGenerator[Piece | Correction]:
+        several = sum(part.prose for part in parts) > 1
+        window: deque[tuple[Segment, asyncio.Task[_Sentence] | None]] = deque()
+        explaining: list[tuple[int, _Sentence, asyncio.Task[tuple[Edit, ...]] | None]] = []
+        limit = asyncio.Semaphore(self._concurrency)
+        waiting = iter(parts)
+        started = 0
+        offset = 0
+        try:
+            while True:
+                # A window, not all at once: memory stays flat over a document of any length.
+                while started < self._concurrency and (part := next(waiting, None)) is not None:
+                    task = asyncio.create_task(self._sentence(part, ask, several)) if part.prose else None
+                    window.append((part, task))
+                    started += part.prose
+                if not window:
+                    break
+                part, task = window.popleft()
+                done = _Sentence(part.text, part.text)
+                if task is not None:
+                    try:
+                        done = await task
+                    finally:
+                        started -= 1
+                if done.edits or done.fallback:
+                    explain = asyncio.create_task(self._explain(done, ask, limit)) if reasons and done.edits else None
+                    explaining.append((offset, done, explain))
+                offset += len(part.text)
+                yield Piece(done.after, done.after != part.text, done.fallback)
+            edits: list[Edit] = []
+            for start, sentence, task in explaining:
+                found = await task if task is not None else sentence.edits
+                edits += [replace(edit, start=edit.start + start, end=edit.end + start) for edit in found]
+        finally:
+            pending: list[asyncio.Task[Any]] = [task for _, task in window if task is not None]
+            pending += [task for *_, task in explaining if task is not None]
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+        fallbacks: list[Fallback | None] = [sentence.fallback for _, sentence, _ in explaining if sentence.fallback]
+        fallback = fallbacks[0] if fallbacks else None
+        after = apply_edits(text, edits)
+        yield Correction(f"c_{uuid4().hex}", text, after, tuple(edits), release, adapter, fallback)
+
+    async def _sentence(self, part: Segment, ask: _Ask, several: bool) -> _Sentence:
+        """Ask for one sentence, apply the guards, extract the edits."""
+        raw = part.text
+        if len(raw) > MAX_SENTENCE:
+            return _Sentence(raw, raw, fallback="length")
+        flat, origin = flatten(raw)
+        prompt = self._prompts.correct_prompt(flat)
+        completion = await self._complete(prompt, answer_limit(flat), ask.model, ask.priority)
+        fallback = refuse(flat, completion, echoes=self._echoes, profanity=self._profanity)
+        if fallback is not None:
+            return _Sentence(raw, raw, fallback=fallback)
+        answer = flatten(completion.text)[0]
+        if several and part.fragment:
+            answer = _as_fragment(flat, answer)
+        if answer == flat:
+            return _Sentence(raw, raw)
+        found = await asyncio.to_thread(self._annotator.edits, flat, answer)
+        kept = [edit for edit in found if not _touches(edit, protected_spans(flat))]
+        edits = to_layout(raw, origin, kept)
+        return _Sentence(raw, apply_edits(raw, edits), tuple(edits))
+
+    async def _explain(self, sentence: _Sentence, ask: _Ask, limit: asyncio.Semaphore) -> tuple[Edit, ...]:
+        """Complete a reason for each edit: the model's where it passes its check, else the rule's."""
+        flat = flatten(sentence.before)[0]
+        after = flatten(sentence.after)[0]
+
+        async def one(edit: Edit) -> Edit:
+            prompt = self._prompts.explain_prompt(flat, edit.was.strip(), edit.now.strip(), ask.language)
+            async with limit:
+                # Behind every sentence that waits: a reader wants the corrected text first.
+                completion = await self._complete(prompt, REASON_TOKENS[ask.language], ask.model, ask.priority + 1)
+            reason = flatten(completion.text)[0]
+            ran_out = completion.finish_reason == "length"
+            if not ran_out and check_model_reason(edit, reason, flat, after, ask.language) is None:
+                return edit.explained(reason, "model")
+            return edit.explained(self._rules.reason(edit, ask.language), "rule")
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(edit)) for edit in sentence.edits]
+        return tuple(task.result() for task in tasks)
+
+    async def _complete(self, prompt: str, max_tokens: int, model: str, priority: int) -> Completion:
+        stop = (self._prompts.end_of_answer, "\n")
+        completion = await self._completer.complete(
+            prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority
+        )
+        self.usage.requests += 1
+        self.usage.prompt_tokens += completion.prompt_tokens
+        self.usage.completion_tokens += completion.completion_tokens
+        return completion
+
+
+def _as_fragment(before: str, answer: str) -> str:
+    """A heading or list item keeps its missing full stop; a long line without one is a sentence that forgot it."""
+    if len(before.split()) <= 6 and answer.endswith(".") and not answer.endswith(".."):
+        return answer[:-1]
+    return answer
+
+
+def _touches(edit: Edit, spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether an edit reaches into a stretch that must come back unchanged; beside it is allowed."""
+    return any((edit.start < end and start < edit.end) or start < edit.start == edit.end < end for start, end in spans)
+
+
+def _fixed_phrases(prompts: Prompts) -> tuple[str, ...]:
+    """The prompt files' own words between their placeholders, which an answer must not echo."""
+    phrases = re.split(r"\{\w+\}", f"{prompts.correct}\n{prompts.explain}")
+    lines = [line.strip(' :"') for phrase in phrases for line in phrase.splitlines()]
+    return tuple(line for line in lines if len(line.split()) >= 3)

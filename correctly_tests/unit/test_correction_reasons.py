@@ -1,0 +1,153 @@
+"""Rule reasons are true, short and in the right language; a model's reason is shown only if it speaks of its edit."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from correctly_assets.core.correction import names_the_right_kind, quoted_phrases
+from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.taxonomy import ERRANT_TYPES
+from correctly_assets.core.types import Edit
+from correctly_assets.correction.reasons import (
+    CONDITIONS,
+    LANGUAGES,
+    REASONS_FILE,
+    RuleReasons,
+    check_model_reason,
+    load_rule_reasons,
+)
+
+RULES = load_rule_reasons()
+TEMPLATES = yaml.safe_load(REASONS_FILE.read_text(encoding="utf-8"))
+
+
+def edit(was: str, now: str, kind: str) -> Edit:
+    return Edit(0, len(was), was, now, kind)
+
+
+@pytest.mark.parametrize("kind", sorted(ERRANT_TYPES))
+@pytest.mark.parametrize(
+    "sides", [("", "of which the"), ("of which the", ""), ("one two three four five", "a b c d e f")]
+)
+def test_every_type_has_a_short_reason_in_both_languages_for_every_operation(kind, sides):
+    was, now = sides
+    operation = "M" if not was else "U" if not now else "R"
+    for language in LANGUAGES:
+        reason = RULES.reason(edit(was, now, f"{operation}:{kind}"), language)
+        assert 3 <= len(reason.split()) <= 25
+        assert "{" not in reason
+        assert reason.endswith(".")
+        assert bool(re.search("[가-힣]", reason)) == (language == "ko")
+
+
+@pytest.mark.parametrize("kind", sorted(ERRANT_TYPES))
+def test_missing_replaced_and_unnecessary_words_are_explained_differently(kind):
+    reasons = {RULES.reason(edit(*sides, f"R:{kind}")) for sides in (("", "on"), ("in", "on"), ("in", ""))}
+    assert len(reasons) == 3
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "kind", "says"),
+    [
+        ("a", "an", "R:DET", "vowel sound"),
+        ("an", "a", "R:DET", "consonant sound"),
+        ("", "the", "M:DET", "reader knows"),
+        ("", ",", "M:PUNCT", "comma"),
+        ("i", "I", "R:ORTH", "always a capital"),
+        ("english", "English", "R:ORTH", "capital letter"),
+        ("alot", "a lot", "R:ORTH", "separate words"),
+        ("car", "cars", "R:NOUN:NUM", "plural"),
+        ("dont", "don't", "R:CONTR", "apostrophe"),
+        ("more better", "better", "R:ADJ:FORM", "one comparison form"),
+        ("to swim", "swimming", "R:VERB:FORM", "-ing form"),
+    ],
+)
+def test_the_words_of_an_edit_choose_the_closest_reason(was, now, kind, says):
+    assert says in RULES.reason(edit(was, now, kind))
+
+
+def test_every_condition_of_the_templates_can_hold_and_every_condition_is_used():
+    used = {
+        e["when"]
+        for operations in TEMPLATES.values()
+        for entries in operations.values()
+        for e in entries
+        if "when" in e
+    }
+    assert used == set(CONDITIONS)
+
+
+def test_rule_reasons_pass_the_check_that_model_reasons_must_pass():
+    samples = [
+        ("go", "goes", "R:VERB:SVA"),
+        ("", "the ", "M:DET"),
+        ("at", "in", "R:PREP"),
+        ("recieve", "receive", "R:SPELL"),
+    ]
+    for was, now, kind in samples:
+        one = edit(was, now, kind)
+        before, after = f"We {was} it here.", f"We {now} it here."
+        for language in LANGUAGES:
+            assert check_model_reason(one, RULES.reason(one, language), before, after, language) is None
+
+
+def test_templates_without_a_type_or_with_an_unknown_condition_are_refused():
+    with pytest.raises(PermanentError, match="WO"):
+        RuleReasons({kind: entries for kind, entries in TEMPLATES.items() if kind != "WO"})
+    odd = {**TEMPLATES, "WO": {"R": [{"when": "moonlight", "en": "x", "ko": "x"}, {"en": "x", "ko": "x"}]}}
+    with pytest.raises(PermanentError, match="WO"):
+        RuleReasons(odd)
+
+
+BEFORE, AFTER = "He go to school in the morning.", "He goes to school in the morning."
+GO = edit("go", "goes", "R:VERB:SVA")
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [
+        ('The subject "He" is singular, so the verb is "goes".', None),
+        ("The verb must agree with its subject.", None),
+        ("After “He”, use “goes” and not “go”, e.g. in the present.", None),
+        ("", "empty"),
+        ("Use goes.", "2 words"),
+        ("The verb must agree with its subject", "unfinished"),
+        ("The verb must agree with he. It is a rule.", "more than one sentence"),
+        ("The verb agrees with goes with goes with goes.", "repetition"),
+        ('The word "school" needs the form "schools".', "quotes words that do not occur"),
+        ("He goes to school in the morning.", "echo"),
+        ("This phrase sounds much more natural like that.", "speaks of another change"),
+        ("A preposition is needed after goes in English.", "names another kind of error"),
+        ('Use "go" because the subject is singular.', "turned around"),
+        ("<start_of_turn>The verb must agree with its subject.", "format"),
+        ("동사는 주어와 수가 일치해야 합니다.", "another language"),
+    ],
+)
+def test_a_model_reason_is_checked(reason, why):
+    assert check_model_reason(GO, reason, BEFORE, AFTER) == why
+
+
+def test_a_korean_reason_must_be_korean():
+    assert check_model_reason(GO, "주어 ‘He’ 뒤에는 동사 ‘goes’ 형태를 씁니다.", BEFORE, AFTER, "ko") is None
+    assert check_model_reason(GO, "The verb must agree with its subject.", BEFORE, AFTER, "ko") == "another language"
+
+
+def test_a_punctuation_mark_may_be_called_by_its_name():
+    comma = edit("", ",", "M:PUNCT")
+    before, after = "Hello John how are you?", "Hello John, how are you?"
+    assert check_model_reason(comma, "A comma follows the name of who is spoken to.", before, after) is None
+
+
+def test_all_kinds_of_quotation_marks_are_read():
+    said = """Use "an", ‘the’, 'I don't', `x` and “no”."""
+    assert set(quoted_phrases(said)) == {"an", "the", "I don't", "x", "no"}
+
+
+def test_a_kind_counts_as_right_for_neighbouring_types_only():
+    assert names_the_right_kind("The past tense is needed.", "R:VERB:FORM") is True
+    assert names_the_right_kind("The past tense is needed.", "R:PREP") is False
+    assert names_the_right_kind("This sounds better.", "R:PREP") is None
+    assert names_the_right_kind("The past tense is needed.", "R:OTHER") is True
