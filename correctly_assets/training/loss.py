@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 _CHUNK_BYTES = 192 * 2**20
+_BLOCK_ROWS = 16  # 8 MB of Gemma's logits: a block stays in cache through the passes over it
 
 
 class VocabularyLoss:
@@ -52,20 +53,29 @@ class VocabularyLoss:
             self._buffer = torch.empty(rows, self.weight.shape[0], dtype=self.weight.dtype, device=hidden.device)
         for start in range(0, count, self.rows):
             part = slice(start, min(start + self.rows, count))
-            target = targets[part].unsqueeze(1)
-            logits = self._buffer[: target.shape[0]]
+            logits = self._buffer[: part.stop - start]
             torch.mm(hidden[part], self.weight.t(), out=logits)
-            # Native softmax reads a row into float32, so in place is safe and the probabilities are rounded only once.
-            probabilities = torch.softmax(logits, -1, out=logits)
-            chosen = probabilities.gather(1, target).float().squeeze(1)
-            probabilities.scatter_(1, target, 0.0)
-            # 1 - p of the target from the other entries: p itself, rounded to bf16 near 1, would lose all its digits.
-            others = probabilities.sum(-1, dtype=torch.float32)
-            losses[part] = torch.where(others < 0.5, -torch.log1p(-others.clamp(max=0.5)), -torch.log(chosen))
+            for first in range(start, part.stop, _BLOCK_ROWS):
+                block = slice(first, min(first + _BLOCK_ROWS, part.stop))
+                losses[block] = _probabilities_to_gradient(
+                    logits[block.start - start : block.stop - start], targets[block]
+                )
             if grad is not None:
-                probabilities.scatter_(1, target, -others.unsqueeze(1).to(probabilities.dtype))
-                torch.mm(probabilities, self.weight, out=grad[part])
+                torch.mm(logits, self.weight, out=grad[part])
         return losses, grad
+
+
+def _probabilities_to_gradient(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Turns a block of logits into the gradient of its losses, in place; returns the losses."""
+    target = targets.unsqueeze(1)
+    # Native softmax reads a row into float32, so in place is safe and the probabilities are rounded only once.
+    torch.softmax(logits, -1, out=logits)
+    chosen = logits.gather(1, target).float().squeeze(1)
+    logits.scatter_(1, target, 0.0)
+    # 1 - p of the target from the other entries: p itself, rounded to bf16 near 1, would lose all its digits.
+    others = logits.sum(-1, dtype=torch.float32)
+    logits.scatter_(1, target, -others.unsqueeze(1).to(logits.dtype))
+    return torch.where(others < 0.5, -torch.log1p(-others.clamp(max=0.5)), -torch.log(chosen))
 
 
 class InjectedGradient(torch.autograd.Function):

@@ -1,0 +1,138 @@
+"""The hand-written engine, the plain one and autograd agree; the loss is the textbook's."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from correctly_assets.training.config import Lora, TrainConfig
+from correctly_assets.training.fast import FastEngine, pack
+from correctly_assets.training.loss import VocabularyLoss
+from correctly_assets.training.model import Adapter, PlainEngine, put_adapter_on
+from correctly_assets.training.rendering import Turn
+
+VOCABULARY = 97
+
+
+def tiny_adapter(*, key_heads: int = 1, window: int = 512) -> Adapter:
+    """A random float32 Gemma 3 with a LoRA adapter whose B matrices are random too, so that every gradient flows."""
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    torch.manual_seed(3)
+    config = Gemma3TextConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=24,
+        intermediate_size=40,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=key_heads,
+        head_dim=16,
+        sliding_window=window,
+        query_pre_attn_scalar=16,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        attn_implementation="sdpa",
+    )
+    model = Gemma3ForCausalLM(config).float().eval()
+    for name, parameter in model.named_parameters():
+        parameter.data.normal_(std=0.3 if "norm" in name else 0.2)
+    adapter = put_adapter_on(model, train_config(Path("/nowhere")))
+    for master in adapter.masters:
+        master.data.normal_(std=0.1)
+    adapter.push()
+    return adapter
+
+
+def train_config(directory: Path, **changes: Any) -> TrainConfig:
+    values: dict[str, Any] = {
+        "train_set": directory,
+        "base_model": str(directory / "base"),
+        "adapters_dir": directory / "adapters",
+        "checkpoint_dir": directory / "checkpoint",
+        "prompts_dir": directory,
+        "lora": Lora(rank=8, alpha=16),
+    }
+    return TrainConfig(**{**values, **changes})
+
+
+def turns(count: int = 6, *, longest: int = 14) -> list[Turn]:
+    """Turns that share a prefix of four tokens; the last two are equal throughout."""
+    rng = random.Random(1)
+    made: list[Turn] = []
+    for number in range(count):
+        prompt = [2, 5, 6, 7] + [rng.randrange(3, VOCABULARY) for _ in range(rng.randint(1, longest))]
+        answer = [rng.randrange(3, VOCABULARY) for _ in range(rng.randint(1, longest))] + [1]
+        made.append(Turn(f"p{number}", "example", "correct", tuple(prompt + answer), len(prompt)))
+    return [*made, made[-1]]
+
+
+@pytest.mark.parametrize(("key_heads", "window"), [(1, 512), (2, 512), (1, 7)])
+def test_the_fast_engine_gives_the_losses_and_gradients_of_transformers_and_autograd(
+    key_heads: int, window: int
+) -> None:
+    adapter = tiny_adapter(key_heads=key_heads, window=window)
+    batch = turns()
+    plain = PlainEngine(adapter, torch.device("cpu"))
+    plain_loss = plain.train(batch)
+    plain_gradients = [copy.grad.clone() for copy in adapter.copies if copy.grad is not None]
+    plain_turn_losses = plain.losses(batch)
+    for copy in adapter.copies:
+        copy.grad = None
+
+    fast = FastEngine(adapter)
+    assert fast.train(batch) == pytest.approx(plain_loss, rel=1e-5)
+    assert len(plain_gradients) == len(adapter.copies)
+    for name, copy, expected in zip(adapter.names, adapter.copies, plain_gradients, strict=True):
+        assert copy.grad is not None
+        torch.testing.assert_close(copy.grad, expected, rtol=2e-3, atol=2e-5, msg=name)
+    for ours, theirs in zip(fast.losses(batch), plain_turn_losses, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_the_fast_engine_follows_the_masters_after_a_push() -> None:
+    adapter = tiny_adapter()
+    fast = FastEngine(adapter)
+    before = fast.losses(turns())[0]
+    for master in adapter.masters:
+        master.data.mul_(0.5)
+    adapter.push()
+    after = fast.losses(turns())[0]
+    assert not torch.allclose(before, after)
+    torch.testing.assert_close(
+        after, PlainEngine(adapter, torch.device("cpu")).losses(turns())[0], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_the_plain_engines_loss_is_transformers_own_on_labels_that_cover_the_completion_only() -> None:
+    adapter = tiny_adapter()
+    batch = turns()[:1]
+    ids = torch.tensor([batch[0].ids])
+    expected = adapter.model(input_ids=ids, labels=torch.tensor([batch[0].labels()])).loss
+    assert PlainEngine(adapter, torch.device("cpu")).train(batch) == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_batch_computes_each_distinct_prefix_once_and_never_a_last_token() -> None:
+    batch = pack(turns())
+    prefixes = {turn.ids[: end + 1] for turn in turns() for end in range(turn.length - 1)}
+    assert len(batch.ids) == len(prefixes)
+    assert batch.targets.tolist() == [token for turn in turns() for token in turn.ids[turn.prompt_length :]]
+
+
+@pytest.mark.parametrize("sure", [0.0, 40.0])
+def test_the_vocabulary_loss_and_its_gradient_are_the_textbooks_for_any_certainty(sure: float) -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(VOCABULARY, 8)
+    hidden = torch.randn(37, 8, requires_grad=True)
+    targets = torch.randint(0, VOCABULARY, (37,))
+    if sure:
+        weight[targets[0]] = hidden.detach()[0] * sure
+    loss = VocabularyLoss(weight)
+    loss.rows = 10
+    losses, gradient = loss(hidden.detach(), targets, gradient=True)
+    expected = torch.nn.functional.cross_entropy(hidden @ weight.t(), targets, reduction="none")
+    expected.sum().backward()
+    torch.testing.assert_close(losses, expected.detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(gradient, hidden.grad, rtol=1e-3, atol=1e-4)
