@@ -142,6 +142,11 @@ class Settings(BaseSettings):
         return self.base_model
 
     @property
+    def is_embedded_base(self) -> bool:
+        """Whether the base model is the embedded one, by name or by its converted directory."""
+        return self.base_model in (EMBEDDED_BASE_MODEL, str(self.models_dir / EMBEDDED_BASE_MODEL))
+
+    @property
     def gateway_url(self) -> str:
         return f"http://{self.host}:{self.gateway_port}"
 

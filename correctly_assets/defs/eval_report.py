@@ -4,14 +4,13 @@ Belongs here: the asset, the blocking check, the record of a refusal. Does not b
 gate's rules (core/gate.py).
 """
 
-from __future__ import annotations
-
 import asyncio
+from typing import Any
 
 import dagster as dg
 
 from correctly_assets.resources.engine import EngineResource
-from correctly_assets.resources.ledger import LEDGER_HOOKS
+from correctly_assets.resources.ledger import LEDGER_HOOKS, Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import get_settings
 
@@ -25,7 +24,6 @@ from .common import OWNERS, latest, refused
     owners=OWNERS,
     code_version="1",
     hooks=set(LEDGER_HOOKS),
-    required_resource_keys={"mlflow"},
     check_specs=[
         dg.AssetCheckSpec(
             "the_gate",
@@ -35,7 +33,7 @@ from .common import OWNERS, latest, refused
         )
     ],
 )
-def eval_report(context: dg.AssetExecutionContext, store: StoreResource, engine: EngineResource):
+def eval_report(context: dg.AssetExecutionContext, store: StoreResource, engine: EngineResource, mlflow: dg.ResourceParam[Any]):
     """The candidate's report on the frozen set, through vLLM and the same path as the chat: verdict first."""
     from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.runtime.judging import judge_candidate
@@ -49,7 +47,7 @@ def eval_report(context: dg.AssetExecutionContext, store: StoreResource, engine:
             )
     except CorrectlyError as error:
         raise refused(error) from error
-    ledger = context.resources.mlflow
+    ledger: Ledger | NoLedger = mlflow
     ledger.metrics({f"evaluation.{name}": value for name, value in judged.figures.items()})
     ledger.tags({"verdict": "passed" if judged.decision.promote else "refused", "adapter": head["adapter"]})
     ledger.alias("challenger", head["adapter"])

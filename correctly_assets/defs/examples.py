@@ -4,8 +4,6 @@ Belongs here: the asset, its check, and the external assets that stand beside it
 (curation/, store/).
 """
 
-from __future__ import annotations
-
 import dagster as dg
 
 from correctly_assets.core.retrain import WHY_TAG

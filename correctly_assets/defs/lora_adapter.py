@@ -3,10 +3,14 @@
 Belongs here: starting the child, turning its end into a result or a plain failure. Does not belong here: training.
 """
 
-from __future__ import annotations
+import os
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
+from correctly_assets.core.retrain import WHY_TAG
+from correctly_assets.resources.ledger import EXPERIMENT, LEDGER_HOOKS, Ledger, NoLedger
 from correctly_assets.resources.trainer import TrainerResource
 from correctly_assets.settings import get_settings
 
@@ -19,6 +23,7 @@ from .common import OWNERS, latest, refused
     kinds={"pytorch", "huggingface"},
     owners=OWNERS,
     code_version="1",
+    hooks=set(LEDGER_HOOKS),
     check_specs=[
         dg.AssetCheckSpec(
             "the_adapter_can_be_served",
@@ -28,15 +33,21 @@ from .common import OWNERS, latest, refused
         )
     ],
 )
-def lora_adapter(context: dg.AssetExecutionContext, trainer: TrainerResource):
+def lora_adapter(context: dg.AssetExecutionContext, trainer: TrainerResource, mlflow: dg.ResourceParam[Any]):
     """A LoRA adapter of the base model, trained on completion tokens only. Its ID is its content's hash."""
     from correctly_assets.core.errors import AdapterRefused, CorrectlyError
     from correctly_assets.training.adapter import check_adapter
 
     settings = get_settings()
+    ledger: Ledger | NoLedger = mlflow
+    # The child writes its curves into the run that dagster-mlflow started and will end.
+    child_ledger = None
+    if ledger.run_id:
+        child_ledger = {"tracking_uri": settings.mlflow_url, "experiment": EXPERIMENT, "run_id": ledger.run_id}
+        ledger.tags({"dagster_run": context.run_id, "why": context.run.tags.get(WHY_TAG, "Started by a person.")})
     head = latest(context, "train_set")
     try:
-        result, curve = trainer.train(context, settings, train_set=head["snapshot"])
+        result, curve = trainer.train(context, settings, train_set=head["snapshot"], mlflow=child_ledger)
     except CorrectlyError as error:
         raise refused(error) from error
     metadata: dict[str, dg.MetadataValue | str | int | float] = {
@@ -49,7 +60,7 @@ def lora_adapter(context: dg.AssetExecutionContext, trainer: TrainerResource):
         "steps": result.steps,
         "tokens": result.tokens,
         "seconds": result.seconds,
-        "core_minutes": result.seconds / 60 * settings_cores(),
+        "core_minutes": result.seconds / 60 * (os.cpu_count() or 1),
         "tokens_per_second": result.tokens_per_second,
         "peak_memory_mb": result.peak_rss_mb,
         "resumed": str(result.resumed),
@@ -58,25 +69,15 @@ def lora_adapter(context: dg.AssetExecutionContext, trainer: TrainerResource):
         metadata["held_out_loss"] = result.held_out_loss
     if curve:
         metadata["loss_curve"] = dg.MetadataValue.md(f"![loss](data:image/png;base64,{curve})")
-    if result.mlflow_url:
-        metadata["mlflow"] = dg.MetadataValue.url(result.mlflow_url)
+    link = result.mlflow_url or ledger.url()
+    if link:
+        metadata["mlflow"] = dg.MetadataValue.url(link)
     for index, warning in enumerate(result.warnings):
         metadata[f"warning_{index + 1}"] = warning
     yield dg.MaterializeResult(data_version=dg.DataVersion(result.adapter), metadata=metadata)
     try:
-        check_adapter(dg_path(result.path), settings.base_model_path)
+        check_adapter(Path(result.path), Path(settings.base_model_path))
         yield dg.AssetCheckResult(passed=True, description="Every rule holds.")
     except AdapterRefused as error:
         yield dg.AssetCheckResult(passed=False, description=str(error), metadata={"rule": error.rule})
 
-
-def settings_cores() -> int:
-    import os
-
-    return os.cpu_count() or 1
-
-
-def dg_path(path: str):
-    from pathlib import Path
-
-    return Path(path)

@@ -4,14 +4,13 @@ Belongs here: refusing an adapter whose own report does not pass against the cha
 does. Does not belong here: judging (evaluation/, core/gate.py), loading (serving/).
 """
 
-from __future__ import annotations
-
 import asyncio
+from typing import Any
 
 import dagster as dg
 
 from correctly_assets.resources.engine import EngineResource
-from correctly_assets.resources.ledger import LEDGER_HOOKS
+from correctly_assets.resources.ledger import LEDGER_HOOKS, Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import get_settings
 
@@ -25,12 +24,11 @@ from .common import OWNERS, latest, refused
     owners=OWNERS,
     code_version="1",
     hooks=set(LEDGER_HOOKS),
-    required_resource_keys={"mlflow"},
     check_specs=[
         dg.AssetCheckSpec("the_champion_answers", asset="served_model", description="The gateway serves the newest release.")
     ],
 )
-def served_model(context: dg.AssetExecutionContext, store: StoreResource, engine: EngineResource):
+def served_model(context: dg.AssetExecutionContext, store: StoreResource, engine: EngineResource, mlflow: dg.ResourceParam[Any]):
     """The release that answers as `correctly`. A blocking check does not stop a later or manual run, so this asset holds
     the candidate's own report against the champion once more before it flips."""
     from correctly_assets.core.errors import CorrectlyError
@@ -45,7 +43,7 @@ def served_model(context: dg.AssetExecutionContext, store: StoreResource, engine
             )
     except CorrectlyError as error:
         raise refused(error) from error
-    ledger = context.resources.mlflow
+    ledger: Ledger | NoLedger = mlflow
     ledger.tags({"verdict": "promoted", "release": promotion.release})
     ledger.alias("champion", promotion.adapter)
     yield dg.MaterializeResult(

@@ -4,8 +4,6 @@ Belongs here: the asset and its blocking checks. Does not belong here: how pairs
 (store/train_set.py).
 """
 
-from __future__ import annotations
-
 import dagster as dg
 
 from correctly_assets.core.text import leaks

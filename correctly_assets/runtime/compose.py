@@ -6,15 +6,17 @@ argv is the table's. `python -m correctly_assets.runtime.compose` writes the fil
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from correctly_assets.settings import PROJECT_ROOT, Settings
+from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
 
 from .instance import instance_config
-from .processes import PROCESSES, QUIET, Process
+from .processes import PROCESSES, QUIET, Process, engine_command
 
 HEADER = """\
 # Rendered from the process table (correctly_assets/runtime/processes.py) by
@@ -27,8 +29,10 @@ HEADER = """\
 # on loopback; vLLM's management routes have no key, so it stays on the private network.
 """
 DATABASE = "postgresql://correctly:${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}@postgres:5432/correctly"
+MLFLOW_DATABASE = f"{DATABASE}?options=-csearch_path%3Dmlflow"
 IN_CONTAINER = "/srv/correctly"
 HOME = "/var/lib/correctly"
+BASE_MODEL = f"${{CORRECTLY_BASE_MODEL:-{HOME}/models/{EMBEDDED_BASE_MODEL}}}"
 
 
 def compose_settings() -> Settings:
@@ -40,6 +44,12 @@ def compose_settings() -> Settings:
 def _argv(process: Process, settings: Settings) -> list[str]:
     argv, _ = process.command(settings)
     text = [part.replace(str(PROJECT_ROOT), IN_CONTAINER) for part in argv]
+    if process.name == "vllm":
+        # The engine listens on the private network that only the other services share; no port of it is published.
+        text[text.index("--host") + 1] = "0.0.0.0"
+        text[text.index("--model") + 1] = BASE_MODEL
+    elif process.name == "mlflow":
+        text[text.index("--backend-store-uri") + 1] = MLFLOW_DATABASE
     return ["python", *text[1:]]
 
 
@@ -57,7 +67,7 @@ def _service(process: Process, settings: Settings, *, image: str = "correctly") 
             "CORRECTLY_VLLM_HOST": "vllm",
             "CORRECTLY_MLFLOW_HOST": "mlflow",
             "CORRECTLY_DATABASE_URL": DATABASE,
-            "CORRECTLY_BASE_MODEL": "${CORRECTLY_BASE_MODEL:-gemma-3-270m}",
+            "CORRECTLY_BASE_MODEL": BASE_MODEL,
             "CORRECTLY_TEACHER": "${CORRECTLY_TEACHER:-embedded}",
             "CORRECTLY_TEACHER_API_KEY": "${CORRECTLY_TEACHER_API_KEY:-}",
             "DAGSTER_HOME": f"{HOME}/dagster",
@@ -108,7 +118,8 @@ def render() -> dict[str, Any]:
             services[process.name] = _service(process, settings)
             continue
         for profile in ("cpu", "gpu"):
-            service = _service(process, settings, image=f"correctly-{profile}")
+            engine = replace(process, command=partial(engine_command, device=profile))
+            service = _service(engine, settings, image=f"correctly-{profile}")
             service["build"]["args"] = {"ACCELERATOR": profile}
             service["profiles"] = [profile]
             # Both answer to one name: the gateway does not know which build serves it.
@@ -116,8 +127,7 @@ def render() -> dict[str, Any]:
             if profile == "gpu":
                 devices = [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
                 service["deploy"] = {"resources": {"reservations": {"devices": devices}}}
-                service["environment"].pop("VLLM_CPU_KVCACHE_SPACE", None)
-                service["command"] = [p for p in service["command"]]
+                service["environment"]["HF_TOKEN"] = "${HF_TOKEN:-}"
             services[f"vllm-{profile}"] = service
     return {"name": "correctly", "services": services, "volumes": {"postgres-data": {}, "correctly-home": {}}}
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from correctly_assets.serving.launch import vllm_command
+from correctly_assets.serving.launch import Device, vllm_command
 from correctly_assets.settings import PROJECT_ROOT, Settings
 
 from .databases import mlflow_backend
@@ -39,7 +39,6 @@ class Process:
         health: the path that answers 200 when the part is ready; readiness of a part without a port is being alive.
         ready_seconds: how long it may take to become ready before that is an error.
         stop_seconds: how long it gets between SIGTERM and SIGKILL.
-        needs: parts started before it.
     """
 
     name: str
@@ -49,7 +48,6 @@ class Process:
     health: str = "/"
     ready_seconds: float = 120
     stop_seconds: float = 15
-    needs: tuple[str, ...] = ()
 
     def url(self, settings: Settings) -> str | None:
         return f"http://{settings.host}:{self.port(settings)}" if self.port else None
@@ -66,22 +64,27 @@ def common_environment(settings: Settings, base: Mapping[str, str] | None = None
 
 
 def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
-    (settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", mlflow_backend(settings)]
     argv += ["--artifacts-destination", str(settings.home / "mlflow" / "artifacts"), "--workers", "1"]
     argv += ["--host", settings.host, "--port", str(settings.mlflow_port)]
     return argv, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
-def _vllm(settings: Settings) -> tuple[list[str], dict[str, str]]:
+def engine_command(settings: Settings, device: Device | None = None) -> tuple[list[str], dict[str, str]]:
+    """The engine's command; ``device`` None is what this machine has."""
     return vllm_command(
         model=settings.base_model_path,
+        device=device,
         port=settings.vllm_port,
         chat_template=settings.prompts_dir / "chat" / "gemma3.jinja",
         kvcache_gb=settings.vllm_kvcache_gb,
         max_model_len=settings.vllm_max_model_len,
         max_lora_rank=settings.lora_rank,
     )
+
+
+def _inbox(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    return [sys.executable, "-m", "correctly_assets.runtime.lander"], {}
 
 
 def _gateway(settings: Settings) -> tuple[list[str], dict[str, str]]:
@@ -98,10 +101,12 @@ def _daemon(settings: Settings) -> tuple[list[str], dict[str, str]]:
 
 
 PROCESSES: tuple[Process, ...] = (
-    Process("vllm", "vLLM", _vllm, lambda s: s.vllm_port, "/health", ready_seconds=400, stop_seconds=30),
+    Process("vllm", "vLLM", engine_command, lambda s: s.vllm_port, "/health", ready_seconds=400, stop_seconds=30),
     Process("mlflow", "MLflow", _mlflow, lambda s: s.mlflow_port, "/health", ready_seconds=180),
     Process("gateway", "Gateway", _gateway, lambda s: s.gateway_port, "/healthz", ready_seconds=180),
     Process("webserver", "Dagster", _webserver, lambda s: s.dagster_port, "/server_info", ready_seconds=180),
-    Process("daemon", "Dagster daemon", _daemon, stop_seconds=40, needs=("webserver",)),
+    Process("inbox", "Inbox", _inbox),
+    # Last in, first out: its run workers must get their signal, and their time, before what they talk to is gone.
+    Process("daemon", "Dagster daemon", _daemon, stop_seconds=40),
 )
 BY_NAME = {process.name: process for process in PROCESSES}

@@ -19,7 +19,7 @@ import httpx
 from correctly_assets.core.errors import PermanentError, RefusedError
 from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Measured, decide_promotion
 from correctly_assets.serving.rollout import load_proven
-from correctly_assets.settings import EMBEDDED_BASE_MODEL, Settings
+from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 
 from .wanted import fingerprint_of
@@ -50,7 +50,7 @@ class Promotion:
 
 def gate_settings(settings: Settings) -> GateSettings:
     """The gate's thresholds: the embedded default is held to its own."""
-    if settings.base_model == EMBEDDED_BASE_MODEL:
+    if settings.is_embedded_base:
         return EMBEDDED_GATE
     return GateSettings(max_overcorrected=min(10.0, settings.max_overcorrected))
 

@@ -56,10 +56,10 @@ def prepare(settings: Settings, console: Console) -> None:
     from correctly_assets.settings import EMBEDDED_BASE_MODEL
     from correctly_assets.training.base_model import MANIFEST, convert_embedded_model
 
-    for folder in (settings.home, settings.inbox_dir, settings.logs_dir, settings.adapters_dir, settings.snapshots_dir):
+    for folder in (settings.home, settings.home / "mlflow", settings.inbox_dir, settings.logs_dir, settings.adapters_dir, settings.snapshots_dir):
         folder.mkdir(parents=True, exist_ok=True)
     target = settings.models_dir / EMBEDDED_BASE_MODEL
-    if settings.base_model == EMBEDDED_BASE_MODEL and not (target / MANIFEST).exists():
+    if settings.is_embedded_base and not (target / MANIFEST).exists():
         with waiting(console, "Converting the embedded base model (about a minute, once)", expected=70):
             # A process of its own: transformers and a gigabyte of weights should not stay in the supervisor.
             code = f"from pathlib import Path; from correctly_assets.training.base_model import *; convert_embedded_model(Path({str(target)!r}))"

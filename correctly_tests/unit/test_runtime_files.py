@@ -1,0 +1,64 @@
+"""What is rendered from the process table and the settings."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from correctly_assets.runtime import compose
+from correctly_assets.runtime.databases import dagster_storage, mlflow_backend
+from correctly_assets.runtime.instance import write_instance
+from correctly_assets.runtime.processes import PROCESSES
+from correctly_assets.runtime.progress import progress_writer, read_progress
+from correctly_assets.settings import PROJECT_ROOT, Settings
+
+
+def test_the_compose_file_is_what_the_table_renders():
+    assert (PROJECT_ROOT / "docker-compose.yml").read_text() == compose.text()
+
+
+def test_the_compose_file_keeps_the_compose_specification():
+    checker = str(Path(sys.executable).parent / "check-jsonschema")
+    done = subprocess.run(
+        [checker, "--builtin-schema", "vendor.compose-spec", str(PROJECT_ROOT / "docker-compose.yml")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_part_stands_in_compose_and_the_engine_publishes_no_port():
+    services = compose.render()["services"]
+    for process in PROCESSES:
+        names = [name for name in services if name == process.name or name.startswith(f"{process.name}-")]
+        assert names, process.name
+    for name, service in services.items():
+        if name.startswith("vllm"):
+            assert "ports" not in service
+        for published in service.get("ports", []):
+            assert published.startswith("127.0.0.1:")
+
+
+def test_the_instance_file_is_the_repositorys_plus_one_storage_stanza(settings):
+    written = yaml.safe_load((write_instance(settings) / "dagster.yaml").read_text())
+    given = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())
+    assert {key: written[key] for key in given} == given
+    assert written["storage"] == {"sqlite": {"base_dir": str(settings.dagster_home / "storage")}}
+    assert written["telemetry"] == {"enabled": False}
+    assert written["run_retries"]["retry_on_asset_or_op_failure"] is False
+
+
+def test_a_team_s_postgresql_gives_dagster_and_mlflow_a_schema_each(tmp_path: Path):
+    settings = Settings(home=tmp_path, database_url="postgresql://ann:secret@db/team")
+    assert dagster_storage(settings) == {"postgres": {"postgres_url": "postgresql://ann:secret@db/team?options=-csearch_path%3Ddagster"}}
+    assert mlflow_backend(settings).endswith("options=-csearch_path%3Dmlflow")
+
+
+def test_progress_is_read_back_and_a_stale_one_is_not_shown(tmp_path: Path):
+    path = tmp_path / "progress.json"
+    assert read_progress(path) is None
+    progress_writer(path, "evaluating")(5, 5)
+    progress = read_progress(path)
+    assert progress is not None and (progress.stage, progress.done, progress.total) == ("evaluating", 5, 5)
+    assert read_progress(path, younger_than=-1) is None

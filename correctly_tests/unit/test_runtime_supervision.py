@@ -1,0 +1,127 @@
+"""Supervision with real child processes: readiness, healing, stopping, and what a killed supervisor leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from correctly_assets.core.errors import UnreachableError
+from correctly_assets.runtime.processes import PROCESSES, Process
+from correctly_assets.runtime.supervisor import (
+    PortTaken,
+    Supervisor,
+    check_ports,
+    clear_leftovers,
+    running_supervisor,
+    write_record,
+)
+
+SERVER = "import http.server,sys; http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def server(port: int, **changes) -> Process:
+    argv = [sys.executable, "-c", SERVER, str(port)]
+    return Process("server", "Server", lambda s: (argv, {}), lambda s: port, "/", **changes)
+
+
+@pytest.fixture
+def supervisor(settings):
+    settings.home.mkdir(parents=True)
+    made = Supervisor(settings)
+    yield made
+    made.stop()
+
+
+def wait_until(condition, seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_part_is_ready_when_it_answers_and_is_started_again_when_it_dies(supervisor):
+    part = server(free_port())
+    child = supervisor.start(part)
+    supervisor.wait_ready(part)
+    os.kill(child.popen.pid, signal.SIGKILL)
+    child.popen.wait()
+    assert not supervisor.is_ready(part)
+    assert wait_until(lambda: supervisor.heal() == ["server"])
+    supervisor.wait_ready(part)
+    assert supervisor.children["server"].restarts == 1
+
+
+def test_a_part_that_ends_at_start_is_named_with_its_log(supervisor):
+    part = Process("broken", "Broken part", lambda s: ([sys.executable, "-c", "raise SystemExit(3)"], {}), lambda s: free_port())
+    supervisor.start(part)
+    with pytest.raises(UnreachableError, match=r"Broken part ended with code 3.*logs broken"):
+        supervisor.wait_ready(part)
+
+
+def test_stopping_leaves_no_child_and_no_grandchild(supervisor, settings):
+    code = "import subprocess,sys,time; subprocess.Popen([sys.executable,'-c','import time; time.sleep(60)'], start_new_session=True); time.sleep(60)"
+    part = Process("family", "Family", lambda s: ([sys.executable, "-c", code], {}))
+    child = supervisor.start(part)
+    root = psutil.Process(child.popen.pid)
+    assert wait_until(lambda: len(root.children(recursive=True)) == 1)
+    family = [root, *root.children(recursive=True)]
+    supervisor.stop()
+    assert wait_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
+
+
+def test_what_a_killed_supervisor_left_is_found_by_its_home_and_not_by_name(supervisor, settings, tmp_path: Path):
+    supervisor.start(Process("sleeper", "Sleeper", lambda s: ([sys.executable, "-c", "import time; time.sleep(60)"], {})))
+    other = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"], env={**os.environ, "CORRECTLY_SUPERVISED": str(tmp_path / "other")}
+    )
+    try:
+        assert wait_until(lambda: clear_leftovers(settings.home) == 1)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_taken_port_is_one_sentence_with_exit_code_4(settings):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"Port {port} for Server is taken.*CORRECTLY_SERVER_PORT") as caught:
+            check_ports(settings, [server(port)])
+        assert caught.value.exit_code == 4
+
+
+def test_the_record_of_a_supervisor_is_believed_only_while_that_very_process_runs(settings):
+    assert running_supervisor(settings.home) is None
+    write_record(settings.home)
+    found = running_supervisor(settings.home)
+    assert found is not None and found.pid == os.getpid()
+    record = settings.home / "run" / "supervisor.json"
+    record.write_text(record.read_text().replace(f'"pid": {os.getpid()}', '"pid": 1'))
+    assert running_supervisor(settings.home) is None
+
+
+def test_every_part_of_the_table_has_a_command_and_its_own_port(settings):
+    ports = [process.port(settings) for process in PROCESSES if process.port]
+    assert len(ports) == len(set(ports))
+    for process in PROCESSES:
+        argv, env = process.command(settings)
+        assert argv and all(isinstance(part, str) for part in argv)
+        assert all(isinstance(value, str) for value in env.values())
