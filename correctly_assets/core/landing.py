@@ -1,7 +1,7 @@
 """How rows land: the content address of an example, and the Protocols between curation/, store/ and correction/.
 
-Belongs here: what makes two landed rows the same row, the records that cross from curation to the store, and the guards'
-interfaces. Does not belong here: reading files, looking for personal data, SQL.
+Belongs here: what makes two landed rows the same row, the records that cross from curation to the store, and the
+guards' interfaces. Does not belong here: reading files, looking for personal data, SQL.
 """
 
 from __future__ import annotations
@@ -104,9 +104,7 @@ class LandOutcome:
 class Sink(Protocol):
     """Where examples land; the store satisfies it."""
 
-    def land(
-        self, rows: Iterable[Example | LandRow], *, file: str | None = None, batch_rows: int = 2000
-    ) -> LandCounts:
+    def land(self, rows: Iterable[Example | LandRow], *, file: str | None = None, batch_rows: int = 2000) -> LandCounts:
         """Land rows in transactions of ``batch_rows``; a row that is there already is counted as a duplicate.
 
         Raises:

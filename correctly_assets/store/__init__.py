@@ -1,7 +1,7 @@
 """The relational store (SQLite embedded, PostgreSQL in a team) and the content-addressed Parquet snapshots for DuckDB.
 
-Belongs here: every SQL statement of ours, the migrations' runner, reading and writing snapshots and train sets. Does not
-belong here: importing files, guards, teachers, decisions about what to train. Nothing here knows Dagster.
+Belongs here: every SQL statement of ours, the migrations' runner, reading and writing snapshots and train sets. Does
+not belong here: importing files, guards, teachers, decisions about what to train. Nothing here knows Dagster.
 """
 
 from .database import Database

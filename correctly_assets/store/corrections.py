@@ -40,8 +40,9 @@ class Corrections(Subject):
         with self.database.write(exclusive=False) as connection:
             connection.execute(
                 text(
-                    f"INSERT INTO correction_journal ({_JOURNAL}, before_sha) VALUES (:id, :at, :release, :adapter, :before, "
-                    ":after, :edits, :fallback, :client, :chat_id, :seconds, :tokens, :before_sha) ON CONFLICT (id) DO NOTHING"
+                    f"INSERT INTO correction_journal ({_JOURNAL}, before_sha) VALUES (:id, :at, :release, :adapter, "
+                    ":before, :after, :edits, :fallback, :client, :chat_id, :seconds, :tokens, :before_sha) "
+                    "ON CONFLICT (id) DO NOTHING"
                 ),
                 {
                     "id": correction.id,
@@ -71,7 +72,9 @@ class Corrections(Subject):
         with self.database.read() as connection:
             rows = (
                 connection.execute(
-                    text(f"SELECT {_JOURNAL} FROM correction_journal WHERE id LIKE :like ESCAPE '!' ORDER BY id LIMIT 2"),
+                    text(
+                        f"SELECT {_JOURNAL} FROM correction_journal WHERE id LIKE :like ESCAPE '!' ORDER BY id LIMIT 2"
+                    ),
                     {"like": like_prefix(prefix)},
                 )
                 .mappings()
@@ -141,8 +144,8 @@ class Corrections(Subject):
             if found is None:
                 connection.execute(
                     text(
-                        "INSERT INTO feedback (id, source_key, correction_id, rating, better, edits, comment, state, at) "
-                        "VALUES (:id, :source_key, :correction_id, :rating, :better, :edits, :comment, 'pending', :at)"
+                        "INSERT INTO feedback "
+                        "(id, source_key, correction_id, rating, better, edits, comment, state, at) VALUES (:id, :source_key, :correction_id, :rating, :better, :edits, :comment, 'pending', :at)"
                     ),
                     {**said, "id": uuid.uuid4().hex[:16], "source_key": source_key, "at": now},
                 )
@@ -151,8 +154,8 @@ class Corrections(Subject):
                 connection.execute(
                     text(
                         "UPDATE feedback SET correction_id = :correction_id, rating = :rating, better = :better, "
-                        "edits = :edits, comment = :comment, state = 'pending', says = NULL, at = :at, settled_at = NULL "
-                        "WHERE id = :id"
+                        "edits = :edits, comment = :comment, state = 'pending', says = NULL, at = :at, "
+                        "settled_at = NULL WHERE id = :id"
                     ),
                     {**said, "id": found["id"], "at": now},
                 )
@@ -174,7 +177,13 @@ class Corrections(Subject):
             return [_feedback(row) for row in rows]
 
     def settle_feedback(
-        self, id: str, state: FeedbackState, *, says: str, example_id: str | None = None, thumb: tuple[str, str] | None = None
+        self,
+        id: str,
+        state: FeedbackState,
+        *,
+        says: str,
+        example_id: str | None = None,
+        thumb: tuple[str, str] | None = None,
     ) -> bool:
         """Write down what became of a piece of feedback.
 
@@ -227,18 +236,22 @@ def erase_answers(connection: Connection, before_shas: Sequence[str], example_id
     answers = set(told)
     for sha in before_shas:
         answers.update(
-            connection.execute(text("SELECT id FROM correction_journal WHERE before_sha = :sha"), {"sha": sha}).scalars()
+            connection.execute(
+                text("SELECT id FROM correction_journal WHERE before_sha = :sha"), {"sha": sha}
+            ).scalars()
         )
         connection.execute(text("DELETE FROM thumb WHERE before_sha = :sha"), {"sha": sha})
     for id in sorted(answers):
         connection.execute(
-            text("DELETE FROM thumb WHERE feedback_id IN (SELECT id FROM feedback WHERE correction_id = :id)"), {"id": id}
+            text("DELETE FROM thumb WHERE feedback_id IN (SELECT id FROM feedback WHERE correction_id = :id)"),
+            {"id": id},
         )
         connection.execute(
             text(
                 "UPDATE feedback SET better = NULL, comment = NULL, edits = '[]', "
                 "state = CASE state WHEN 'pending' THEN 'ignored' ELSE state END, "
-                "says = CASE state WHEN 'pending' THEN 'The example was forgotten.' ELSE says END WHERE correction_id = :id"
+                "says = CASE state WHEN 'pending' THEN 'The example was forgotten.' ELSE says END "
+                "WHERE correction_id = :id"
             ),
             {"id": id},
         )

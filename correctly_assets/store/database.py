@@ -35,8 +35,8 @@ def utc_now() -> datetime:
 class Database:
     """Transactions on one database.
 
-    SQLite runs in WAL mode: readers see a snapshot and never wait; writers begin with ``BEGIN IMMEDIATE`` and wait up to
-    30 s for each other. On PostgreSQL our tables stand in the schema ``correctly``.
+    SQLite runs in WAL mode: readers see a snapshot and never wait; writers begin with ``BEGIN IMMEDIATE`` and wait up
+    to 30 s for each other. On PostgreSQL our tables stand in the schema ``correctly``.
     """
 
     def __init__(self, url: str, now: Clock = utc_now) -> None:
@@ -122,12 +122,16 @@ def _sqlalchemy_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise UsageError("CORRECTLY_DATABASE_URL is not a database URL; write postgresql://user:password@host/db.") from error
+        raise UsageError(
+            "CORRECTLY_DATABASE_URL is not a database URL; write postgresql://user:password@host/db."
+        ) from error
     if parsed.drivername in ("postgres", "postgresql"):
         # SQLAlchemy's own default driver changed between releases; we install psycopg2 for Dagster as well.
         return parsed.set(drivername="postgresql+psycopg2")
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise UsageError(f"The store runs on SQLite or PostgreSQL, not on {parsed.drivername}; correct CORRECTLY_DATABASE_URL.")
+        raise UsageError(
+            f"The store runs on SQLite or PostgreSQL, not on {parsed.drivername}; correct CORRECTLY_DATABASE_URL."
+        )
     return parsed
 
 

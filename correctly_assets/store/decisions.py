@@ -53,13 +53,13 @@ class Decisions(Subject):
             seq = _next(connection, "decision")
             at = self.database.now()
             decision = Decision(
-                f"d{seq:04}", fingerprint, adapter, verdict, tuple(reasons), run_id, attempt, rows_digest, recipe_digest,
-                accepted, train_set, at,
+                f"d{seq:04}", fingerprint, adapter, verdict, tuple(reasons), run_id, attempt, rows_digest,
+                recipe_digest, accepted, train_set, at,
             )  # fmt: skip
             connection.execute(
                 text(
-                    f"INSERT INTO decision (seq, {_DECISION}) VALUES (:seq, :id, :fingerprint, :adapter, :verdict, :reasons, "
-                    ":run_id, :attempt, :rows_digest, :recipe_digest, :accepted, :train_set, :at)"
+                    f"INSERT INTO decision (seq, {_DECISION}) VALUES (:seq, :id, :fingerprint, :adapter, :verdict, "
+                    ":reasons, :run_id, :attempt, :rows_digest, :recipe_digest, :accepted, :train_set, :at)"
                 ),
                 {
                     "seq": seq,
@@ -115,7 +115,15 @@ class Decisions(Subject):
             seq = _next(connection, "release")
             previous = connection.execute(text("SELECT id FROM release ORDER BY seq DESC LIMIT 1")).scalar()
             release = Release(
-                f"r{seq:04}", adapter, base_model, train_set, dict(scores or {}), kind, why, previous, self.database.now()
+                f"r{seq:04}",
+                adapter,
+                base_model,
+                train_set,
+                dict(scores or {}),
+                kind,
+                why,
+                previous,
+                self.database.now(),
             )
             connection.execute(
                 text(
@@ -168,7 +176,11 @@ class Decisions(Subject):
     def release_named(self, id: str) -> Release | None:
         """The release with this id, such as ``r0003``."""
         with self.database.read() as connection:
-            row = connection.execute(text(f"SELECT {_RELEASE} FROM release WHERE id = :id"), {"id": id}).mappings().first()
+            row = (
+                connection.execute(text(f"SELECT {_RELEASE} FROM release WHERE id = :id"), {"id": id})
+                .mappings()
+                .first()
+            )
             return _release(row) if row else None
 
 

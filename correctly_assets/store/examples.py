@@ -159,8 +159,8 @@ class Examples(Subject):
             seq = connection.execute(text("SELECT coalesce(max(seq), 0) + 1 FROM landing")).scalar_one()
             connection.execute(
                 text(
-                    "INSERT INTO landing (id, seq, file, sha, landed, duplicates, waiting, quarantined, refused, at) VALUES "
-                    "(:id, :seq, :file, :sha, :landed, :duplicates, :waiting, :quarantined, :refused, :at)"
+                    "INSERT INTO landing (id, seq, file, sha, landed, duplicates, waiting, quarantined, refused, at) "
+                    "VALUES (:id, :seq, :file, :sha, :landed, :duplicates, :waiting, :quarantined, :refused, :at)"
                 ),
                 {
                     "id": uuid.uuid4().hex,
@@ -259,7 +259,9 @@ class Examples(Subject):
         with self.database.write() as connection:
             # Only if nothing has changed since the set was read; otherwise the next caller computes it again.
             connection.execute(
-                text("UPDATE accepted_state SET digest = :digest, digest_revision = :revision WHERE revision = :revision"),
+                text(
+                    "UPDATE accepted_state SET digest = :digest, digest_revision = :revision WHERE revision = :revision"
+                ),
                 {"digest": digest, "revision": state.revision},
             )
         return digest
@@ -299,7 +301,7 @@ class Examples(Subject):
         """Rows by status."""
         with self.database.read() as connection:
             rows = connection.execute(text("SELECT status, count(*) FROM correction_script GROUP BY status")).all()
-            by: dict[str, int] = {status: count for status, count in rows}
+            by = {str(row.status): int(row[1]) for row in rows}
         forgotten = by.pop("forgotten", 0)
         return Counts(
             sum(by.values()), by.get("accepted", 0), by.get("waiting", 0), by.get("quarantined", 0), forgotten
@@ -339,8 +341,8 @@ class Examples(Subject):
             now = self.database.now()
             done = connection.execute(
                 text(
-                    "UPDATE correction_script SET after = :after, reasons = :reasons, reason = coalesce(:reason, reason), "
-                    "status = 'accepted', accepted_at = :now WHERE id = :id AND status = 'waiting'"
+                    "UPDATE correction_script SET after = :after, reasons = :reasons, "
+                    "reason = coalesce(:reason, reason), status = 'accepted', accepted_at = :now WHERE id = :id AND status = 'waiting'"
                 ),
                 {
                     "id": id,

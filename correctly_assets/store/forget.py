@@ -73,7 +73,9 @@ class Forgetting(Subject):
 
 def erase_example(connection: Connection, id: str, now: str) -> int:
     """Remove an example's text inside an open transaction; returns how many journalled answers went with it."""
-    row = connection.execute(text("SELECT before, after, status FROM correction_script WHERE id = :id"), {"id": id}).first()
+    row = connection.execute(
+        text("SELECT before, after, status FROM correction_script WHERE id = :id"), {"id": id}
+    ).first()
     if row is None or row.status == "forgotten":
         return 0
     shas: Sequence[str] = [text_sha(row.before)]
@@ -87,7 +89,8 @@ def erase_example(connection: Connection, id: str, now: str) -> int:
         {"id": id, "now": now},
     )
     connection.execute(
-        text("UPDATE text_repository SET topic = NULL, source_file = NULL, source_line = NULL WHERE id = :id"), {"id": id}
+        text("UPDATE text_repository SET topic = NULL, source_file = NULL, source_line = NULL WHERE id = :id"),
+        {"id": id},
     )
     connection.execute(
         text(

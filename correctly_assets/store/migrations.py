@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +112,9 @@ def migrate_up(database: Database, sql_dir: Path) -> list[str]:
             step = missing[0]
             _execute(connection, step.up)
             connection.execute(
-                text(f"INSERT INTO {VERSION_TABLE} (version, name, sha, applied_at) VALUES (:version, :name, :sha, :at)"),
+                text(
+                    f"INSERT INTO {VERSION_TABLE} (version, name, sha, applied_at) VALUES (:version, :name, :sha, :at)"
+                ),
                 {"version": step.version, "name": step.name, "sha": step.sha, "at": database.now()},
             )
             applied[step.version] = step.sha
@@ -180,7 +181,9 @@ def _check_history(migrations: list[Migration], applied: dict[str, str], databas
     known = {migration.version: migration for migration in migrations}
     newer = sorted(set(applied) - set(known))
     if newer:
-        raise PermanentError(f"The store has migration {newer[-1]}, which this release does not know; upgrade Correctly.")
+        raise PermanentError(
+            f"The store has migration {newer[-1]}, which this release does not know; upgrade Correctly."
+        )
     for version, sha in applied.items():
         if known[version].sha != sha:
             raise PermanentError(

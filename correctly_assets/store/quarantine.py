@@ -82,7 +82,8 @@ class Quarantine(Subject):
         with self.database.read() as connection:
             rows = connection.execute(
                 text(
-                    "SELECT reason, count(*) AS n FROM quarantine WHERE state = 'open' GROUP BY reason ORDER BY n DESC, reason"
+                    "SELECT reason, count(*) AS n FROM quarantine WHERE state = 'open' "
+                    "GROUP BY reason ORDER BY n DESC, reason"
                 )
             )
             return {row.reason: row.n for row in rows}
@@ -105,7 +106,8 @@ class Quarantine(Subject):
             if item.example_id:
                 connection.execute(
                     text(
-                        "UPDATE correction_script SET status = CASE WHEN after IS NULL THEN 'waiting' ELSE 'accepted' END, "
+                        "UPDATE correction_script SET "
+                        "status = CASE WHEN after IS NULL THEN 'waiting' ELSE 'accepted' END, "
                         "accepted_at = CASE WHEN after IS NULL THEN NULL ELSE :now END, "
                         # A removal that a decision has seen makes the row new again; one nobody saw never happened.
                         "decided_in = CASE WHEN removal_decided_in IS NULL THEN decided_in ELSE NULL END, "
@@ -154,7 +156,9 @@ def _find_open(connection: Connection, prefix: str) -> Quarantined:
         .all()
     )
     if not rows or not prefix:
-        raise UsageError(f"Nothing in quarantine begins with {prefix!r}; `correctly quarantine list` shows what is there.")
+        raise UsageError(
+            f"Nothing in quarantine begins with {prefix!r}; `correctly quarantine list` shows what is there."
+        )
     if len(rows) > 1:
         raise UsageError(f"More than one row in quarantine begins with {prefix!r}; give more of the id.")
     return _from(rows[0])

@@ -166,7 +166,7 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def example_from(row: Mapping[str, Any]) -> Example:
+def example_from(row: Mapping[Any, Any]) -> Example:
     """An example from a row of ``correction_script`` joined with ``text_repository``."""
     reasons = row["reasons"]
     expressions = row["key_expressions"]

@@ -102,7 +102,9 @@ def write_examples_snapshot(store: Examples, directory: Path) -> Snapshot:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([*((name, pa.string()) for name in _TEXT_COLUMNS), ("verified", pa.bool_()), ("weight", pa.int32())])
+    schema = pa.schema(
+        [*((name, pa.string()) for name in _TEXT_COLUMNS), ("verified", pa.bool_()), ("weight", pa.int32())]
+    )
     shas: list[str] = []
 
     def fill(work: Path) -> None:
@@ -155,19 +157,18 @@ def remove_example(snapshots_dir: Path, example_id: str) -> list[str]:
 
     The directory keeps its ID, which lineage refers to; its manifest says under ``forgotten`` why the bytes changed.
     """
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     touched: list[str] = []
     for path, column in _snapshot_files(snapshots_dir):
         manifest = read_manifest(path.parent)
         ids = pq.read_table(path, columns=[column]).column(0)
-        if not pc.any(pc.equal(ids, example_id)).as_py():
+        if not example_id in ids.to_pylist():
             if example_id in manifest.get("forgotten", ()):
                 touched.append(path.parent.name)  # an earlier call was stopped after this file
             continue
         table = pq.read_table(path)
-        kept = table.filter(pc.not_equal(table[column], example_id))
+        kept = table.filter([value != example_id for value in table[column].to_pylist()])
         # The manifest first: were it killed in between, the next call would find the row and go on.
         manifest["forgotten"] = sorted({*manifest.get("forgotten", ()), example_id})
         write_text_atomically(path.parent / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
@@ -176,7 +177,7 @@ def remove_example(snapshots_dir: Path, example_id: str) -> list[str]:
             pq.write_table(kept, work, compression="zstd")
             with work.open("rb") as file:
                 os.fsync(file.fileno())
-            os.replace(work, path)
+            work.replace(path)
         except OSError as error:
             raise disk_error(error, path.parent) from error
         finally:

@@ -1,7 +1,7 @@
 """Train sets: the deduplicated, split and weighted pairs that an adapter is trained on, as a Parquet directory.
 
-Belongs here: staging pairs, running sql/queries/train_set*.sql over them with DuckDB, reading a train set back. Does not
-belong here: writing pairs (teachers/) or judging them (curation/).
+Belongs here: staging pairs, running sql/queries/train_set*.sql over them with DuckDB, reading a train set back. Does
+not belong here: writing pairs (teachers/) or judging them (curation/).
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def write_train_set(
 ) -> Snapshot:
     """Deduplicate, split and weight pairs and write them as ``directory/ID/train.parquet``.
 
-    The pairs are staged in Parquet and worked on by an in-memory DuckDB, so their number is not bound by memory. Columns:
-    id, example_id, origin, before, after, edits (JSON list of edits), weight, split, language, form, source_sha. The same
-    pairs in any order give the same ID.
+    The pairs are staged in Parquet and worked on by an in-memory DuckDB, so their number is not bound by memory.
+    Columns: id, example_id, origin, before, after, edits (JSON list of edits), weight, split, language, form,
+    source_sha. The same pairs in any order give the same ID.
 
     Args:
         manifest_extra: provenance (prompts, teacher, seed, snapshot of examples) for the manifest.
@@ -83,7 +83,9 @@ def write_train_set(
                 connection.execute(f"CREATE VIEW staged AS SELECT * FROM read_parquet('{_quoted(staged)}')")
                 twice = connection.execute("SELECT id FROM staged GROUP BY id HAVING count(*) > 1 LIMIT 1").fetchone()
                 if twice:
-                    raise PermanentError(f"Two train pairs share the id {twice[0]}; the teacher must give each its own.")
+                    raise PermanentError(
+                        f"Two train pairs share the id {twice[0]}; the teacher must give each its own."
+                    )
                 connection.execute(
                     _query(queries, "train_set"), {"human_weight": human_weight, "thumb_share": THUMB_SHARE}
                 )

@@ -1,0 +1,147 @@
+"""The inbox: files renamed into it land by themselves and move on.
+
+Belongs here: which files are ready, and where each goes afterwards. Does not belong here: landing (landing.py) or
+when to look (defs/automation.py).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core.errors import PermanentError, UsageError
+from ..core.hashing import write_text_atomically
+from ..core.landing import ExampleGuard, LandOutcome, Sink
+from .landing import land_file
+
+
+@dataclass(frozen=True, slots=True)
+class InboxFile:
+    """What became of one file of the inbox.
+
+    Attributes:
+        moved_to: where it stands now; None when it changed meanwhile and is landed again at the next scan.
+        outcome: None when the file could not be read at all.
+        says: one sentence.
+    """
+
+    name: str
+    moved_to: Path | None
+    outcome: LandOutcome | None
+    says: str
+
+
+def scan_inbox(
+    inbox: Path,
+    sink: Sink,
+    guards: ExampleGuard,
+    *,
+    quiet_seconds: float = 2.0,
+    now: Callable[[], float] = time.time,
+    limit: int | None = None,
+) -> list[InboxFile]:
+    """Land the files that are ready, oldest first, and move each to ``done/`` or ``refused/``.
+
+    A file is ready when its name does not begin with a dot and nothing was written to it for ``quiet_seconds``. A
+    file of which some rows landed goes to ``done/``, its refused rows to ``refused/NAME.refused.jsonl``; one that
+    could not be read, or of which no row was taken, goes to ``refused/``. A scan that is killed at any moment loses
+    nothing: the file is landed again, and rows that were there already are duplicates. Only one scan is at work at a
+    time; another returns at once.
+
+    Raises:
+        RetryableError: the store is busy or away; the files stay for the next scan.
+    """
+    done, refused = inbox / "done", inbox / "refused"
+    try:
+        for folder in (done, refused):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PermanentError(f"The inbox {inbox} cannot be written; check the folder and its rights.") from error
+    with _alone(inbox) as alone:
+        if not alone:
+            return []
+        ready = ready_files(inbox, quiet_seconds=quiet_seconds, now=now)[:limit]
+        return [_land(path, sink, guards, done, refused) for path in ready]
+
+
+def ready_files(inbox: Path, *, quiet_seconds: float = 2.0, now: Callable[[], float] = time.time) -> list[Path]:
+    """The files that a scan would take, oldest first. Costs one directory listing: a sensor may ask at every tick."""
+    found: list[tuple[float, Path]] = []
+    try:
+        with os.scandir(inbox) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or entry.name.endswith((".part", ".tmp", ".crdownload")):
+                    continue
+                try:
+                    if entry.is_file(follow_symlinks=False):
+                        found.append((entry.stat().st_mtime, Path(entry.path)))
+                except FileNotFoundError:  # moved on between the listing and here
+                    continue
+    except FileNotFoundError:
+        return []
+    # A clock that was set back must not leave a file lying for ever: only the distance counts.
+    return [path for mtime, path in sorted(found) if abs(now() - mtime) >= quiet_seconds]
+
+
+def _land(path: Path, sink: Sink, guards: ExampleGuard, done: Path, refused: Path) -> InboxFile:
+    target = _free_name(path.name, done, refused)
+    report = refused / f"{target}.refused.jsonl"
+    try:
+        before = _signature(path)
+        outcome = land_file(path, sink, guards, refused_path=report, source="inbox")
+    except (UsageError, FileNotFoundError) as error:
+        if not path.exists():
+            return InboxFile(path.name, None, None, f"{path.name} was taken away before it could be read.")
+        record = {"line": None, "reason": str(error), "row": {}}
+        write_text_atomically(report, json.dumps(record, ensure_ascii=False) + "\n")
+        return InboxFile(path.name, _move(path, refused / target), None, str(error))
+    if _signature(path) != before:
+        return InboxFile(path.name, None, outcome, f"{path.name} was still being written and is landed again later.")
+    taken = outcome.landed + outcome.duplicates
+    where = done if taken or not outcome.refused else refused
+    says = f"{path.name}: {outcome.landed} landed, {outcome.duplicates} duplicates, {outcome.refused} refused."
+    return InboxFile(path.name, _move(path, where / target), outcome, says)
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _move(path: Path, target: Path) -> Path:
+    path.replace(target)
+    for folder in {path.parent, target.parent}:
+        handle = os.open(folder, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+    return target
+
+
+def _free_name(name: str, *folders: Path) -> str:
+    """A name that none of the folders has: an earlier file of that name is not overwritten."""
+    stem, suffix = Path(name).stem, Path(name).suffix
+    candidate, number = name, 1
+    while any((folder / candidate).exists() for folder in folders):
+        number += 1
+        candidate = f"{stem}-{number}{suffix}"
+    return candidate
+
+
+@contextmanager
+def _alone(inbox: Path) -> Iterator[bool]:
+    with (inbox / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

@@ -1,0 +1,270 @@
+"""Personal data: finding it with Presidio's pattern recognisers, and replacing it by typed placeholders.
+
+Belongs here: which recognisers are used, with what threshold, and the patterns for keys. Does not belong here:
+whether a row is scrubbed or held (guards.py). Neither a model nor the network is ever used: the engine is a blank
+spaCy pipeline, and the public-suffix list that the e-mail recogniser asks for is the copy that its package carries.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ..core.types import Correction, Edit
+
+if TYPE_CHECKING:
+    from presidio_analyzer import AnalyzerEngine
+
+THRESHOLD = 0.4
+"""Presidio's score of a telephone number without a telling word near it; everything weaker is a guess."""
+
+PLACEHOLDERS: dict[str, str] = {
+    "EMAIL_ADDRESS": "EMAIL",
+    "PHONE_NUMBER": "PHONE",
+    "CREDIT_CARD": "CARD",
+    "IBAN_CODE": "IBAN",
+    "IP_ADDRESS": "IP",
+    "URL": "URL",
+    "CRYPTO": "CRYPTO",
+    "API_KEY": "KEY",
+    "NATIONAL_ID": "ID",
+}
+_IN_WORDS: dict[str, str] = {
+    "EMAIL": "an e-mail address",
+    "PHONE": "a phone number",
+    "CARD": "a card number",
+    "IBAN": "an IBAN",
+    "IP": "an IP address",
+    "URL": "a web address",
+    "CRYPTO": "a crypto wallet",
+    "KEY": "an API key or password",
+    "ID": "a national id",
+}
+# Entities of which the more telling wins where two claim the same characters.
+_ORDER = ("KEY", "EMAIL", "IBAN", "CARD", "CRYPTO", "ID", "IP", "PHONE", "URL")
+
+# What a text must have before Presidio (seconds to import, a millisecond a text) is asked at all.
+_SUSPECT = re.compile(
+    r"@|://|www\.|-----BEGIN"
+    r"|\d(?:[ ().\-/+]{0,2}\d){5,}"  # six digits, however grouped: phones, cards, ids
+    r"|\d{1,3}(?:\.\d{1,3}){3}"  # IPv4
+    r"|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:"  # IPv6
+    r"|(?<!\w)(?=[A-Za-z-]{0,40}\d)(?=[\d-]{0,40}[A-Za-z])[A-Za-z0-9-]{8,}"  # letters and digits in one token
+    r"|[A-Za-z0-9_\-]{24,}"
+    r"|(?i:key|secret|token|passw)\w*[\"']?\s*(?:[:=]|is\b)"
+)
+
+_KEY_PATTERNS: tuple[tuple[str, str], ...] = (
+    ("OpenAI-like key", r"\b(?:sk|pk|rk)-[A-Za-z0-9_\-]{16,}"),
+    ("Stripe key", r"\b(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{16,}"),
+    ("GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})"),
+    ("AWS access key", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    ("Google key", r"\bAIza[A-Za-z0-9_\-]{30,}"),
+    ("Slack token", r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
+    ("Hugging Face token", r"\bhf_[A-Za-z0-9]{20,}"),
+    ("JSON web token", r"\beyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{5,}"),
+    ("Private key", r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    (
+        "Named secret",
+        r"(?i)\b(?:api[ _-]?key|access[ _-]?key|secret|token|password|passwd|pwd)\b[\"']?\s*(?:[:=]|is)\s*[\"']?"
+        r"(?=[^\s\"']*[0-9])(?=[^\s\"']*[A-Za-z])[^\s\"']{8,}",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One find: half-open code points, and the placeholder's name."""
+
+    start: int
+    end: int
+    kind: str
+
+
+class PersonalData:
+    """Finds and replaces personal data (core.landing.Scrubber). Safe for several threads.
+
+    Args:
+        threshold: Presidio's least score.
+    """
+
+    def __init__(self, threshold: float = THRESHOLD) -> None:
+        self._threshold = threshold
+        self._engine: AnalyzerEngine | None = None
+        self._lock = threading.Lock()
+
+    def warm(self) -> None:
+        """Load the engine now (some seconds), so that no later text waits for it."""
+        self._analyzer()
+
+    def find(self, text: str) -> list[Found]:
+        """Personal data in a text, in order and without overlaps. Most texts are done after one cheap search."""
+        if not _SUSPECT.search(text):
+            return []
+        results = self._analyzer().analyze(text=text, language="en", score_threshold=self._threshold)
+        finds = [Found(r.start, r.end, PLACEHOLDERS.get(r.entity_type, "ID")) for r in results]
+        return _without_overlaps(finds, text)
+
+    def scrub(self, text: str) -> str:
+        """The text with each find replaced by its placeholder, such as ``<EMAIL>``."""
+        return _replaced(text, self.find(text))
+
+    def scrub_correction(self, correction: Correction) -> Correction:
+        """An answer with personal data replaced in both texts and in its edits, whose offsets still fit: applied to the
+        new ``before`` they yield the new ``after``. An edit inside personal data disappears with it."""
+        finds = self.find(correction.before)
+        if not finds and not self.find(correction.after):
+            return correction
+        spans = _around_edits(finds, correction.edits)
+        pieces: list[str] = []
+        new_after: list[str] = []
+        edits: list[Edit] = []
+        position = length = 0
+
+        def copy_until(end: int) -> None:
+            nonlocal position, length
+            same = correction.before[position:end]
+            pieces.append(same)
+            new_after.append(same)
+            length += len(same)
+            position = end
+
+        loose = [
+            edit for edit in correction.edits if not any(s.start <= edit.start and edit.end <= s.end for s in spans)
+        ]
+        for item in sorted([*spans, *loose], key=lambda item: (item.start, item.end)):
+            copy_until(item.start)
+            if isinstance(item, Found):
+                pieces.append(f"<{item.kind}>")
+                new_after.append(f"<{item.kind}>")
+            else:
+                now = self.scrub(item.now)
+                pieces.append(item.was)
+                new_after.append(now)
+                reason = self.scrub(item.reason) if item.reason else item.reason
+                edits.append(replace(item, start=length, end=length + len(item.was), now=now, reason=reason))
+            length += len(pieces[-1])
+            position = item.end
+        copy_until(len(correction.before))
+        return replace(correction, before="".join(pieces), after="".join(new_after), edits=tuple(edits))
+
+    def _analyzer(self) -> AnalyzerEngine:
+        with self._lock:
+            if self._engine is None:
+                self._engine = _build_engine()
+            return self._engine
+
+
+def in_words(kinds: set[str]) -> str:
+    """``an e-mail address and a phone number``."""
+    names = [_IN_WORDS[kind] for kind in _ORDER if kind in kinds]
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def _replaced(text: str, finds: list[Found]) -> str:
+    pieces: list[str] = []
+    position = 0
+    for find in finds:
+        pieces += [text[position : find.start], f"<{find.kind}>"]
+        position = find.end
+    return "".join(pieces) + text[position:]
+
+
+def _without_overlaps(finds: list[Found], text: str) -> list[Found]:
+    taken: list[Found] = []
+    for find in sorted(finds, key=lambda f: (_ORDER.index(f.kind), f.start - f.end)):
+        if not any(find.start < other.end and other.start < find.end for other in taken):
+            taken.append(find)
+    return sorted(taken, key=lambda f: f.start)
+
+
+def _around_edits(finds: list[Found], edits: tuple[Edit, ...]) -> list[Found]:
+    """The finds, each grown over the edits that it touches, so that no edit stands half inside one."""
+    grown: list[Found] = []
+    for find in finds:
+        start, end = find.start, find.end
+        while True:
+            touching = [e for e in edits if e.start < end and e.end > start and (e.start < start or e.end > end)]
+            if not touching:
+                break
+            start = min(start, *(e.start for e in touching))
+            end = max(end, *(e.end for e in touching))
+        if grown and start < grown[-1].end:
+            grown[-1] = Found(grown[-1].start, max(end, grown[-1].end), grown[-1].kind)
+        else:
+            grown.append(Found(start, end, find.kind))
+    return grown
+
+
+def _build_engine() -> AnalyzerEngine:
+    import spacy
+    import tldextract
+    from presidio_analyzer import AnalyzerEngine, Pattern, PatternRecognizer, RecognizerRegistry
+    from presidio_analyzer import predefined_recognizers as known
+    from presidio_analyzer.nlp_engine import SpacyNlpEngine
+
+    # No suffix_list_urls and no cache: the suffix list is the one in the package, and nothing is fetched or written.
+    suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+    class OfflineEmailRecognizer(known.EmailRecognizer):
+        def validate_result(self, pattern_text: str) -> bool:
+            return suffixes(pattern_text).fqdn != ""
+
+    class BlankEngine(SpacyNlpEngine):
+        def __init__(self) -> None:
+            super().__init__(models=[{"lang_code": "en", "model_name": "blank"}])
+            self.nlp: Any = {"en": _blank(spacy)}
+
+        def load(self) -> None:
+            pass
+
+    # Plain words before a full stop look like hosts ("home.it was"), so only what says that it is an address counts.
+    base = known.UrlRecognizer.BASE_URL_REGEX
+    urls = known.UrlRecognizer(
+        patterns=[
+            Pattern("URL with scheme", r"(?i)\b(?:https?|ftp)://[^\s<>\"']+", 0.6),
+            Pattern("URL with www", r"(?i)\b(?=www\d{0,3}\.)" + base, 0.5),
+        ]
+    )
+    recognizers: list[Any] = [
+        OfflineEmailRecognizer(),
+        urls,
+        known.PhoneRecognizer(supported_regions=_PHONE_REGIONS),
+        known.CreditCardRecognizer(),
+        known.IbanRecognizer(),
+        known.IpRecognizer(),
+        known.CryptoRecognizer(),
+        *(getattr(known, name)(supported_language="en") for name in _NATIONAL_IDS),
+        PatternRecognizer(
+            supported_entity="API_KEY", patterns=[Pattern(name, regex, 0.9) for name, regex in _KEY_PATTERNS]
+        ),
+    ]
+    registry = RecognizerRegistry(recognizers=recognizers, supported_languages=["en"])
+    return AnalyzerEngine(registry=registry, nlp_engine=BlankEngine(), supported_languages=["en"])
+
+
+def _blank(spacy: Any) -> Any:
+    from spacy.language import Language
+
+    # Presidio looks for telling words ("call me on …") among lemmas; a blank pipeline has none, lower case will do.
+    @Language.component("correctly_lower_lemmas")
+    def lower_lemmas(doc: Any) -> Any:
+        for token in doc:
+            token.lemma_ = token.lower_
+        return doc
+
+    pipeline = spacy.blank("en")
+    pipeline.add_pipe("correctly_lower_lemmas")
+    return pipeline
+
+
+_PHONE_REGIONS = ("US", "GB", "DE", "FR", "KR", "JP", "IN")
+_NATIONAL_IDS = (
+    "UsSsnRecognizer", "UsItinRecognizer", "UkNinoRecognizer", "NhsRecognizer", "EsNifRecognizer", "EsNieRecognizer",
+    "ItFiscalCodeRecognizer", "PlPeselRecognizer", "FiPersonalIdentityCodeRecognizer", "SePersonnummerRecognizer",
+    "DeTaxIdRecognizer", "DeSocialSecurityRecognizer", "KrRrnRecognizer", "KrFrnRecognizer", "InAadhaarRecognizer",
+    "SgFinRecognizer", "ThTninRecognizer", "TrNationalIdRecognizer", "ZaIdNumberRecognizer", "AuTfnRecognizer",
+    "CaSinRecognizer",
+)  # fmt: skip
