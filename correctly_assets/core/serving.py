@@ -6,118 +6,104 @@ Belongs here: records and Protocols that cross the rooms around serving. Does no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from .errors import RetryableError
 from .landing import LandOutcome
-from .types import Edit
+from .types import Correction, Edit
 
 
 class UnknownModelError(RetryableError):
-    """The engine does not know a name: the adapter was unloaded, or forgotten when the engine restarted. Callers ask once
-    more with the current name."""
+    """The engine does not know a name: unloaded, or forgotten when the engine restarted. Ask once more with the current
+    name."""
 
     code = "unknown_model"
     exit_code = 4
 
 
 class EngineCorruptedError(RetryableError):
-    """The engine computed NaN and answers of *every* model on it can no longer be trusted: restart it, then load again."""
+    """The engine computed NaN; answers of *every* model on it can no longer be trusted. Restart it, then load again."""
 
     code = "engine_corrupted"
     exit_code = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
-    """One champion at a time.
+class ReleaseLike(Protocol):
+    """A champion at a time: answers carry its id, the engine knows its adapter by the adapter's ID."""
 
-    Attributes:
-        id: what answers carry as ``release``; adapter: the adapter's ID, its directory's name and its name in the
-            engine.
-        at: when it was released, seconds since the epoch.
-    """
-
-    id: str
-    adapter: str
-    base_model: str = ""
-    at: float = 0.0
-    why: str = ""
+    @property
+    def id(self) -> str: ...
+    @property
+    def adapter(self) -> str: ...
 
 
 class ReleaseBook(Protocol):
-    """Where releases are written down; the newest one is what everyone serves (store/)."""
+    """Where releases are written down; the newest one is what everyone serves. The store satisfies it."""
 
-    def newest_releases(self, limit: int = 2) -> Sequence[Release]:
+    def releases(self, limit: int = 50) -> Sequence[ReleaseLike]:
         """Newest first. Cheap: the gateway asks twice a second."""
         ...
 
 
-class Promoter(Protocol):
-    """Writes a release in one atomic step; every gateway flips to it within its next poll (store/)."""
+class Journalled(Protocol):
+    """An answer as it was kept."""
 
-    def add_release(self, adapter: str, *, why: str) -> Release: ...
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """One answer as it is kept: scrubbed texts, the release that wrote it, its edits.
-
-    Attributes:
-        id: the correction's id, which feedback names. text_sha: sha256 of the text as it was sent, so that an answer
-            can be found again without keeping the text. chat, client: ids that the client sent or its key's name.
-        at: seconds since the epoch. seconds: how long the answer took.
-    """
-
-    id: str
-    at: float
-    release: str | None
-    adapter: str | None
-    before: str
-    after: str
-    edits: tuple[Edit, ...]
-    fallback: str | None
-    text_sha: str
-    client: str | None = None
-    chat: str | None = None
-    channel: Literal["chat", "api"] = "api"
-    seconds: float = 0.0
+    @property
+    def id(self) -> str: ...
+    @property
+    def release(self) -> str | None: ...
+    @property
+    def before(self) -> str: ...
+    @property
+    def edits(self) -> tuple[Edit, ...]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """A reaction to one answer, as CONTRACTS has it over HTTP."""
+class FeedbackTaken(Protocol):
+    """A piece of feedback as it was kept."""
 
-    id: str
-    at: float
-    correction_id: str
-    rating: Literal[1, -1]
-    better: str | None = None
-    accepted: tuple[tuple[int, bool], ...] = ()
-    comment: str | None = None
-    client: str | None = None
+    @property
+    def id(self) -> str: ...
 
 
 class Journal(Protocol):
-    """Where answers and reactions are kept (store/). Calls block; the gateway makes them off its event loop."""
+    """Where answers and reactions are kept. Calls block, so the gateway makes them off its event loop. The store
+    satisfies it."""
 
-    def add_answers(self, entries: Sequence[JournalEntry]) -> None:
-        """Keep answers; an id that is kept already is left as it is."""
+    def journal_correction(
+        self,
+        correction: Correction,
+        *,
+        client: str | None = None,
+        chat_id: str | None = None,
+        seconds: float | None = None,
+        tokens: int | None = None,
+    ) -> None:
+        """Keep one answer, scrubbed already; the same id twice is kept once."""
         ...
 
-    def last_answer(self, *, chat: str | None, text_sha: str) -> JournalEntry | None:
-        """The newest answer to that text, in that chat when it is known."""
+    def correction(self, prefix: str) -> Journalled | None: ...
+
+    def corrections(self, *, chat_id: str | None = None, limit: int = 100) -> Sequence[Journalled]:
+        """Newest first; of one chat when ``chat_id`` is given."""
         ...
 
-    def add_feedback(self, feedback: Feedback) -> None:
-        """Keep a reaction; an id that is kept already is left as it is."""
+    def add_feedback(
+        self,
+        *,
+        source_key: str,
+        correction_id: str,
+        rating: int,
+        better: str | None = None,
+        edits: Sequence[Mapping[str, Any]] = (),
+        comment: str | None = None,
+    ) -> FeedbackTaken:
+        """Keep one reaction; the same ``source_key`` with the same words counts once."""
         ...
 
 
 class Lander(Protocol):
-    """Lands rows through curation's parse and guards (curation/ and store/, joined in the gateway). Blocks."""
+    """Lands rows through curation's parse and guards (joined in the gateway). Blocks."""
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> LandOutcome: ...
 

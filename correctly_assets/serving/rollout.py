@@ -11,18 +11,18 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from ..core.errors import AdapterRefused, CorrectlyError, RefusedError, UnreachableError
-from ..core.serving import AdapterCheck, EngineCorruptedError, Promoter, Release
+from ..core.errors import AdapterRefused, CorrectlyError, RefusedError
+from ..core.serving import AdapterCheck, EngineCorruptedError
 from ..core.training import Canary
 from .launch import BASE_NAME
-from .vllm import VllmClient
 
 log = logging.getLogger(__name__)
+ReleaseT = TypeVar("ReleaseT")
 
 # Nats per completion token, averaged over the canary. bf16 on two kernels differs by some 0.01 with a sound prompt and
 # by 0.13 on text the base model finds absurd; an adapter that moves its completions further is read less finely.
@@ -191,8 +191,8 @@ class Rollout(Protocol):
         """Bring a candidate up beside the champion, proved, so that it can be evaluated; see `load_proven`."""
         ...
 
-    async def promote(self, adapter_dir: Path, *, why: str) -> Release:
-        """Make a proved candidate the release: prove, then flip in one atomic write."""
+    async def promote(self, adapter_dir: Path, release: Callable[[], ReleaseT]) -> ReleaseT:
+        """Make a candidate the release: prove it again, then flip by ``release()``, one atomic write to the store."""
         ...
 
     async def drop(self, adapter: str, *, keep: Collection[str] = ()) -> None:
@@ -207,21 +207,19 @@ class LoraRollout:
 
     Args:
         check: the static checks of an adapter's files.
-        promoter: writes the release; the only step that anyone outside sees.
     """
 
-    def __init__(self, client: VllmClient, promoter: Promoter, check: AdapterCheck) -> None:
+    def __init__(self, client: Engine, check: AdapterCheck) -> None:
         self._client = client
-        self._promoter = promoter
         self._check = check
 
     async def load_candidate(self, adapter_dir: Path) -> Proof:
         return await load_proven(self._client, adapter_dir, self._check)
 
-    async def promote(self, adapter_dir: Path, *, why: str) -> Release:
+    async def promote(self, adapter_dir: Path, release: Callable[[], ReleaseT]) -> ReleaseT:
         await load_proven(self._client, adapter_dir, self._check)
-        # The store's write is the flip: before it everyone serves the old release, after it everyone the new one.
-        return await asyncio.to_thread(self._promoter.add_release, adapter_dir.name, why=why)
+        # The write is the flip: before it everyone serves the old release, after it everyone the new one.
+        return await asyncio.to_thread(release)
 
     async def drop(self, adapter: str, *, keep: Collection[str] = ()) -> None:
         if adapter not in keep:
@@ -237,15 +235,15 @@ async def retire(client: Engine, served: Sequence[str], in_flight: Collection[st
 
     Returns:
         What was unloaded. Names that were never released (candidates under evaluation) are not touched.
+
+    Raises:
+        UnreachableError: the engine is away, and has forgotten them anyway.
     """
     order = list(dict.fromkeys(served))
     old = [name for name in order[keep:] if name not in in_flight]
     if not old:
         return []
-    try:
-        known = await client.models()
-    except UnreachableError:
-        return []
+    known = await client.models()
     gone = [name for name in old if name in known]
     for name in gone:
         await client.unload_adapter(name)

@@ -1,0 +1,76 @@
+"""The rooms behind the gateway, put together from the settings.
+
+Belongs here: which room's object stands behind which Protocol. Does not belong here: work of any room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from correctly_assets.core.landing import LandOutcome
+from correctly_assets.core.prompts import family_of, load_prompts
+from correctly_assets.correction.annotate import ErrantAnnotator
+from correctly_assets.correction.path import Corrector
+from correctly_assets.curation.guards import Guards
+from correctly_assets.curation.landing import land_rows
+from correctly_assets.curation.pii import PersonalData
+from correctly_assets.curation.profanity import Profanity
+from correctly_assets.runtime.join import open_platform_store
+from correctly_assets.serving.vllm import VllmClient
+from correctly_assets.settings import Settings
+from correctly_assets.training.adapter import check_adapter
+
+from .options import Options
+from .service import MeteredCompleter, Parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Veto:
+    """Curation's word list as the guard that correction asks."""
+
+    words: Profanity
+
+    def added(self, before: str, after: str) -> bool:
+        return bool(self.words.added_profanity(before, after))
+
+
+def build_parts(settings: Settings, options: Options) -> Parts:
+    """Open the store, load the parser, and join everything. Takes seconds; call it in a thread.
+
+    Raises:
+        RetryableError: the database is away.
+        PermanentError: a file or package is missing.
+    """
+    store = open_platform_store(settings)
+    personal_data, profane = PersonalData(), Profanity()
+    guards = Guards(personal_data=personal_data, profane=profane)
+    engine = VllmClient(settings.vllm_url, timeout=options.answer_seconds)
+    prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
+    annotator = ErrantAnnotator()
+    # The first parse builds what every later one uses; no person should wait for it.
+    annotator.edits("He go there.", "He goes there.")
+    corrector = Corrector(MeteredCompleter(engine), annotator, prompts, profanity=_Veto(profane))
+
+    def land(rows: Sequence[Mapping[str, Any]]) -> LandOutcome:
+        outcome, _ = land_rows(rows, store, guards, source="api", name="/v1/examples")
+        return outcome
+
+    def check(directory: Path) -> object:
+        return check_adapter(directory, Path(settings.base_model_path))
+
+    return Parts(
+        engine=engine,
+        corrector=corrector,
+        book=store,
+        journal=store,
+        scrub=personal_data.scrub,
+        scrub_correction=personal_data.scrub_correction,
+        lander=land,
+        adapters_dir=settings.adapters_dir,
+        spool=settings.home / "run" / "journal.jsonl",
+        check=check,
+        close=store.close,
+    )

@@ -1,0 +1,57 @@
+"""The gateway's own knobs, with the defaults that fit one machine.
+
+Belongs here: names, units and defaults. Does not belong here: reading the environment (settings.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from correctly_assets.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Limits and intervals of one gateway process.
+
+    Attributes:
+        poll_seconds: how often the newest release is asked for; a flip takes at most this long to be seen.
+        retry_after: seconds that a client is told to wait while the engine is away.
+        answer_seconds: a single completion that takes longer counts as a hanging engine.
+        max_characters: longest text of a request, in code points. max_texts: texts of one /v1/corrections.
+        max_body_bytes: largest request body.
+        rate_per_minute: requests per client and minute; 0 sets no limit.
+        keys_file: JSON ``{NAME: {"sha256": HEX, "reason_language"?: "en"|"ko"}}``; keys are asked for when it exists.
+        hold_back: code points of unchanged text that a stream holds back, in case nothing at all changes.
+    """
+
+    poll_seconds: float = 0.5
+    retry_after: int = 5
+    answer_seconds: float = 60.0
+    max_characters: int = 60_000
+    max_texts: int = 256
+    max_body_bytes: int = 4_000_000
+    rate_per_minute: int = 0
+    keys_file: Path | None = None
+    hold_back: int = 400
+    parallel_texts: int = 32
+
+    @classmethod
+    def of(cls, settings: Settings) -> Options:
+        """The options that follow from the settings: beyond loopback a rate limit stands by default."""
+        return cls(
+            rate_per_minute=0 if is_loopback(settings.host) else 600,
+            keys_file=settings.home / "gateway-keys.json",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listening address can only be reached from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
