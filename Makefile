@@ -14,11 +14,15 @@ help: ## this page
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 	@echo "bench-NAME    one of: $(BENCHES)"
 
-install: $(VENV)/.installed-$(ACCELERATOR) ## .venv with pinned dependencies, and the embedded model converted
+install: $(VENV)/.installed-$(ACCELERATOR) .venv-webui/.installed ## .venv with pinned dependencies, Open WebUI's own, and the embedded model converted
 	@$(PY) -m correctly_assets.cli prepare
 
 $(VENV)/.installed-$(ACCELERATOR): deploy/requirements-cpu.lock pyproject.toml deploy/install.sh
 	@bash deploy/install.sh $(VENV) $(ACCELERATOR)
+	@touch $@
+
+.venv-webui/.installed: deploy/requirements-webui.lock deploy/install.sh
+	@bash deploy/install.sh .venv-webui webui
 	@touch $@
 
 up: install ## the whole platform in the foreground; Ctrl-C stops it
@@ -43,4 +47,5 @@ $(addprefix bench-,$(BENCHES)): bench-%: install
 	@$(PY) -m benchmarks.bench_$*
 
 lock: ## write the pins of the environment as it is
-	@bash deploy/lock.sh $(VENV)
+	@bash deploy/lock.sh $(VENV) cpu
+	@bash deploy/lock.sh .venv-webui webui

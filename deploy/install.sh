@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the virtual environment from the lock file. Usage: install.sh VENV cpu|gpu
+# Makes a virtual environment from its lock file. Usage: install.sh VENV cpu|gpu|webui
 set -euo pipefail
 venv=$1 accelerator=$2
 here=$(cd "$(dirname "$0")" && pwd)
@@ -26,6 +26,11 @@ else
     || $pip install "torch==2.13.0+cpu" --extra-index-url https://download.pytorch.org/whl/cpu
   # --no-deps: the lock file is complete, and leaves out torchvision, torchaudio and torchcodec on purpose: vLLM's CPU
   # build asks for them, runs without them, and does not import beside PyPI's wheels of them.
-  $pip install --no-deps -r "$here/requirements-cpu.lock"
-  $pip install --no-deps --no-build-isolation -q -e "$here/.."
+  # For the same reason Open WebUI stands in an environment of its own, with the CPU's torch: its own would be CUDA's.
+  if [ "$accelerator" = webui ]; then
+    $pip install --no-deps -r "$here/requirements-webui.lock"
+  else
+    $pip install --no-deps -r "$here/requirements-cpu.lock"
+    $pip install --no-deps --no-build-isolation -q -e "$here/.."
+  fi
 fi

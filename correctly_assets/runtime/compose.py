@@ -15,7 +15,6 @@ import yaml
 
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
 
-from .instance import instance_config
 from .processes import PROCESSES, QUIET, Process, engine_command
 
 HEADER = """\
@@ -50,6 +49,8 @@ def _argv(process: Process, settings: Settings) -> list[str]:
         text[text.index("--model") + 1] = BASE_MODEL
     elif process.name == "mlflow":
         text[text.index("--backend-store-uri") + 1] = MLFLOW_DATABASE
+        # Against DNS rebinding MLflow answers only to hosts it knows; here it is also called by its service name.
+        text += ["--allowed-hosts", f"mlflow,mlflow:{settings.mlflow_port},localhost,localhost:*,127.0.0.1,127.0.0.1:*"]
     return ["python", *text[1:]]
 
 
@@ -147,12 +148,6 @@ def _webui(process: Process, settings: Settings) -> dict[str, Any]:
         "depends_on": {"gateway": {"condition": "service_healthy"}},
         "restart": "unless-stopped",
     }
-
-
-def instance_file() -> str:
-    """The Dagster instance's file that the containers mount: the repository's dagster.yaml plus PostgreSQL storage."""
-    config = instance_config({"postgres": {"postgres_url": {"env": "CORRECTLY_DAGSTER_URL"}}})
-    return yaml.safe_dump(config, sort_keys=False)
 
 
 def text() -> str:

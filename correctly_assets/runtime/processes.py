@@ -15,6 +15,7 @@ from correctly_assets.serving.launch import Device, vllm_command
 from correctly_assets.settings import PROJECT_ROOT, Settings
 
 from .databases import mlflow_backend
+from .webui import installed, private_environment, webui_command
 
 # Every part's telemetry off, and no hub from the embedded default.
 QUIET = {
@@ -39,6 +40,8 @@ class Process:
         health: the path that answers 200 when the part is ready; readiness of a part without a port is being alive.
         ready_seconds: how long it may take to become ready before that is an error.
         stop_seconds: how long it gets between SIGTERM and SIGKILL.
+        private: settings → secrets for its environment, made at the first start; never part of what is rendered.
+        face: it is there for people alone: the loop closes without it.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Process:
     health: str = "/"
     ready_seconds: float = 120
     stop_seconds: float = 15
+    private: Callable[[Settings], dict[str, str]] = lambda settings: {}
+    face: bool = False
 
     def url(self, settings: Settings) -> str | None:
         return f"http://{settings.host}:{self.port(settings)}" if self.port else None
@@ -105,8 +110,23 @@ PROCESSES: tuple[Process, ...] = (
     Process("mlflow", "MLflow", _mlflow, lambda s: s.mlflow_port, "/health", ready_seconds=180),
     Process("gateway", "Gateway", _gateway, lambda s: s.gateway_port, "/healthz", ready_seconds=180),
     Process("webserver", "Dagster", _webserver, lambda s: s.dagster_port, "/server_info", ready_seconds=180),
+    Process(
+        "open-webui",
+        "Open WebUI",
+        webui_command,
+        lambda s: s.webui_port,
+        "/health",
+        ready_seconds=240,
+        private=private_environment,
+        face=True,
+    ),
     Process("inbox", "Inbox", _inbox),
     # Last in, first out: its run workers must get their signal, and their time, before what they talk to is gone.
     Process("daemon", "Dagster daemon", _daemon, stop_seconds=40),
 )
 BY_NAME = {process.name: process for process in PROCESSES}
+
+
+def parts(*, faces: bool = True) -> tuple[Process, ...]:
+    """The parts that can run on this machine, in their order; Open WebUI only where it is installed."""
+    return tuple(p for p in PROCESSES if not p.face or (faces and installed()))

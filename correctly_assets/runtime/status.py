@@ -16,7 +16,7 @@ from correctly_assets.settings import Settings
 
 from .instance import open_instance
 from .join import open_platform_store
-from .processes import PROCESSES
+from .processes import parts
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -83,7 +83,7 @@ def _sensors(instance: DagsterInstance) -> list[dict[str, str]]:
 
 def _services(settings: Settings) -> dict[str, dict[str, Any]]:
     services: dict[str, dict[str, Any]] = {}
-    for process in PROCESSES:
+    for process in parts():
         url = process.url(settings)
         if url is None:
             continue

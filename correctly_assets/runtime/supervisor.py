@@ -60,7 +60,7 @@ def check_ports(settings: Settings, processes: Iterable[Process]) -> None:
             try:
                 probe.bind((settings.host, port))
             except OSError as error:
-                name = "DAGSTER" if process.name == "webserver" else process.name.upper()
+                name = {"webserver": "DAGSTER", "open-webui": "WEBUI"}.get(process.name, process.name.upper())
                 raise PortTaken(
                     f"Port {port} for {process.title} is taken: stop what listens there, or set CORRECTLY_{name}_PORT."
                 ) from error
@@ -88,7 +88,7 @@ class Supervisor:
     def start(self, process: Process) -> Child:
         """Start one part. Its output is appended to ``logs/NAME.log``."""
         argv, extra = process.command(self.settings)
-        env = {**common_environment(self.settings), **extra}
+        env = {**common_environment(self.settings), **extra, **process.private(self.settings)}
         self.settings.logs_dir.mkdir(parents=True, exist_ok=True)
         log_path = self.settings.logs_dir / f"{process.name}.log"
         _rotate(log_path)

@@ -25,7 +25,7 @@ from correctly_assets.settings import Settings
 
 from .instance import fail_dead_runs, open_instance
 from .join import land_starter, open_platform_store
-from .processes import PROCESSES, common_environment
+from .processes import common_environment, parts
 from .progress import read_progress
 from .supervisor import Supervisor, check_ports, clear_leftovers, remove_record, running_supervisor, write_record
 from .wanted import policy, read_retrain_state
@@ -97,8 +97,11 @@ def waiting(console: Console, words: str, *, expected: float) -> Iterator[None]:
             thread.join()
 
 
-def start_parts(settings: Settings, console: Console) -> Supervisor:
+def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervisor:
     """Clear what a killed machine left, then start every part; returns with all of them ready.
+
+    Args:
+        faces: start what is there for people alone (Open WebUI) too, after the others and without waiting for it.
 
     Raises:
         PortTaken: a port is taken; UnreachableError: a part did not become ready.
@@ -106,7 +109,8 @@ def start_parts(settings: Settings, console: Console) -> Supervisor:
     cleared = clear_leftovers(settings.home)
     if cleared:
         console.print(f"Cleared {cleared} processes that an earlier platform left behind.")
-    check_ports(settings, PROCESSES)
+    wanted = parts(faces=faces)
+    check_ports(settings, wanted)
     write_record(settings.home)
     instance = open_instance(settings)
     dead = fail_dead_runs(instance)
@@ -115,13 +119,18 @@ def start_parts(settings: Settings, console: Console) -> Supervisor:
         console.print(f"Marked {len(dead)} unfinished {'run' if len(dead) == 1 else 'runs'} as failed: the worker is gone.")
     supervisor = Supervisor(settings)
     try:
-        for process in PROCESSES:
+        needed = [process for process in wanted if not process.face]
+        for process in needed:
             supervisor.start(process)
-        for process in PROCESSES:
+        for process in needed:
             with waiting(console, f"Starting {process.title}", expected=90 if process.name == "vllm" else 25):
                 seconds = supervisor.wait_ready(process)
             where = process.url(settings) or "running"
             console.print(f"  [green]●[/] {process.title:<14} {where}  [dim]({seconds:.0f} s)[/]")
+        for process in wanted:
+            if process.face:
+                supervisor.start(process)
+                console.print(f"  [yellow]●[/] {process.title:<14} {process.url(settings)}  [dim](starting)[/]")
     except BaseException:
         supervisor.stop()
         remove_record(settings.home)
@@ -149,7 +158,7 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     supervisor: Supervisor | None = None
     try:
-        supervisor = start_parts(settings, console)
+        supervisor = start_parts(settings, console, faces=not once)
         code = _close_and_show(settings, console, lambda: _heal(supervisor, console))
         if once:
             return code

@@ -1,0 +1,110 @@
+"""Open WebUI as a part: its environment of its own and the settings that matter.
+
+Belongs here: where its program stands, how it is started on the gateway, and why each setting is as it is. Does not belong
+here: anything of its pages; it is installed, not vendored, and its branding is left as its licence asks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from ipaddress import ip_address
+
+from correctly_assets.core.hashing import write_text_atomically
+from correctly_assets.settings import PROJECT_ROOT, Settings
+
+VENV = PROJECT_ROOT / ".venv-webui"
+SUGGESTIONS = (
+    ("A mail to a colleague", "about a delay", "I am sorry for answer you so late, I was in holidays the last week and didn't saw your mail."),
+    ("A review of a café", "with three small errors", "The coffee was amazing but the staffs was too busy for to smile, I will come back although."),
+    ("An essay sentence", "about cities", "In my opinion, living in big city have more advantages than live in the countryside."),
+    ("A question to a landlord", "polite", "Could you tell me when is the heating going to be repaired? It is cold since three days."),
+)  # fmt: skip
+
+
+def installed() -> bool:
+    """Whether Open WebUI's environment stands."""
+    return (VENV / "bin" / "open-webui").exists()
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def secret_key(settings: Settings) -> str:
+    """The 32-byte key that signs sessions, made once and kept readable to its owner alone."""
+    path = settings.home / "webui" / "secret-key"
+    if not path.exists():
+        write_text_atomically(path, secrets.token_hex(32))
+        path.chmod(0o600)
+    return path.read_text().strip()
+
+
+def admin(settings: Settings) -> dict[str, str]:
+    """Who signs in: nobody on loopback; beyond it a preset admin whose password stands in a file, never a default one."""
+    if is_loopback(settings.host):
+        return {"WEBUI_AUTH": "False"}
+    path = settings.home / "webui" / "admin-password"
+    if not path.exists():
+        write_text_atomically(path, secrets.token_urlsafe(18))
+        path.chmod(0o600)
+    return {
+        "WEBUI_AUTH": "True",
+        "WEBUI_ADMIN_EMAIL": "admin@localhost",
+        "WEBUI_ADMIN_PASSWORD": path.read_text().strip(),
+        "ENABLE_SIGNUP": "False",
+    }
+
+
+def environment() -> dict[str, str]:
+    """What is the same wherever it runs."""
+    suggestions = [{"title": [title, sub], "content": text} for title, sub, text in SUGGESTIONS]
+    tasks = ("TITLE", "TAGS", "FOLLOW_UP", "SEARCH_QUERY", "RETRIEVAL_QUERY", "AUTOCOMPLETE", "IMAGE_PROMPT")
+    return {
+        # The environment is the configuration: what a person clicks does not outlive it unnoticed.
+        "ENABLE_PERSISTENT_CONFIG": "False",
+        "OFFLINE_MODE": "true",
+        "HF_HUB_OFFLINE": "1",
+        "ENABLE_VERSION_UPDATE_CHECK": "False",
+        "SCARF_NO_ANALYTICS": "true",
+        "ANONYMIZED_TELEMETRY": "false",
+        "ENABLE_COMMUNITY_SHARING": "False",
+        # Without an engine named here it would load an embedding model of its own at start.
+        "RAG_EMBEDDING_ENGINE": "openai",
+        "ENABLE_OLLAMA_API": "False",
+        "OPENAI_API_KEY": "none",
+        "DEFAULT_MODELS": "correctly",
+        # Native function calling sends three dozen tools with every sentence.
+        "DEFAULT_MODEL_PARAMS": json.dumps({"function_calling": "legacy"}),
+        "DEFAULT_PROMPT_SUGGESTIONS": json.dumps(suggestions, ensure_ascii=False),
+        **{f"ENABLE_{task}_GENERATION": "False" for task in tasks},
+        "ENABLE_EVALUATION_ARENA_MODELS": "False",
+        # The chat's id reaches the gateway, so that a vote can be joined to its answer.
+        "ENABLE_FORWARD_USER_INFO_HEADERS": "True",
+        # Else a plain user sees no model.
+        "BYPASS_MODEL_ACCESS_CONTROL": "True",
+    }
+
+
+def webui_command(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    """The command on this machine."""
+    data = settings.home / "webui"
+    argv = [str(VENV / "bin" / "open-webui"), "serve", "--host", settings.host, "--port", str(settings.webui_port)]
+    loopback = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
+    env = {
+        **environment(),
+        "DATA_DIR": str(data),
+        "OPENAI_API_BASE_URL": f"http://{loopback}:{settings.gateway_port}/v1",
+        "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    return argv, env
+
+
+def private_environment(settings: Settings) -> dict[str, str]:
+    """Secrets, made at the first start; kept apart so that nothing rendered can hold them."""
+    (settings.home / "webui").mkdir(parents=True, exist_ok=True)
+    return {"WEBUI_SECRET_KEY": secret_key(settings), **admin(settings)}
