@@ -87,6 +87,14 @@ class LandOutcome:
     reasons: tuple[tuple[str, int], ...] = ()
     ignored_columns: tuple[tuple[str, int], ...] = field(default=())
 
+    @property
+    def says(self) -> str:
+        """One line for whoever landed the file."""
+        parts = [f"{self.landed:,} landed", f"{self.duplicates:,} duplicates", f"{self.refused:,} refused"]
+        parts += [f"{self.waiting:,} waiting for a teacher"] if self.waiting else []
+        parts += [f"{self.quarantined:,} in quarantine"] if self.quarantined else []
+        return ", ".join(parts) + "."
+
     def to_json(self) -> dict[str, Any]:
         """The shape of ``add --json`` (CONTRACTS)."""
         return {

@@ -77,6 +77,11 @@ class Guards:
         )
 
 
+def make_guards(*, pii: PiiMode = "quarantine", profanity: bool = True) -> Guards:
+    """The guards that every row passes before it lands."""
+    return Guards(pii=pii, profanity=profanity)
+
+
 def held(rung: str, reason: str, example: Example) -> Refusal:
     """Why an example is held, with the row as it would be written in a file."""
     return Refusal(rung, reason, row_of(example))

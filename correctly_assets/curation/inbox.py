@@ -1,6 +1,6 @@
 """The inbox: files renamed into it land by themselves and move on.
 
-Belongs here: which files are ready, and where each goes afterwards. Does not belong here: landing (landing.py) or
+Belongs here: which files are ready, and where each goes afterwards. Does not belong here: landing (files.py) or
 when to look (defs/automation.py).
 """
 
@@ -12,29 +12,21 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..core.errors import PermanentError, UsageError
 from ..core.hashing import write_text_atomically
 from ..core.landing import ExampleGuard, LandOutcome, Sink
-from .landing import land_file
+from .files import land_file
 
 
-@dataclass(frozen=True, slots=True)
-class InboxFile:
-    """What became of one file of the inbox.
-
-    Attributes:
-        moved_to: where it stands now; None when it changed meanwhile and is landed again at the next scan.
-        outcome: None when the file could not be read at all.
-        says: one sentence.
-    """
+class InboxFile(NamedTuple):
+    """What became of one file of the inbox: its name, and the outcome. A file that could not be read at all counts as
+    one refusal, whose words are the outcome's only reason."""
 
     name: str
-    moved_to: Path | None
-    outcome: LandOutcome | None
-    says: str
+    outcome: LandOutcome
 
 
 def scan_inbox(
@@ -95,18 +87,17 @@ def _land(path: Path, sink: Sink, guards: ExampleGuard, done: Path, refused: Pat
     try:
         before = _signature(path)
         outcome = land_file(path, sink, guards, refused_path=report, source="inbox")
-    except (UsageError, FileNotFoundError) as error:
-        if not path.exists():
-            return InboxFile(path.name, None, None, f"{path.name} was taken away before it could be read.")
+    except UsageError as error:
+        if not path.exists():  # taken away again before it could be read
+            return InboxFile(path.name, LandOutcome())
         record = {"line": None, "reason": str(error), "row": {}}
         write_text_atomically(report, json.dumps(record, ensure_ascii=False) + "\n")
-        return InboxFile(path.name, _move(path, refused / target), None, str(error))
-    if _signature(path) != before:
-        return InboxFile(path.name, None, outcome, f"{path.name} was still being written and is landed again later.")
-    taken = outcome.landed + outcome.duplicates
-    where = done if taken or not outcome.refused else refused
-    says = f"{path.name}: {outcome.landed} landed, {outcome.duplicates} duplicates, {outcome.refused} refused."
-    return InboxFile(path.name, _move(path, where / target), outcome, says)
+        _move(path, refused / target)
+        return InboxFile(path.name, LandOutcome(refused=1, refused_file=str(report), reasons=((str(error), 1),)))
+    if _signature(path) == before:  # else it was still being written, and is landed again at the next scan
+        taken = outcome.landed + outcome.duplicates
+        _move(path, (done if taken or not outcome.refused else refused) / target)
+    return InboxFile(path.name, outcome)
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:
@@ -117,13 +108,12 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
-def _move(path: Path, target: Path) -> Path:
+def _move(path: Path, target: Path) -> None:
     path.replace(target)
     for folder in {path.parent, target.parent}:
         handle = os.open(folder, os.O_RDONLY)
         os.fsync(handle)
         os.close(handle)
-    return target
 
 
 def _free_name(name: str, *folders: Path) -> str:

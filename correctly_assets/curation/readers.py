@@ -177,13 +177,8 @@ def read_csv(path: Path) -> Iterator[RawRow]:
             if not any(cells):
                 continue
             if len(cells) > len(header):
-                yield (
-                    number,
-                    refusal(
-                        f"The row has {len(cells)} cells, the header {len(header)}: put quotation marks round text with commas.",
-                        delimiter.join(cells),
-                    ),
-                )
+                why = f"The row has {len(cells)} cells, the header {len(header)}: quote cells that hold the separator."
+                yield number, refusal(why, delimiter.join(cells))
                 continue
             yield number, {name: cell for name, cell in zip(header, cells, strict=False) if cell or name == "before"}
 

@@ -145,7 +145,8 @@ class Corrections(Subject):
                 connection.execute(
                     text(
                         "INSERT INTO feedback "
-                        "(id, source_key, correction_id, rating, better, edits, comment, state, at) VALUES (:id, :source_key, :correction_id, :rating, :better, :edits, :comment, 'pending', :at)"
+                        "(id, source_key, correction_id, rating, better, edits, comment, state, at) VALUES "
+                        "(:id, :source_key, :correction_id, :rating, :better, :edits, :comment, 'pending', :at)"
                     ),
                     {**said, "id": uuid.uuid4().hex[:16], "source_key": source_key, "at": now},
                 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
-from .examples import mark_decided
+from .seen import mark_decided
 from .records import Decision, Release, ReleaseKind, Verdict, to_json
 from .subject import Subject
 

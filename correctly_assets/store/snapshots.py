@@ -163,7 +163,7 @@ def remove_example(snapshots_dir: Path, example_id: str) -> list[str]:
     for path, column in _snapshot_files(snapshots_dir):
         manifest = read_manifest(path.parent)
         ids = pq.read_table(path, columns=[column]).column(0)
-        if not example_id in ids.to_pylist():
+        if example_id not in ids.to_pylist():
             if example_id in manifest.get("forgotten", ()):
                 touched.append(path.parent.name)  # an earlier call was stopped after this file
             continue

@@ -16,9 +16,10 @@ from .examples import Examples
 from .forget import Forgetting
 from .migrations import migrate_up
 from .quarantine import Quarantine
+from .seen import Seen
 
 
-class Store(Examples, Quarantine, Decisions, Corrections, Forgetting):
+class Store(Examples, Seen, Quarantine, Decisions, Corrections, Forgetting):
     """Everything that has landed, was decided, was answered and is served. Open one with ``open_store``.
 
     Safe to use from several threads and processes at once. Times are ISO 8601 text in UTC.

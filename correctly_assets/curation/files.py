@@ -1,0 +1,227 @@
+"""Landing a file: read, check, guard, land, and write down every row that was not taken.
+
+Belongs here: the path of a file's rows into the sink. Does not belong here: the inbox's comings and goings (inbox.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from ..core.errors import PermanentError
+from ..core.landing import ExampleGuard, LandCounts, LandOutcome, LandRow, Sink
+from ..core.ports import Refusal
+from ..core.types import Example
+from .readers import RawRow, read_rows
+from .rows import ROW_COLUMNS, parse_row
+
+BATCH_ROWS = 2000
+_SHOWN_CELL = 1000
+
+Progress = Callable[[int], None]
+
+
+def land_file(
+    path: Path,
+    sink: Sink,
+    guards: ExampleGuard,
+    *,
+    refused_path: Path | None = None,
+    source: str = "file",
+    verified: bool = False,
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> LandOutcome:
+    """Land every good row of a file; the others go, each with its line and reason, to ``FILE.refused.jsonl``.
+
+    Landing is idempotent: after a crash, or by mistake, the same file can be landed again and changes nothing.
+
+    Args:
+        refused_path: where refused rows are written; beside the file when None.
+        source: what rows are marked with that do not say where they are from.
+        name: the file's name as it is recorded; its own when None.
+        progress: called with the number of rows done so far, once a batch.
+
+    Raises:
+        UsageError: the file is missing, of an unknown kind or unreadable as a whole; nothing has landed.
+        RetryableError: the store is busy or away; land the file again later.
+        PermanentError: refused rows cannot be written down, or the store cannot be written.
+    """
+    refused = RefusedRows(refused_path or path.with_name(path.name + ".refused.jsonl"))
+    landing = _Landing(sink, guards, refused, name or path.name, source, verified, progress)
+    try:
+        landing.take(read_rows(path))
+        sink.record_landing(file=landing.name, sha=_sha(path), counts=landing.counts, refused=refused.count)
+        written = refused.finish()
+    finally:
+        refused.close()
+    return landing.outcome(str(written) if written else None)
+
+
+def land_rows(
+    rows: Iterable[Mapping[str, Any]],
+    sink: Sink,
+    guards: ExampleGuard,
+    *,
+    source: str = "api",
+    verified: bool = False,
+    name: str = "rows",
+) -> tuple[LandOutcome, list[dict[str, Any]]]:
+    """Land rows that come from no file, such as ``POST /v1/examples``.
+
+    Returns:
+        The outcome, and the refused rows as ``{"line", "reason", "row"}`` with their place from 1.
+    """
+    refused = RefusedRows(None)
+    landing = _Landing(sink, guards, refused, name, source, verified, None)
+    landing.take((number, dict(row)) for number, row in enumerate(rows, 1))
+    return landing.outcome(None), refused.kept
+
+
+class RefusedRows:
+    """Refused rows as ``{"line", "reason", "row"}``: written to a file that appears when all are there, or kept.
+
+    Args:
+        path: the file; None keeps the rows in ``kept``.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._work = path.with_name(f".{path.name}.part") if path else None
+        self._file: IO[str] | None = None
+        self.kept: list[dict[str, Any]] = []
+        self.count = 0
+
+    def add(self, line: int | None, refusal: Refusal) -> None:
+        record = {"line": line, "reason": refusal.reason, "row": _short(refusal.row)}
+        self.count += 1
+        if self._work is None:
+            self.kept.append(record)
+            return
+        try:
+            if self._file is None:
+                self._work.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._work.open("w", encoding="utf-8", errors="backslashreplace")
+            self._file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+        except OSError as error:
+            raise self._cannot(error) from error
+
+    def finish(self) -> Path | None:
+        """Put the file in place; an older report of the same file goes when there is nothing to report any more."""
+        if self._path is None or self._work is None:
+            return None
+        try:
+            if self._file is None:
+                self._path.unlink(missing_ok=True)
+                return None
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._work.replace(self._path)
+        except OSError as error:
+            raise self._cannot(error) from error
+        return self._path
+
+    def close(self) -> None:
+        """Drop what was not finished."""
+        if self._file is not None and self._work is not None:
+            self._file.close()
+            self._work.unlink(missing_ok=True)
+
+    def _cannot(self, error: OSError) -> PermanentError:
+        return PermanentError(
+            f"Refused rows cannot be written to {self._path} ({error.strerror or error}); give another place for them."
+        )
+
+
+class _Landing:
+    """The rows of one file on their way, a batch at a time."""
+
+    def __init__(
+        self, sink: Sink, guards: ExampleGuard, refused: RefusedRows, name: str, source: str, verified: bool,
+        progress: Progress | None,
+    ) -> None:  # fmt: skip
+        self._sink = sink
+        self._guards = guards
+        self._refused = refused
+        self._source = source
+        self._verified = verified
+        self._progress = progress
+        self._languages = sink.languages()
+        self._reasons: Counter[str] = Counter()
+        self._ignored: Counter[str] = Counter()
+        self._batch: list[tuple[int, Example]] = []
+        self._rows = 0
+        self.name = name
+        self.counts = LandCounts()
+
+    def take(self, rows: Iterable[RawRow]) -> None:
+        for line, raw in rows:
+            self._rows += 1
+            row = raw if isinstance(raw, Refusal) else self._parsed(raw)
+            if isinstance(row, Refusal):
+                self._reasons[_general(row.reason)] += 1
+                self._refused.add(line, row)
+                continue
+            self._batch.append((line, row))
+            if len(self._batch) >= BATCH_ROWS:
+                self._flush()
+        self._flush()
+
+    def _parsed(self, raw: dict[str, Any]) -> Example | Refusal:
+        if not raw.keys() <= ROW_COLUMNS:
+            self._ignored.update(str(name)[:60] for name in raw if name not in ROW_COLUMNS)
+        return parse_row(raw, languages=self._languages, source=self._source, verified=self._verified)
+
+    def _flush(self) -> None:
+        checked = self._guards.check([example for _, example in self._batch])
+        held = Counter(refusal.reason for _, refusal in checked if refusal)
+        counts = self._sink.land(
+            (LandRow(example, line, why) for (line, _), (example, why) in zip(self._batch, checked, strict=True)),
+            file=self.name,
+            batch_rows=BATCH_ROWS,
+        )
+        self.counts += counts
+        if counts.quarantined:
+            self._reasons += held
+        self._batch = []
+        if self._progress:
+            self._progress(self._rows)
+
+    def outcome(self, refused_file: str | None) -> LandOutcome:
+        return LandOutcome(
+            landed=self.counts.landed,
+            duplicates=self.counts.duplicates,
+            refused=self._refused.count,
+            waiting=self.counts.waiting,
+            quarantined=self.counts.quarantined,
+            refused_file=refused_file,
+            reasons=tuple(self._reasons.most_common(20)),
+            ignored_columns=tuple(self._ignored.most_common(20)),
+        )
+
+
+def _general(reason: str) -> str:
+    """A refusal's words without what is particular to its row, so that equal causes count together."""
+    head, _, tail = reason.partition(" speaks of ")
+    return f"A reason speaks of words that {tail.rsplit(', which ', 1)[-1]}" if tail and head else reason
+
+
+def _short(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with cells cut to a length that people can look at; the file itself still has all of it."""
+    return {
+        str(name)[:60]: value[:_SHOWN_CELL] + "…" if isinstance(value, str) and len(value) > _SHOWN_CELL else value
+        for name, value in list(row.items())[:50]
+    }
+
+
+def _sha(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
