@@ -7,7 +7,6 @@ room or core should decide.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -45,6 +44,3 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.MarkdownMet
     lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in rows]
     return dg.MetadataValue.md("\n".join(lines))
 
-
-def directory(path: str | Path) -> Path:
-    return Path(path)

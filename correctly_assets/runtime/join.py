@@ -25,6 +25,7 @@ from .wanted import recipe, recipe_digest
 
 if TYPE_CHECKING:
     from correctly_assets.core.landing import ExampleGuard
+    from correctly_assets.curation.inbox import InboxFile
     from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import Store
     from correctly_assets.store.snapshots import Snapshot
@@ -64,9 +65,9 @@ class DirectEngine:
 
 def make_guards(settings: Settings) -> ExampleGuard:
     """The guards every row passes before it lands."""
-    from correctly_assets.curation.guards import make_guards as make
+    from correctly_assets.curation.guards import Guards
 
-    return make()
+    return Guards()
 
 
 def land(settings: Settings, path: Path) -> LandOutcome:
@@ -81,15 +82,16 @@ def land(settings: Settings, path: Path) -> LandOutcome:
         return land_file(path, store, make_guards(settings))
 
 
-def land_inbox(settings: Settings) -> list[tuple[str, LandOutcome]]:
+def land_inbox(settings: Settings) -> list[InboxFile]:
     """Land what lies in the inbox; files move to ``done`` or ``refused``."""
-    from correctly_assets.curation.landing import scan_inbox
+    from correctly_assets.curation.inbox import ready_files, scan_inbox
 
     settings.inbox_dir.mkdir(parents=True, exist_ok=True)
-    if not any(path.is_file() and not path.name.startswith(".") for path in settings.inbox_dir.iterdir()):
+    # One directory listing a second; the store and the guards are opened only for a file that is ready.
+    if not ready_files(settings.inbox_dir):
         return []
     with open_platform_store(settings) as store:
-        return [(name, outcome) for name, outcome in scan_inbox(settings.inbox_dir, store, make_guards(settings))]
+        return scan_inbox(settings.inbox_dir, store, make_guards(settings))
 
 
 def land_starter(settings: Settings) -> int:

@@ -28,8 +28,8 @@ def main() -> None:
     log.info("watching %s", settings.inbox_dir)
     while not stop.wait(1.0):
         try:
-            for name, outcome in land_inbox(settings):
-                log.info("%s: %d landed, %d duplicates, %d refused", name, outcome.landed, outcome.duplicates, outcome.refused)
+            for file in land_inbox(settings):
+                log.info("%s: %s", file.name, file.says)
         except CorrectlyError as error:
             # The file stays in the inbox and is tried again: landing is idempotent.
             log.error("%s", error)

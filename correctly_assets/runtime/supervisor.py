@@ -161,6 +161,16 @@ class Supervisor:
                 started.append(name)
         return started
 
+    def end(self, name: str) -> None:
+        """Kill one part at once; `heal` starts it again. For an engine whose answers can no longer be trusted."""
+        child = self.children.get(name)
+        if child is not None and child.popen.poll() is None:
+            for member in reversed(_tree(child.popen.pid)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.kill()
+            child.popen.wait()
+            child.next_start = time.monotonic()
+
     def stop(self) -> None:
         """Stop every part in reverse order, then make sure that no descendant is left."""
         self.stopping = True

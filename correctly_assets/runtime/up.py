@@ -180,8 +180,18 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
 
 def _heal(supervisor: Supervisor | None, console: Console) -> None:
     if supervisor is not None:
+        if _engine_is_corrupted(supervisor.settings):
+            supervisor.end("vllm")
         for name in supervisor.heal():
             console.print(f"  [yellow]●[/] {name} had ended and was started again; see `correctly logs {name}`.")
+
+
+def _engine_is_corrupted(settings: Settings) -> bool:
+    """Whether the gateway asks for the engine's restart: once NaN was computed, no answer of that process can be trusted."""
+    try:
+        return bool(httpx.get(f"{settings.gateway_url}/readyz", timeout=2, trust_env=False).json().get("restart_engine"))
+    except (httpx.HTTPError, ValueError):
+        return False
 
 
 def _close_and_show(settings: Settings, console: Console, heal: Callable[[], None]) -> int:
