@@ -23,7 +23,10 @@ CONTENT = ["adapter_config.json", "adapter_model.safetensors"]
 """The files whose bytes make an adapter's ID."""
 
 _PREFIX = "base_model.model."
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja")  # fmt: skip
+_TOKENIZER_FILES = {
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt", "chat_template.jinja",
+}  # fmt: skip
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 

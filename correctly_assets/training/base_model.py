@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -60,7 +59,7 @@ def convert_embedded_model(target: Path) -> Path:
         )
         # The weights are dequantised by now; a config that still says GGUF makes vLLM look for a GGUF loader.
         if hasattr(model.config, "quantization_config"):
-            del model.config.quantization_config
+            delattr(model.config, "quantization_config")
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         out = work / "model"
         model.save_pretrained(out, safe_serialization=True)
@@ -72,14 +71,14 @@ def convert_embedded_model(target: Path) -> Path:
             "licence": "gemma",
         }
         (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        os.replace(out, target)
+        out.replace(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target
 
 
 def base_model_revision(path: str) -> str:
-    """The revision of a base model: the manifest's, else a hash of its config and weight index, else the hub name itself.
+    """The revision of a base model: the manifest's, else a hash of its config and weight sizes, else the hub name.
 
     A local directory without our manifest is named by its config and by the sizes of its weight files: reading
     gigabytes at every sensor tick would cost more than the rare same-size edit is worth.

@@ -52,9 +52,9 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
         save_file(
             tensors, name, metadata={"fingerprint": checkpoint.fingerprint, "state": json.dumps(checkpoint.state)}
         )
-        with open(name, "rb") as file:
+        with Path(name).open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(name, directory / NAME)
+        Path(name).replace(directory / NAME)
         entry = os.open(directory, os.O_RDONLY)
         os.fsync(entry)
         os.close(entry)

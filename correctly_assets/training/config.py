@@ -27,8 +27,8 @@ class Stage(_Strict):
     """One stage of the curriculum.
 
     Attributes:
-        mix: per pair origin a multiplier of the pair's weight; 0 leaves the origin out, absent origins use ``"*"`` or 1.
-            Fractions take a fixed, hash-chosen part of the pairs.
+        mix: per pair origin a multiplier of the pair's weight; 0 leaves the origin out, absent origins use ``"*"``
+            or 1. Fractions take a fixed, hash-chosen part of the pairs.
         passes: how often the stage's items are seen; fractions take a part of the last pass.
         learning_rate: the stage's peak rate; the schedule scales it.
     """
@@ -47,7 +47,7 @@ class Lora(_Strict):
 
 
 class Mlflow(_Strict):
-    """Where the run is written down. ``run_id`` continues a run that somebody else (dagster-mlflow) has started and ends."""
+    """Where the run is written down. ``run_id`` continues a run that somebody else (dagster-mlflow) starts and ends."""
 
     tracking_uri: str
     experiment: str = "correctly"
@@ -64,7 +64,7 @@ class TrainConfig(_Strict):
         train_set: a directory with ``pairs.parquet``, or a Parquet file.
         explain_share: explain turns as a share of correct turns, at most; they come from edits that carry a reason.
         token_budget: when set, batches are filled to so many tokens instead of ``batch_size`` turns.
-        max_minutes: wall-clock budget of the whole process; the plan is cut, and the schedule with it, only if it bites.
+        max_minutes: wall-clock budget of the whole process; plan and schedule are cut only if it bites.
         warm_start: an adapter directory to start from; None starts a fresh adapter.
         extras: provenance written into the manifest as it is (train set id, data sha, base revision, …).
         engine: ``fast`` is the hand-written path (Gemma 3 on CPU), ``plain`` transformers' own forward; ``auto`` takes
@@ -77,8 +77,8 @@ class TrainConfig(_Strict):
     checkpoint_dir: Path
     prompts_dir: Path
     chat_family: str = "gemma3"
-    stages: list[Stage] = Field(default_factory=lambda: [Stage()], min_length=1)
-    lora: Lora = Field(default_factory=Lora)
+    stages: list[Stage] = Field(default_factory=lambda: [Stage.model_validate({})], min_length=1)
+    lora: Lora = Field(default_factory=lambda: Lora.model_validate({}))
     batch_size: int = Field(16, ge=1)
     token_budget: int | None = Field(None, ge=64)
     max_length: int = Field(512, ge=32)
@@ -104,13 +104,13 @@ class TrainConfig(_Strict):
     progress_path: Path | None = None
 
     def fingerprint(self, data_sha: str) -> str:
-        """What a checkpoint must agree with to be resumed: all that shapes the weights, nothing about where or how fast."""
+        """What a checkpoint must agree with: all that shapes the weights, nothing about where or how fast."""
         shaping = self.model_dump(
             mode="json",
             include={
                 "base_model", "chat_family", "stages", "lora", "batch_size", "token_budget", "max_length", "max_steps",
-                "schedule", "warmup_steps", "weight_decay", "clip_norm", "seed", "explain_share", "max_explain_per_pair",
-                "warm_start", "code_version",
+                "schedule", "warmup_steps", "weight_decay", "clip_norm", "seed", "explain_share",
+                "max_explain_per_pair", "warm_start", "code_version", "engine",
             },
         )  # fmt: skip
         return sha256_of({**shaping, "data": data_sha})

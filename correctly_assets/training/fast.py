@@ -1,13 +1,13 @@
-"""The hand-written engine: Gemma 3's forward and the adapter's backward, without autograd, padding or repeated prefixes.
+"""The hand-written engine: Gemma 3's forward and the adapter's backward without autograd, padding or repeated prefixes.
 
-Belongs here: how one batch is computed fast on a CPU. Does not belong here: other architectures (model.PlainEngine takes
-those), optimisation. `benchmarks/train_notes.md` tells what each choice brought.
+Belongs here: how one batch is computed fast on a CPU. Does not belong here: other architectures (model.PlainEngine
+takes those), optimisation. `benchmarks/train_notes.md` tells what each choice brought.
 
 What makes it fast, apart from projecting completion positions only (loss.py):
 
 - Turns are laid out as a prefix tree (`Packed`): no padding, and tokens that several turns of the batch begin with (the
-  instruction, a prompt seen twice) are computed once. Under a causal mask their states are equal, so this is exact; their
-  gradients add up.
+  instruction, a prompt seen twice) are computed once. Under a causal mask their states are equal, so this is exact;
+  their gradients add up.
 - LoRA's products run in the model's dtype, and matrices that read the same input share one A product.
 - Attention has few positions and one key head: two plain products in float32 beat the fused kernel by far.
 - The last layer computes only the rows that predict something; the first takes no gradient of its input.
@@ -237,7 +237,7 @@ class _Layer:
         return middle + normed
 
     def backward(self, grad: Tensor, batch: Packed, keep: Tensor | None, x: Tensor, need_input: bool) -> Tensor | None:
-        """Gradient of the layer's output (model dtype) → of its input ``x``; adds the adapter's gradients on the way."""
+        """Gradient of the layer's output (model dtype) → of its input ``x``; adds the adapter's on the way."""
         (
             _, h1, inverse1, z1, q3, k3, tables_q, tables_k, inverse_q, inverse_k, queries, keys, values, weights,
             context, z2, attended, inverse2, middle, h2, inverse3, z3, gate, up, active, product, z4, fed, inverse4,

@@ -37,7 +37,8 @@ class RunLedger:
 
     def _off(self, error: Exception) -> None:
         self._client = None
-        text = f"MLflow at {self._settings.tracking_uri if self._settings else '?'} does not answer; training goes on without it"
+        where = self._settings.tracking_uri if self._settings else "?"
+        text = f"MLflow at {where} does not answer; training goes on without it"
         log.warning("%s (%s).", text, type(error).__name__)
         self.warnings.append(text + ".")
 
@@ -121,7 +122,7 @@ class RunLedger:
             return None
 
     def end(self, status: str) -> None:
-        """Close the run: ``FINISHED``, ``FAILED`` or ``KILLED`` (stopped, to be resumed). A run that others own stays open."""
+        """Close the run: ``FINISHED``, ``FAILED`` or ``KILLED`` (to be resumed). A run that others own stays open."""
         if self._monitor is not None:
             try:
                 self._monitor.finish()

@@ -1,7 +1,7 @@
 """The vocabulary projection and its loss, on completion positions only, with the gradient taken in the forward pass.
 
-Belongs here: cross-entropy over a large vocabulary without keeping logits or their gradient. Does not belong here: which
-positions are learned (rendering.py) or the model below the projection.
+Belongs here: cross-entropy over a large vocabulary without keeping logits or their gradient. Does not belong here:
+which positions are learned (rendering.py) or the model below the projection.
 """
 
 from __future__ import annotations

@@ -54,7 +54,8 @@ class Adapter:
     def push(self) -> None:
         """Copy the masters into the compute copies."""
         with torch.no_grad():
-            torch._foreach_copy_([copy.data for copy in self.copies], [master.data for master in self.masters])
+            for copy, master in zip(self.copies, self.masters, strict=True):
+                copy.data.copy_(master)
 
     def pull_gradients(self) -> None:
         """Move the copies' gradients to the masters, in float32."""
@@ -75,7 +76,7 @@ class Adapter:
         shapes = {name: master.shape for name, master in zip(self.names, self.masters, strict=True)}
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise PermanentError(
-                "The adapter to start from does not fit: its rank, targets or base model differ from this run's settings. "
+                "The adapter to start from does not fit: its rank, targets or base model differ from this run's. "
                 "Start from the base model (CORRECTLY_TRAIN_START=base) or use the adapter's own settings."
             )
         with torch.no_grad():
@@ -100,7 +101,7 @@ def load_base(path: str, device: torch.device) -> Any:
         ) from error
     if getattr(model.config, "final_logit_softcapping", None):
         raise PermanentError(f"The base model {path} caps its logits, which this trainer does not do; choose another.")
-    return model.to(device).eval()
+    return model.to(device).eval()  # pyright: ignore[reportArgumentType]
 
 
 def put_adapter_on(base: Any, config: TrainConfig) -> Adapter:
@@ -135,7 +136,7 @@ def put_adapter_on(base: Any, config: TrainConfig) -> Adapter:
 
 
 class PlainEngine:
-    """transformers' forward and autograd; only completion positions are projected to the vocabulary. Any causal model."""
+    """transformers' forward and autograd for any causal model; only completion positions meet the vocabulary."""
 
     name = "plain"
 
@@ -162,7 +163,7 @@ class PlainEngine:
         )
 
     def _hidden(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        # No mask: padding stands on the right, where a causal model never looks, and a mask would cost the fused kernel.
+        # No mask: padding stands on the right, where a causal model never looks; a mask would cost the fused kernel.
         hidden = self._body(input_ids=ids, use_cache=False).last_hidden_state
         return hidden.reshape(-1, hidden.shape[-1]).index_select(0, positions)
 
@@ -172,7 +173,8 @@ class PlainEngine:
         losses, grad = self._loss(hidden.detach(), targets, gradient=True)
         assert grad is not None
         mean = losses.mean()
-        InjectedGradient.apply(hidden, grad / len(targets), mean).backward()  # pyright: ignore[reportOptionalMemberAccess]
+        injected: Any = InjectedGradient.apply(hidden, grad / len(targets), mean)
+        injected.backward()
         return float(mean)
 
     @torch.no_grad()

@@ -116,6 +116,8 @@ def write_adapter(
     def fill(directory: Path) -> None:
         # float32, as optimised: vLLM rounds to the model's bf16 when loading, which is what was computed with here.
         save_file(adapter.tensors(), directory / "adapter_model.safetensors", metadata={"format": "pt"})
+        # safetensors writes for the owner alone; vLLM may run as somebody else.
+        (directory / "adapter_model.safetensors").chmod(0o644)
         (directory / "adapter_config.json").write_text(json.dumps(adapter_config(config, adapter), indent=1) + "\n")
         curve = {"loss": trainer.progress.losses, "learning_rate": trainer.progress.rates}
         (directory / "loss.json").write_text(json.dumps(curve) + "\n")
@@ -125,15 +127,22 @@ def write_adapter(
 
 
 _RECORDED = {
-    "stages", "lora", "batch_size", "token_budget", "max_length", "max_minutes", "max_steps", "schedule", "warmup_steps",
-    "weight_decay", "clip_norm", "explain_share", "max_explain_per_pair", "engine",
+    "stages", "lora", "batch_size", "token_budget", "max_length", "max_minutes", "max_steps", "schedule",
+    "warmup_steps", "weight_decay", "clip_norm", "explain_share", "max_explain_per_pair", "engine",
 }  # fmt: skip
+
+
+_GEMMA_TERMS = (
+    "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms; "
+    "they bind this adapter too."
+)
 
 
 def model_card(manifest: Mapping[str, Any], data: TrainData) -> str:
     """The model card: base and its terms, data hashes, scores, intended use."""
     base, figures = manifest["base_model"], manifest["figures"]
     held_out = figures.get("held_out_loss")
+    shown = "not measured" if held_out is None else f"{held_out:.3f}"
     gemma = "gemma" in base["name"].lower()
     terms = "gemma" if gemma else "other"
     rows = "\n".join(
@@ -152,9 +161,11 @@ pipeline_tag: text-generation
 A LoRA adapter that corrects English sentences and explains single corrections, in separate turns.
 
 - **Base model:** {base["name"]}, revision `{base["revision"]}`.
-- **Terms:** {"Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms; they bind this adapter too." if gemma else "the base model's licence binds this adapter too."}
-- **Data:** sha256 `{manifest["data_sha256"]}`, {data.pairs} pairs, {len(data.turns)} turns; prompts sha256 `{manifest["prompt_sha256"]}`.
-- **Training:** {figures["steps"]} steps, seed {manifest["seed"]}, LoRA rank {manifest["config"]["lora"]["rank"]}; loss {figures["loss_first"]:.3f} → {figures["loss_last"]:.3f}, held out {"not measured" if held_out is None else f"{held_out:.3f}"} (nats a completion token).
+- **Terms:** {_GEMMA_TERMS if gemma else "the base model's licence binds this adapter too."}
+- **Data:** sha256 `{manifest["data_sha256"]}`, {data.pairs} pairs, {len(data.turns)} turns.
+- **Prompts:** sha256 `{manifest["prompt_sha256"]}`.
+- **Training:** {figures["steps"]} steps, seed {manifest["seed"]}, LoRA rank {manifest["config"]["lora"]["rank"]}; loss
+  {figures["loss_first"]:.3f} → {figures["loss_last"]:.3f}, held out {shown} (nats a completion token).
 - **Scores:** `report.json` beside this file, once the adapter has been evaluated.
 - **Intended use:** correcting everyday and business English behind Correctly's guards. It may change meaning, names or
   numbers; it is no judge of facts and is not meant for other languages.

@@ -48,8 +48,10 @@ class StopFlag:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep freed blocks: by default each large tensor is mapped anew, and its pages are zeroed and faulted in
-    at every step, which cost a fifth of a step here. Elsewhere than on glibc nothing happens."""
+    """Tell glibc to keep freed blocks, which by default are mapped, zeroed and faulted in anew for each large tensor.
+
+    Elsewhere than on glibc nothing happens.
+    """
     try:
         libc = ctypes.CDLL("libc.so.6")
     except OSError:
@@ -159,7 +161,8 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
     renderer = Renderer(load_tokenizer(config.base_model), prompts)
     data = build_data(pairs, renderer, config)
     reporter.say(
-        f"{data.pairs} pairs, {len(data.turns)} turns to train on, {len(data.held_out)} held out, {len(data.plan)} steps planned."
+        f"{data.pairs} pairs, {len(data.turns)} turns to train on, {len(data.held_out)} held out, "
+        f"{len(data.plan)} steps planned."
         + (f" {data.too_long} turns were left out as longer than {config.max_length} tokens." if data.too_long else "")
     )
     device = choose_device(config.device)

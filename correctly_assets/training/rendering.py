@@ -41,7 +41,7 @@ class Turn:
         return len(self.ids) - self.prompt_length
 
     def labels(self) -> list[int]:
-        """Per position the id to be predicted there in transformers' convention (shifted inside the loss); -100: none."""
+        """Per position the id to be predicted there in transformers' convention (it shifts itself); -100: none."""
         return [-100] * self.prompt_length + list(self.ids[self.prompt_length :])
 
 
@@ -90,7 +90,7 @@ class Renderer:
         return self.turn(prompt, pair.after, pair_id=pair.id, origin=pair.origin, task="correct")
 
     def explain_turns(self, pair: TrainPair, limit: int) -> list[Turn]:
-        """Up to ``limit`` turns that teach to explain the pair's edits, in the edits' order; only edits with a reason."""
+        """Up to ``limit`` turns that teach to explain the pair's edits, in order; only edits with a reason."""
         explained = [edit for edit in pair.edits if edit.reason][:limit]
         return [
             self.turn(

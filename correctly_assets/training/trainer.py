@@ -236,8 +236,8 @@ class Trainer:
         first = self.progress.losses[:10]
         if len(recent) >= 10 and loss > _EXPLODES_AT and fmean([*recent[-4:], loss]) > 2 * max(fmean(first), 1.0):
             raise PermanentError(
-                f"The loss has exploded ({fmean(first):.2f} at first, {loss:.2f} at step {self.progress.step + 1}); no adapter "
-                "was written. Lower CORRECTLY_TRAIN_LEARNING_RATE.",
+                f"The loss has exploded ({fmean(first):.2f} at first, {loss:.2f} at step {self.progress.step + 1}); "
+                "no adapter was written. Lower CORRECTLY_TRAIN_LEARNING_RATE.",
                 code="loss_exploded",
             )
 
@@ -264,8 +264,8 @@ class Trainer:
 
 def out_of_memory(config: TrainConfig) -> PermanentError:
     return PermanentError(
-        f"Training ran out of memory. Lower CORRECTLY_TRAIN_BATCH_SIZE (now {config.batch_size}) or stop other programs; "
-        "the same settings would fail again.",
+        f"Training ran out of memory. Lower CORRECTLY_TRAIN_BATCH_SIZE (now {config.batch_size}) or stop other "
+        "programs; the same settings would fail again.",
         code="out_of_memory",
     )
 

@@ -2,78 +2,20 @@
 
 from __future__ import annotations
 
-import random
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
 
-from correctly_assets.training.config import Lora, TrainConfig
 from correctly_assets.training.fast import FastEngine, pack
 from correctly_assets.training.loss import VocabularyLoss
-from correctly_assets.training.model import Adapter, PlainEngine, put_adapter_on
-from correctly_assets.training.rendering import Turn
-
-VOCABULARY = 97
-
-
-def tiny_adapter(*, key_heads: int = 1, window: int = 512) -> Adapter:
-    """A random float32 Gemma 3 with a LoRA adapter whose B matrices are random too, so that every gradient flows."""
-    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
-
-    torch.manual_seed(3)
-    config = Gemma3TextConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=24,
-        intermediate_size=40,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=key_heads,
-        head_dim=16,
-        sliding_window=window,
-        query_pre_attn_scalar=16,
-        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-        attn_implementation="sdpa",
-    )
-    model = Gemma3ForCausalLM(config).float().eval()
-    for name, parameter in model.named_parameters():
-        parameter.data.normal_(std=0.3 if "norm" in name else 0.2)
-    adapter = put_adapter_on(model, train_config(Path("/nowhere")))
-    for master in adapter.masters:
-        master.data.normal_(std=0.1)
-    adapter.push()
-    return adapter
-
-
-def train_config(directory: Path, **changes: Any) -> TrainConfig:
-    values: dict[str, Any] = {
-        "train_set": directory,
-        "base_model": str(directory / "base"),
-        "adapters_dir": directory / "adapters",
-        "checkpoint_dir": directory / "checkpoint",
-        "prompts_dir": directory,
-        "lora": Lora(rank=8, alpha=16),
-    }
-    return TrainConfig(**{**values, **changes})
-
-
-def turns(count: int = 6, *, longest: int = 14) -> list[Turn]:
-    """Turns that share a prefix of four tokens; the last two are equal throughout."""
-    rng = random.Random(1)
-    made: list[Turn] = []
-    for number in range(count):
-        prompt = [2, 5, 6, 7] + [rng.randrange(3, VOCABULARY) for _ in range(rng.randint(1, longest))]
-        answer = [rng.randrange(3, VOCABULARY) for _ in range(rng.randint(1, longest))] + [1]
-        made.append(Turn(f"p{number}", "example", "correct", tuple(prompt + answer), len(prompt)))
-    return [*made, made[-1]]
+from correctly_assets.training.model import PlainEngine
+from correctly_tests.training_tiny import VOCABULARY, tiny_adapter, turns
 
 
 @pytest.mark.parametrize(("key_heads", "window"), [(1, 512), (2, 512), (1, 7)])
 def test_the_fast_engine_gives_the_losses_and_gradients_of_transformers_and_autograd(
     key_heads: int, window: int
 ) -> None:
-    adapter = tiny_adapter(key_heads=key_heads, window=window)
+    adapter = tiny_adapter(num_key_value_heads=key_heads, sliding_window=window)
     batch = turns()
     plain = PlainEngine(adapter, torch.device("cpu"))
     plain_loss = plain.train(batch)

@@ -1,0 +1,169 @@
+"""The plan of batches, the schedule over it, and what the config refuses."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from correctly_assets.core.errors import UsageError
+from correctly_assets.core.prompts import load_prompts
+from correctly_assets.core.training import EXIT_INTERRUPTED, EXIT_PERMANENT, TrainResult, failure_of
+from correctly_assets.settings import PROJECT_ROOT
+from correctly_assets.training.config import Stage, TrainConfig, read_config
+from correctly_assets.training.data import TrainData, build_data, cut_plan, read_pairs
+from correctly_assets.training.rendering import Renderer
+from correctly_assets.training.schedule import FLOOR, Schedule, steps_that_fit
+from correctly_tests.training_tiny import tokenizer, train_config, write_train_set
+
+
+def data(directory: Path, **changes: object) -> TrainData:
+    config = train_config(directory, **changes)
+    renderer = Renderer(tokenizer("gemma3"), load_prompts(PROJECT_ROOT / "prompts"))
+    return build_data(read_pairs(write_train_set(directory)), renderer, config)
+
+
+def test_a_pass_shows_every_training_turn_once_and_no_held_out_one(tmp_path: Path) -> None:
+    made = data(tmp_path)
+    seen = Counter(index for batch in made.plan for index in batch.turns)
+    assert seen == Counter(range(len(made.turns)))
+    assert not {turn.pair_id for turn in made.turns} & {turn.pair_id for turn in made.held_out}
+    assert {turn.task for turn in made.held_out} == {"correct", "explain"}
+
+
+def test_the_plan_is_the_same_under_a_seed_and_another_under_another(tmp_path: Path) -> None:
+    assert data(tmp_path).plan == data(tmp_path).plan
+    assert data(tmp_path).plan != data(tmp_path, seed=21).plan
+
+
+def test_a_stages_mix_multiplies_leaves_out_and_takes_fractions(tmp_path: Path) -> None:
+    stages = [Stage(name="one", mix={"human": 2, "bait": 0, "*": 1}, passes=1, learning_rate=1e-3)]
+    made = data(tmp_path, stages=stages, explain_share=0)
+    seen = Counter(made.turns[index].origin for batch in made.plan for index in batch.turns)
+    every = Counter(turn.origin for turn in made.turns)
+    assert seen == {"human": 2 * every["human"], "example": every["example"], "injected": every["injected"]}
+    half = data(tmp_path, stages=[Stage(name="half", passes=0.5, learning_rate=1e-3)])
+    assert sum(len(batch.turns) for batch in half.plan) == round(len(half.turns) / 2)
+
+
+def test_stages_follow_one_another_and_keep_their_share_when_the_plan_is_cut(tmp_path: Path) -> None:
+    stages = [Stage(name=name, passes=2, learning_rate=1e-3) for name in "ab"]
+    plan = data(tmp_path, stages=stages, batch_size=2).plan
+    assert [batch.stage for batch in plan] == sorted(batch.stage for batch in plan)
+    kept = cut_plan(plan, len(plan) // 2)
+    assert len(kept) == len(plan) // 2
+    assert abs(sum(batch.stage for batch in kept) - len(kept) / 2) <= 1
+    assert cut_plan(plan, 10**6) == list(plan)
+
+
+def test_explain_turns_stay_within_their_share_and_human_pairs_come_first(tmp_path: Path) -> None:
+    made = data(tmp_path, explain_share=0.2)
+    explain = [turn for turn in made.turns if turn.task == "explain"]
+    assert len(explain) == round(0.2 * 20)
+    assert {turn.origin for turn in explain} == {"human"}
+
+
+def test_a_token_budget_bounds_every_batch_of_more_than_one_turn(tmp_path: Path) -> None:
+    made = data(tmp_path, token_budget=400)
+    sizes = [(len(batch.turns), sum(made.turns[i].length for i in batch.turns)) for batch in made.plan]
+    assert all(tokens <= 400 for count, tokens in sizes if count > 1)
+    assert max(count for count, _ in sizes) > 1
+
+
+def test_turns_beyond_the_maximum_length_are_left_out_and_counted(tmp_path: Path) -> None:
+    made = data(tmp_path, max_length=100)
+    assert made.too_long > 0
+    assert max(turn.length for turn in made.turns) <= 100
+
+
+def test_a_train_set_without_pairs_or_columns_says_so(tmp_path: Path) -> None:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(arrow.table({"id": ["a"], "before": ["x"]}), tmp_path / "a.parquet")
+    with pytest.raises(UsageError, match="lacks the column 'after'"):
+        read_pairs(tmp_path / "a.parquet")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_pairs(tmp_path / "none.parquet")
+    with pytest.raises(UsageError, match="nothing to train on"):
+        data(tmp_path, stages=[Stage(name="none", mix={"*": 0}, passes=1, learning_rate=1e-3)])
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_a_schedule_warms_up_decays_to_its_floor_and_a_cut_one_neither_jumps_nor_stops_short(kind: str) -> None:
+    whole = Schedule(kind, total=200, warmup=10)
+    factors = [whole.factor(step) for step in range(200)]
+    assert factors[0] == pytest.approx(0.1, rel=0.02)
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert factors[-1] == pytest.approx(FLOOR, abs=0.01)
+    cut = whole.cut(50, total=90)
+    assert cut.factor(50) == pytest.approx(whole.factor(50))
+    rest = [cut.factor(step) for step in range(50, 90)]
+    assert rest == sorted(rest, reverse=True)
+    assert rest[-1] == pytest.approx(FLOOR, abs=0.06)
+
+
+def test_the_steps_that_fit_follow_the_time_left() -> None:
+    assert steps_that_fit(100, [10] * 20, 0.1) == 20
+    assert steps_that_fit(10, [10] * 20, 0.1) == 10
+    assert steps_that_fit(-5, [10] * 20, 0.1) == 1
+
+
+def test_a_config_with_an_unknown_field_or_value_is_refused_by_its_name(tmp_path: Path) -> None:
+    good = json.loads(train_config(tmp_path).model_dump_json())
+    file = tmp_path / "config.json"
+    for change, named in (
+        ({"batchsize": 3}, "batchsize"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"stages": []}, "stages"),
+    ):
+        file.write_text(json.dumps({**good, **change}))
+        with pytest.raises(UsageError, match=named):
+            read_config(file)
+    file.write_text("{")
+    with pytest.raises(UsageError, match="not JSON"):
+        read_config(file)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_config(tmp_path / "none.json")
+    file.write_text(json.dumps(good))
+    assert read_config(file) == train_config(tmp_path)
+
+
+def test_a_checkpoints_fingerprint_ignores_places_and_budgets_and_follows_what_shapes_the_weights(
+    tmp_path: Path,
+) -> None:
+    one: TrainConfig = train_config(tmp_path)
+    assert one.fingerprint("d") == train_config(tmp_path, max_minutes=3, result_path=tmp_path / "r").fingerprint("d")
+    assert one.fingerprint("d") != one.fingerprint("e")
+    assert one.fingerprint("d") != train_config(tmp_path, seed=1).fingerprint("d")
+    assert one.fingerprint("d") != train_config(tmp_path, batch_size=5).fingerprint("d")
+
+
+def test_an_ended_trainer_is_read_as_done_to_be_retried_or_not_to_be() -> None:
+    assert failure_of(0, None, batch_size=16) is None
+    for code, outcome, expected, retry in [
+        (EXIT_INTERRUPTED, None, "interrupted", True),
+        (
+            EXIT_PERMANENT,
+            {"error": {"message": "m", "type": "PermanentError", "code": "out_of_memory"}},
+            "out_of_memory",
+            False,
+        ),
+        (2, {"error": {"message": "m", "type": "UsageError", "code": "usage"}}, "usage", False),
+        (-9, None, "out_of_memory", False),
+        (1, None, "retryable", True),
+    ]:
+        failure = failure_of(code, outcome, batch_size=16)
+        assert failure is not None
+        assert failure.code == expected
+        assert (
+            type(failure).__mro__[1].__name__ == "RetryableError" or type(failure).__name__ == "RetryableError"
+        ) == retry
+    assert "CORRECTLY_TRAIN_BATCH_SIZE (now 16)" in str(failure_of(-9, None, batch_size=16))
+
+
+def test_a_result_survives_json() -> None:
+    result = TrainResult("a", "/p", 2.0, 1.0, None, 3, 4, 5, 6.0, 7.0, 8.0, 9, True, warnings=("w",))
+    assert TrainResult.from_json({**json.loads(json.dumps(result.to_json())), "later": 1}) == result
