@@ -1,0 +1,217 @@
+"""The embedded teacher: train pairs from the examples alone, with no key and no network.
+
+Belongs here: which example gets which pairs. Does not belong here: what is corrupted how (rules/, inject.py).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.hashing import sha256_file, sha256_of
+from ..core.ports import Annotator, Refusal, TeacherOutput, WrittenPair
+from ..core.text import split_of
+from ..core.types import Edit, Example, Origin, TrainPair
+from .align import explained_edits
+from .inject import Injector, Mix
+from .ladder import Ladder
+from .reasons import ReasonWriter
+from .rules import slips_in
+from .sentence import Parser, Slip, data_file
+
+VERSION = "1"
+
+
+class EmbeddedTeacher:
+    """Writes pairs from examples: the example itself, its corrected text with typed errors put in, and bait.
+
+    Attributes:
+        name: ``embedded``.
+    """
+
+    name = "embedded"
+
+    def __init__(
+        self,
+        *,
+        prompts_dir: Path,
+        reason_language: str = "en",
+        first_languages: Sequence[str] = (),
+        mix: Mix | None = None,
+        annotator: Annotator | None = None,
+        ladder: Ladder | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """
+        Args:
+            prompts_dir: where rules.yaml, the reason templates, stands.
+            first_languages: packs to draw errors from; all when empty.
+            annotator: gives landed pairs ERRANT's types; word alignment and ``OTHER`` without one.
+            ladder: what every pair must pass; the default one when None.
+            progress: called with (pairs written, pairs wanted).
+        """
+        self.mix = mix or Mix.default(first_languages)
+        self.reasons = ReasonWriter.load(prompts_dir, reason_language)
+        self.annotator = annotator
+        self.ladder = ladder or Ladder()
+        self._rules_sha = sha256_file(prompts_dir / "rules.yaml")
+        self._progress = progress
+        self._parser = Parser()
+        self._slips: dict[str, list[Slip]] = {}
+
+    def identity(self) -> str:
+        """A hash over version, rules, tables, mix and language; what was written changes only when it does."""
+        here = Path(__file__).parent
+        sources = sorted([*here.glob("rules/*.py"), *here.glob("*.py"), *data_file(".").glob("*.yaml")])
+        return sha256_of(
+            {
+                "kind": self.name,
+                "version": VERSION,
+                "sources": {path.name: sha256_file(path) for path in sources},
+                "rules": self._rules_sha,
+                "language": self.reasons.language,
+                "packs": [pack.name for pack in self.mix.packs],
+                "kinds": dict(self.mix.kinds),
+                "edits": {str(n): w for n, w in self.mix.edits.items()},
+                "bait": self.mix.bait_percent,
+            }
+        )
+
+    def write_pairs(self, examples: Sequence[Example], *, count: int, seed: int) -> TeacherOutput:
+        """Up to ``count`` pairs, spread evenly over the examples; the same for the same examples, count and seed.
+
+        Landed corrections come first (at most half of the pairs when there are many), then bait up to its share, then
+        injected errors; a text that is asked for again gets other errors.
+        """
+        landed = sorted((e for e in examples if e.after is not None), key=lambda e: e.id)
+        rng = random.Random(f"{seed}:order")
+        rng.shuffle(landed)
+        pairs: list[WrittenPair] = []
+        refused: list[Refusal] = []
+        seen: set[tuple[str, str]] = set()
+
+        def keep(pair: TrainPair) -> bool:
+            if (pair.before, pair.after) in seen:
+                return False
+            refusal = self.ladder.check(pair)
+            if refusal is not None:
+                refused.append(refusal)
+                return False
+            seen.add((pair.before, pair.after))
+            pairs.append(WrittenPair(pair))
+            if self._progress is not None:
+                self._progress(len(pairs), count)
+            return True
+
+        corrections = [e for e in landed if e.before != e.after]
+        verified_first = sorted(corrections, key=lambda e: not e.verified)
+        if self.annotator is not None:
+            self.annotator.prepare(text for e in verified_first for text in (e.before, e.after or ""))
+        for example in verified_first:
+            verified = example.verified
+            if not verified and len(pairs) >= count // 2 or len(pairs) >= count:
+                break
+            edits = explained_edits(example.before, example.after or "", example.reasons, self.annotator)
+            keep(self._pair(example, "human" if verified else "example", example.before, example.after or "", edits))
+        left = max(0, count - len(pairs))
+        bait = min(left, round(count * self.mix.bait_percent / 100))
+        self._write_bait(landed, bait, keep)
+        self._inject(landed, count, seed, keep, lambda: len(pairs))
+        return TeacherOutput(tuple(pairs), tuple(refused))
+
+    def complete_examples(
+        self, examples: Sequence[Example]
+    ) -> tuple[dict[str, tuple[str, tuple[str, ...]]], tuple[Refusal, ...]]:
+        """None: rules put errors in, they do not take them out."""
+        return {}, ()
+
+    def _write_bait(self, examples: Sequence[Example], wanted: int, keep: Callable[[TrainPair], bool]) -> None:
+        """Untouched pairs: examples that were already correct first, then the most tempting texts."""
+        ranked = sorted(examples, key=lambda e: (e.before != e.after, -temptations(e.after or "")))
+        # Every second place goes to the order of the draw, so that plain sentences are left alone as well.
+        tempting, drawn = iter(ranked), iter(examples)
+        written, turn = 0, 0
+        used: set[str] = set()
+        while written < wanted and len(used) < len(examples):
+            source = tempting if turn % 2 == 0 else drawn
+            turn += 1
+            example = next((e for e in source if e.id not in used), None)
+            if example is None:
+                continue
+            used.add(example.id)
+            text = example.after or ""
+            written += keep(self._pair(example, "bait", text, text, ()))
+
+    def _inject(
+        self,
+        examples: Sequence[Example],
+        count: int,
+        seed: int,
+        keep: Callable[[TrainPair], bool],
+        done: Callable[[], int],
+    ) -> None:
+        slips = self._slips_of({e.after or "": None for e in examples})
+        injector = Injector(self.mix, self.reasons)
+        turn = 0
+        dry = 0
+        while done() < count and dry < len(examples):
+            round_, place = divmod(turn, len(examples))
+            turn += 1
+            example = examples[place]
+            rng = random.Random(f"{seed}:{example.id}:{round_}")
+            written = injector.corrupt(example.after or "", slips[example.after or ""], rng)
+            if written is not None:
+                before, edits, pack = written
+                pair = self._pair(example, "injected", before, example.after or "", edits, first_language=pack)
+                written = written if keep(pair) else None
+            dry = 0 if written is not None else dry + 1
+
+    def _slips_of(self, texts: Iterable[str]) -> dict[str, list[Slip]]:
+        new = [text for text in texts if text not in self._slips]
+        for text, sentence in zip(new, self._parser.parse(new), strict=True):
+            self._slips[text] = slips_in(sentence)
+        return self._slips
+
+    def _pair(
+        self, example: Example, origin: Origin, before: str, after: str, edits: tuple[Edit, ...], **attributes: str
+    ) -> TrainPair:
+        kept: dict[str, Any] = {"form": example.form, "tone": example.tone, "topic": example.topic, **attributes}
+        kept["reason_language"] = self.reasons.language if origin == "injected" else _language_of(edits)
+        identity = sha256_of([example.id, origin, before, after])[:16]
+        return TrainPair(
+            id=identity,
+            example_id=example.id,
+            origin=origin,
+            before=before,
+            after=after,
+            edits=edits,
+            # All pairs of one example share a split, or its corrected text would be seen in training and held out.
+            split=split_of(example.before),
+            language=example.language,
+            attributes={name: value for name, value in kept.items() if value},
+        )
+
+
+def _language_of(edits: Iterable[Edit]) -> str | None:
+    """``ko`` when the landed reasons hold Hangul, ``en`` for other reasons, None for none."""
+    words = "".join(edit.reason or "" for edit in edits)
+    return None if not words else "ko" if any("가" <= c <= "힣" for c in words) else "en"
+
+
+def temptations(text: str) -> int:
+    """How many things in a correct text tempt a model to meddle: names, figures, quotations, British spelling, dashes."""
+    words = text.split()
+    names = sum(
+        word[:1].isupper() and not before.endswith((".", "?", "!"))
+        for before, word in zip(words, words[1:], strict=False)
+    )
+    figures = sum(any(c.isdigit() for c in word) for word in words)
+    quotes = sum(text.count(mark) for mark in '"“”‘—;:()')
+    british = sum(
+        any(part in word.lower() for part in ("our", "ise", "isation", "tre", "ogue", "lled", "lling", "whilst", "yse"))
+        for word in words
+    )
+    foreign = sum(not c.isascii() for c in text)
+    return 2 * names + 2 * figures + quotes + british + foreign
