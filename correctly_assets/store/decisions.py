@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
-from .seen import mark_decided
 from .records import Decision, Release, ReleaseKind, Verdict, to_json
+from .seen import mark_decided
 from .subject import Subject
 
 _DECISION = (

@@ -31,7 +31,7 @@ class Migration:
 
     @property
     def sha(self) -> str:
-        return sha256_of(list(self.up))
+        return sha256_of([_bare(statement) for statement in self.up])
 
 
 def split_statements(sql: str) -> list[str]:
@@ -50,7 +50,8 @@ def split_statements(sql: str) -> list[str]:
 
 
 def _bare(statement: str) -> str:
-    without = re.sub(r"--[^\n]*|/\*.*?\*/", "", statement, flags=re.DOTALL)
+    """The statement without the comments that stand on lines of their own."""
+    without = re.sub(r"(?m)^\s*--.*$", "", statement)
     return without.strip().strip(";").strip()
 
 
