@@ -1,0 +1,114 @@
+"""What evaluation shares with those who call it: sets, answers with their cost, and the judge's Protocol.
+
+Belongs here: records that cross between evaluation and runtime, and Protocols for what evaluation is handed. Does not
+belong here: metrics (evaluation/) or the gate (gate.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from .types import Correction
+
+SMALL_SET = 300
+"""Below this many rows a set is called small wherever its scores are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRow:
+    """One text and the corrections people accept for it; ``kind`` as the set names it (``awkward``, ``correct``)."""
+
+    source: str
+    references: tuple[str, ...]
+    kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSet:
+    """Rows with the hash of what they were read from.
+
+    Attributes:
+        sha256: of the file's bytes; of file and limit for a limited set.
+    """
+
+    name: str
+    rows: tuple[EvaluationRow, ...]
+    sha256: str
+
+    @property
+    def sources(self) -> list[str]:
+        return [row.source for row in self.rows]
+
+    @property
+    def small(self) -> bool:
+        return len(self.rows) < SMALL_SET
+
+
+@dataclass(slots=True)
+class Costs:
+    """What one system's answers to a set took.
+
+    Attributes:
+        seconds: per text, from asking to answer, with ``at_once`` texts in flight.
+        wall_seconds: for the whole set.
+        usd: money, where the system is paid for.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    wall_seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    at_once: int = 1
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A system's answers to a set, in its order, and what they took when they were made."""
+
+    system: str
+    identity: str
+    data_sha256: str
+    corrections: tuple[Correction, ...]
+    costs: Costs
+    cached: bool = False
+
+
+Verdict = Literal["first", "tie", "second"]
+
+
+class Judge(Protocol):
+    """Says which of two corrections of one sentence reads better."""
+
+    name: str
+
+    async def prefer(self, source: str, first: str, second: str) -> Verdict:
+        """One verdict in the order given; the caller asks both orders.
+
+        Raises:
+            RetryableError, PermanentError: the judge cannot be asked now, or as configured.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One pair for a judge, or for a person whose label calibrates it."""
+
+    source: str
+    first: str
+    second: str
+    label: Verdict | None = None
+
+
+class SystemCosts(Protocol):
+    """A system that knows what its last `correct_all` took."""
+
+    costs: Costs
+
+
+def answers_in_order(answers: Answers) -> Sequence[str]:
+    """The corrected texts alone."""
+    return [correction.after for correction in answers.corrections]

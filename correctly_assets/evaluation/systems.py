@@ -1,0 +1,253 @@
+"""Systems under test: untouched text, Harper, a file of predictions, a model through the correction path, and stacks.
+
+Belongs here: anything that implements `core.ports.SystemUnderTest`. Does not belong here: the correction path itself,
+which is handed in, or scoring (score.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from correctly_assets.core.correction import CorrectionPath, ReasonLanguage
+from correctly_assets.core.errors import PermanentError, UsageError
+from correctly_assets.core.evaluation import Costs
+from correctly_assets.core.hashing import sha256_file, sha256_of
+from correctly_assets.core.ports import Annotator, SystemUnderTest
+from correctly_assets.core.prompts import Prompts
+from correctly_assets.core.types import Correction
+
+
+class IdentitySystem:
+    """Leaves every text as it is."""
+
+    name = "identity"
+
+    def __init__(self) -> None:
+        self.costs = Costs()
+
+    def identity(self) -> str:
+        return sha256_of({"system": self.name})
+
+    async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
+        return [_plain(number, text, text) for number, text in enumerate(texts)]
+
+
+class HarperSystem:
+    """Harper's rule checker: plain text, the first suggestion of every lint, applied from left to right."""
+
+    name = "harper"
+
+    def __init__(self, annotator: Annotator | None = None) -> None:
+        self.costs = Costs()
+        self._annotator = annotator
+
+    def identity(self) -> str:
+        return sha256_of({"system": self.name, "version": version("harper-py"), "rule": "first suggestion"})
+
+    async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
+        """Correct each text; Harper gives no reasons of ours, so ``reasons`` changes nothing.
+
+        Raises:
+            PermanentError: harper-py is not installed.
+        """
+        try:
+            import harper
+        except ImportError as error:
+            raise PermanentError("Harper is not installed; install the package harper-py.") from error
+        linter = harper.Linter()
+        started = time.perf_counter()
+        self.costs = Costs()
+        answers: list[Correction] = []
+        for number, text in enumerate(texts):
+            one = time.perf_counter()
+            answers.append(_plain(number, text, _apply_lints(linter, text), self._annotator))
+            self.costs.seconds.append(time.perf_counter() - one)
+        self.costs.wall_seconds = time.perf_counter() - started
+        return answers
+
+
+def _apply_lints(linter: Any, text: str) -> str:
+    """The text with the first suggestion of each lint, skipping lints that overlap an earlier one.
+
+    ``REMOVE`` deletes the span, ``INSERT_AFTER`` adds behind it, ``REPLACE`` puts other words in its place.
+    """
+    pieces: list[str] = []
+    position = 0
+    for lint in sorted(linter.lint(text), key=lambda lint: (lint.span.start, lint.span.end)):
+        start, end = lint.span.start, lint.span.end
+        if start < position or not lint.suggestions:
+            continue
+        first = lint.suggestions[0]
+        kind = first.kind.name
+        now = "" if kind == "REMOVE" else first.replacement_text
+        pieces += [text[position:start], text[start:end] + now if kind == "INSERT_AFTER" else now]
+        position = end
+    return "".join(pieces) + text[position:]
+
+
+class FileSystem:
+    """One prediction a line, in the set's order.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path, annotator: Annotator | None = None) -> None:
+        self.name = f"file:{path.name}"
+        self.costs = Costs()
+        self._path = path
+        self._annotator = annotator
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"The predictions {path} cannot be read: {error}.") from error
+        self._lines = lines[:-1] if lines and not lines[-1] else lines
+
+    def identity(self) -> str:
+        return sha256_of({"system": "file", "sha256": sha256_file(self._path)})
+
+    async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
+        """
+        Raises:
+            UsageError: the file has another number of lines than the set has rows.
+        """
+        if len(self._lines) != len(texts):
+            counts = f"{len(self._lines)} lines and the set {len(texts)} rows"
+            raise UsageError(f"{self._path.name} has {counts}; write one prediction a line.")
+        pairs = zip(texts, self._lines, strict=True)
+        return [_plain(number, text, line.strip(), self._annotator) for number, (text, line) in enumerate(pairs)]
+
+
+class ModelSystem:
+    """A model or adapter behind the same correction path as the chat, guards included.
+
+    Args:
+        name: as it stands in reports (``base``, ``served``, ``adapter:ID``).
+        path: the correction path, e.g. `correction.path.Corrector`.
+        model: the engine's name for it.
+        parts: what makes its answers: base-model revision, adapter id, prompts' hash, engine version.
+        at_once: texts in flight; latencies are measured under that load.
+        as_one: a row is handed to the model whole.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: CorrectionPath,
+        *,
+        model: str,
+        parts: Mapping[str, Any],
+        release: str | None = None,
+        adapter: str | None = None,
+        reason_language: ReasonLanguage = "en",
+        at_once: int = 32,
+        priority: int = 10,
+        as_one: bool = False,
+    ) -> None:
+        self.name = name
+        self.costs = Costs()
+        self._path = path
+        self._model, self._release, self._adapter = model, release, adapter
+        self._parts = {"language": reason_language, "as_one": as_one, **parts}
+        self._language: ReasonLanguage = reason_language
+        self._at_once, self._priority, self._as_one = at_once, priority, as_one
+
+    def identity(self) -> str:
+        return sha256_of({"system": "model", **self._parts})
+
+    async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
+        """Correct all texts, ``at_once`` of them in flight; the first failure cancels the others.
+
+        Raises:
+            UnreachableError, RefusedError: as the correction path does.
+        """
+        seconds = [0.0] * len(texts)
+        answers: list[Correction | None] = [None] * len(texts)
+        limit = asyncio.Semaphore(self._at_once)
+        used = self._path.usage.copy()
+        started = time.perf_counter()
+
+        async def one(number: int, text: str) -> None:
+            async with limit:
+                begun = time.perf_counter()
+                answers[number] = await self._path.correct(
+                    text,
+                    model=self._model,
+                    release=self._release,
+                    adapter=self._adapter,
+                    reasons=reasons,
+                    reason_language=self._language,
+                    priority=self._priority,
+                    as_one=self._as_one,
+                )
+                seconds[number] = time.perf_counter() - begun
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, text in enumerate(texts):
+                    group.create_task(one(number, text))
+        except ExceptionGroup as failures:
+            # The group holds what the first failure cancelled with it; one sentence is enough for whoever reads it.
+            raise failures.exceptions[0] from failures
+        usage = self._path.usage
+        self.costs = Costs(
+            seconds,
+            time.perf_counter() - started,
+            usage.prompt_tokens - used.prompt_tokens,
+            usage.completion_tokens - used.completion_tokens,
+            self._at_once,
+        )
+        return [answer for answer in answers if answer is not None]
+
+
+class StackedSystem:
+    """One system's answers given to the next, e.g. Harper before the model; edits are taken over both."""
+
+    def __init__(self, first: SystemUnderTest, second: SystemUnderTest, annotator: Annotator) -> None:
+        self.name = f"{first.name}-then-{second.name}"
+        self.costs = Costs()
+        self._first, self._second, self._annotator = first, second, annotator
+
+    def identity(self) -> str:
+        return sha256_of({"system": "stack", "of": [self._first.identity(), self._second.identity()]})
+
+    async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
+        between = await self._first.correct_all(texts, reasons=False)
+        after = await self._second.correct_all([correction.after for correction in between], reasons=False)
+        self.costs = _sum_costs(getattr(self._first, "costs", Costs()), getattr(self._second, "costs", Costs()))
+        return [
+            replace(last, before=text, edits=self._annotator.edits(text, last.after))
+            for text, last in zip(texts, after, strict=True)
+        ]
+
+
+def few_shot(prompts: Prompts, pairs: Sequence[tuple[str, str]]) -> Prompts:
+    """The correction prompt with solved pairs before the text: what a base model can do without any training."""
+    shown = "\n".join(f"Awkward: {before}\nNatural: {after}" for before, after in pairs)
+    correct = f"Rewrite each awkward sentence as natural English.\n{shown}\nAwkward: {{text}}\nNatural:"
+    sha = hashlib.sha256("\x00".join((prompts.sha256, correct)).encode()).hexdigest()
+    return replace(prompts, correct=correct, sha256=sha)
+
+
+def _plain(number: int, text: str, after: str, annotator: Annotator | None = None) -> Correction:
+    edits = annotator.edits(text, after) if annotator is not None else ()
+    return Correction(f"c_{number}", text, after, edits)
+
+
+def _sum_costs(first: Costs, second: Costs) -> Costs:
+    seconds = [a + b for a, b in zip(first.seconds, second.seconds, strict=False)] or first.seconds or second.seconds
+    return Costs(
+        seconds,
+        first.wall_seconds + second.wall_seconds,
+        first.prompt_tokens + second.prompt_tokens,
+        first.completion_tokens + second.completion_tokens,
+        max(first.at_once, second.at_once),
+        None if first.usd is None and second.usd is None else (first.usd or 0) + (second.usd or 0),
+    )
