@@ -17,6 +17,7 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.types import Edit, TokenEdit
 
 from .alignment import AlignedEdit, Span, flat_text, flatten, text_edits
+from .errant_speed import fast_alignment
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -134,7 +135,8 @@ class ErrantAnnotator:
         if not before or not after:
             o_len, c_len = len(self.tokens(before)), len(self.tokens(after))
             return (AlignedEdit(0, o_len, 0, c_len, "U:OTHER" if o_len else "M:OTHER"),)
-        found = self._errant.annotate(self._doc(before), self._doc(after))
+        alignment = fast_alignment(self._doc(before), self._doc(after))
+        found = [self._errant.classify(edit) for edit in self._errant.merge(alignment)]
         return tuple(AlignedEdit(e.o_start, e.o_end, e.c_start, e.c_end, e.type) for e in found)
 
     def _doc(self, flat: str) -> Doc:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.correction.alignment import AlignedEdit, character_edits, text_edits
 from correctly_assets.correction.annotate import ErrantAnnotator
+from correctly_assets.correction.errant_speed import fast_alignment
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +86,18 @@ def test_parsing_ahead_changes_no_answer_and_the_caches_stay_bounded(annotator):
     fresh = annotator.edits(sentences[99], "He has 99 cats in the house.")
     assert [edit.now for edit in fresh] == ["has", "the "]
     assert len(annotator._docs) <= 64
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    before=st.lists(
+        st.sampled_from(["the", "The", "cat", "cats", "sat", "sits", "on", "mat", "mats", ".", "a"]), max_size=9
+    ),
+    after=st.lists(st.sampled_from(["the", "a", "cat", "cats", "sat", "on", "in", "mat", "tam", "."]), max_size=9),
+)
+def test_the_fast_alignment_finds_what_errants_own_finds(annotator, before, after):
+    ours = annotator._nlp(" ".join(before))
+    theirs = annotator._nlp(" ".join(after))
+    fast = fast_alignment(ours, theirs)
+    slow = annotator._errant.align(ours, theirs)
+    assert (fast.cost_matrix, fast.op_matrix) == (slow.cost_matrix, slow.op_matrix)
