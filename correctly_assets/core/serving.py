@@ -105,7 +105,7 @@ class Journal(Protocol):
 class Lander(Protocol):
     """Lands rows through curation's parse and guards (joined in the gateway). Blocks."""
 
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> LandOutcome: ...
+    def __call__(self, rows: Sequence[Mapping[str, Any]], /) -> LandOutcome: ...
 
 
 class AdapterCheck(Protocol):
@@ -115,4 +115,4 @@ class AdapterCheck(Protocol):
         AdapterRefused: a rule is broken.
     """
 
-    def __call__(self, directory: Path) -> object: ...
+    def __call__(self, directory: Path, /) -> object: ...

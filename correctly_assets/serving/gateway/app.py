@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -58,11 +59,11 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
             if app.state.service is not None:
                 await app.state.service.stop()
 
-    app = FastAPI(
+    # FastAPI's own /docs loads its scripts from a public host, which a platform without a network cannot show.
+    app = FastAPIOffline(
         title="Correctly",
         summary="Corrects English; a person's feedback becomes the next adapter.",
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's page loads its scripts from elsewhere; docs.py has one that does not.
         redoc_url=None,
     )
     app.state.service = None
@@ -149,7 +150,8 @@ class Envelope:
             message = await receive()
             read += len(message.get("body", b""))
             if read > self._max:
-                raise UsageError(f"The request is larger than {self._max:,} bytes.", code="text_too_long")
+                # FastAPI lets this one type through while it reads a body, and makes 400 of any other.
+                raise HTTPException(413, f"The request is larger than {self._max:,} bytes.")
             return message
 
         async def tagged(message: Message) -> None:

@@ -23,6 +23,7 @@ from correctly_assets.serving.vllm import VllmClient
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 
+from . import answers
 from .options import Options
 from .service import MeteredCompleter, Parts
 
@@ -52,6 +53,7 @@ def build_parts(settings: Settings, options: Options) -> Parts:
     annotator = ErrantAnnotator()
     # The first parse builds what every later one uses; no person should wait for it.
     annotator.edits("He go there.", "He goes there.")
+    answers.warm()
     corrector = Corrector(MeteredCompleter(engine), annotator, prompts, profanity=_Veto(profane))
 
     def land(rows: Sequence[Mapping[str, Any]]) -> LandOutcome:

@@ -283,7 +283,7 @@ class Service:
             return answers.EMPTY[asker.language]
         if (language := answers.why_language(text)) is not None:
             return await self._why(messages, language, asker)
-        if (language := answers.foreign_script(text)) is not None:
+        if (language := answers.not_english(text)) is not None:
             return answers.ENGLISH_ONLY[language]
         return None
 

@@ -1,0 +1,194 @@
+"""Following the newest release: flips, healing, draining, and what is said when nothing can answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from correctly_assets.core.errors import UnreachableError
+from correctly_tests.serving_fakes import Running, fake_engine, running_gateway
+
+BEFORE = "She go to school every day."
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Running]:
+    with fake_engine() as engine, running_gateway(tmp_path / "home", engine) as running:
+        yield running
+
+
+def answered_by(running: Running) -> tuple[str, str]:
+    answer = running.post("/v1/corrections", {"text": BEFORE, "reasons": False})
+    assert answer.status_code == 200, answer.text
+    [correction] = answer.json()["corrections"]
+    return correction["release"], correction["adapter"]
+
+
+def test_a_release_is_served_within_the_poll_once_it_is_written(gateway: Running) -> None:
+    gateway.serves(gateway.release("a"))
+    assert answered_by(gateway) == ("r0001", "a")
+    second = gateway.release("b")
+    gateway.serves(second)
+    assert answered_by(gateway) == ("r0002", "b")
+
+
+def test_champion_and_previous_stay_loaded_and_what_is_older_is_unloaded_after_the_drain(gateway: Running) -> None:
+    gateway.app.state.service.releases._drain = 0.2
+    for adapter in "abc":
+        gateway.serves(gateway.release(adapter))
+    deadline = time.monotonic() + 5
+    while set(gateway.engine.registered) != {"b", "c"}:
+        assert time.monotonic() < deadline, gateway.engine.registered
+        time.sleep(0.02)
+
+
+def test_an_adapter_that_still_answers_is_not_unloaded_beneath_its_answer(gateway: Running) -> None:
+    gateway.app.state.service.releases._drain = 0.0
+    gateway.serves(gateway.release("a"))
+    gateway.engine.hang = 1.0
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(answered_by, gateway)
+        while not gateway.engine.running["a"]:
+            time.sleep(0.01)
+        gateway.engine.hang = 0.0
+        for adapter in "bcd":
+            gateway.serves(gateway.release(adapter))
+        time.sleep(0.2)
+        assert "a" in gateway.engine.registered
+        assert slow.result() == ("r0001", "a")
+
+
+def test_every_answer_of_one_request_is_by_one_release_while_releases_change(gateway: Running) -> None:
+    gateway.serves(gateway.release("a"))
+    gateway.engine.hang = 0.02
+    mixed: list[object] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            answer = gateway.post("/v1/corrections", {"text": [f"{BEFORE} {n}" for n in range(6)], "reasons": False})
+            releases = {(c["release"], c["adapter"]) for c in answer.json().get("corrections", [])}
+            if answer.status_code != 200 or len(releases) != 1:
+                mixed.append(answer.json())
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(ask)
+        for adapter in "bcdef":
+            gateway.serves(gateway.release(adapter))
+            time.sleep(0.15)
+        stop.set()
+    assert mixed == []
+
+
+def test_a_restarted_engine_gets_champion_and_previous_again_before_the_gateway_is_ready(gateway: Running) -> None:
+    gateway.serves(gateway.release("a"))
+    gateway.serves(gateway.release("b"))
+    gateway.engine.stop()
+    gateway.until(lambda said: not said["ready"])
+    answer = gateway.chat(BEFORE)
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    gateway.engine.registered.clear()
+    gateway.engine.start()
+    gateway.until(lambda said: said["ready"])
+    assert set(gateway.engine.registered) == {"a", "b"}
+    assert answered_by(gateway) == ("r0002", "b")
+
+
+def test_an_adapter_forgotten_behind_the_gateways_back_is_loaded_and_the_request_tried_again(gateway: Running) -> None:
+    gateway.serves(gateway.release("a"))
+    state = gateway.app.state.service.releases
+    state._poll = 60.0  # the loop does not look by itself
+    time.sleep(0.2)
+    gateway.engine.registered.clear()
+    assert answered_by(gateway) == ("r0001", "a")
+
+
+def test_a_release_that_cannot_be_proved_leaves_the_champion_serving_and_says_why(gateway: Running) -> None:
+    gateway.serves(gateway.release("a"))
+    gateway.engine.like_base = {"b"}
+    gateway.release("b")
+    said = gateway.until(lambda said: "differs_from_base" in said["says"])
+    assert said["release"] == "r0001"
+    assert answered_by(gateway) == ("r0001", "a")
+
+
+def test_a_gateway_that_starts_with_a_broken_champion_serves_the_release_before(gateway: Running) -> None:
+    gateway.engine.like_base = {"b"}
+    gateway.engine.away = True
+    gateway.until(lambda said: not said["engine"])
+    gateway.release("a")
+    gateway.release("b")
+    gateway.engine.away = False
+    said = gateway.until(lambda said: said["ready"])
+    assert said["release"] == "r0001"
+    assert "differs_from_base" in said["says"]
+
+
+def test_nan_stops_every_answer_and_asks_for_a_restart_of_the_engine(gateway: Running) -> None:
+    gateway.serves(gateway.release("a"))
+    gateway.engine.poisoned = True
+    gateway.post("/v1/corrections", {"text": BEFORE})
+    said = gateway.until(lambda said: said["restart_engine"])
+    assert said["ready"] is False
+    for model in ("correctly", "correctly-base"):
+        answer = gateway.chat(BEFORE, model=model)
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "engine_corrupted"
+    gateway.engine.restart()
+    gateway.serves("r0001")
+    assert answered_by(gateway) == ("r0001", "a")
+
+
+def test_a_candidate_under_evaluation_can_be_asked_for_and_is_not_unloaded(gateway: Running, tmp_path: Path) -> None:
+    gateway.serves(gateway.release("a"))
+    gateway.engine.registered["candidate0001"] = str(tmp_path)
+    deadline = time.monotonic() + 5
+    while "correctly-candidate" not in gateway.app.state.service.releases.names():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    answer = gateway.post("/v1/corrections", {"text": BEFORE, "model": "correctly-candidate"})
+    [correction] = answer.json()["corrections"]
+    assert (correction["release"], correction["adapter"]) == (None, "candidate0001")
+    gateway.serves(gateway.release("b"))
+    assert "candidate0001" in gateway.engine.registered
+
+
+def test_a_store_that_is_away_does_not_stop_the_answers(tmp_path: Path) -> None:
+    class Book:
+        def __init__(self, running: list[Running]) -> None:
+            self.running = running
+            self.away = False
+
+        def releases(self, limit: int = 50) -> list[object]:
+            if self.away:
+                raise UnreachableError("The database is away.")
+            return list(self.running[0].store.releases(limit)) if self.running else []
+
+    holder: list[Running] = []
+    book = Book(holder)
+    with fake_engine() as engine, running_gateway(tmp_path, engine, book=book) as running:
+        holder.append(running)
+        running.serves(running.release("a"))
+        book.away = True
+        running.until(lambda said: "database is away" in said["says"])
+        assert answered_by(running) == ("r0001", "a")
+        book.away = False
+        running.serves(running.release("b"))
+
+
+def test_a_hanging_engine_is_503_and_not_a_hanging_request(gateway: Running) -> None:
+    gateway.serves(gateway.release("a"))
+    gateway.engine.hang = 30
+    started = time.monotonic()
+    assert gateway.chat(BEFORE).status_code == 503
+    assert time.monotonic() - started < 10
+    gateway.engine.hang = 0.0
+    gateway.serves("r0001")
+    assert gateway.chat(BEFORE).status_code == 200
