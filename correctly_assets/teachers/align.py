@@ -1,7 +1,7 @@
 """Edits of a landed pair, with its landed reasons.
 
-Belongs here: aligning before and after when no annotator is joined, and attaching reasons to edits. Does not belong here:
-ERRANT (correction/), which joins as an Annotator.
+Belongs here: aligning before and after when no annotator is joined, and attaching reasons to edits. Does not
+belong here: ERRANT (correction/), which joins as an Annotator.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _tokens(text: str) -> list[tuple[int, int, str]]:
 
 
 def diff_edits(before: str, after: str) -> tuple[Edit, ...]:
-    """Edits by word alignment, of the type ``R:OTHER`` (or ``M:``, ``U:``); applied to ``before`` they yield ``after``."""
+    """Edits by word alignment, all of the kind ``OTHER``; applied to ``before`` they yield ``after``."""
     was, now = _tokens(before), _tokens(after)
     edits: list[Edit] = []
     matcher = SequenceMatcher(None, [t[2] for t in was], [t[2] for t in now], autojunk=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from .rules import slips_in
 from .sentence import Parser, Slip, data_file
 
 VERSION = "1"
+_BRITISH = ("our", "ise", "isation", "tre", "ogue", "lled", "lling", "whilst", "yse")
 
 
 class EmbeddedTeacher:
@@ -111,7 +113,7 @@ class EmbeddedTeacher:
             self.annotator.prepare(text for e in verified_first for text in (e.before, e.after or ""))
         for example in verified_first:
             verified = example.verified
-            if not verified and len(pairs) >= count // 2 or len(pairs) >= count:
+            if (not verified and len(pairs) >= count // 2) or len(pairs) >= count:
                 break
             edits = explained_edits(example.before, example.after or "", example.reasons, self.annotator)
             keep(self._pair(example, "human" if verified else "example", example.before, example.after or "", edits))
@@ -201,17 +203,11 @@ def _language_of(edits: Iterable[Edit]) -> str | None:
 
 
 def temptations(text: str) -> int:
-    """How many things in a correct text tempt a model to meddle: names, figures, quotations, British spelling, dashes."""
+    """How many things in a correct text tempt a model to meddle: names, figures, quotations, British spelling."""
     words = text.split()
-    names = sum(
-        word[:1].isupper() and not before.endswith((".", "?", "!"))
-        for before, word in zip(words, words[1:], strict=False)
-    )
+    names = sum(word[:1].isupper() and before[-1] not in ".?!" for before, word in pairwise(words))
     figures = sum(any(c.isdigit() for c in word) for word in words)
     quotes = sum(text.count(mark) for mark in '"“”‘—;:()')
-    british = sum(
-        any(part in word.lower() for part in ("our", "ise", "isation", "tre", "ogue", "lled", "lling", "whilst", "yse"))
-        for word in words
-    )
+    british = sum(any(part in word.lower() for part in _BRITISH) for word in words)
     foreign = sum(not c.isascii() for c in text)
     return 2 * names + 2 * figures + quotes + british + foreign

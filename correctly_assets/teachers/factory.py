@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import UsageError
 from ..core.ports import Annotator, Teacher
+from ..core.teaching import ChatTransport, Recording
+from .ladder import Ladder
 
 
 def make_teacher(
@@ -15,30 +18,110 @@ def make_teacher(
     prompts_dir: Path,
     reason_language: str = "en",
     first_languages: Sequence[str] = (),
+    mix: Mapping[str, Any] | None = None,
     annotator: Annotator | None = None,
     evaluation: Iterable[str] = (),
     progress: Callable[[int, int], None] | None = None,
+    model: str = "gpt-4o-mini",
+    base_url: str = "https://api.openai.com/v1",
+    api_key: str | None = None,
+    journal_dir: Path | None = None,
+    recordings_dir: Path | None = None,
+    budget_usd: float | None = None,
+    prices: Mapping[str, Any] | None = None,
+    concurrency: int = 8,
+    batch: int = 6,
+    timeout_seconds: float = 120.0,
+    attempts: int = 5,
+    backoff_seconds: float = 1.0,
+    prompt_token_limit: int = 6000,
 ) -> Teacher:
     """The teacher of a kind.
 
     Args:
         kind: ``embedded``, ``openai`` or ``recorded``.
-        evaluation: every evaluation set's texts, which no pair may show.
+        first_languages: embedded: packs to draw errors from (data/mix.yaml); all when empty.
+        mix: embedded: a table of data/mix.yaml's shape instead of it.
+        annotator: gives edits ERRANT's types; word alignment and ``OTHER`` without one.
+        evaluation: every evaluation set's texts, sources and references, which no pair may show.
+        progress: called with (done, wanted): pairs for embedded, requests for the others.
+        model, base_url, api_key: openai: the endpoint; recorded: whose recording.
+        journal_dir: openai: where requests and answers are journalled; needed.
+        recordings_dir: recorded: where recordings stand; needed.
+        budget_usd: openai: most to spend in one call, repeats of a killed one included; None for no limit.
+        prices: USD per million tokens by model, over the shipped table.
 
     Raises:
-        UsageError: no such kind.
-        PermanentError: a prompt file is missing.
+        UsageError: no such kind, or a folder it needs was not named.
+        PermanentError: a prompt file is missing, the model is not recorded, or has no price to keep a budget by.
     """
-    from .embedded import EmbeddedTeacher
-    from .ladder import Ladder
-
+    ladder = Ladder(evaluation)
     if kind == "embedded":
+        from .embedded import EmbeddedTeacher
+        from .inject import Mix
+
         return EmbeddedTeacher(
             prompts_dir=prompts_dir,
             reason_language=reason_language,
+            mix=Mix.from_table(mix, first_languages) if mix else None,
             first_languages=first_languages,
             annotator=annotator,
-            ladder=Ladder(evaluation),
+            ladder=ladder,
             progress=progress,
         )
-    raise UsageError(f"No teacher named {kind!r}: choose embedded, openai or recorded.")
+    if kind not in {"openai", "recorded"}:
+        raise UsageError(f"No teacher named {kind!r}: choose embedded, openai or recorded.")
+    from .prompted import PromptedTeacher
+
+    source = ""
+    connect: Callable[[], ChatTransport]
+    if kind == "recorded":
+        from .recorded import Replay, recording_path
+
+        if recordings_dir is None:
+            raise UsageError("The recorded teacher needs a folder of recordings.")
+        recording = Recording.load(recording_path(recordings_dir, model))
+        source = recording.sha256
+
+        def replay() -> ChatTransport:
+            return Replay(recording)
+
+        connect = replay
+    else:
+        if journal_dir is None:
+            raise UsageError("The openai teacher needs a folder for its journal.")
+        from .budget import Budget, price_of
+        from .endpoint import Endpoint
+        from .journal import Journal
+
+        journal = Journal(journal_dir)
+        price = price_of(model, base_url, prices)
+        Budget(budget_usd, price, model)  # an unknown price is said now, not at the first request
+
+        def endpoint() -> ChatTransport:
+            return Endpoint(
+                base_url=base_url,
+                model=model,
+                api_key=api_key,
+                journal=journal,
+                budget=Budget(budget_usd, price, model),
+                timeout_seconds=timeout_seconds,
+                attempts=attempts,
+                backoff_seconds=backoff_seconds,
+                prompt_token_limit=prompt_token_limit,
+            )
+
+        connect = endpoint
+    return PromptedTeacher(
+        kind,
+        connect,
+        model=model,
+        prompts_dir=prompts_dir,
+        reason_language=reason_language,
+        annotator=annotator,
+        ladder=ladder,
+        batch=batch,
+        concurrency=concurrency,
+        source=source,
+        progress=progress,
+    )

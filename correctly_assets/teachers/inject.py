@@ -36,6 +36,7 @@ class Mix:
     edits: Mapping[int, float]
     bait_percent: float
     packs: tuple[Pack, ...]
+    caps: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], first_languages: Sequence[str] = ()) -> Mix:
@@ -56,7 +57,13 @@ class Mix:
             known = ", ".join(pack.name for pack in packs)
             raise UsageError(f"No pack for the first language {sorted(unknown)[0]!r}: choose from {known}.")
         chosen = tuple(pack for pack in packs if not first_languages or pack.name in first_languages)
-        return cls(table["kinds"], {int(n): w for n, w in table["edits"].items()}, float(table["bait_percent"]), chosen)
+        return cls(
+            table["kinds"],
+            {int(n): w for n, w in table["edits"].items()},
+            float(table["bait_percent"]),
+            chosen,
+            table.get("caps", {}),
+        )
 
     @classmethod
     def default(cls, first_languages: Sequence[str] = ()) -> Mix:
@@ -97,8 +104,7 @@ class Injector:
         self.reasons = reasons
         self.written: Counter[str] = Counter()
         self._total = sum(mix.kinds.values())
-        self._owed: Counter[int] = Counter()
-        self._pairs = 0
+        self._rules: Counter[str] = Counter()
 
     def _want(self, kind: str, pack: Pack) -> float:
         """The weight of a kind now: its target, raised while fewer were written than it should have by now."""
@@ -106,6 +112,10 @@ class Injector:
         due = target * sum(self.written.values()) + 2
         correction = min(4.0, max(0.25, (due / (self.written[kind] + 2)) ** 1.5))
         return target * correction * pack.kinds.get(kind, 1.0)
+
+    def _capped(self, rule: str) -> bool:
+        cap = self.mix.caps.get(rule)
+        return cap is not None and self._rules[rule] >= cap / 100 * sum(self.written.values()) + 1
 
     def _how_many(self, rng: random.Random) -> int:
         counts = list(self.mix.edits)
@@ -121,7 +131,8 @@ class Injector:
         wanted = min(self._how_many(rng), max(1, len(text.split()) // 3))
         by_kind: dict[str, list[Slip]] = defaultdict(list)
         for slip in slips:
-            by_kind[slip.kind].append(slip)
+            if not self._capped(slip.rule):
+                by_kind[slip.kind].append(slip)
         chosen: list[tuple[Slip, str]] = []
         while len(chosen) < wanted and by_kind:
             kinds = sorted(by_kind)
@@ -130,6 +141,7 @@ class Injector:
             slip = rng.choices(options, [o.weight * pack.rules.get(o.rule, 1.0) for o in options])[0]
             chosen.append((slip, rng.choice(slip.wrongs)))
             self.written[kind] += 1
+            self._rules[slip.rule] += 1
             for name in kinds:
                 by_kind[name] = [o for o in by_kind[name] if o is not slip and not o.conflicts(slip)]
                 if not by_kind[name]:

@@ -24,7 +24,9 @@ _TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 _NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
 _QUOTED = re.compile(r"[\"“]([^\"“”]+)[\"”]")
 _NEGATION = re.compile(
-    r"\b(?:not|no|never|nobody|nothing|nowhere|none|neither|nor|without|cannot|can ?not)\b|n['’]t\b|\b(?:do|does|did|is|are|was|were|ca|wo|could|would|should|have|has|had)nt\b", re.IGNORECASE
+    r"\b(?:not|no|never|nobody|nothing|nowhere|none|neither|nor|without|cannot|can ?not)\b|n['’]t\b"
+    r"|\b(?:do|does|did|is|are|was|were|ca|wo|could|would|should|have|has|had)nt\b",
+    re.IGNORECASE,
 )
 _MAX_CHARACTERS = 2000
 
@@ -102,7 +104,7 @@ def negation_kept(pair: TrainPair) -> str | None:
 
 
 def explained(pair: TrainPair) -> str | None:
-    """Every edit has a reason, and what a reason quotes stands in the pair. Landed pairs are taken as they were landed."""
+    """Every edit has a reason, and what a reason quotes stands in the pair. Landed pairs are taken as they landed."""
     if pair.origin in {"human", "example", "thumb"}:
         return None
     both = f"{pair.before}\n{pair.after}".lower()

@@ -1,7 +1,7 @@
 """Reasons for injected errors, from the templates of prompts/rules.yaml.
 
-Belongs here: choosing and filling a template. Does not belong here: the wording (prompts/rules.yaml), or rule reasons for
-edits that no rule of ours made (correction/).
+Belongs here: choosing and filling a template. Does not belong here: the wording (prompts/rules.yaml), or rule reasons
+for edits that no rule of ours made (correction/).
 """
 
 from __future__ import annotations

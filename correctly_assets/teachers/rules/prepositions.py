@@ -21,6 +21,7 @@ _MONTHS = {
     "november",
     "december",
 }
+_TIMES = _DAYS | {"day", "week", "month", "year", "morning", "evening", "afternoon", "summer", "winter", "night"}
 _GOING = {"go", "come", "travel", "move", "return", "live"}
 
 
@@ -114,16 +115,11 @@ def preposition_extra(s: Sentence) -> Iterator[Slip]:
             words = [w for w in table[t.head.lemma_] if w]
             if first == t.head.i + 1 and words and t.head.dep_ != "amod":
                 yield from s.add(first, words, "PREP", "preposition_extra", needs={t.head.i, t.i}, word=t.head.text)
-        if t.lower_ in {"next", "last", "every", "this"} and t.head.dep_ == "npadvmod" and t.head.i == t.i + 1:
-            if (
-                t.head.lower_
-                in {"day", "week", "month", "year", "morning", "evening", "afternoon", "summer", "winter", "night"}
-                | _DAYS
-            ):
-                words = ("in", "on", "at") if t.lower_ != "every" else ("in", "on")
-                yield from s.add(
-                    t.i, words, "PREP", "preposition_extra_time", phrase=f"{t.lower_} {t.head.text}", weight=0.7
-                )
+        counted = t.lower_ in {"next", "last", "every", "this"} and t.head.dep_ == "npadvmod" and t.head.i == t.i + 1
+        if counted and t.head.lower_ in _TIMES:
+            words = ("in", "on", "at") if t.lower_ != "every" else ("in", "on")
+            phrase = f"{t.lower_} {t.head.text}"
+            yield from s.add(t.i, words, "PREP", "preposition_extra_time", phrase=phrase, weight=0.7)
         if (
             t.lower_ in {"home", "abroad", "there", "here", "downtown", "upstairs"}
             and t.head.lemma_ in _GOING

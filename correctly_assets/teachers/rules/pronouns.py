@@ -152,9 +152,9 @@ def relative(s: Sentence) -> Iterator[Slip]:
         elif t.lower_ in {"which", "that"} and noun.lower_ not in people and noun.tag_ in {"NN", "NNS"}:
             wrongs = ("who", "what") if s.lower(t.i - 1) != "," else ("that", "what", "who")
             yield from s.swap(t.i, t.i, wrongs, "PRON", "which_things", needs={noun.i}, noun=noun.text)
-        if t.lower_ in {"who", "that", "which"} and s.lower(t.i - 1) != "," and clause.tag_ in {"VBZ", "VBP", "VBD"}:
-            if t.i == noun.i + 1 and (noun.head.i > clause.i or noun.dep_ in {"dobj", "attr", "pobj"}):
-                yield from s.drop(t.i, "PRON", "relative_missing", needs={noun.i, clause.i}, noun=noun.text)
+        finite = s.lower(t.i - 1) != "," and clause.tag_ in {"VBZ", "VBP", "VBD"} and t.i == noun.i + 1
+        if finite and t.lower_ != "what" and (noun.head.i > clause.i or noun.dep_ in {"dobj", "attr", "pobj"}):
+            yield from s.drop(t.i, "PRON", "relative_missing", needs={noun.i, clause.i}, noun=noun.text)
     for t in s:
         # "the book that I bought it"
         if (

@@ -1,0 +1,208 @@
+"""What a prompted teacher asks: one-shot prompts from prompts/, and what its answers must look like.
+
+Belongs here: the grid, filling the templates, the JSON schemas, reading an answer. Does not belong here: sending
+(endpoint.py) or judging (ladder.py).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import PermanentError
+from ..core.hashing import sha256_of
+from ..core.prompts import fill
+from ..core.taxonomy import FORMS, TONES
+from ..core.teaching import ChatRequest
+from ..core.types import Example, Reason
+from .sentence import load_data
+
+LANGUAGES = {"en": "English", "ko": "Korean"}
+_EDIT = {
+    "type": "object",
+    "properties": {"was": {"type": "string"}, "now": {"type": "string"}, "reason": {"type": "string"}},
+    "required": ["was", "now", "reason"],
+    "additionalProperties": False,
+}
+_PAIR = {
+    "type": "object",
+    "properties": {
+        "before": {"type": "string"},
+        "after": {"type": "string"},
+        "edits": {"type": "array", "items": _EDIT},
+    },
+    "required": ["before", "after", "edits"],
+    "additionalProperties": False,
+}
+PAIRS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"pairs": {"type": "array", "items": _PAIR}},
+    "required": ["pairs"],
+    "additionalProperties": False,
+}
+COMPLETION_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"after": {"type": "string"}, "edits": {"type": "array", "items": _EDIT}},
+    "required": ["after", "edits"],
+    "additionalProperties": False,
+}
+_TOKENS_A_PAIR = 260
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """The two prompt files."""
+
+    pairs: str
+    complete: str
+
+    @classmethod
+    def load(cls, prompts_dir: Path) -> Templates:
+        """Read them.
+
+        Raises:
+            PermanentError: a file is missing, or lacks one of its placeholders.
+        """
+        texts = []
+        for name in ("teacher_pairs.txt", "teacher_complete.txt"):
+            try:
+                text = (prompts_dir / name).read_text(encoding="utf-8").strip("\n")
+            except FileNotFoundError as error:
+                raise PermanentError(f"The prompt file {error.filename} is missing; restore prompts/.") from error
+            for placeholder in ("{form_form}", "{mapping_emotion_form_tone}", "{example_example}"):
+                if placeholder not in text:
+                    raise PermanentError(f"{prompts_dir / name} lacks the placeholder {placeholder}; put it back.")
+            texts.append(text)
+        return cls(*texts)
+
+    @property
+    def sha256(self) -> str:
+        return sha256_of([self.pairs, self.complete])
+
+
+def shown(example: Example) -> str:
+    """An example as the one shot of a prompt: a JSON object of the shape that is asked for."""
+    edits = [reason.to_json() for reason in example.reasons]
+    return json.dumps({"before": example.before, "after": example.after or "", "edits": edits}, ensure_ascii=False)
+
+
+def tone_words(tone: str) -> str:
+    """``annoyed`` → ``annoyed (irritation)``: the tone with the feeling behind it."""
+    feeling = load_data("grid.yaml")["emotions"].get(tone)
+    return f"{tone} ({feeling})" if feeling else tone
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, and the example that its prompt shows or completes."""
+
+    request: ChatRequest
+    example: Example
+    attributes: dict[str, str]
+
+
+def ask_for_pairs(
+    templates: Templates, examples: Sequence[Example], *, model: str, count: int, batch: int, seed: int, language: str
+) -> list[Asked]:
+    """Requests for ``count`` pairs in batches, over the grid, each with another exemplar while there are more."""
+    grid = load_data("grid.yaml")
+    shots = sorted((e for e in examples if e.after and e.after != e.before), key=lambda e: e.id)
+    random.Random(f"{seed}:shots").shuffle(shots)
+    asked: list[Asked] = []
+    for number, first in enumerate(range(0, count if shots else 0, batch)):
+        rng = random.Random(f"{seed}:{number}")
+        example = shots[number % len(shots)]
+        here = {
+            "form": example.form if number < len(shots) and example.form else rng.choice(FORMS),
+            "tone": example.tone if number < len(shots) and example.tone else rng.choice(TONES),
+            "topic": rng.choice([*grid["topics"], example.topic or rng.choice(grid["topics"])]),
+            "first_language": rng.choice(grid["first_languages"]),
+            "cefr": rng.choices(list(grid["levels"]), list(grid["levels"].values()))[0],
+            "error_types": ", ".join(rng.choice(grid["error_types"])),
+        }
+        wanted = min(batch, count - first)
+        prompt = fill(
+            templates.pairs,
+            count=str(wanted),
+            form_form=here["form"],
+            mapping_emotion_form_tone=tone_words(here["tone"]),
+            topic=here["topic"],
+            first_language=here["first_language"],
+            level=here["cefr"],
+            error_types=here["error_types"],
+            reason_language=LANGUAGES[language],
+            example_example=shown(example),
+        )
+        request = ChatRequest(
+            model=model,
+            messages=(("user", prompt),),
+            max_tokens=_TOKENS_A_PAIR * wanted + 60,
+            temperature=1.0,
+            seed=seed + number,
+            schema=PAIRS_SCHEMA,
+        )
+        asked.append(Asked(request, example, here))
+    return asked
+
+
+def ask_to_complete(
+    templates: Templates, waiting: Sequence[Example], shots: Sequence[Example], *, model: str, language: str
+) -> list[Asked]:
+    """One request for each example that waits for its correction."""
+    complete = sorted((e for e in shots if e.after and e.after != e.before), key=lambda e: e.id)
+    asked = []
+    for example in waiting:
+        alike = [e for e in complete if e.form == example.form] or complete
+        shot = random.Random(example.id).choice(alike) if alike else None
+        prompt = fill(
+            templates.complete,
+            form_form=example.form or "any",
+            mapping_emotion_form_tone=tone_words(example.tone or "neutral"),
+            example_example=shown(shot) if shot else "(none)",
+            reason_language=LANGUAGES[language],
+            text=example.before,
+        )
+        request = ChatRequest(
+            model=model,
+            messages=(("user", prompt),),
+            max_tokens=_TOKENS_A_PAIR + len(example.before),
+            temperature=0.0,
+            schema=COMPLETION_SCHEMA,
+        )
+        asked.append(Asked(request, example, {}))
+    return asked
+
+
+def read_json(text: str) -> Any:
+    """The JSON object of an answer; servers without structured output wrap it in a fence or in words.
+
+    Raises:
+        ValueError: there is none.
+    """
+    first, last = text.find("{"), text.rfind("}")
+    if first < 0 or last < first:
+        raise ValueError("The answer holds no JSON object.")
+    try:
+        return json.loads(text[first : last + 1])
+    except json.JSONDecodeError as error:
+        raise ValueError(f"The answer is not valid JSON: {error}.") from error
+
+
+def read_reasons(edits: Any) -> tuple[Reason, ...]:
+    """The reasons of an answer's edits.
+
+    Raises:
+        ValueError: they are not of the schema's shape.
+    """
+    if not isinstance(edits, list):
+        raise ValueError("The answer's edits are no list.")
+    reasons = []
+    for edit in edits:
+        if not isinstance(edit, dict) or not all(isinstance(edit.get(key), str) for key in ("was", "now", "reason")):
+            raise ValueError("An edit lacks was, now or reason.")
+        reasons.append(Reason(edit["was"], edit["now"], edit["reason"]))
+    return tuple(reasons)

@@ -1,0 +1,221 @@
+"""An OpenAI-compatible endpoint as a transport: bounded retries, structured output, the journal and the budget.
+
+Belongs here: one request's way to the endpoint and back. Does not belong here: what is asked (prompted.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from ..core.errors import PermanentError, RetryableError, UnreachableError
+from ..core.teaching import ChatAnswer, ChatRequest
+from .budget import Budget, PromptTooLongError, tokens_at_most
+from .journal import Journal
+
+_MODES = ("json_schema", "json_object", "text")
+_AGAIN = {408, 409, 425, 429}
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Seconds that a ``Retry-After`` header asks to wait, given as a number or a date; None without one."""
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - (time.time() if now is None else now))
+    except (TypeError, ValueError):
+        return None
+
+
+class Endpoint:
+    """Sends requests to ``base_url``.
+
+    Attributes:
+        model: the model that is asked for.
+        structured: how answers are asked to be JSON; falls back by itself when the server does not know a way.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        model: str,
+        api_key: str | None,
+        journal: Journal,
+        budget: Budget,
+        timeout_seconds: float = 120.0,
+        attempts: int = 5,
+        backoff_seconds: float = 1.0,
+        longest_wait_seconds: float = 60.0,
+        prompt_token_limit: int = 6000,
+    ) -> None:
+        from openai import AsyncOpenAI
+
+        self.model = model
+        self.structured = _MODES[0]
+        self._base_url = base_url
+        self._journal = journal
+        self._budget = budget
+        self._attempts = attempts
+        self._backoff = backoff_seconds
+        self._longest_wait = longest_wait_seconds
+        self._timeout = timeout_seconds
+        self._limit = prompt_token_limit
+        # Retries are ours: the client's own would not honour a long Retry-After or tell the journal.
+        self._client = AsyncOpenAI(base_url=base_url, api_key=api_key or "none", max_retries=0, timeout=timeout_seconds)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    def begin(self, requests: Sequence[ChatRequest]) -> None:
+        """Count what an earlier, killed run of the same requests has spent against the budget."""
+        self._budget.spent_usd += self._journal.spent(request.key for request in requests)
+
+    async def send(self, request: ChatRequest) -> ChatAnswer:
+        """Answer a request from the journal, or by sending it.
+
+        Raises:
+            PromptTooLongError, BudgetReachedError: it was not sent.
+            RetryableError: no answer within the attempts allowed.
+            PermanentError: the endpoint refuses the key, the model or the request.
+        """
+        known = self._journal.answer(request)
+        if known is not None:
+            return known
+        tokens = tokens_at_most(request)
+        if tokens > self._limit:
+            raise PromptTooLongError(
+                f"The prompt has up to {tokens} tokens, over the limit of {self._limit}; shorten the example."
+            )
+        failure = ""
+        attempt = 0
+        while attempt < self._attempts:
+            attempt += 1
+            most = self._budget.reserve(request)
+            self._journal.sending(request, most)
+            cost = most  # unless we learn better: a cut or late answer may have been charged
+            wait: float | None = None
+            try:
+                answer = await self._once(request)
+                self._journal.answered(request, answer, most)
+                cost = answer.cost_usd
+                return answer
+            except _TurnedAwayError as turned:
+                cost = 0.0
+                self._journal.refused(request, most)
+                if turned.final is not None:
+                    raise turned.final from turned
+                if turned.ask_differently:
+                    attempt -= 1  # another way of asking, not another try
+                    continue
+                failure, wait = str(turned), turned.wait
+            except _LostError as lost:
+                failure = str(lost)
+            finally:
+                self._budget.settle(most, cost)
+            if wait is not None and wait > self._longest_wait:
+                raise RetryableError(f"{self._base_url} asks to wait {wait:.0f} s ({failure}); try again then.")
+            if attempt < self._attempts:
+                await asyncio.sleep(wait if wait is not None else self._backoff * 2 ** (attempt - 1))
+        raise UnreachableError(f"{self._base_url} did not answer in {self._attempts} attempts: {failure}.")
+
+    async def _once(self, request: ChatRequest) -> ChatAnswer:
+        import openai
+
+        started = time.monotonic()
+        extra: dict[str, Any] = {} if request.seed is None else {"seed": request.seed}
+        mode = self.structured
+        if request.schema is not None and mode == "json_schema":
+            named = {"name": "answer", "strict": True, "schema": request.schema}
+            extra["response_format"] = {"type": "json_schema", "json_schema": named}
+        elif request.schema is not None and mode == "json_object":
+            extra["response_format"] = {"type": "json_object"}
+        try:
+            # The client's timeout is for each read; a server that trickles bytes for ever needs one for the whole.
+            async with asyncio.timeout(self._timeout):
+                reply = await self._client.chat.completions.create(
+                    model=request.model,
+                    messages=[{"role": role, "content": content} for role, content in request.messages],  # type: ignore[misc]
+                    max_tokens=request.max_tokens,
+                    temperature=request.temperature,
+                    extra_headers={"Idempotency-Key": request.key},
+                    **extra,
+                )
+        except (TimeoutError, openai.APITimeoutError):
+            raise _LostError(f"no answer within {self._timeout:g} s") from None
+        except openai.APIConnectionError as error:
+            raise _LostError(f"the connection failed or was cut ({error.__cause__ or error})") from error
+        except openai.APIStatusError as error:
+            raise self._status_error(error, mode, request) from error
+        except (openai.APIError, ValueError) as error:
+            raise _LostError(f"the answer was no JSON ({error})") from error
+        if not hasattr(reply, "choices") or not reply.choices:
+            raise _LostError("the answer had no choices")
+        usage = reply.usage
+        prompt_tokens = usage.prompt_tokens if usage else tokens_at_most(request)
+        completion_tokens = usage.completion_tokens if usage else request.max_tokens
+        return ChatAnswer(
+            text=reply.choices[0].message.content or "",
+            model=reply.model or "",
+            finish_reason=reply.choices[0].finish_reason or "",
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cost_usd=self._budget.price.cost(prompt_tokens, completion_tokens),
+            latency_ms=round(1000 * (time.monotonic() - started), 1),
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def _status_error(self, error: Any, mode: str, request: ChatRequest) -> Exception:
+        status, body = error.status_code, str(error.message)[:300]
+        about_format = any(
+            word in body.lower() for word in ("response_format", "json_schema", "json_object", "structured", "guided")
+        )
+        if status in {400, 422} and request.schema is not None and mode != "text" and about_format:
+            if self.structured == mode:
+                self.structured = _MODES[_MODES.index(mode) + 1]
+            return _TurnedAwayError(body, ask_differently=True)
+        if status in _AGAIN or status >= 500:
+            return _TurnedAwayError(f"status {status}", wait=retry_after(error.response.headers))
+        if status in {401, 403}:
+            words = f"{self._base_url} refuses the key (status {status}); set CORRECTLY_TEACHER_API_KEY."
+        elif status == 404:
+            words = f"{self._base_url} knows no model {self.model!r}; set CORRECTLY_TEACHER_MODEL."
+        else:
+            words = f"{self._base_url} refuses the request (status {status}): {body}"
+        return _TurnedAwayError(words, final=PermanentError(words))
+
+
+class _LostError(Exception):
+    """One attempt brought no answer, and may have been charged all the same."""
+
+
+class _TurnedAwayError(Exception):
+    """The endpoint turned one attempt away, which costs nothing.
+
+    Attributes:
+        wait: seconds that it asks to wait.
+        ask_differently: it does not know this way of asking for JSON.
+        final: the error to raise when no further attempt can help.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        wait: float | None = None,
+        ask_differently: bool = False,
+        final: PermanentError | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.wait = wait
+        self.ask_differently = ask_differently
+        self.final = final

@@ -1,0 +1,75 @@
+"""Recordings at work: a transport that replays one, and one that makes one.
+
+Belongs here: replaying and recording. Does not belong here: the file's format (core/teaching.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..core.teaching import ChatAnswer, ChatRequest, ChatTransport, Recorder, Recording
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Replay:
+    """Answers from a recording; it needs no key and no network."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self.model = recording.requested
+
+    def begin(self, requests: Sequence[ChatRequest]) -> None:
+        return
+
+    async def send(self, request: ChatRequest) -> ChatAnswer:
+        return self._recording.answer(request)
+
+    async def close(self) -> None:
+        return
+
+
+def recording_path(directory: Path, model: str) -> Path:
+    """Where the recording of a model stands; slashes of a hub name are folded."""
+    return directory / f"{model.replace('/', '--')}.jsonl"
+
+
+async def record(
+    transport: ChatTransport,
+    requests: Sequence[ChatRequest],
+    path: Path,
+    *,
+    kind: str,
+    concurrency: int = 8,
+    clock: Callable[[], str] = now,
+) -> Recording:
+    """Send requests and write their answers as one recording.
+
+    Args:
+        transport: an Endpoint, whose journal keeps what is paid for if this is stopped.
+        kind: ``teacher`` or ``comparator``.
+
+    Raises:
+        RefusedError: the endpoint answers under another name than was asked for; no file is written.
+        RetryableError, PermanentError: a request was not answered; run it again, answers that came are in the journal.
+    """
+    recorder = Recorder(path, requested=transport.model, kind=kind, now=clock)
+    gate = asyncio.Semaphore(concurrency)
+    transport.begin(requests)
+
+    async def one(request: ChatRequest) -> ChatAnswer:
+        async with gate:
+            return await transport.send(request)
+
+    try:
+        answers = await asyncio.gather(*(one(request) for request in requests))
+    finally:
+        await transport.close()
+    for request, answer in zip(requests, answers, strict=True):
+        recorder.add(request, answer)
+    return recorder.write()
