@@ -7,10 +7,10 @@ Does not belong here: what follows from a find (guards.py, correction/).
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any
 
 _WORD = re.compile(r"[\w*@$'’-]+", re.UNICODE)
+_REMEMBERED = 500_000
 _EDGES = "*'’-_@$"
 
 
@@ -40,7 +40,8 @@ class Profanity:
             term: (english_dataset.containers[place].metadata or {}).get("originalWord", str(place))
             for term, place in english_dataset.patternIdToContainerIndex.items()
         }
-        self._roots_of = lru_cache(maxsize=200_000)(self._look_up)
+        self._clean: set[str] = set()
+        self._profane: dict[str, frozenset[str]] = {}
 
     def words(self, text: str) -> list[str]:
         """The profane words of a text, as they stand there, in order."""
@@ -58,10 +59,14 @@ class Profanity:
         return [word for word, roots in found if not roots & said]
 
     def _found(self, text: str) -> list[tuple[str, frozenset[str]]]:
-        words = [(match.group().strip(_EDGES), match) for match in _WORD.finditer(text)]
-        suspects = [(word, match, roots) for word, match in words if word and (roots := self._roots_of(word.lower()))]
-        if not suspects:
+        unknown = set(_WORD.findall(text.lower())) - self._clean
+        if not [word for word in unknown if self._is_profane(word)]:
             return []
+        suspects = [
+            (match.group().strip(_EDGES), match, roots)
+            for match in _WORD.finditer(text)
+            if (roots := self._profane.get(match.group().lower()))
+        ]
         # Punctuation is blanked first: the library reads "!" as an "i" in disguise, so that "bullshit!" would pass.
         spans = [(hit.startIndex, hit.endIndex) for hit in self._matcher.get_all_matches(_blank_punctuation(text))]
         return [
@@ -70,8 +75,16 @@ class Profanity:
             if any(start < match.end() and end > match.start() for start, end in spans)
         ]
 
-    def _look_up(self, word: str) -> frozenset[str]:
-        return frozenset(self._roots[hit.termId] for hit in self._matcher.get_all_matches(word))
+    def _is_profane(self, word: str) -> bool:
+        if word not in self._profane:
+            hits = self._matcher.get_all_matches(word.strip(_EDGES))
+            if not hits:
+                if len(self._clean) >= _REMEMBERED:
+                    self._clean = set()  # a new set: another thread may be using the old one
+                self._clean.add(word)
+                return False
+            self._profane[word] = frozenset(self._roots[hit.termId] for hit in hits)
+        return True
 
 
 def _blank_punctuation(text: str) -> str:

@@ -109,10 +109,10 @@ def _checked(value: Any, name: str, limit: int) -> str | None:
         raise _RowError(f"{name} must be text, not {_kind(value)}.")
     if len(value) > limit + 1000:  # before the searches below: a cell may be megabytes long
         raise _RowError(f"{name} has {len(value):,} characters; at most {limit:,} are taken.")
-    if _CONTROL.search(value):
+    if not value.isprintable() and _CONTROL.search(value):
         what = "a NUL character" if "\x00" in value else "a control character"
         raise _RowError(f"{name} holds {what}; remove it and add the row again.")
-    if _SURROGATE.search(value) or "\ufffd" in value:
+    if "\ufffd" in value or (not value.isprintable() and _SURROGATE.search(value)):
         raise _RowError(f"{name} is not valid UTF-8; save the file as UTF-8 and add it again.")
     text = clean_line(value)
     if len(text) > limit:

@@ -12,12 +12,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..core.errors import PermanentError
 from ..core.hashing import sha256_file, write_artefact, write_text_atomically
 from ..core.retrain import rows_digest
-from .examples import Examples
+from .duck import is_disk_error, open_duckdb
+from .examples import ACCEPTED_COLUMNS, Examples
 
 EXAMPLES_FILE = "examples.parquet"
 EXAMPLES_FORMAT = 1
@@ -94,41 +96,51 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 def write_examples_snapshot(store: Examples, directory: Path) -> Snapshot:
     """Write the accepted examples as ``directory/ID/examples.parquet``, in the order of their ids.
 
-    The same rows give the same ID, whenever and in whatever order they landed. Memory does not grow with the rows.
+    The same rows give the same ID, whenever and in whatever order they landed. The rows are those of one moment, and
+    memory does not grow with them.
 
     Raises:
         PermanentError: the disk is full or cannot be written; nothing is left behind.
     """
+    import duckdb
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = pa.schema(
         [*((name, pa.string()) for name in _TEXT_COLUMNS), ("verified", pa.bool_()), ("weight", pa.int32())]
     )
-    shas: list[str] = []
+    figures: dict[str, Any] = {}
 
     def fill(work: Path) -> None:
-        with pq.ParquetWriter(work / EXAMPLES_FILE, schema, compression="zstd") as writer:
-            after = ""
-            while page := store.accepted_rows(_PAGE, after):
-                columns: dict[str, list[Any]] = {name: [row[name] for row in page] for name in _TEXT_COLUMNS}
-                columns["verified"] = [bool(row["verified"]) for row in page]
-                columns["weight"] = [row["weight"] for row in page]
-                shas.extend(columns["content_sha"])
-                writer.write_table(pa.table(columns, schema=schema))
-                after = page[-1]["id"]
+        with TemporaryDirectory(prefix=".stage-", dir=directory) as scratch:
+            # Read in the order of the table, which is fast, and sorted afterwards, which DuckDB does outside memory.
+            staged = Path(scratch) / "staged.parquet"
+            with pq.ParquetWriter(staged, schema, compression="lz4") as writer:
+                for rows in store.accepted_columns(_PAGE):
+                    columns = dict(zip(ACCEPTED_COLUMNS, rows, strict=True))
+                    columns["verified"] = [value == 1 for value in columns["verified"]]
+                    writer.write_table(pa.table({name: columns[name] for name in schema.names}, schema=schema))
+            shas: list[str] = []
+            with open_duckdb(Path(scratch)) as connection:
+                connection.execute("SELECT * FROM read_parquet($path) ORDER BY id", {"path": str(staged)})
+                with pq.ParquetWriter(work / EXAMPLES_FILE, schema, compression="zstd") as writer:
+                    for batch in connection.to_arrow_reader(_PAGE):
+                        table = pa.Table.from_batches([batch]).cast(schema)
+                        shas += table["content_sha"].to_pylist()
+                        writer.write_table(table)
+        figures.update(rows=len(shas), row_digest=rows_digest(shas))
 
-    return write_snapshot(
-        directory,
-        fill,
-        content=[EXAMPLES_FILE],
-        manifest=lambda: {
-            "kind": "examples",
-            "format": EXAMPLES_FORMAT,
-            "rows": len(shas),
-            "row_digest": rows_digest(shas),
-        },
-    )
+    try:
+        return write_snapshot(
+            directory,
+            fill,
+            content=[EXAMPLES_FILE],
+            manifest=lambda: {"kind": "examples", "format": EXAMPLES_FORMAT, **figures},
+        )
+    except duckdb.Error as error:
+        if is_disk_error(error):
+            raise PermanentError(f"There is no room left under {directory}; free some space and run again.") from error
+        raise
 
 
 def example_ids(directory: Path) -> Iterator[str]:

@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..core.errors import PermanentError
-from ..core.hashing import sha256_of
 from ..core.text import split_of, text_sha
 from ..core.types import Edit, TrainPair
+from .duck import fetch_rows, is_disk_error, open_duckdb, quoted, read_query
 from .snapshots import Snapshot, disk_error, write_snapshot
 from .subject import slices
 
@@ -71,7 +71,6 @@ def write_train_set(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    queries = sql_dir / "queries"
     figures: dict[str, Any] = {}
     directory.mkdir(parents=True, exist_ok=True)
 
@@ -79,26 +78,27 @@ def write_train_set(
         with TemporaryDirectory(prefix=".stage-", dir=directory) as stage:
             staged = Path(stage) / "staged.parquet"
             figures["staged"] = _stage(pairs, staged, held_out_percent)
-            with _duckdb(Path(stage)) as connection:
-                connection.execute(f"CREATE VIEW staged AS SELECT * FROM read_parquet('{_quoted(staged)}')")
+            with open_duckdb(Path(stage)) as connection:
+                connection.execute(f"CREATE VIEW staged AS SELECT * FROM read_parquet('{quoted(staged)}')")
                 twice = connection.execute("SELECT id FROM staged GROUP BY id HAVING count(*) > 1 LIMIT 1").fetchone()
                 if twice:
                     raise PermanentError(
                         f"Two train pairs share the id {twice[0]}; the teacher must give each its own."
                     )
                 connection.execute(
-                    _query(queries, "train_set"), {"human_weight": human_weight, "thumb_share": THUMB_SHARE}
+                    read_query(sql_dir, "train_set"), {"human_weight": human_weight, "thumb_share": THUMB_SHARE}
                 )
                 reader = connection.to_arrow_reader(_STAGE_ROWS)
-                digest: list[str] = []
+                rows = 0
                 with pq.ParquetWriter(work / TRAIN_FILE, _schema(pa), compression="zstd") as writer:
                     for batch in reader:
-                        table = pa.Table.from_batches([batch]).cast(_schema(pa))
-                        digest += [sha256_of(row) for row in table.to_pylist()]
-                        writer.write_table(table)
-            figures["rows"] = len(digest)
-            figures["row_digest"] = sha256_of(digest)
-        straddling = _rows(_query(queries, "train_set_straddles"), work / TRAIN_FILE)
+                        writer.write_table(pa.Table.from_batches([batch]).cast(_schema(pa)))
+                        rows += batch.num_rows
+                figures["rows"] = rows
+                [[figures["row_digest"]]] = connection.execute(
+                    read_query(sql_dir, "train_set_digest"), {"path": str(work / TRAIN_FILE)}
+                ).fetchall()
+        straddling = fetch_rows(read_query(sql_dir, "train_set_straddles"), work / TRAIN_FILE)
         if straddling:
             raise PermanentError(f"{len(straddling)} sources stand in both splits; this is a fault of the split.")
 
@@ -117,8 +117,7 @@ def write_train_set(
             },
         )
     except duckdb.Error as error:
-        words = str(error).lower()
-        if "no space" in words or "disk" in words or "could not write" in words:
+        if is_disk_error(error):
             raise PermanentError(f"There is no room left under {directory}; free some space and run again.") from error
         raise
     except OSError as error:
@@ -160,15 +159,14 @@ def read_train_set(path: Path) -> Iterator[TrainPair]:
 
 def count_train_set(path: Path, *, sql_dir: Path) -> TrainSetCounts:
     """What a train set is made of: pairs and weight by origin and split, edits by error type."""
-    queries = sql_dir / "queries"
     origins: dict[str, int] = {}
     weights: dict[str, int] = {}
     splits: dict[str, int] = {}
-    for origin, split, pairs, weight in _rows(_query(queries, "train_set_counts"), path / TRAIN_FILE):
+    for origin, split, pairs, weight in fetch_rows(read_query(sql_dir, "train_set_counts"), path / TRAIN_FILE):
         origins[origin] = origins.get(origin, 0) + pairs
         weights[origin] = weights.get(origin, 0) + int(weight)
         splits[split] = splits.get(split, 0) + pairs
-    types = dict(_rows(_query(queries, "train_set_error_types"), path / TRAIN_FILE))
+    types = dict(fetch_rows(read_query(sql_dir, "train_set_error_types"), path / TRAIN_FILE))
     return TrainSetCounts(sum(origins.values()), sum(weights.values()), origins, weights, splits, types)
 
 
@@ -203,35 +201,3 @@ def _stage(pairs: Iterable[TrainPair], path: Path, held_out_percent: int) -> int
 def _schema(pa: Any) -> Any:
     texts = {name: pa.string() for name in COLUMNS} | {"weight": pa.int32()}
     return pa.schema([*((name, texts[name]) for name in COLUMNS), ("source_sha", pa.string())])
-
-
-def _duckdb(scratch: Path) -> Any:
-    import duckdb
-
-    # In memory, without extensions from the network; what does not fit goes to the scratch directory.
-    return duckdb.connect(
-        ":memory:",
-        config={
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "temp_directory": str(scratch),
-            "memory_limit": "2GB",
-            "threads": 2,
-        },
-    )
-
-
-def _query(queries: Path, name: str) -> str:
-    try:
-        return (queries / f"{name}.sql").read_text(encoding="utf-8")
-    except OSError as error:
-        raise PermanentError(f"{queries / name}.sql is missing; the installation is not complete.") from error
-
-
-def _rows(query: str, file: Path) -> list[tuple[Any, ...]]:
-    with _duckdb(Path(gettempdir())) as connection:
-        return connection.execute(query, {"path": str(file)}).fetchall()
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

@@ -31,7 +31,9 @@ def store_url(server: Postgres) -> str:
 def test_our_tables_stand_in_a_schema_of_their_own(store: Store, store_url: str) -> None:
     connection = psycopg2.connect(store_url)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT DISTINCT schemaname FROM pg_tables WHERE tablename IN ('release', 'correctly_schema_version')")
+        cursor.execute(
+            "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename IN ('release', 'correctly_schema_version')"
+        )
         assert cursor.fetchall() == [("correctly",)]
         cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
         assert cursor.fetchone() == (0,)

@@ -336,7 +336,12 @@ def test_the_newest_release_is_champion_and_rollback_returns_to_the_adapter_befo
     champion, previous = store.champion(), store.previous_release()
     assert champion is not None
     assert previous is not None
-    assert (champion.id, champion.adapter, champion.previous, champion.scores) == ("r0004", "A", "r0003", {"gleu": 50.5})
+    assert (champion.id, champion.adapter, champion.previous, champion.scores) == (
+        "r0004",
+        "A",
+        "r0003",
+        {"gleu": 50.5},
+    )
     assert (previous.id, previous.adapter) == ("r0003", "B")
     assert store.release_named("r0002") is not None
     assert store.release_named("r0009") is None
@@ -355,7 +360,9 @@ def test_releases_made_at_once_get_numbers_of_their_own(store: Store) -> None:
 
 
 def test_a_held_row_stays_out_until_it_is_released(store: Store) -> None:
-    counts = store.land([LandRow(example(1), held=held()), LandRow(example(2, after=None, reasons=()), held=held("x", "Y."))])
+    counts = store.land(
+        [LandRow(example(1), held=held()), LandRow(example(2, after=None, reasons=()), held=held("x", "Y."))]
+    )
     assert counts == LandCounts(landed=2, quarantined=2)
     assert list(store.accepted()) == []
     assert store.quarantine_reasons() == {"It holds a phone number.": 1, "Y.": 1}
@@ -392,7 +399,9 @@ def test_rows_that_are_no_examples_can_be_kept_in_quarantine(store: Store) -> No
 
 
 def correction(id: str = "c1", before: str = "He go.") -> Correction:
-    return Correction(id, before, "He goes.", (Edit(3, 5, "go", "goes", "R:VERB:SVA", "Agreement.", "rule"),), "r0001", "A")
+    return Correction(
+        id, before, "He goes.", (Edit(3, 5, "go", "goes", "R:VERB:SVA", "Agreement.", "rule"),), "r0001", "A"
+    )
 
 
 def test_an_answer_is_journalled_once_and_found_by_the_beginning_of_its_id(store: Store) -> None:
@@ -410,14 +419,16 @@ def test_an_answer_is_journalled_once_and_found_by_the_beginning_of_its_id(store
 
 
 def test_the_same_feedback_counts_once_and_a_turned_thumb_is_pending_again(store: Store) -> None:
-    said = {"source_key": "chat:1", "correction_id": "c1"}
-    first = store.add_feedback(**said, rating=1)
-    assert store.add_feedback(**said, rating=1) == first
+    key, about = "chat:1", "c1"
+    first = store.add_feedback(source_key=key, correction_id=about, rating=1)
+    assert store.add_feedback(source_key=key, correction_id=about, rating=1) == first
     assert store.settle_feedback(first.id, "thumb", says="Counted.", thumb=("He go.", "He goes."))
     assert not store.settle_feedback(first.id, "ignored", says="Again.")
-    assert store.add_feedback(**said, rating=1).state == "thumb"
+    assert store.add_feedback(source_key=key, correction_id=about, rating=1).state == "thumb"
     assert [thumb.before for thumb in store.thumbs()] == ["He go."]
-    turned = store.add_feedback(**said, rating=-1, better="He went.", edits=[{"index": 0, "accepted": False}])
+    turned = store.add_feedback(
+        source_key=key, correction_id=about, rating=-1, better="He went.", edits=[{"index": 0, "accepted": False}]
+    )
     assert (turned.id, turned.state, turned.edits) == (first.id, "pending", ({"index": 0, "accepted": False},))
     assert list(store.thumbs()) == []
     assert [item.id for item in store.pending_feedback()] == [first.id]
@@ -437,7 +448,9 @@ def test_old_answers_are_pruned_but_not_those_that_feedback_waits_for(store: Sto
 
 
 def test_a_forgotten_example_leaves_no_text_in_any_table(store: Store) -> None:
-    secret = identified(example(1, before="My Secretword go home.", after="My Secretword goes home.", topic="Secretword"))
+    secret = identified(
+        example(1, before="My Secretword go home.", after="My Secretword goes home.", topic="Secretword")
+    )
     store.land([LandRow(secret, line=1, held=held())], file="Secretword.csv")
     store.release_quarantined(secret.id)
     store.journal_correction(correction("c1", before="My secretword go home"))

@@ -1,0 +1,114 @@
+"""The trainer as a process: what it leaves behind, how it stops, how it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from correctly_assets.core.training import EXIT_INTERRUPTED, EXIT_PERMANENT
+from correctly_assets.training.adapter import check_adapter
+from correctly_assets.training.checkpoint import NAME
+from correctly_tests.training_tiny import run_config, start_training, write_base_model, write_train_set
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("training")
+    write_base_model(directory)
+    write_train_set(directory)
+    return directory
+
+
+def train(
+    home: Path, place: Path, *, kill: signal.Signals | None = None, **changes: Any
+) -> tuple[int, dict[str, Any], str]:
+    """Run the process to its end, or send it a signal after some steps; (exit code, result, output)."""
+    place.mkdir(exist_ok=True)
+    result, progress = place / "result.json", place / "progress.json"
+    config = run_config(home, place, result_path=result, progress_path=progress, checkpoint_seconds=0.01, **changes)
+    config.stages[0].passes = 30
+    process = start_training(config, place)
+    deadline = time.monotonic() + 120
+    while kill is not None and process.poll() is None and time.monotonic() < deadline:
+        if (config.checkpoint_dir / NAME).exists() and json.loads(progress.read_text())["step"] > 5:
+            os.kill(process.pid, kill)
+            break
+        time.sleep(0.01)
+    output, _ = process.communicate(timeout=180)
+    return process.returncode, json.loads(result.read_text()) if result.exists() else {}, output
+
+
+@pytest.fixture(scope="module")
+def undisturbed(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    code, result, output = train(home, tmp_path_factory.mktemp("undisturbed"))
+    assert code == 0, output
+    return result
+
+
+def test_a_finished_run_leaves_a_servable_adapter_with_its_provenance_and_no_checkpoint(
+    home: Path, undisturbed: dict[str, Any]
+) -> None:
+    directory = Path(undisturbed["path"])
+    assert directory.name == undisturbed["adapter"]
+    assert {path.name for path in directory.iterdir()} == {
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "manifest.json",
+        "README.md",
+        "loss.json",
+    }
+    manifest = check_adapter(directory, home / "base")
+    assert manifest["base_model"] == {"name": "tiny", "revision": "r1"}
+    assert len(manifest["canary"]) == 4
+    assert all(c["base_logprob"] != c["adapter_logprob"] and c["tokens"] > 1 for c in manifest["canary"])
+    assert len(json.loads((directory / "loss.json").read_text())["loss"]) == undisturbed["steps"]
+    assert manifest["data_sha256"] in (directory / "README.md").read_text()
+    assert undisturbed["held_out_loss"] < undisturbed["forgetting"]["all"]["before"]
+    assert not list(directory.parent.parent.glob(f"checkpoint/{NAME}"))
+    assert not list(directory.parent.glob(".new-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_process_that_is_stopped_or_killed_resumes_to_the_adapter_of_an_undisturbed_one(
+    home: Path, tmp_path: Path, undisturbed: dict[str, Any], number: signal.Signals
+) -> None:
+    code, outcome, _ = train(home, tmp_path, kill=number)
+    assert not list(tmp_path.glob("adapters/*"))
+    if number == signal.SIGKILL:
+        assert code == -9
+    else:
+        assert code == EXIT_INTERRUPTED
+        assert outcome["error"]["code"] == "interrupted"
+    code, outcome, output = train(home, tmp_path)
+    assert code == 0, output
+    assert outcome["resumed"] is True
+    assert outcome["adapter"] == undisturbed["adapter"]
+    assert outcome["loss_last"] == undisturbed["loss_last"]
+
+
+def test_a_base_model_with_nan_weights_ends_as_permanent_and_leaves_no_adapter(home: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(home / "base", broken)
+    tensors = load_file(broken / "model.safetensors")
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    code, outcome, output = train(home, tmp_path, base_model=str(broken))
+    assert code == EXIT_PERMANENT, output
+    assert outcome["error"]["code"] == "loss_not_finite"
+    assert not list(tmp_path.glob("adapters/*"))
+
+
+def test_an_absent_base_model_is_one_sentence_with_the_setting_to_change(home: Path, tmp_path: Path) -> None:
+    code, outcome, output = train(home, tmp_path, base_model=str(tmp_path / "absent"))
+    assert code == EXIT_PERMANENT
+    assert "CORRECTLY_BASE_MODEL" in outcome["error"]["message"]
+    assert "Traceback" not in output

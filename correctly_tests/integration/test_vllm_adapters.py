@@ -1,0 +1,236 @@
+"""Loading and proving adapters on the real engine, with the real base model on a CPU.
+
+One engine serves every test here; the last ones poison it, as a NaN adapter does, so their order matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from correctly_assets.core.errors import AdapterRefused
+from correctly_assets.core.hashing import write_artefact
+from correctly_assets.core.prompts import load_prompts
+from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
+from correctly_assets.serving.launch import vllm_command
+from correctly_assets.serving.rollout import load_proven
+from correctly_assets.serving.vllm import VllmClient
+from correctly_assets.settings import PROJECT_ROOT
+from correctly_assets.training.adapter import CONTENT, check_adapter
+from correctly_assets.training.base_model import base_model_revision, convert_embedded_model
+from correctly_tests.serving_fakes import free_port
+
+pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
+
+PAIRS = (
+    ("I am look forward to meet you.", "I look forward to meeting you."),
+    ("She go to school every days.", "She goes to school every day."),
+    ("There is many people here.", "There are many people here."),
+)
+
+
+@pytest.fixture(scope="module")
+def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    ready = PROJECT_ROOT / ".correctly" / "models" / "gemma-3-270m"
+    if (ready / "model.safetensors").exists():
+        return ready
+    return convert_embedded_model(tmp_path_factory.mktemp("models") / "gemma-3-270m")
+
+
+@pytest.fixture(scope="module")
+def engine(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    argv, environment = vllm_command(
+        str(base_model), port=port, chat_template=PROJECT_ROOT / "prompts" / "chat" / "gemma3.jinja", kvcache_gb=1
+    )
+    log = tmp_path_factory.mktemp("engine") / "vllm.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(argv, env={**os.environ, **environment}, stdout=file, stderr=file)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 400
+        while not asyncio.run(is_ready(url)):
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < deadline, log.read_text()[-2000:]
+            time.sleep(1)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+async def is_ready(url: str) -> bool:
+    async with VllmClient(url) as client:
+        return await client.is_ready()
+
+
+@pytest.fixture(scope="module")
+def good(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real adapter: peft's on every linear layer, its B matrices small and random, with its canary."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(0)
+    prompts = load_prompts(PROJECT_ROOT / "prompts")
+    tokenizer = AutoTokenizer.from_pretrained(base_model)
+    model = AutoModelForCausalLM.from_pretrained(base_model, dtype=torch.bfloat16)
+
+    def measure(network: Any) -> list[tuple[float, int]]:
+        figures = []
+        for before, after in PAIRS:
+            head = tokenizer(prompts.correct_prompt(before))["input_ids"]
+            tail = tokenizer(after, add_special_tokens=False)["input_ids"]
+            with torch.no_grad():
+                logits = network(torch.tensor([head + tail])).logits[0].float().log_softmax(-1)
+            figures.append((sum(logits[len(head) - 1 + i, t].item() for i, t in enumerate(tail)), len(tail)))
+        return figures
+
+    base = measure(model)
+    config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+    config.base_model_name_or_path = str(base_model)
+    adapted = get_peft_model(model, config)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.02)
+    canary = [
+        {
+            "prompt": prompts.correct_prompt(before),
+            "completion": after,
+            "base_logprob": before_figure[0],
+            "adapter_logprob": after_figure[0],
+            "tokens": before_figure[1],
+        }
+        for (before, after), before_figure, after_figure in zip(PAIRS, base, measure(adapted), strict=True)
+    ]
+    saved = tmp_path_factory.mktemp("saved")
+    adapted.save_pretrained(saved)
+
+    def fill(directory: Path) -> None:
+        for name in CONTENT:
+            shutil.copy(saved / name, directory / name)
+
+    manifest = {
+        "canary": canary,
+        "base_model": {"name": "gemma-3-270m", "revision": base_model_revision(str(base_model))},
+    }
+    _, path = write_artefact(tmp_path_factory.mktemp("adapters"), fill, content=CONTENT, manifest=manifest)
+    return path
+
+
+def changed(good: Path, parent: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
+    """A copy of the adapter with other tensors, under the ID of its own content."""
+    import json
+
+    from safetensors.numpy import load_file, save_file
+
+    def fill(directory: Path) -> None:
+        shutil.copy(good / "adapter_config.json", directory / "adapter_config.json")
+        tensors = change(load_file(good / "adapter_model.safetensors"))
+        save_file(tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+
+    manifest = json.loads((good / "manifest.json").read_text())
+    return write_artefact(parent, fill, content=CONTENT, manifest=manifest)[1]
+
+
+def with_nan(tensors: dict[str, Any]) -> dict[str, Any]:
+    name = next(name for name in tensors if "lora_B" in name)
+    tensors[name][0, 0] = float("nan")
+    return tensors
+
+
+def misnamed(tensors: dict[str, Any]) -> dict[str, Any]:
+    return {name.replace("model.model.layers", "model.transformer.layers"): value for name, value in tensors.items()}
+
+
+def without_effect(tensors: dict[str, Any]) -> dict[str, Any]:
+    return {name: value * 0 if "lora_B" in name else value for name, value in tensors.items()}
+
+
+def refused_before(adapter: Path, base_model: Path) -> str:
+    with pytest.raises(AdapterRefused) as refused:
+        check_adapter(adapter, base_model)
+    return refused.value.rule
+
+
+def test_a_real_adapter_is_proved_answers_otherwise_than_the_base_and_is_404_once_unloaded(
+    engine: str, good: Path, base_model: Path
+) -> None:
+    async def main() -> None:
+        async with VllmClient(engine) as client:
+            proof = await load_proven(client, good, lambda directory: check_adapter(directory, base_model))
+            assert proof.from_base > 0.3
+            assert proof.from_training < proof.from_base / 2
+            prompt = load_prompts(PROJECT_ROOT / "prompts").correct_prompt("She go to school.")
+            base = await client.complete(prompt, model="base", max_tokens=12)
+            adapted = await client.complete(prompt, model=good.name, max_tokens=12)
+            assert base.text != adapted.text
+            await client.unload_adapter(good.name)
+            with pytest.raises(UnknownModelError):
+                await client.complete(prompt, model=good.name, max_tokens=1)
+            again = await load_proven(client, good, None)  # an unloaded adapter can come back
+            assert abs(again.from_base - proof.from_base) < 0.05
+            assert await client.corrupted_requests() == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("change", [misnamed, without_effect])
+def test_an_adapter_that_matches_no_module_or_changes_nothing_is_refused_before_and_after_loading(
+    engine: str, good: Path, base_model: Path, tmp_path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    adapter = changed(good, tmp_path, change)
+    assert refused_before(adapter, base_model) in ("keys", "nonzero")
+
+    async def main() -> None:
+        async with VllmClient(engine) as client:
+            with pytest.raises(AdapterRefused) as refused:
+                await load_proven(client, adapter, None)
+            assert refused.value.rule == "differs_from_base"
+            assert adapter.name not in await client.models()
+
+    asyncio.run(main())
+
+
+def test_the_wrong_adapters_weights_under_a_name_are_refused(engine: str, good: Path, tmp_path: Path) -> None:
+    other = changed(good, tmp_path, lambda tensors: {n: -v if "lora_B" in n else v for n, v in tensors.items()})
+
+    async def main() -> None:
+        async with VllmClient(engine) as client:
+            with pytest.raises(AdapterRefused) as refused:
+                await load_proven(client, other, None)
+            assert refused.value.rule == "agrees_with_training"
+
+    asyncio.run(main())
+
+
+def test_a_nan_adapter_is_refused_before_loading_and_poisons_the_engine_if_it_is_loaded_all_the_same(
+    engine: str, good: Path, base_model: Path, tmp_path: Path
+) -> None:
+    adapter = changed(good, tmp_path, with_nan)
+    assert refused_before(adapter, base_model) == "finite"
+
+    async def main() -> None:
+        async with VllmClient(engine) as client:
+            with pytest.raises(EngineCorruptedError, match="restart"):
+                await load_proven(client, adapter, None)
+            assert adapter.name not in await client.models()
+            assert await client.corrupted_requests() > 0
+            # Unloading does not cure it: the base model and its neighbours now answer NaN too.
+            with pytest.raises(EngineCorruptedError):
+                await client.prompt_logprob("base", "The capital of France is", " Paris.")
+            with pytest.raises(EngineCorruptedError):
+                await load_proven(client, good, None)
+
+    asyncio.run(main())
