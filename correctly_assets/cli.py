@@ -16,10 +16,13 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
-from correctly_assets.settings import Settings, get_settings
+from correctly_assets.settings import get_settings
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Correctly: a self-improving English corrector."
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Correctly: a self-improving English corrector.",
 )
 console = Console()
 stderr = Console(stderr=True)
@@ -92,7 +95,11 @@ def add(
             total[key] += outcome[key]
         total["refused_file"] = outcome["refused_file"] or total["refused_file"]
         if not as_json:
-            words = [f"{outcome['landed']} landed", f"{outcome['duplicates']} duplicates", f"{outcome['refused']} refused"]
+            words = [
+                f"{outcome['landed']} landed",
+                f"{outcome['duplicates']} duplicates",
+                f"{outcome['refused']} refused",
+            ]
             if outcome["waiting"]:
                 words.append(f"{outcome['waiting']} of them wait for a teacher")
             if outcome.get("quarantined"):
@@ -112,7 +119,9 @@ def add(
 def correct(
     text: Annotated[list[str] | None, typer.Argument(help="The text; standard input when left out.")] = None,
     as_json: Json = False,
-    lines: Annotated[bool, typer.Option("--lines", help="Read lines from standard input, write one JSON object a line.")] = False,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Read lines from standard input, write one JSON object a line.")
+    ] = False,
     reasons: Annotated[bool, typer.Option(help="Say why.")] = True,
     language: Annotated[str | None, typer.Option(help="Language of the reasons: en or ko.")] = None,
 ) -> None:
@@ -149,7 +158,9 @@ def correct(
 @app.command()
 def evaluate(
     system: Annotated[str, typer.Option(help="identity|base|served|harper|adapter:ID|file:PATH")] = "served",
-    data: Annotated[Path | None, typer.Option(help="JSONL with source and references; the frozen set when left out.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="JSONL with source and references; the frozen set when left out.")
+    ] = None,
     predictions: Annotated[Path | None, typer.Option(help="Write one prediction a line here.")] = None,
     reasons: Annotated[bool, typer.Option("--reasons", help="Ask for explanations too, and count them.")] = False,
     limit: Annotated[int | None, typer.Option(min=1)] = None,
@@ -226,7 +237,13 @@ def promote(adapter: str, despite: Annotated[str, typer.Option(help="Why, althou
     with open_platform_store(settings) as store:
         done = asyncio.run(
             promote_candidate(
-                settings, store, DirectEngine(settings.vllm_url), adapter=adapter, run_id=None, log=lambda _: None, despite=despite
+                settings,
+                store,
+                DirectEngine(settings.vllm_url),
+                adapter=adapter,
+                run_id=None,
+                log=lambda _: None,
+                despite=despite,
             )
         )
     console.print(f"{done.release} serves adapter {done.adapter}. {done.why}", highlight=False)
@@ -258,8 +275,6 @@ def main() -> None:
         sys.exit(130)
     except OSError as error:
         _fail(UnreachableError(f"{error.strerror or error}: {error.filename or 'the platform'}."), as_json)
-
-
 
 
 if __name__ == "__main__":

@@ -81,10 +81,13 @@ class Measured:
         value = {name: getattr(self, name) for name in self.__dataclass_fields__}
         value["versus_base"] = {name: item.to_json() for name, item in self.versus_base.items()}
         value["versus_champion"] = (
-            None if self.versus_champion is None else {name: item.to_json() for name, item in self.versus_champion.items()}
+            None
+            if self.versus_champion is None
+            else {name: item.to_json() for name, item in self.versus_champion.items()}
         )
         value["type_differences"] = {
-            name: {"edits": count, "difference": item.to_json()} for name, (count, item) in self.type_differences.items()
+            name: {"edits": count, "difference": item.to_json()}
+            for name, (count, item) in self.type_differences.items()
         }
         return value
 
@@ -136,9 +139,13 @@ def decide_promotion(measured: Measured, settings: GateSettings) -> GateDecision
         if champion.high < 0:
             no.append(f"{name} is below the champion {measured.champion}: {_show(champion)}.")
         elif champion.point < -drop:
-            no.append(f"{name} dropped by more than {drop:g} against the champion {measured.champion}: {_show(champion)}.")
+            no.append(
+                f"{name} dropped by more than {drop:g} against the champion {measured.champion}: {_show(champion)}."
+            )
     if measured.overcorrected > settings.max_overcorrected:
-        no.append(f"It changes {measured.overcorrected:.1f} % of correct sentences; at most {settings.max_overcorrected:g} % are allowed.")
+        no.append(
+            f"It changes {measured.overcorrected:.1f} % of correct sentences; at most {settings.max_overcorrected:g} % are allowed."
+        )
     allowed = max(float(settings.run_on_floor), settings.run_on_share / 100 * measured.n)
     if measured.run_on > allowed:
         no.append(f"{measured.run_on} of {measured.n} answers run on; at most {allowed:g} are allowed.")
@@ -152,14 +159,19 @@ def decide_promotion(measured: Measured, settings: GateSettings) -> GateDecision
     if settings.min_model_reasons is not None and measured.edits:
         share = 100 * measured.model_reasons / measured.edits
         if share < settings.min_model_reasons:
-            no.append(f"Only {share:.0f} % of edits got a model-written reason; {settings.min_model_reasons:g} % are asked for.")
+            no.append(
+                f"Only {share:.0f} % of edits got a model-written reason; {settings.min_model_reasons:g} % are asked for."
+            )
     if no:
         return GateDecision(False, tuple(no))
     yes = [f"{_LABEL[m]} against the base model: {_show(measured.versus_base[m])}." for m in drops]
     if measured.versus_champion is None:
         yes.append("First adapter: held against the base model alone.")
     else:
-        yes += [f"{_LABEL[m]} against the champion {measured.champion}: {_show(measured.versus_champion[m])}." for m in drops]
+        yes += [
+            f"{_LABEL[m]} against the champion {measured.champion}: {_show(measured.versus_champion[m])}."
+            for m in drops
+        ]
     yes.append(f"{measured.overcorrected:.1f} % of correct sentences changed, {measured.run_on} answers ran on.")
     return GateDecision(True, tuple(yes))
 

@@ -18,7 +18,9 @@ from typing import Any
 
 def sha256_of(value: Any) -> str:
     """sha256 (hex) of a JSON-able value in canonical form (sorted keys, no spaces)."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    ).hexdigest()
 
 
 def sha256_file(path: Path) -> str:

@@ -123,7 +123,9 @@ class Teacher(Protocol):
         """
         ...
 
-    def complete_examples(self, examples: Sequence[Example]) -> tuple[dict[str, tuple[str, tuple[str, ...]]], tuple[Refusal, ...]]:
+    def complete_examples(
+        self, examples: Sequence[Example]
+    ) -> tuple[dict[str, tuple[str, tuple[str, ...]]], tuple[Refusal, ...]]:
         """Afters for examples that wait: ({example id: (after, reasons in words)}, refusals). The embedded teacher has
         none to give and returns empty."""
         ...

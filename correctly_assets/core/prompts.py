@@ -68,7 +68,9 @@ class Prompts:
     def explain_prompt(self, before: str, was: str, now: str, language: str = "en") -> str:
         """The rendered prompt that asks why ``was`` became ``now`` in ``before``. A missing side is named in words."""
         name = {"en": "English", "ko": "Korean"}[language]
-        return self._ask(fill(self.explain, before=before, was=was or "(nothing)", now=now or "(nothing)", language=name))
+        return self._ask(
+            fill(self.explain, before=before, was=was or "(nothing)", now=now or "(nothing)", language=name)
+        )
 
     def _ask(self, content: str) -> str:
         return render_chat(self.chat, [{"role": "user", "content": content}], add_generation_prompt=True)
@@ -89,7 +91,9 @@ def load_prompts(directory: Path, family: str = "gemma3") -> Prompts:
     try:
         chat, correct, explain = ((directory / name).read_text(encoding="utf-8") for name in names)
     except FileNotFoundError as error:
-        raise PermanentError(f"The prompt file {error.filename} is missing; restore prompts/ from the repository.") from error
+        raise PermanentError(
+            f"The prompt file {error.filename} is missing; restore prompts/ from the repository."
+        ) from error
     digest = hashlib.sha256("\x00".join((family, chat, correct, explain)).encode()).hexdigest()
     return Prompts(chat, correct.strip("\n"), explain.strip("\n"), _ENDS[family], digest)
 

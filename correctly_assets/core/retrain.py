@@ -77,22 +77,30 @@ def decide_retrain(state: RetrainState, policy: RetrainPolicy) -> RetrainDecisio
     if state.want == state.decided:
         return RetrainDecision("skip", f"Nothing new: {short} is already decided.")
     if state.in_flight:
-        return RetrainDecision("skip", f"Run {state.in_flight[0][:8]} is in flight; what has landed since waits for it.")
+        return RetrainDecision(
+            "skip", f"Run {state.in_flight[0][:8]} is in flight; what has landed since waits for it."
+        )
     if state.attempts >= policy.max_attempts:
-        return RetrainDecision("give_up", f"Gave up on {short} after {state.attempts} failed runs; land something new or fix the cause.")
+        return RetrainDecision(
+            "give_up", f"Gave up on {short} after {state.attempts} failed runs; land something new or fix the cause."
+        )
     if state.decided is None:
         cause = f"first run over {state.accepted} accepted examples"
     elif state.new_examples and state.recipe_changed:
         cause = f"{state.new_examples} new examples and a changed recipe"
     elif state.new_examples:
-        cause = f"{state.new_examples} new {'example' if state.new_examples == 1 else 'examples'} since the last decision"
+        cause = (
+            f"{state.new_examples} new {'example' if state.new_examples == 1 else 'examples'} since the last decision"
+        )
     elif state.removed_examples:
         cause = f"{state.removed_examples} examples removed since the last decision"
     else:
         cause = "the recipe changed (base model, prompts or training settings)"
     only_rows = state.decided is not None and not state.recipe_changed and not state.removed_examples
     if only_rows and state.new_examples < policy.min_examples:
-        return RetrainDecision("skip", f"{state.new_examples} of {policy.min_examples} new examples that make a retrain worth while.")
+        return RetrainDecision(
+            "skip", f"{state.new_examples} of {policy.min_examples} new examples that make a retrain worth while."
+        )
     if state.seconds_since_landing is not None and state.seconds_since_landing < policy.quiet_seconds:
         return RetrainDecision(
             "skip", f"Examples are still landing; waiting for {policy.quiet_seconds:g} quiet seconds ({cause})."

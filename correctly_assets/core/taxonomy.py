@@ -33,7 +33,18 @@ ERRANT_TYPES: dict[str, str] = {
     "WO": "word order",
 }
 
-FORMS = ("message", "email", "essay", "review", "report", "dialogue", "diary", "social post", "cover letter", "meeting notes")
+FORMS = (
+    "message",
+    "email",
+    "essay",
+    "review",
+    "report",
+    "dialogue",
+    "diary",
+    "social post",
+    "cover letter",
+    "meeting notes",
+)
 TONES = ("friendly", "polite", "neutral", "formal", "annoyed", "enthusiastic", "apologetic", "worried")
 
 

@@ -174,7 +174,7 @@ class Recording:
 class Recorder:
     """Collects answers for one recording.
 
-    Nothing enters under a name that was not reported: every answer's own model name must be the requested one or a dated
+    Nothing enters under a name that was not reported: each answer's own model name must be the requested one or a dated
     version of it, and the same throughout.
     """
 
@@ -204,9 +204,7 @@ class Recorder:
                 f"record it under the name that it reports."
             )
         if self._model not in (None, reported):
-            raise RefusedError(
-                f"The endpoint changed from {self._model!r} to {reported!r} while recording."
-            )
+            raise RefusedError(f"The endpoint changed from {self._model!r} to {reported!r} while recording.")
         self._model = reported
         self._entries[request.key] = {"key": request.key, "request": request.to_json(), "answer": answer.to_json()}
 

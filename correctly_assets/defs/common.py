@@ -25,7 +25,9 @@ def latest(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, as
     """
     event = context.instance.get_latest_materialization_event(dg.AssetKey(asset))
     if event is None or event.asset_materialization is None:
-        raise dg.Failure(f"`{asset}` was never materialized: materialize it first, or choose Materialize all.", allow_retries=False)
+        raise dg.Failure(
+            f"`{asset}` was never materialized: materialize it first, or choose Materialize all.", allow_retries=False
+        )
     return {name: value.value for name, value in event.asset_materialization.metadata.items()}
 
 
@@ -43,4 +45,3 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.MarkdownMet
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in rows]
     return dg.MetadataValue.md("\n".join(lines))
-

@@ -33,7 +33,9 @@ from .common import OWNERS, latest, refused
         )
     ],
 )
-def eval_report(context: dg.AssetExecutionContext, store: StoreResource, engine: EngineResource, mlflow: dg.ResourceParam[Any]):
+def eval_report(
+    context: dg.AssetExecutionContext, store: StoreResource, engine: EngineResource, mlflow: dg.ResourceParam[Any]
+):
     """The candidate's report on the frozen set, through vLLM and the same path as the chat: verdict first."""
     from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.runtime.judging import judge_candidate
@@ -43,7 +45,9 @@ def eval_report(context: dg.AssetExecutionContext, store: StoreResource, engine:
     try:
         with store.open() as opened:
             judged = asyncio.run(
-                judge_candidate(settings, opened, engine, adapter=head["adapter"], run_id=context.run_id, log=context.log.info)
+                judge_candidate(
+                    settings, opened, engine, adapter=head["adapter"], run_id=context.run_id, log=context.log.info
+                )
             )
     except CorrectlyError as error:
         raise refused(error) from error

@@ -33,7 +33,9 @@ evaluation_set = dg.AssetSpec(
     kinds={"sql", "parquet"},
     owners=OWNERS,
     code_version="1",
-    check_specs=[dg.AssetCheckSpec("nothing_is_held_back", asset="examples", description="How many rows are in quarantine.")],
+    check_specs=[
+        dg.AssetCheckSpec("nothing_is_held_back", asset="examples", description="How many rows are in quarantine.")
+    ],
 )
 def examples(context: dg.AssetExecutionContext, store: StoreResource):
     """Every accepted example, as one immutable snapshot. Examples land from files, the inbox, the API and the chat."""
@@ -53,7 +55,9 @@ def examples(context: dg.AssetExecutionContext, store: StoreResource):
             "waiting": counts.waiting,
             "quarantined": counts.quarantined,
             "why": context.run.tags.get(WHY_TAG, "Started by a person."),
-            "samples": table(["Before", "After", "Form", "Source"], [[e.before, e.after, e.form, e.source] for e in sample]),
+            "samples": table(
+                ["Before", "After", "Form", "Source"], [[e.before, e.after, e.form, e.source] for e in sample]
+            ),
         },
     )
     yield dg.AssetCheckResult(

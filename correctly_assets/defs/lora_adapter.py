@@ -80,4 +80,3 @@ def lora_adapter(context: dg.AssetExecutionContext, trainer: TrainerResource, ml
         yield dg.AssetCheckResult(passed=True, description="Every rule holds.")
     except AdapterRefused as error:
         yield dg.AssetCheckResult(passed=False, description=str(error), metadata={"rule": error.rule})
-

@@ -25,10 +25,14 @@ from .common import OWNERS, latest, refused
     code_version="1",
     hooks=set(LEDGER_HOOKS),
     check_specs=[
-        dg.AssetCheckSpec("the_champion_answers", asset="served_model", description="The gateway serves the newest release.")
+        dg.AssetCheckSpec(
+            "the_champion_answers", asset="served_model", description="The gateway serves the newest release."
+        )
     ],
 )
-def served_model(context: dg.AssetExecutionContext, store: StoreResource, engine: EngineResource, mlflow: dg.ResourceParam[Any]):
+def served_model(
+    context: dg.AssetExecutionContext, store: StoreResource, engine: EngineResource, mlflow: dg.ResourceParam[Any]
+):
     """The release that answers as `correctly`. A blocking check does not stop a later or manual run, so this asset holds
     the candidate's own report against the champion once more before it flips."""
     from correctly_assets.core.errors import CorrectlyError
@@ -39,7 +43,9 @@ def served_model(context: dg.AssetExecutionContext, store: StoreResource, engine
     try:
         with store.open() as opened:
             promotion = asyncio.run(
-                promote_candidate(settings, opened, engine, adapter=head["adapter"], run_id=context.run_id, log=context.log.info)
+                promote_candidate(
+                    settings, opened, engine, adapter=head["adapter"], run_id=context.run_id, log=context.log.info
+                )
             )
     except CorrectlyError as error:
         raise refused(error) from error

@@ -25,7 +25,9 @@ from .common import OWNERS, latest, refused, table
             blocking=True,
             description="No pair equals an evaluation sentence or shares eight words in a row with one.",
         ),
-        dg.AssetCheckSpec("there_is_enough_to_train_on", asset="train_set", blocking=True, description="At least eight pairs."),
+        dg.AssetCheckSpec(
+            "there_is_enough_to_train_on", asset="train_set", blocking=True, description="At least eight pairs."
+        ),
     ],
 )
 def train_set(context: dg.AssetExecutionContext):
@@ -55,7 +57,9 @@ def train_set(context: dg.AssetExecutionContext):
             "cost_usd": made.cost_usd,
             "by_origin": table(["Origin", "Pairs"], sorted(made.by_origin.items())),
             "by_error_type": table(["Error type", "Edits"], sorted(made.by_type.items(), key=lambda item: -item[1])),
-            "rejected_because": table(["Rung", "Reason", "Before"], [[r.rung, r.reason, r.row.get("before")] for r in made.refused[:20]]),
+            "rejected_because": table(
+                ["Rung", "Reason", "Before"], [[r.rung, r.reason, r.row.get("before")] for r in made.refused[:20]]
+            ),
             "samples": table(["Before", "After", "Origin"], [[p.before, p.after, p.origin] for p in made.pairs[:10]]),
         },
     )

@@ -109,7 +109,9 @@ def _curve(adapter: Path) -> str | None:
     import matplotlib.pyplot as plt
 
     window = max(1, len(losses) // 20)
-    smooth = [sum(losses[max(0, i - window) : i + 1]) / len(losses[max(0, i - window) : i + 1]) for i in range(len(losses))]
+    smooth = [
+        sum(losses[max(0, i - window) : i + 1]) / len(losses[max(0, i - window) : i + 1]) for i in range(len(losses))
+    ]
     figure, axes = plt.subplots(figsize=(6.4, 2.8), dpi=110)
     axes.plot(losses, color="#b0b7c3", linewidth=0.8, label="each step")
     axes.plot(smooth, color="#1f4e79", linewidth=2, label=f"mean of {window + 1}")

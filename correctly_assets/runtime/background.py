@@ -46,7 +46,9 @@ def detach(settings: Settings, console: Console) -> None:
             lines = path.read_text(errors="replace").strip().splitlines()
             raise UnreachableError(f"The platform did not start: {lines[-1] if lines else child.returncode}")
         if running_supervisor(settings.home) is not None:
-            console.print(f"The platform starts in the background (process {child.pid}); follow it with `correctly logs up -f`.")
+            console.print(
+                f"The platform starts in the background (process {child.pid}); follow it with `correctly logs up -f`."
+            )
             return
         time.sleep(0.2)
     raise UnreachableError("The platform did not start within five minutes: see `correctly logs up`.")
@@ -58,7 +60,11 @@ def stop(settings: Settings) -> str:
     if supervisor is None:
         left = clear_leftovers(settings.home)
         remove_record(settings.home)
-        return f"The platform did not run; {left} processes it had left were stopped." if left else "The platform does not run."
+        return (
+            f"The platform did not run; {left} processes it had left were stopped."
+            if left
+            else "The platform does not run."
+        )
     supervisor.terminate()
     try:
         supervisor.wait(timeout=90)

@@ -76,7 +76,10 @@ def _service(process: Process, settings: Settings, *, image: str = "correctly") 
         "volumes": [f"correctly-home:{HOME}"],
         "restart": "unless-stopped",
         "stop_grace_period": f"{process.stop_seconds:.0f}s",
-        "depends_on": {"postgres": {"condition": "service_healthy"}, "prepare": {"condition": "service_completed_successfully"}},
+        "depends_on": {
+            "postgres": {"condition": "service_healthy"},
+            "prepare": {"condition": "service_completed_successfully"},
+        },
     }
     if process.port is not None:
         port = process.port(settings)
@@ -99,7 +102,11 @@ def render() -> dict[str, Any]:
     services: dict[str, Any] = {
         "postgres": {
             "image": "postgres:15",
-            "environment": {"POSTGRES_USER": "correctly", "POSTGRES_DB": "correctly", "POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}"},
+            "environment": {
+                "POSTGRES_USER": "correctly",
+                "POSTGRES_DB": "correctly",
+                "POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}",
+            },
             "volumes": ["postgres-data:/var/lib/postgresql/data"],
             "healthcheck": {"test": ["CMD-SHELL", "pg_isready -U correctly"], "interval": "5s", "retries": 12},
             "restart": "unless-stopped",

@@ -37,10 +37,14 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
         better = better_text(feedback, entry)
         if better is None:
             if feedback.rating > 0:
-                store.settle_feedback(feedback.id, state="thumb", says="It confirms the answer.", thumb=(entry.before, entry.after))
+                store.settle_feedback(
+                    feedback.id, state="thumb", says="It confirms the answer.", thumb=(entry.before, entry.after)
+                )
                 thumbs += 1
             else:
-                store.settle_feedback(feedback.id, state="ignored", says="It says no better version; it counts as a vote.")
+                store.settle_feedback(
+                    feedback.id, state="ignored", says="It says no better version; it counts as a vote."
+                )
                 ignored += 1
             continue
         example = identified(
@@ -48,7 +52,9 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
                 id="",
                 before=clean_line(entry.before),
                 after=clean_line(better),
-                reasons=tuple(Reason(e.was, e.now, e.reason or "") for e in entry.edits if feedback.rating > 0 and e.reason),
+                reasons=tuple(
+                    Reason(e.was, e.now, e.reason or "") for e in entry.edits if feedback.rating > 0 and e.reason
+                ),
                 source="feedback",
                 verified=True,
             )
@@ -62,7 +68,9 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
             example_id=identified(guarded).id,
         )
         landed += 1
-    return f"{len(pending)} reactions settled: {landed} corrections landed, {thumbs} confirmations, {ignored} votes only."
+    return (
+        f"{len(pending)} reactions settled: {landed} corrections landed, {thumbs} confirmations, {ignored} votes only."
+    )
 
 
 def better_text(feedback: Feedback, entry: JournalEntry) -> str | None:

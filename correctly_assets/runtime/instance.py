@@ -63,14 +63,21 @@ def fail_dead_runs(instance: DagsterInstance) -> list[str]:
     """
     from dagster import DagsterRunStatus, RunsFilter
 
-    unfinished = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING, DagsterRunStatus.NOT_STARTED]
+    unfinished = [
+        DagsterRunStatus.STARTING,
+        DagsterRunStatus.STARTED,
+        DagsterRunStatus.CANCELING,
+        DagsterRunStatus.NOT_STARTED,
+    ]
     failed: list[str] = []
     for record in instance.get_run_records(RunsFilter(statuses=unfinished)):
         run = record.dagster_run
         pids = _worker_pids(instance, run.run_id)
         if any(_is_running_since(pid, started) for pid, started in pids):
             continue
-        instance.report_run_failed(run, "The worker process of this run is gone: the machine or the platform was killed.")
+        instance.report_run_failed(
+            run, "The worker process of this run is gone: the machine or the platform was killed."
+        )
         failed.append(run.run_id)
     return failed
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.landing import LandOutcome
-from correctly_assets.core.ports import Annotator, Refusal, Teacher
+from correctly_assets.core.ports import Annotator, Completer, Refusal, Teacher
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.text import leaks
 from correctly_assets.core.types import Example, TrainPair
@@ -25,6 +25,7 @@ from .wanted import recipe, recipe_digest
 
 if TYPE_CHECKING:
     from correctly_assets.core.landing import ExampleGuard
+    from correctly_assets.correction.path import Corrector
     from correctly_assets.curation.inbox import InboxFile
     from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import Store
@@ -127,6 +128,26 @@ def make_annotator() -> Annotator:
     from correctly_assets.correction.annotate import ErrantAnnotator
 
     return ErrantAnnotator()
+
+
+class _Veto:
+    """Curation's word list as the guard that correction asks."""
+
+    def __init__(self) -> None:
+        from correctly_assets.curation.profanity import Profanity
+
+        self._words = Profanity()
+
+    def added(self, before: str, after: str) -> bool:
+        return bool(self._words.added_profanity(before, after))
+
+
+def make_corrector(settings: Settings, completer: Completer, annotator: Annotator) -> Corrector:
+    """The one correction path, with its guards."""
+    from correctly_assets.correction.path import Corrector
+
+    prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
+    return Corrector(completer, annotator, prompts, profanity=_Veto())
 
 
 def make_platform_teacher(settings: Settings) -> Teacher:

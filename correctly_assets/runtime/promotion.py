@@ -66,7 +66,9 @@ def read_report(adapter_dir: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise RefusedError(f"Adapter {adapter_dir.name} has no report: materialize eval_report first.") from error
     except ValueError as error:
-        raise RefusedError(f"The report of adapter {adapter_dir.name} cannot be read ({error}): evaluate it again.") from error
+        raise RefusedError(
+            f"The report of adapter {adapter_dir.name} cannot be read ({error}): evaluate it again."
+        ) from error
 
 
 def hold_against(report: dict[str, Any], champion: str | None, gate: GateSettings) -> tuple[str, ...]:
@@ -147,7 +149,13 @@ async def promote_candidate(
 
 
 def record(
-    settings: Settings, store: Store, manifest: dict[str, Any], *, verdict: Any, reasons: tuple[str, ...], run_id: str | None
+    settings: Settings,
+    store: Store,
+    manifest: dict[str, Any],
+    *,
+    verdict: Any,
+    reasons: tuple[str, ...],
+    run_id: str | None,
 ) -> None:
     """Write the decision on an adapter down, with the fingerprint of what it was really trained on."""
     rows, recipe = manifest.get("rows_digest"), manifest.get("recipe_digest")
@@ -213,7 +221,9 @@ async def roll_back(settings: Settings, store: Store, engine: EngineLike, why: s
         why=f"Rolled back from {champion.id}: {why}",
     )
     serves = await _gateway_serves(settings.gateway_url, release.id)
-    return Promotion(release.id, release.adapter, champion.id, release.why, proof.from_base, proof.from_training, serves)
+    return Promotion(
+        release.id, release.adapter, champion.id, release.why, proof.from_base, proof.from_training, serves
+    )
 
 
 def serving_says(store: Store, settings: Settings) -> str:
@@ -228,4 +238,6 @@ def serving_says(store: Store, settings: Settings) -> str:
         return f"The gateway does not answer; {champion.id} is served when it does."
     if served == champion.id:
         return f"The gateway serves {champion.id} (adapter {champion.adapter})."
-    return f"The gateway serves {served or 'nothing'}, not {champion.id}: it is loading, or see `correctly logs gateway`."
+    return (
+        f"The gateway serves {served or 'nothing'}, not {champion.id}: it is loading, or see `correctly logs gateway`."
+    )

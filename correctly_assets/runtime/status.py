@@ -106,7 +106,10 @@ def print_status(value: dict[str, Any], console: Console) -> None:
     if champion is None:
         console.print("[bold]Champion[/]   none yet")
     else:
-        console.print(f"[bold]Champion[/]   {champion['release']}: adapter {champion['adapter']} of {champion['base_model']}", highlight=False)
+        console.print(
+            f"[bold]Champion[/]   {champion['release']}: adapter {champion['adapter']} of {champion['base_model']}",
+            highlight=False,
+        )
         console.print(f"           built from train set {champion['train_set']}; {champion['why']}", highlight=False)
         for name, scores in champion["scores"].get("systems", {}).items():
             gleu, f05 = scores.get("gleu"), scores.get("errant_f05")
@@ -115,7 +118,10 @@ def print_status(value: dict[str, Any], console: Console) -> None:
     if last is None:
         console.print("[bold]Decision[/]   none yet")
     else:
-        console.print(f"[bold]Decision[/]   {last['verdict']} at {last['at'][:19]} (adapter {last['adapter'] or 'none'})", highlight=False)
+        console.print(
+            f"[bold]Decision[/]   {last['verdict']} at {last['at'][:19]} (adapter {last['adapter'] or 'none'})",
+            highlight=False,
+        )
         for reason in last["reasons"]:
             console.print(f"           {reason}", highlight=False)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))

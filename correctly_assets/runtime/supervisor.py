@@ -133,7 +133,9 @@ class Supervisor:
             seconds = time.monotonic() - child.started
             code = child.popen.poll()
             if code is not None:
-                raise UnreachableError(f"{process.title} ended with code {code} at start: see `correctly logs {process.name}`.")
+                raise UnreachableError(
+                    f"{process.title} ended with code {code} at start: see `correctly logs {process.name}`."
+                )
             if seconds > process.ready_seconds:
                 raise UnreachableError(
                     f"{process.title} was not ready after {process.ready_seconds:.0f} s: see `correctly logs {process.name}`."
@@ -177,7 +179,7 @@ class Supervisor:
         trees = {name: _tree(child.popen.pid) for name, child in self.children.items()}
         # The daemon first: its run workers forward the signal to a training child, which writes a checkpoint.
         for name, child in reversed(list(self.children.items())):
-            for member in ([child.popen.pid] if name == "vllm" else [p.pid for p in trees[name]]):
+            for member in [child.popen.pid] if name == "vllm" else [p.pid for p in trees[name]]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(member, signal.SIGTERM)
         for name, child in reversed(list(self.children.items())):

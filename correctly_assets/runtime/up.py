@@ -56,14 +56,23 @@ def prepare(settings: Settings, console: Console) -> None:
     from correctly_assets.settings import EMBEDDED_BASE_MODEL
     from correctly_assets.training.base_model import MANIFEST, convert_embedded_model
 
-    for folder in (settings.home, settings.home / "mlflow", settings.inbox_dir, settings.logs_dir, settings.adapters_dir, settings.snapshots_dir):
+    for folder in (
+        settings.home,
+        settings.home / "mlflow",
+        settings.inbox_dir,
+        settings.logs_dir,
+        settings.adapters_dir,
+        settings.snapshots_dir,
+    ):
         folder.mkdir(parents=True, exist_ok=True)
     target = settings.models_dir / EMBEDDED_BASE_MODEL
     if settings.is_embedded_base and not (target / MANIFEST).exists():
         with waiting(console, "Converting the embedded base model (about a minute, once)", expected=70):
             # A process of its own: transformers and a gigabyte of weights should not stay in the supervisor.
             code = f"from pathlib import Path; from correctly_assets.training.base_model import *; convert_embedded_model(Path({str(target)!r}))"
-            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=common_environment(settings))
+            done = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, env=common_environment(settings)
+            )
         if done.returncode:
             last = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"code {done.returncode}"
             raise CorrectlyError(f"The embedded base model could not be converted: {last}. Run `make install` again.")
@@ -77,7 +86,13 @@ def prepare(settings: Settings, console: Console) -> None:
 @contextlib.contextmanager
 def waiting(console: Console, words: str, *, expected: float) -> Iterator[None]:
     """A bar for work whose end is known only roughly: it fills by time and stops short of full until the work is done."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(24),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(words, total=100, left="")
         started, stop = time.monotonic(), threading.Event()
@@ -116,7 +131,9 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
     dead = fail_dead_runs(instance)
     instance.dispose()
     if dead:
-        console.print(f"Marked {len(dead)} unfinished {'run' if len(dead) == 1 else 'runs'} as failed: the worker is gone.")
+        console.print(
+            f"Marked {len(dead)} unfinished {'run' if len(dead) == 1 else 'runs'} as failed: the worker is gone."
+        )
     supervisor = Supervisor(settings)
     try:
         needed = [process for process in wanted if not process.face]
@@ -151,7 +168,9 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
     other = running_supervisor(settings.home)
     if other is not None:
         if not once:
-            console.print(f"The platform already runs (process {other.pid}): {settings.gateway_url}. Stop it with `correctly down`.")
+            console.print(
+                f"The platform already runs (process {other.pid}): {settings.gateway_url}. Stop it with `correctly down`."
+            )
             return 0
         return _close_and_show(settings, console, lambda: None)
     # SIGTERM (correctly down, systemd) ends like Ctrl-C.
@@ -163,7 +182,9 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
         if once:
             return code
         console.print("\nThe platform runs; files moved into the inbox land by themselves. Ctrl-C stops it.")
-        console.print(f"  chat and API {settings.gateway_url}   Dagster {settings.dagster_url}   inbox {settings.inbox_dir}")
+        console.print(
+            f"  chat and API {settings.gateway_url}   Dagster {settings.dagster_url}   inbox {settings.inbox_dir}"
+        )
         while True:
             time.sleep(1)
             _heal(supervisor, console)
@@ -189,7 +210,9 @@ def _heal(supervisor: Supervisor | None, console: Console) -> None:
 def _engine_is_corrupted(settings: Settings) -> bool:
     """Whether the gateway asks for the engine's restart: once NaN was computed, no answer of that process can be trusted."""
     try:
-        return bool(httpx.get(f"{settings.gateway_url}/readyz", timeout=2, trust_env=False).json().get("restart_engine"))
+        return bool(
+            httpx.get(f"{settings.gateway_url}/readyz", timeout=2, trust_env=False).json().get("restart_engine")
+        )
     except (httpx.HTTPError, ValueError):
         return False
 
@@ -216,12 +239,14 @@ def _close_and_show(settings: Settings, console: Console, heal: Callable[[], Non
     return 0
 
 
-def _decided(store) -> str | None:  # noqa: ANN001 - the store's type is the store room's
+def _decided(store) -> str | None:
     last = store.last_decision()
     return last.fingerprint if last else None
 
 
-def close_loop(settings: Settings, instance: DagsterInstance, store, console: Console, heal: Callable[[], None]) -> None:  # noqa: ANN001
+def close_loop(
+    settings: Settings, instance: DagsterInstance, store, console: Console, heal: Callable[[], None]
+) -> None:
     """Wait until what has landed is decided, showing the stages of the run.
 
     Raises:
@@ -229,7 +254,13 @@ def close_loop(settings: Settings, instance: DagsterInstance, store, console: Co
     """
     from dagster import DagsterEventType, RunsFilter
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(24),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     reported: set[tuple[str, str]] = set()
     deadline = time.monotonic() + 4 * 3600
     with Progress(*columns, console=console, transient=True) as bar:
@@ -265,18 +296,28 @@ def close_loop(settings: Settings, instance: DagsterInstance, store, console: Co
                 _show_stage(settings, bar, task, stage)
             else:
                 says = "the sensor starts a run when nothing has landed for "
-                bar.update(task, description="Waiting for the retrain sensor", note=f"{says}{policy(settings).quiet_seconds:g} s")
+                bar.update(
+                    task,
+                    description="Waiting for the retrain sensor",
+                    note=f"{says}{policy(settings).quiet_seconds:g} s",
+                )
             time.sleep(1)
     raise LoopFailed("The loop did not close within four hours: see the run in the Dagster UI.")
 
 
-def _show_stage(settings: Settings, bar: Progress, task, stage: str) -> None:  # noqa: ANN001 - rich's TaskID
+def _show_stage(settings: Settings, bar: Progress, task, stage: str) -> None:
     progress = read_progress(settings.progress_path)
     if progress is None or not progress.total:
         bar.update(task, description=f"{stage}", total=None, note="")
         return
     left = "" if progress.seconds_left is None else f"about {progress.seconds_left:.0f} s left"
-    bar.update(task, description=f"{stage}: {progress.stage}", total=progress.total, completed=progress.done, note=f"{left} {progress.note}")
+    bar.update(
+        task,
+        description=f"{stage}: {progress.stage}",
+        total=progress.total,
+        completed=progress.done,
+        note=f"{left} {progress.note}",
+    )
 
 
 def _wait_served(settings: Settings, console: Console, heal: Callable[[], None]) -> None:
@@ -298,17 +339,21 @@ def _wait_served(settings: Settings, console: Console, heal: Callable[[], None])
     raise UnreachableError(f"The gateway does not serve the champion: {says} See `correctly logs gateway`.")
 
 
-def _show_scores(store, console: Console) -> None:  # noqa: ANN001
+def _show_scores(store, console: Console) -> None:
     champion = store.champion()
     systems = (champion.scores or {}).get("systems", {}) if champion else {}
     if not systems:
         return
-    table = Table(title=f"Adapter {champion.adapter} ({champion.id}) on the frozen evaluation set", title_justify="left")
+    table = Table(
+        title=f"Adapter {champion.adapter} ({champion.id}) on the frozen evaluation set", title_justify="left"
+    )
     for head in ("System", "GLEU", "F0.5", "correct sentences changed"):
         table.add_column(head, justify="left" if head == "System" else "right")
     for name, scores in systems.items():
         row = (scores.get("gleu"), scores.get("errant_f05"), scores.get("overcorrected"))
-        table.add_row(name, *(f"{value:.1f}{' %' if i == 2 else ''}" if value is not None else "–" for i, value in enumerate(row)))
+        table.add_row(
+            name, *(f"{value:.1f}{' %' if i == 2 else ''}" if value is not None else "–" for i, value in enumerate(row))
+        )
     console.print(table)
 
 
@@ -319,10 +364,14 @@ def show_corrections(settings: Settings, console: Console) -> None:
         UnreachableError: the gateway does not answer.
     """
     try:
-        answer = httpx.post(f"{settings.gateway_url}/v1/corrections", json={"text": list(AWKWARD), "reasons": True}, timeout=120)
+        answer = httpx.post(
+            f"{settings.gateway_url}/v1/corrections", json={"text": list(AWKWARD), "reasons": True}, timeout=120
+        )
         answer.raise_for_status()
     except httpx.HTTPError as error:
-        raise UnreachableError(f"The gateway did not correct three sentences ({error}). See `correctly logs gateway`.") from error
+        raise UnreachableError(
+            f"The gateway did not correct three sentences ({error}). See `correctly logs gateway`."
+        ) from error
     print_corrections(answer.json()["corrections"], console)
 
 

@@ -29,7 +29,12 @@ def test_the_five_assets_stand_in_one_lineage_between_two_external_ones():
     keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
     assert keys == {*LINEAGE, "base_model", "evaluation_set"}
     for upstream, downstream in zip(LINEAGE, LINEAGE[1:], strict=False):
-        parents = {key.to_user_string() for key in graph.get(next(k for k in graph.get_all_asset_keys() if k.to_user_string() == downstream)).parent_keys}
+        parents = {
+            key.to_user_string()
+            for key in graph.get(
+                next(k for k in graph.get_all_asset_keys() if k.to_user_string() == downstream)
+            ).parent_keys
+        }
         assert upstream in parents
 
 
@@ -44,7 +49,11 @@ def test_sensors_run_by_themselves_and_the_gate_blocks():
     for name in ("retrain_sensor", "feedback_sensor", "serving_sensor"):
         assert defs.resolve_sensor_def(name).default_status.value == "RUNNING"
     assert defs.resolve_schedule_def("write_examples").name == "write_examples"
-    checks = {spec.name: spec for spec in defs.resolve_all_asset_specs_checks()} if hasattr(defs, "resolve_all_asset_specs_checks") else {}
+    checks = (
+        {spec.name: spec for spec in defs.resolve_all_asset_specs_checks()}
+        if hasattr(defs, "resolve_all_asset_specs_checks")
+        else {}
+    )
     from correctly_assets.defs.eval_report import eval_report
 
     checks |= {spec.name: spec for spec in eval_report.check_specs}

@@ -1,0 +1,374 @@
+"""Evaluating systems and judging candidates: joins the engine, the correction path, evaluation and the gate.
+
+Belongs here: which systems are measured against which, through what, and where the answers are kept. Does not belong here:
+metrics and intervals (evaluation/), the gate's rules (core/gate.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from correctly_assets.core.correction import CorrectionPath, Piece
+from correctly_assets.core.errors import AdapterRefused, PermanentError, UsageError
+from correctly_assets.core.evaluation import EvaluationSet
+from correctly_assets.core.gate import GateDecision, decide_promotion
+from correctly_assets.core.hashing import sha256_of, write_text_atomically
+from correctly_assets.core.ports import Annotator, SystemUnderTest
+from correctly_assets.core.prompts import family_of, load_prompts
+from correctly_assets.core.serving import EngineCorruptedError
+from correctly_assets.core.types import Correction
+from correctly_assets.serving.launch import BASE_NAME
+from correctly_assets.serving.rollout import load_proven
+from correctly_assets.settings import Settings
+from correctly_assets.training.adapter import check_adapter
+from correctly_assets.training.base_model import base_model_revision
+
+from .join import DirectEngine, make_annotator, make_corrector, open_platform_store
+from .progress import progress_writer
+from .promotion import EngineLike, gate_settings, record
+
+if TYPE_CHECKING:
+    from correctly_assets.evaluation.score import Evaluation
+    from correctly_assets.serving.vllm import VllmClient
+    from correctly_assets.store import Store
+    from correctly_assets.store.records import Release
+
+FLAT = (
+    "system", "data_sha256", "n", "gleu", "errant_p", "errant_r", "errant_f05", "exact_match", "unchanged", "overcorrected",
+    "run_on", "sentences_per_second", "p50_ms", "p95_ms",
+)  # fmt: skip
+"""The flat object of `evaluate` (CONTRACTS), in its order; further plain figures follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A candidate's report and verdict.
+
+    Attributes:
+        figures: plain numbers that plot over time.
+        html: the self-contained page kept with the adapter.
+    """
+
+    decision: GateDecision
+    figures: dict[str, float]
+    markdown: str
+    html: Path | None
+    sha256: str
+
+
+def model_system(
+    settings: Settings,
+    client: VllmClient,
+    annotator: Annotator,
+    *,
+    name: str,
+    model: str,
+    adapter: str | None = None,
+    release: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> SystemUnderTest:
+    """A model or adapter of the engine, behind the same correction path as the chat."""
+    from correctly_assets.evaluation.systems import ModelSystem
+
+    prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
+    parts = {
+        "base": base_model_revision(settings.base_model_path),
+        "adapter": adapter,
+        "prompts": prompts.sha256,
+        "max_model_len": settings.vllm_max_model_len,
+    }
+    path = make_corrector(settings, client, annotator)
+    return ModelSystem(
+        name,
+        path if progress is None else _Counted(path, progress),
+        model=model,
+        parts=parts,
+        release=release,
+        adapter=adapter,
+        reason_language=settings.reason_language,
+    )
+
+
+class _Counted:
+    """The correction path, telling after every text how many of how many are done."""
+
+    def __init__(self, path: CorrectionPath, progress: Callable[[int], None]) -> None:
+        self._path, self._progress, self._done = path, progress, 0
+        self.usage = path.usage
+
+    async def correct(self, text: str, **how: Any) -> Correction:
+        correction = await self._path.correct(text, **how)
+        self._done += 1
+        self._progress(self._done)
+        return correction
+
+    def stream(self, text: str, **how: Any) -> AsyncIterator[Piece | Correction]:
+        return self._path.stream(text, **how)
+
+
+def champion_on_this_base(store: Store, settings: Settings) -> Release | None:
+    """The champion, if its adapter belongs to the base model that is served now; a changed base model starts anew."""
+    champion = store.champion()
+    if champion is None:
+        return None
+    manifest = settings.adapters_dir / champion.adapter / "manifest.json"
+    if not manifest.exists():
+        return None
+    revision = json.loads(manifest.read_text())["base_model"]["revision"]
+    return champion if revision == base_model_revision(settings.base_model_path) else None
+
+
+async def judge_candidate(
+    settings: Settings,
+    store: Store,
+    engine: EngineLike,
+    *,
+    adapter: str,
+    run_id: str | None,
+    log: Callable[[str], object],
+) -> Judged:
+    """Measure a candidate against base, champion and untouched text on the frozen set, decide, and write its report.
+
+    A refusal is recorded as a decision here; a promotion is recorded when it is served.
+
+    Raises:
+        UnreachableError: the engine is away.
+        PermanentError: the adapter's files are gone.
+    """
+    from correctly_assets.evaluation.cache import AnswerCache
+    from correctly_assets.evaluation.data import read_evaluation_set
+    from correctly_assets.evaluation.report import write_report
+    from correctly_assets.evaluation.score import compare, evaluate
+    from correctly_assets.evaluation.systems import IdentitySystem
+
+    directory = settings.adapters_dir / adapter
+    if not (directory / "manifest.json").exists():
+        raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
+    manifest = json.loads((directory / "manifest.json").read_text())
+    data = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+    annotator = await asyncio.to_thread(make_annotator)
+    cache = AnswerCache(settings.answers_dir)
+    champion = champion_on_this_base(store, settings)
+    async with engine.client() as client:
+
+        def system(name: str, model: str, adapter: str | None = None) -> SystemUnderTest:
+            bar = progress_writer(settings.progress_path, f"{name} answers {len(data.rows)} sentences")
+            total = len(data.rows)
+            return model_system(
+                settings,
+                client,
+                annotator,
+                name=name,
+                model=model,
+                adapter=adapter,
+                progress=lambda done: bar(done, total),
+            )
+
+        base = await evaluate(system("base", BASE_NAME), data, annotator, cache=cache)
+        log(_line(base))
+        before = await client.corrupted_requests()
+        try:
+            await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
+            candidate = await evaluate(
+                system("candidate", adapter, adapter), data, annotator, reasons=True, cache=cache
+            )
+        except (AdapterRefused, EngineCorruptedError) as error:
+            if isinstance(error, EngineCorruptedError) and before:
+                raise  # the engine was corrupted before this candidate came: nothing is decided about it
+            decision = GateDecision(False, (str(error),))
+            record(settings, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
+            return Judged(decision, {}, f"**Refused.** {error}", None, sha256_of([adapter, str(error)]))
+        log(_line(candidate))
+        corrupted = await client.corrupted_requests() - before
+        reigning = None
+        if champion is not None and champion.adapter != adapter:
+            await load_proven(
+                client,
+                settings.adapters_dir / champion.adapter,
+                lambda d: check_adapter(d, Path(settings.base_model_path)),
+            )
+            reigning = await evaluate(
+                system("champion", champion.adapter, champion.adapter), data, annotator, cache=cache
+            )
+            log(_line(reigning))
+        if corrupted:
+            # Its neighbours' answers cannot be trusted either; the supervisor restarts the engine on the gateway's word.
+            log(f"{corrupted} answers were corrupted while the candidate answered.")
+    identity = await evaluate(IdentitySystem(), data, annotator)
+    names = (adapter, "base", champion.adapter if reigning is not None and champion is not None else None)
+    measured = await asyncio.to_thread(compare, candidate, base, reigning, names=names, corrupted=corrupted)
+    decision = decide_promotion(measured, gate_settings(settings))
+    log(" ".join(decision.reasons))
+    systems = {"untouched": identity, "base": base, "champion": reigning, "candidate": candidate}
+    written = await asyncio.to_thread(
+        write_report,
+        directory,
+        manifest=manifest,
+        measured=measured,
+        decision=decision,
+        systems={name: value for name, value in systems.items() if value is not None},
+    )
+    if not decision.promote:
+        record(settings, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
+    figures = {
+        key: float(candidate.scores[key])
+        for key in ("gleu", "errant_p", "errant_r", "errant_f05", "overcorrected", "run_on", "sentences_per_second")
+        if candidate.scores.get(key) is not None
+    }
+    return Judged(decision, figures, written.markdown, written.html, written.sha256)
+
+
+def _line(evaluation: Evaluation) -> str:
+    scores = evaluation.scores
+    kept = ", kept answers" if scores["cached"] else ""
+    return (
+        f"{evaluation.system}: GLEU {scores['gleu']:.1f}, F0.5 {scores['errant_f05']:.1f}, "
+        f"{scores['overcorrected'] or 0:.1f} % of correct sentences changed{kept}."
+    )
+
+
+# ------------------------------------------------------------------ the command line
+
+
+@asynccontextmanager
+async def running_engine(settings: Settings, console: Console) -> AsyncIterator[EngineLike]:
+    """The running platform's engine, or one that is started for the length of the block.
+
+    Raises:
+        UnreachableError: none runs and none could be started.
+    """
+    engine = DirectEngine(settings.vllm_url)
+    async with engine.client() as client:
+        ready = await client.is_ready()
+    if ready:
+        yield engine
+        return
+    from .processes import BY_NAME
+    from .supervisor import Supervisor, check_ports
+    from .up import prepare, waiting
+
+    await asyncio.to_thread(prepare, settings, console)
+    check_ports(settings, [BY_NAME["vllm"]])
+    supervisor = Supervisor(settings)
+    try:
+        supervisor.start(BY_NAME["vllm"])
+        with waiting(console, "Starting vLLM", expected=90):
+            await asyncio.to_thread(supervisor.wait_ready, BY_NAME["vllm"])
+        yield engine
+    finally:
+        await asyncio.to_thread(supervisor.stop)
+
+
+def evaluate_system(
+    settings: Settings,
+    *,
+    system: str,
+    data: Path | None,
+    predictions: Path | None,
+    reasons: bool,
+    limit: int | None,
+    console: Console,
+) -> dict[str, Any]:
+    """`correctly evaluate`: one flat object of scores.
+
+    Raises:
+        UsageError: the set, the system's name or a predictions file cannot be read.
+        UnreachableError: a model is wanted and no engine runs or starts.
+    """
+    from correctly_assets.evaluation.data import read_evaluation_set
+
+    chosen = read_evaluation_set(data or settings.evaluation_path, limit)
+    evaluation = asyncio.run(_evaluate(settings, system, chosen, reasons=reasons, console=console))
+    if predictions is not None:
+        lines = [" ".join(correction.after.split()) for correction in evaluation.answers.corrections]
+        write_text_atomically(predictions, "\n".join(lines) + "\n")
+    plain = {
+        name: value
+        for name, value in evaluation.scores.items()
+        if isinstance(value, int | float | str) or value is None
+    }
+    flat = {name: plain[name] for name in FLAT}
+    if reasons:
+        flat |= {f"explanations_{name}": value for name, value in evaluation.scores["explanations"].items()}
+    return flat | {name: value for name, value in plain.items() if name not in flat}
+
+
+async def _evaluate(
+    settings: Settings, system: str, data: EvaluationSet, *, reasons: bool, console: Console
+) -> Evaluation:
+    from correctly_assets.evaluation.cache import AnswerCache
+    from correctly_assets.evaluation.score import evaluate
+    from correctly_assets.evaluation.systems import FileSystem, HarperSystem, IdentitySystem
+
+    annotator = await asyncio.to_thread(make_annotator)
+    if system == "identity":
+        return await evaluate(IdentitySystem(), data, annotator, reasons=reasons)
+    if system == "harper":
+        return await evaluate(HarperSystem(annotator), data, annotator, reasons=reasons)
+    if system.startswith("file:"):
+        return await evaluate(FileSystem(Path(system[5:]), annotator), data, annotator, reasons=reasons)
+    adapter: str | None = None
+    release: str | None = None
+    if system == "served":
+        with open_platform_store(settings) as store:
+            champion = store.champion()
+        if champion is None:
+            raise PermanentError("No adapter has been promoted yet: run `correctly up`.")
+        adapter, release = champion.adapter, champion.id
+    elif system.startswith("adapter:"):
+        adapter = _adapter_named(settings, system[8:])
+    elif system != "base":
+        raise UsageError(
+            f"There is no system {system!r}: choose identity, base, served, harper, adapter:ID or file:PATH."
+        )
+    async with running_engine(settings, console) as engine, engine.client() as client:
+        if adapter is not None:
+            await load_proven(
+                client, settings.adapters_dir / adapter, lambda d: check_adapter(d, Path(settings.base_model_path))
+            )
+        with _bar(console, len(data.rows)) as progress:
+            chosen = model_system(
+                settings,
+                client,
+                annotator,
+                name=system,
+                model=adapter or BASE_NAME,
+                adapter=adapter,
+                release=release,
+                progress=progress,
+            )
+            cache = AnswerCache(settings.answers_dir)
+            # Speed is part of what is asked for here, so the answers are made anew; they are kept all the same.
+            from correctly_assets.evaluation.score import answer, score
+
+            answers = await answer(chosen, data, reasons=reasons)
+            cache.put(answers, reasons=reasons)
+            return score(answers, data, annotator, reasons=reasons)
+
+
+@contextlib.contextmanager
+def _bar(console: Console, total: int):
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("Correcting", total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _adapter_named(settings: Settings, prefix: str) -> str:
+    found = (
+        [p.name for p in settings.adapters_dir.glob(f"{prefix}*") if (p / "manifest.json").exists()] if prefix else []
+    )
+    if len(found) != 1:
+        what = "No adapter begins" if not found else f"{len(found)} adapters begin"
+        raise UsageError(f"{what} with {prefix!r} in {settings.adapters_dir}.")
+    return found[0]
