@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +60,7 @@ def write_snapshot(
         PermanentError: the disk is full or cannot be written.
     """
     record: dict[str, Any] = {}
+    sweep_leftovers(parent)
 
     def filling(work: Path) -> None:
         fill(work)
@@ -69,6 +72,13 @@ def write_snapshot(
         raise disk_error(error, parent) from error
     stored = read_manifest(path)
     return Snapshot(identity, path, stored["rows"], stored["row_digest"], stored)
+
+
+def sweep_leftovers(parent: Path, *, seconds: float = 86_400) -> None:
+    """Remove the working directories that killed runs left behind; younger ones may belong to a run at work."""
+    for path in parent.glob(".*-*") if parent.is_dir() else ():
+        if path.name.startswith((".new-", ".stage-")) and time.time() - path.lstat().st_mtime > seconds:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def disk_error(error: OSError, where: Path) -> PermanentError:

@@ -318,8 +318,8 @@ def test_decisions_are_kept_in_order(store: Store) -> None:
     assert store.last_decision() is None
     for number in range(3):
         store.record_decision(
-            fingerprint=f"f{number}", verdict="refused", reasons=["Worse.", "Longer."], adapter="a1", run_id="run", attempt=2,
-            rows_digest="r", recipe_digest="c", accepted=5, train_set="t1",
+            fingerprint=f"f{number}", verdict="refused", reasons=["Worse.", "Longer."], adapter="a1", run_id="run",
+            attempt=2, rows_digest="r", recipe_digest="c", accepted=5, train_set="t1",
         )  # fmt: skip
     last = store.last_decision()
     assert last is not None
