@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from correctly_assets.settings import PROJECT_ROOT
-from correctly_assets.training.config import Lora, TrainConfig
+from correctly_assets.training.config import Lora, Stage, TrainConfig
 from correctly_assets.training.model import Adapter, put_adapter_on
 from correctly_assets.training.rendering import Turn
 
@@ -98,12 +98,22 @@ def train_config(directory: Path, **changes: Any) -> TrainConfig:
         "adapters_dir": directory / "adapters",
         "checkpoint_dir": directory / "checkpoint",
         "prompts_dir": PROJECT_ROOT / "prompts",
-        "lora": Lora(rank=8, alpha=16),
+        "lora": Lora(rank=8, alpha=16, dropout=0),
         "batch_size": 4,
         "max_length": 256,
         "threads": 1,
     }
     return TrainConfig(**{**values, **changes})
+
+
+def run_config(home: Path, place: Path, **changes: Any) -> TrainConfig:
+    """A run over the base model and train set of ``home`` in two stages, that writes below ``place``."""
+    stages = [
+        Stage(name="one", passes=3, learning_rate=3e-3),
+        Stage(name="two", mix={"bait": 2}, passes=1, learning_rate=1e-3),
+    ]
+    places = {"adapters_dir": place / "adapters", "checkpoint_dir": place / "checkpoint", "stages": stages}
+    return train_config(home, **{**places, **changes})
 
 
 def turns(count: int = 6, *, longest: int = 14) -> list[Turn]:

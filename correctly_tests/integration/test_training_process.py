@@ -33,7 +33,7 @@ def train(
     place.mkdir(exist_ok=True)
     result, progress = place / "result.json", place / "progress.json"
     config = run_config(home, place, result_path=result, progress_path=progress, checkpoint_seconds=0.01, **changes)
-    config.stages[0].passes = 30
+    config.stages[0].passes = 12
     process = start_training(config, place)
     deadline = time.monotonic() + 120
     while kill is not None and process.poll() is None and time.monotonic() < deadline:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from correctly_assets.core.errors import UsageError
+from correctly_assets.core.errors import RetryableError, UsageError
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.training import EXIT_INTERRUPTED, EXIT_PERMANENT, TrainResult, failure_of
 from correctly_assets.settings import PROJECT_ROOT
@@ -158,9 +158,7 @@ def test_an_ended_trainer_is_read_as_done_to_be_retried_or_not_to_be() -> None:
         failure = failure_of(code, outcome, batch_size=16)
         assert failure is not None
         assert failure.code == expected
-        assert (
-            type(failure).__mro__[1].__name__ == "RetryableError" or type(failure).__name__ == "RetryableError"
-        ) == retry
+        assert isinstance(failure, RetryableError) == retry
     assert "CORRECTLY_TRAIN_BATCH_SIZE (now 16)" in str(failure_of(-9, None, batch_size=16))
 
 

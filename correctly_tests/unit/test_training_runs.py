@@ -1,0 +1,149 @@
+"""Runs over a tiny base model: stopped ones go on to the same weights, bad ones leave no adapter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.prompts import load_prompts
+from correctly_assets.settings import PROJECT_ROOT
+from correctly_assets.training.checkpoint import NAME
+from correctly_assets.training.config import TrainConfig
+from correctly_assets.training.data import build_data, read_pairs
+from correctly_assets.training.engine import make_engine
+from correctly_assets.training.model import load_base, put_adapter_on
+from correctly_assets.training.rendering import Renderer, Turn, load_tokenizer
+from correctly_assets.training.trainer import Interrupted, Trainer
+from correctly_tests.training_tiny import run_config, write_base_model, write_train_set
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("training")
+    write_base_model(directory)
+    write_train_set(directory)
+    return directory
+
+
+def trainer_for(config: TrainConfig, stop: Callable[[], bool] = lambda: False, say: Any = lambda _: None) -> Trainer:
+    renderer = Renderer(load_tokenizer(config.base_model), load_prompts(PROJECT_ROOT / "prompts"))
+    data = build_data(read_pairs(config.train_set), renderer, config)
+    device = torch.device("cpu")
+    torch.set_num_threads(1)
+    adapter = put_adapter_on(load_base(config.base_model, device), config)
+    engine = make_engine(adapter, config, device)
+    return Trainer(config, data, adapter, engine, started=time.monotonic(), stop=stop, say=say)
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in trainer.adapter.tensors().items()}
+
+
+@pytest.mark.parametrize("engine", ["fast", "plain"])
+def test_a_run_stopped_at_any_step_goes_on_to_the_same_weights_and_losses(
+    home: Path, tmp_path: Path, engine: str
+) -> None:
+    whole = trainer_for(run_config(home, tmp_path / "whole", engine=engine))
+    whole.run()
+    assert whole.curve_ends()[1] < whole.curve_ends()[0]
+    for stop_at in (1, 7, len(whole.progress.plan) - 1):
+        config = run_config(home, tmp_path / f"at{stop_at}", engine=engine)
+        first = trainer_for(config, stop=lambda: False)
+        first._stop = lambda first=first, stop_at=stop_at: first.progress.step >= stop_at
+        with pytest.raises(Interrupted):
+            first.run()
+        second = trainer_for(config)
+        assert second.resume()
+        assert second.progress.step == stop_at
+        second.run()
+        assert second.progress.losses == whole.progress.losses
+        for name, tensor in weights(whole).items():
+            torch.testing.assert_close(second.adapter.tensors()[name], tensor, rtol=0, atol=0)
+
+
+def test_a_checkpoint_of_another_config_or_a_broken_one_is_not_taken_up(home: Path, tmp_path: Path) -> None:
+    config = run_config(home, tmp_path)
+    first = trainer_for(config)
+    first._stop = lambda: first.progress.step >= 2
+    with pytest.raises(Interrupted):
+        first.run()
+    assert not trainer_for(run_config(home, tmp_path, seed=99)).resume()
+    file = config.checkpoint_dir / NAME
+    file.write_bytes(file.read_bytes()[:-100])
+    assert not trainer_for(config).resume()
+
+
+class _Poisoned:
+    """An engine that answers with a given loss from some step on."""
+
+    name = "poisoned"
+
+    def __init__(self, inner: Any, after: int, loss: float | Exception) -> None:
+        self.inner, self.after, self.loss, self.calls = inner, after, loss, 0
+
+    def train(self, turns: Sequence[Turn]) -> float:
+        self.calls += 1
+        value = self.inner.train(turns)
+        if self.calls <= self.after:
+            return value
+        if isinstance(self.loss, Exception):
+            raise self.loss
+        return self.loss
+
+    def losses(self, turns: Sequence[Turn]) -> list[torch.Tensor]:
+        return self.inner.losses(turns)
+
+
+@pytest.mark.parametrize(
+    ("loss", "code"),
+    [
+        (float("nan"), "loss_not_finite"),
+        (float("inf"), "loss_not_finite"),
+        (50.0, "loss_exploded"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), "out_of_memory"),
+        (MemoryError(), "out_of_memory"),
+    ],
+)
+def test_a_loss_gone_wrong_or_memory_gone_ends_the_run_with_the_setting_to_change(
+    home: Path, tmp_path: Path, loss: float | Exception, code: str
+) -> None:
+    trainer = trainer_for(run_config(home, tmp_path))
+    trainer.engine = _Poisoned(trainer.engine, 11, loss)
+    with pytest.raises(PermanentError, match="CORRECTLY_TRAIN_") as caught:
+        trainer.run()
+    assert caught.value.code == code
+    assert not (tmp_path / "adapters").exists()
+
+
+def test_a_budget_that_bites_thins_the_plan_and_lets_the_schedule_reach_its_end(home: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    trainer = trainer_for(run_config(home, tmp_path, max_minutes=10.0, warmup_steps=4, batch_size=2), say=said.append)
+    planned = len(trainer.progress.plan)
+    # As if the first eight steps had taken so long that half of the others fit into ten minutes.
+    trainer.progress.seconds = 2 * 560 * 8 / (planned - 8)
+    trainer.run()
+    assert 8 + 0.3 * (planned - 8) < trainer.progress.step < 8 + 0.7 * (planned - 8)
+    schedule = trainer.progress.schedule
+    assert schedule is not None
+    assert schedule.factor(trainer.progress.step - 1) < 0.1
+    assert {trainer.data.plan[index].stage for index in trainer.progress.plan[8:]} == {0, 1}
+    assert any("budget" in line for line in said)
+
+
+def test_a_warm_start_begins_where_the_other_adapter_ended_and_refuses_one_of_another_rank(
+    home: Path, tmp_path: Path
+) -> None:
+    first = trainer_for(run_config(home, tmp_path))
+    first.run()
+    again = trainer_for(run_config(home, tmp_path / "again"))
+    again.adapter.load(first.adapter.tensors())
+    assert again.held_out() == first.held_out()
+    other = trainer_for(run_config(home, tmp_path / "other", lora={"rank": 16}))
+    with pytest.raises(PermanentError, match="does not fit"):
+        other.adapter.load(first.adapter.tensors())
