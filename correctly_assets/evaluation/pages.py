@@ -1,0 +1,201 @@
+"""How a report reads: Markdown for the Dagster page, and one self-contained HTML file.
+
+Belongs here: wording and arrangement. Does not belong here: what is in the report (report.py), pictures (plots.py).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any
+
+from correctly_assets.core.gate import Interval
+
+from .plots import cost_plot, scores_plot, types_plot
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+NO_COMPARATOR = "not recorded; run `correctly record --comparator MODEL` to record a large model's answers once"
+NO_JUDGE = (
+    "No judge is configured, so nobody was asked which answer reads better. Set CORRECTLY_JUDGE_BASE_URL and "
+    "CORRECTLY_JUDGE_MODEL, and measure the judge against people with `correctly judge calibrate`."
+)
+
+
+def to_markdown(report: Mapping[str, Any], examples: int = 5) -> str:
+    """The page in the Dagster UI: verdict, systems, types, examples, restraint, explanations, provenance."""
+    rival = report["rival"]
+    lines = [
+        f"## {headline(report)}",
+        "",
+        *(f"- {reason}" for reason in report["reasons"]),
+        "",
+        _about_the_set(report),
+        "",
+    ]
+    lines += [
+        "| System | GLEU | F0.5 | P | R | correct changed | missed | ran on |",
+        "| --- | --: | --: | --: | --: | --: | --: | --: |",
+    ]
+    for name, scores in report["systems"].items():
+        bold = "**" if name == "candidate" else ""
+        spans = scores["intervals"]
+        lines.append(
+            f"| {bold}{_cell(name)}{bold} | {_span(spans['gleu'])} | {_span(spans['errant_f05'])} "
+            f"| {scores['errant_p']:.1f} | {scores['errant_r']:.1f} "
+            f"| {scores['overcorrected']:.1f} % | {scores['missed']:.1f} % | {scores['run_on']:.1f} % |"
+        )
+    if "comparator" not in report["systems"]:
+        lines.append(f"| comparator | {NO_COMPARATOR} | | | | | | |")
+    lines += ["", f"### Error types, against {_cell(rival)}", "", "| Type | edits | candidate | other | difference |"]
+    lines += ["| --- | --: | --: | --: | --: |"]
+    for row in report["types"][:12]:
+        difference = Interval.from_json(row["difference"])
+        lines.append(
+            f"| {row['name']} | {row['edits']} | {row['candidate']:.0f} | {row['other']:.0f} | {_signed(difference)} |"
+        )
+    for key, title in (("better", "Better"), ("worse", "Worse")):
+        chosen = report[key][:examples]
+        lines += ["", f"### {title} than {_cell(rival)}", "", "| Text | Candidate | Other |", "| --- | --- | --- |"]
+        lines += [f"| {_cell(e['source'])} | {_cell(e['candidate'])} | {_cell(e['other'])} |" for e in chosen]
+        lines += [] if chosen else ["| none | | |"]
+    lines += ["", "### Correct sentences it changed", "", "| Text | Candidate |", "| --- | --- |"]
+    lines += [f"| {_cell(e['source'])} | {_cell(e['candidate'])} |" for e in report["meddled"][:examples]] or [
+        "| none | |"
+    ]
+    lines += [
+        "",
+        "### Explanations",
+        "",
+        _about_explanations(report),
+        "",
+        "### Judge",
+        "",
+        _about_the_judge(report),
+        "",
+    ]
+    lines += ["### Built from", "", *(f"- {key}: `{value}`" for key, value in report["provenance"].items())]
+    return "\n".join(lines) + "\n"
+
+
+def to_html(report: Mapping[str, Any]) -> str:
+    """One self-contained HTML file: styles and pictures inside, nothing fetched, no scripts."""
+    from jinja2 import Environment
+
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(span=_span, signed=lambda value: _signed(Interval.from_json(value)), number=_number)
+    rival, systems = report["rival"], report["systems"]
+    rows = [{"name": name, **scores["intervals"]} for name, scores in systems.items()]
+    costs = [
+        ("p50_ms", "milliseconds a text, median, as measured"),
+        ("memory_gb", "memory in GB"),
+        ("usd_per_thousand", "US dollars per thousand texts"),
+    ]
+    pictures: list[tuple[str, str]] = []
+    for key, label in costs:
+        known = [
+            {"name": name, "errant_f05": scores["errant_f05"], key: scores[key]}
+            for name, scores in systems.items()
+            if scores.get(key)
+        ]
+        if len(known) > 1:
+            pictures.append((label, _image(cost_plot(known, key, label))))
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        report=report,
+        headline=headline(report),
+        about_the_set=_about_the_set(report),
+        about_explanations=_about_explanations(report),
+        about_the_judge=_about_the_judge(report),
+        no_comparator=NO_COMPARATOR,
+        scores_image=_image(scores_plot(rows)),
+        types_image=_image(types_plot(report["types"][:14], "candidate", rival)) if report["types"] else None,
+        cost_images=pictures,
+        marked=marked,
+    )
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """The verdict in one line."""
+    scores = report["systems"]["candidate"]
+    did = "may serve" if report["verdict"] == "promote" else "is refused"
+    return f"Adapter {report['adapter']} {did}: GLEU {scores['gleu']:.1f}, F0.5 {scores['errant_f05']:.1f}"
+
+
+def marked(before: str, after: str) -> list[tuple[str, str]]:
+    """Word by word what changed: (kind, text) with kind ``same``, ``del`` or ``ins``."""
+    was, now = before.split(), after.split()
+    pieces: list[tuple[str, str]] = []
+    for kind, i1, i2, j1, j2 in SequenceMatcher(None, was, now, autojunk=False).get_opcodes():
+        if kind == "equal":
+            pieces.append(("same", " ".join(was[i1:i2])))
+            continue
+        pieces += [("del", " ".join(was[i1:i2]))] if i2 > i1 else []
+        pieces += [("ins", " ".join(now[j1:j2]))] if j2 > j1 else []
+    return pieces
+
+
+def _about_the_set(report: Mapping[str, Any]) -> str:
+    data = report["data"]
+    small = " It is a small set (under 300 rows), so differences must be large to show." if data["small"] else ""
+    return (
+        f"Measured on {data['name']} ({data['n']} rows, sha256 {data['sha256'][:12]}) with {report['scorer']}.{small} "
+        "Intervals are 95 %, paired bootstrap, 1,000 draws; nothing is called better inside its interval."
+    )
+
+
+def _about_explanations(report: Mapping[str, Any]) -> str:
+    counts = report["explanations"]
+    if counts is None:
+        return "Explanations were not asked for in this evaluation."
+    if not counts["edits"]:
+        return "There were no edits to explain."
+    share = 100 * counts["model_reasons"] / counts["edits"]
+    return (
+        f"{counts['edits']} edits: {counts['model_reasons']} explained by the model ({share:.0f} %), "
+        f"{counts['rule_reasons']} by rule, {counts['unexplained']} without a reason; "
+        f"{counts['stray_reasons']} reasons speak of no edit. "
+        f"Quoted words occur in {counts['quotes_occur'] or 0:.0f} % of reasons; of {counts['type_named']} that name a "
+        f"kind of error, {counts['type_named_rightly']:.0f} % name a fitting one; "
+        f"{counts['words_per_reason'] or 0:.1f} words a reason."
+    )
+
+
+def _about_the_judge(report: Mapping[str, Any]) -> str:
+    judge = report["judge"]
+    if judge is None:
+        return NO_JUDGE
+    calibration = judge.get("calibration")
+    agreement = (
+        f"It agrees with people in {calibration['agreement']:.0f} % of {calibration['n']} labelled pairs "
+        f"(kappa {calibration['kappa']:.2f})."
+        if calibration
+        else "It has not been measured against people: run `correctly judge calibrate`."
+    )
+    verdicts = "; ".join(
+        f"against {name}: {v['win']} won, {v['tie']} tied, {v['loss']} lost, "
+        f"{_signed(Interval.from_json(v['net']))} points net"
+        for name, v in judge["against"].items()
+    )
+    return f"{judge['name']}, both orders, ties allowed. {verdicts}. {agreement}"
+
+
+def _span(value: Mapping[str, float]) -> str:
+    return f"{value['point']:.1f} ({value['low']:.1f}–{value['high']:.1f})"
+
+
+def _signed(value: Interval) -> str:
+    return f"{value.point:+.1f} ({value.low:+.1f} to {value.high:+.1f})"
+
+
+def _number(value: Any, digits: int = 1, unit: str = "") -> str:
+    return "–" if value is None else f"{value:,.{digits}f}{unit}"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _image(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

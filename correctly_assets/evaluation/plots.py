@@ -1,0 +1,123 @@
+"""The report's pictures, as SVG text, readable without colour.
+
+Belongs here: matplotlib on its Agg-family backends, never a display. Does not belong here: choosing what is shown.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, SOFT, ACCENT, RULE = "#1b1f24", "#aeb7c2", "#0b5c8a", "#d7dce2"
+MARKERS = "osD^vP*Xd<>"
+
+
+def types_plot(rows: Sequence[Mapping[str, Any]], candidate: str, other: str) -> str:
+    """Bars of F0.5 by error type, the candidate filled and the other hatched.
+
+    Args:
+        rows: ``{"name", "edits", "candidate", "other"}`` with F0.5 from 0 to 100; the first stands on top.
+    """
+    figure, axes = _figure(7.6, 0.9 + 0.46 * len(rows))
+    for number, row in enumerate(rows):
+        axes.barh(number - 0.19, row["candidate"], 0.36, color=ACCENT, label=candidate if not number else None)
+        axes.barh(
+            number + 0.19,
+            row["other"],
+            0.36,
+            color="white",
+            edgecolor=INK,
+            hatch="////",
+            linewidth=0.8,
+            label=other if not number else None,
+        )
+        for offset, key in ((-0.19, "candidate"), (0.19, "other")):
+            axes.text(row[key] + 1, number + offset, f"{row[key]:.0f}", va="center", fontsize=7.5, color=INK)
+    axes.set_yticks(range(len(rows)), [f"{row['name']} ({row['edits']})" for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(0, 104)
+    axes.set_xlabel("F0.5 (number of reference edits in brackets)")
+    axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    return _svg(figure)
+
+
+def scores_plot(rows: Sequence[Mapping[str, Any]]) -> str:
+    """GLEU and F0.5 of every system with their intervals, side by side.
+
+    Args:
+        rows: ``{"name", "gleu", "errant_f05"}``, each score an interval's ``point``, ``low`` and ``high``.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.6, 0.9 + 0.34 * len(rows)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, key, name in ((left, "gleu", "GLEU"), (right, "errant_f05", "F0.5")):
+        for number, row in enumerate(rows):
+            value = row[key]
+            axes.plot([value["low"], value["high"]], [number, number], color=INK, linewidth=1.4, solid_capstyle="butt")
+            axes.plot(value["point"], number, MARKERS[number % len(MARKERS)], color=ACCENT, markersize=6)
+            axes.text(value["high"], number, f"  {value['point']:.1f}", va="center", fontsize=7.5, color=INK)
+        axes.set_xlabel(name)
+        axes.margins(x=0.22)
+        _plain(axes)
+    left.set_yticks(range(len(rows)), [str(row["name"]) for row in rows])
+    left.set_ylim(len(rows) - 0.5, -0.5)
+    return _svg(figure)
+
+
+def cost_plot(rows: Sequence[Mapping[str, Any]], key: str, label: str) -> str:
+    """Quality against one cost, a labelled mark a system; the cost is on a logarithmic scale.
+
+    Args:
+        rows: ``{"name", "errant_f05", key}``.
+    """
+    figure, axes = _figure(7.6, 3.2)
+    for number, row in enumerate(rows):
+        axes.plot(row[key], row["errant_f05"], MARKERS[number % len(MARKERS)], color=ACCENT, markersize=8)
+        axes.annotate(
+            str(row["name"]),
+            (row[key], row["errant_f05"]),
+            xytext=(8, 4),
+            textcoords="offset points",
+            fontsize=8,
+            color=INK,
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel(label)
+    axes.set_ylabel("F0.5")
+    axes.margins(0.2)
+    return _svg(figure)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    _plain(axes)
+    return figure, axes
+
+
+def _plain(axes: Any) -> None:
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(RULE)
+    axes.tick_params(colors=INK, labelsize=8, length=0)
+    axes.xaxis.label.set_size(8.5)
+    axes.yaxis.label.set_size(8.5)
+    axes.grid(axis="x", color=RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as SVG text that is the same for the same numbers: no date, no random ids."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "correctly", "svg.fonttype": "path"}):
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return out.getvalue()
