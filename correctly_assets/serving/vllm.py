@@ -92,8 +92,8 @@ class VllmClient:
         Raises:
             EngineCorruptedError: a log-probability is not a number.
         """
-        head = await self.tokenize(model, prompt)
-        tail = await self.tokenize(model, completion)
+        head = await self.tokenize(model, prompt, special=True)
+        tail = await self.tokenize(model, completion, special=False)
         body = {
             "model": model,
             "prompt": head + tail,
@@ -112,9 +112,9 @@ class VllmClient:
             total += float(value)
         return total
 
-    async def tokenize(self, model: str, text: str) -> list[int]:
-        """Token ids of a text, without special tokens added; special tokens written in it are recognised."""
-        body = {"model": model, "prompt": text, "add_special_tokens": False}
+    async def tokenize(self, model: str, text: str, *, special: bool) -> list[int]:
+        """Token ids of a text; ``special`` adds what the tokenizer begins a prompt with, as /v1/completions does."""
+        body = {"model": model, "prompt": text, "add_special_tokens": special}
         return [int(token) for token in (await self._post("/tokenize", body))["tokens"]]
 
     async def models(self) -> dict[str, str]:

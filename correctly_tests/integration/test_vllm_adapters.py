@@ -115,7 +115,7 @@ def good(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for (before, after), before_figure, after_figure in zip(PAIRS, base, measure(adapted), strict=True)
     ]
     saved = tmp_path_factory.mktemp("saved")
-    adapted.save_pretrained(saved)
+    adapted.save_pretrained(str(saved))
 
     def fill(directory: Path) -> None:
         for name in CONTENT:
