@@ -21,6 +21,7 @@ from correctly_assets.core.text import leaks
 from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.settings import Settings
 
+from .progress import progress_writer
 from .wanted import recipe, recipe_digest
 
 if TYPE_CHECKING:
@@ -152,17 +153,20 @@ def make_corrector(settings: Settings, completer: Completer, annotator: Annotato
 
 def make_platform_teacher(settings: Settings) -> Teacher:
     """The configured teacher."""
-    from correctly_assets.teachers import make_teacher
+    from correctly_assets.teachers.factory import make_teacher
 
     return make_teacher(
         settings.teacher,
         prompts_dir=settings.prompts_dir,
-        language=settings.reason_language,
+        reason_language=settings.reason_language,
         annotator=make_annotator(),
+        evaluation=read_evaluation_texts(settings),
         base_url=settings.teacher_base_url,
         model=settings.teacher_model,
         api_key=settings.teacher_api_key.get_secret_value() if settings.teacher_api_key else None,
-        journal_dir=settings.home / "teacher",
+        journal_dir=settings.home / "teacher" / "journal",
+        recordings_dir=settings.home / "teacher" / "recordings",
+        progress=progress_writer(settings.progress_path, f"the {settings.teacher} teacher writes pairs"),
     )
 
 

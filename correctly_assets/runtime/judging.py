@@ -146,7 +146,7 @@ async def judge_candidate(
     """
     from correctly_assets.evaluation.cache import AnswerCache
     from correctly_assets.evaluation.data import read_evaluation_set
-    from correctly_assets.evaluation.report import write_report
+    from correctly_assets.evaluation.report import main_figures, write_report
     from correctly_assets.evaluation.score import compare, evaluate
     from correctly_assets.evaluation.systems import IdentitySystem
 
@@ -219,11 +219,7 @@ async def judge_candidate(
     )
     if not decision.promote:
         record(settings, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
-    figures = {
-        key: float(candidate.scores[key])
-        for key in ("gleu", "errant_p", "errant_r", "errant_f05", "overcorrected", "run_on", "sentences_per_second")
-        if candidate.scores.get(key) is not None
-    }
+    figures = main_figures(written.report)
     return Judged(decision, figures, written.markdown, written.html, written.sha256)
 
 

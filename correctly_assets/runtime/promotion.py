@@ -10,9 +10,10 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
@@ -25,14 +26,14 @@ from correctly_assets.training.adapter import check_adapter
 from .wanted import fingerprint_of
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-    from typing import Protocol
-
     from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import Store
 
-    class EngineLike(Protocol):
-        def client(self) -> AbstractAsyncContextManager[VllmClient]: ...
+
+class EngineLike(Protocol):
+    """Who can hand out a client of the engine: the Dagster resource, or the command line's own."""
+
+    def client(self) -> AbstractAsyncContextManager[VllmClient]: ...
 
 
 @dataclass(frozen=True, slots=True)
