@@ -47,7 +47,7 @@ class FakeEngine:
 
     Attributes:
         fixes: {adapter: {text: corrected text}}; the base model copies. Adapters without an entry use ``default``.
-        away: every route answers 503. hang: seconds before a completion. nan: adapters that compute NaN; once one of them
+        away: every route answers 503. dying: loads fail as in an engine on its way down. hang: seconds before a completion. nan: adapters that compute NaN; once one of them
             has answered, every model does. like_base: adapters that answer as the base model does.
         drifted: adapters whose log-probabilities are not those of training. base_drift: the same of the base model.
     """
@@ -60,6 +60,7 @@ class FakeEngine:
         self.reasons = ""
         self.registered: dict[str, str] = {}
         self.away = False
+        self.dying = False
         self.hang = 0.0
         self.nan: set[str] = set()
         self.like_base: set[str] = set()
@@ -138,6 +139,8 @@ class FakeEngine:
     async def _load(self, request: Request) -> Response:
         body = await request.json()
         name, path = body["lora_name"], Path(body["lora_path"])
+        if self.dying:
+            return _error(500, "cannot schedule new futures after shutdown")
         assert body.get("load_inplace") is False
         if name in self.registered:
             return _error(400, f"The lora adapter '{name}' has already been loaded. If you want to load in place, …")

@@ -24,10 +24,11 @@ from .launch import BASE_NAME
 log = logging.getLogger(__name__)
 ReleaseT = TypeVar("ReleaseT")
 
-# Nats per completion token, averaged over the canary. bf16 on two kernels differs by some 0.01 with a sound prompt and
-# by 0.13 on text the base model finds absurd; an adapter that moves its completions further is read less finely.
+# Nats per completion token, averaged over the canary. Measured on a CPU in bf16: a trained adapter agrees with training to
+# 0.01, the base model to 0.08, a random adapter on text that the base model finds absurd to 0.13; another adapter trained
+# for the same task is 0.4 away.
 AGREES_WITHIN = 0.15
-AGREES_WITHIN_SHARE = 0.15
+AGREES_WITHIN_SHARE = 0.05
 BASE_WITHIN = 0.6
 DIFFERS_BY = 0.01
 

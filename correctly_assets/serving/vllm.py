@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..core.errors import PermanentError, RefusedError, UnreachableError
 from ..core.ports import Completion
 from ..core.serving import EngineCorruptedError, UnknownModelError
 
+_DYING = re.compile(r"after shutdown|shutting down|EngineDead|engine (core )?(is )?dead|EngineCore encountered", re.I)
 _AWAY = "The engine (vLLM) is not reachable at {url}: start the platform with `correctly up`, or wait for its restart."
 
 
@@ -194,6 +196,9 @@ class VllmClient:
             raise UnreachableError(_AWAY.format(url=self.url)) from error
         if answer.status_code in (429, 502, 503, 504):
             raise UnreachableError(f"The engine (vLLM) is busy or starting: {_words(answer)}")
+        if answer.status_code >= 500 and (_DYING.search(answer.text) or not await self.is_ready()):
+            # Said by an engine on its way down; taken for a refusal it would condemn a sound adapter.
+            raise UnreachableError(f"The engine (vLLM) is stopping: {_words(answer)}")
         return answer
 
 

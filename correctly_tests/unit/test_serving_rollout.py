@@ -108,6 +108,12 @@ def test_an_engine_that_dies_while_proving_decides_nothing_about_a_champion_that
     assert "a" in engine.registered
 
 
+def test_an_engine_on_its_way_down_does_not_condemn_the_adapter(engine: FakeEngine, tmp_path: Path) -> None:
+    engine.dying = True
+    with pytest.raises(UnreachableError, match="stopping"):
+        prove(engine, write_adapter(tmp_path, "a"))
+
+
 def test_a_promotion_that_is_not_proved_does_not_flip(engine: FakeEngine, tmp_path: Path) -> None:
     engine.like_base = {"a"}
     flips: list[str] = []
