@@ -113,7 +113,7 @@ class EmbeddedTeacher:
             self.annotator.prepare(text for e in verified_first for text in (e.before, e.after or ""))
         for example in verified_first:
             verified = example.verified
-            if (not verified and len(pairs) >= count // 2) or len(pairs) >= count:
+            if (not verified and len(pairs) >= max(1, count // 2)) or len(pairs) >= count:
                 break
             edits = explained_edits(example.before, example.after or "", example.reasons, self.annotator)
             keep(self._pair(example, "human" if verified else "example", example.before, example.after or "", edits))

@@ -110,7 +110,7 @@ class Injector:
         """The weight of a kind now: its target, raised while fewer were written than it should have by now."""
         target = self.mix.kinds.get(kind, 0.5) / self._total
         due = target * sum(self.written.values()) + 2
-        correction = min(4.0, max(0.25, (due / (self.written[kind] + 2)) ** 1.5))
+        correction = min(6.0, max(0.1, (due / (self.written[kind] + 2)) ** 3))
         return target * correction * pack.kinds.get(kind, 1.0)
 
     def _capped(self, rule: str) -> bool:
@@ -128,7 +128,7 @@ class Injector:
             (before, edits, name of the first-language pack); None when the text allows no slip.
         """
         pack = rng.choices(self.mix.packs, [p.share for p in self.mix.packs])[0]
-        wanted = min(self._how_many(rng), max(1, len(text.split()) // 3))
+        wanted = min(self._how_many(rng), max(1, int(0.4 * len(text.split()))))
         by_kind: dict[str, list[Slip]] = defaultdict(list)
         for slip in slips:
             if not self._capped(slip.rule):
