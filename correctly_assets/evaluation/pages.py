@@ -84,7 +84,9 @@ def to_html(report: Mapping[str, Any]) -> str:
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(span=_span, signed=lambda value: _signed(Interval.from_json(value)), number=_number)
+    environment.filters.update(
+        span=_span, code=_code, signed=lambda value: _signed(Interval.from_json(value)), number=_number
+    )
     rival, systems = report["rival"], report["systems"]
     rows = [{"name": name, **scores["intervals"]} for name, scores in systems.items()]
     costs = [
@@ -195,6 +197,16 @@ def _number(value: Any, digits: int = 1, unit: str = "") -> str:
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _code(text: str) -> str:
+    """Escaped text with its `commands` set as code."""
+    from markupsafe import Markup, escape
+
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts)
+    )
 
 
 def _image(svg: str) -> str:
