@@ -42,7 +42,7 @@ _IN_WORDS: dict[str, str] = {
     "KEY": "an API key or password",
     "ID": "a national id",
 }
-# Entities of which the more telling wins where two claim the same characters.
+# Where two claim the same characters the longer find wins, among equals the one that is named first here.
 _ORDER = ("KEY", "EMAIL", "IBAN", "CARD", "CRYPTO", "ID", "IP", "PHONE", "URL")
 
 # The cheapest question first: without one of these characters there is nothing that any pattern below could match.
@@ -107,7 +107,7 @@ class PersonalData:
             return []
         results = self._analyzer().analyze(text=text, language="en", score_threshold=self._threshold)
         finds = [Found(r.start, r.end, PLACEHOLDERS.get(r.entity_type, "ID")) for r in results]
-        return _without_overlaps(finds, text)
+        return _without_overlaps(finds)
 
     def scrub(self, text: str) -> str:
         """The text with each find replaced by its placeholder, such as ``<EMAIL>``."""
@@ -177,9 +177,9 @@ def _replaced(text: str, finds: list[Found]) -> str:
     return "".join(pieces) + text[position:]
 
 
-def _without_overlaps(finds: list[Found], text: str) -> list[Found]:
+def _without_overlaps(finds: list[Found]) -> list[Found]:
     taken: list[Found] = []
-    for find in sorted(finds, key=lambda f: (_ORDER.index(f.kind), f.start - f.end)):
+    for find in sorted(finds, key=lambda f: (f.start - f.end, _ORDER.index(f.kind))):
         if not any(find.start < other.end and other.start < find.end for other in taken):
             taken.append(find)
     return sorted(taken, key=lambda f: f.start)
@@ -236,7 +236,7 @@ def _build_engine() -> AnalyzerEngine:
     base = known.UrlRecognizer.BASE_URL_REGEX
     urls = known.UrlRecognizer(
         patterns=[
-            Pattern("URL with scheme", r"(?i)\b(?:https?|ftp)://[^\s<>\"']+", 0.6),
+            Pattern("URL with scheme", r"(?i)\b(?:https?|ftp)://[^\s<>\"']*[^\s<>\"'.,;:!?)\]]", 0.6),
             Pattern("URL with www", r"(?i)\b(?=www\d{0,3}\.)" + base, 0.5),
         ]
     )

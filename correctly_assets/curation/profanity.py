@@ -77,13 +77,17 @@ class Profanity:
 
     def _is_profane(self, word: str) -> bool:
         if word not in self._profane:
-            hits = self._matcher.get_all_matches(word.strip(_EDGES))
-            if not hits:
+            # A number is no word in disguise, though "455" could be read as one.
+            bare = "" if word.isdigit() else word.strip(_EDGES)
+            hits = {self._roots[hit.termId]: hit.startIndex for hit in self._matcher.get_all_matches(bare)}
+            # In the middle of a word only the plain spelling counts: "Terengganu" is a town.
+            roots = frozenset(root for root, start in hits.items() if start == 0 or root in bare)
+            if not roots:
                 if len(self._clean) >= _REMEMBERED:
                     self._clean = set()  # a new set: another thread may be using the old one
                 self._clean.add(word)
                 return False
-            self._profane[word] = frozenset(self._roots[hit.termId] for hit in hits)
+            self._profane[word] = roots
         return True
 
 

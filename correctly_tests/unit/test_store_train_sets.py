@@ -321,6 +321,6 @@ def test_a_killed_run_leaves_no_train_set_and_its_scraps_are_swept(tmp_path: Pat
     write(snapshots, pair("a"))
     assert set(scraps) <= set(snapshots.iterdir())  # they may belong to a run that is at work
     for path in scraps:
-        os.utime(path, (time.time() - 2 * 86_400,) * 2)
+        os.utime(path, (0.0, time.time() - 2 * 86_400))
     write(snapshots, pair("a"))
     assert not set(scraps) & set(snapshots.iterdir())

@@ -1,0 +1,392 @@
+"""Rows and files: what is taken, what is refused, and that one bad row costs no other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from correctly_assets.core.errors import PermanentError, UsageError
+from correctly_assets.core.landing import content_sha
+from correctly_assets.core.ports import Refusal
+from correctly_assets.core.types import Example, Reason
+from correctly_assets.curation.landing import land_file, land_rows, make_guards
+from correctly_assets.curation.layouts import detokenise
+from correctly_assets.curation.readers import read_rows
+from correctly_assets.curation.rows import MAX_TEXT, parse_row
+from correctly_assets.settings import PROJECT_ROOT
+from correctly_assets.store import Store, open_store
+
+GUARDS = make_guards()
+GOOD = {"before": "He go home.", "after": "He goes home."}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(f"sqlite:///{tmp_path / 'store.sqlite'}", PROJECT_ROOT / "sql") as opened:
+        yield opened
+
+
+def good(raw: Any, **how: Any) -> Example:
+    row = parse_row(raw, **how)
+    assert isinstance(row, Example), row
+    return row
+
+
+def why(raw: Any, **how: Any) -> str:
+    row = parse_row(raw, **how)
+    assert isinstance(row, Refusal), row
+    return row.reason
+
+
+def before_of(path: Path) -> list[Any]:
+    """What each row of a file shows: its ``before``, or the words of its refusal."""
+    return [row.reason if isinstance(row, Refusal) else row.get("before") for _, row in read_rows(path)]
+
+
+# -- rows ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_becomes_an_example_under_the_hash_of_its_content() -> None:
+    row = good(
+        {
+            "before": "  He   go\nhome. ",
+            "after": "He goes home.",
+            "reasons": [{"was": "go", "now": "goes", "reason": " The subject  is singular. "}],
+            "form": "Email",
+            "key_expressions": ["go home"],
+            "speaker": "",
+            "junk": 3,
+        }
+    )
+    assert (row.before, row.form, row.speaker, row.language) == ("He go home.", "email", None, "en")
+    assert row.reasons == (Reason("go", "goes", "The subject is singular."),)
+    assert row.id == content_sha(row)[:16]
+    assert row.id == good({**GOOD, "reasons": [{"was": "go", "now": "goes", "reason": "The subject is singular."}]}).id
+    assert row.id != good(GOOD).id
+
+
+def test_lists_may_be_json_text_as_they_are_in_csv() -> None:
+    reasons = json.dumps([{"was": "go", "now": "goes", "reason": "Singular."}])
+    assert good({**GOOD, "reasons": reasons, "key_expressions": '["a", "b"]'}).key_expressions == ("a", "b")
+    assert good({**GOOD, "reasons": reasons}).reasons[0].now == "goes"
+    assert good({**GOOD, "key_expressions": "go home; at once"}).key_expressions == ("go home", "at once")
+    assert good({**GOOD, "reasons": "", "key_expressions": None}).reasons == ()
+
+
+def test_a_row_without_after_waits_and_an_unchanged_one_is_fine() -> None:
+    assert good({"before": "He go."}).after is None
+    assert good({"before": "He go.", "after": "  "}).after is None
+    assert good({"before": "He goes.", "after": "He goes."}).after == "He goes."
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ([], "must be an object"),
+        ({}, "`before` is missing."),
+        ({"before": " \n"}, "`before` is empty."),
+        ({"before": "123 ?!"}, "`before` holds no word."),
+        ({"before": 3}, "`before` must be text, not a number."),
+        ({"before": "x" * (MAX_TEXT + 1)}, "`before` has 2,001 characters; at most 2,000 are taken."),
+        ({"before": "x" * 10_000_000}, "`before` has 10,000,000 characters"),
+        ({**GOOD, "after": "a\x00b"}, "`after` holds a NUL character"),
+        ({**GOOD, "topic": "a\x07b"}, "`topic` holds a control character"),
+        ({"before": "caf\udce9"}, "`before` is not valid UTF-8"),
+        ({"before": "caf\ufffd"}, "`before` is not valid UTF-8"),
+        ({"before": "=SUM(A1:A3)"}, "`before` is a spreadsheet formula"),
+        ({**GOOD, "after": "=A1"}, "`after` is a spreadsheet formula"),
+        ({"before": '+HYPERLINK("x")'}, "`before` is a spreadsheet formula"),
+        ({**GOOD, "language": "English!"}, "`language` must be a code"),
+        ({**GOOD, "language": "xx"}, "The language 'xx' is not known here; known are en, ko."),
+        ({**GOOD, "reasons": "[{"}, "`reasons` is not valid JSON."),
+        ({**GOOD, "reasons": "[" * 5000}, "`reasons` is not valid JSON."),
+        ({**GOOD, "reasons": {"was": "go"}}, "`reasons` must be a list, not an object."),
+        ({**GOOD, "reasons": ["go"]}, "Reason 1 must be an object"),
+        ({**GOOD, "reasons": [{"was": "go", "now": "goes", "reason": ""}]}, "Reason 1 says nothing"),
+        ({**GOOD, "reasons": [{"was": "", "now": "", "reason": "x"}]}, "Reason 1 names no words"),
+        ({**GOOD, "reasons": [{"was": "went", "now": "goes", "reason": "x"}]}, "'went', which `before` does not have"),
+        ({**GOOD, "reasons": [{"was": "go", "now": "gone", "reason": "x"}]}, "'gone', which `after` does not have"),
+        ({"before": "He go.", "reasons": [{"was": "go", "now": "", "reason": "x"}]}, "explain an `after`"),
+        ({**GOOD, "reasons": [{"was": "go", "now": "goes", "reason": "x"}] * 65}, "`reasons` has 65 entries"),
+        ({**GOOD, "reasons": [{"was": 1, "now": "goes", "reason": "x"}]}, "`was` of reason 1 must be text"),
+    ],
+)
+def test_a_bad_row_is_refused_in_words(row: Any, words: str) -> None:
+    assert words in why(row, languages={"en", "ko"})
+
+
+@pytest.mark.parametrize(
+    "text", ["- I went home.", "+ one more", "@anna can you come?", "-5 degrees it was", "He said = no."]
+)
+def test_what_only_looks_like_a_formula_is_taken(text: str) -> None:
+    assert good({"before": text}).before == text
+
+
+@given(st.dictionaries(st.sampled_from(["before", "after", "reasons", "language", "key_expressions", "x"]),
+                       st.none() | st.text() | st.integers() | st.lists(st.none() | st.text(max_size=5), max_size=3)))  # fmt: skip
+def test_any_row_ends_as_an_example_or_a_sentence(raw: dict[str, Any]) -> None:
+    row = parse_row(raw)
+    if isinstance(row, Refusal):
+        assert row.reason.endswith(".")
+    else:
+        assert row.before.strip()
+        json.dumps([row.before, row.after], ensure_ascii=False).encode()
+
+
+# -- formats -------------------------------------------------------------------------------------------------------
+
+
+def test_csv_is_read_with_commas_semicolons_tabs_and_in_utf_16(tmp_path: Path) -> None:
+    for number, (separator, encoding) in enumerate([(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-16")]):
+        path = tmp_path / f"rows{number}.csv"
+        lines = [("before", "after"), ('"Zwei, drei; é"', "Two")]
+        path.write_text("\r\n".join(separator.join(cells) for cells in lines), encoding=encoding)
+        assert [row for _, row in read_rows(path)] == [{"before": "Zwei, drei; é", "after": "Two"}]
+
+
+def test_a_cell_may_have_several_lines_and_the_line_number_is_where_its_row_begins(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('before,after\n"one\ntwo",x\n\nthree,y\n')
+    assert [(line, row) for line, row in read_rows(path)] == [
+        (2, {"before": "one\ntwo", "after": "x"}),
+        (5, {"before": "three", "after": "y"}),
+    ]
+
+
+def test_a_stray_quotation_mark_costs_one_row_and_not_the_rest_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('before,after\na,b\n"stray,c\nd,e\nf,"g"h\ni,j\n"last\n')
+    shown = before_of(path)
+    assert [text for text in shown if len(text) == 1] == ["a", "d", "i"]
+    assert sum("quotation marks are off" in text for text in shown) == 3
+
+
+def test_a_stray_quotation_mark_in_a_long_file_does_not_read_it_again_and_again(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("before,after\n" + '"stray,x\n' * 3000 + "good,x\n")
+    shown = before_of(path)
+    assert shown[-1] == "good"
+    assert len(shown) == 3001
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"source,target\na,b\n", "has no column `before` in its first line; its columns are: source, target."),
+        (b"before,before\na,b\n", "has the column `before` twice"),
+        (b"\xff\xfeb", "is neither UTF-8 nor UTF-16"),
+    ],
+)
+def test_a_csv_that_cannot_be_read_as_a_whole_says_why(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=words):
+        list(read_rows(path))
+
+
+def test_a_csv_in_the_wrong_encoding_loses_only_the_rows_it_garbles(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes("before,after\nPlain text,Plain\nThe café close early,x\nMore text,More\n".encode("latin-1"))
+    outcome = land_file(path, store, GUARDS)
+    assert (outcome.landed, outcome.refused) == (2, 1)
+    assert "not valid UTF-8; save the file as UTF-8" in outcome.reasons[0][0]
+
+
+def test_jsonl_refuses_each_broken_line_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    lines = [
+        b'\xef\xbb\xbf{"before": "a"}',
+        b"{",
+        b"[1]",
+        b"",
+        b'{"before": "caf\xe9"}',
+        b"[" * 100_000,
+        b'{"before": "z"}',
+    ]
+    path.write_bytes(b"\n".join(lines))
+    shown = before_of(path)
+    assert (shown[0], shown[-1]) == ("a", "z")
+    assert "not valid JSON" in shown[1]
+    assert "not a JSON object" in shown[2]
+    assert "not valid UTF-8" in shown[3]
+    assert "nested too deeply" in shown[4]
+
+
+def test_parquet_is_read_with_reasons_as_structs_or_as_text(tmp_path: Path) -> None:
+    reason = {"was": "go", "now": "goes", "reason": "Singular."}
+    for name, reasons in (("structs", [[reason], None]), ("text", [json.dumps([reason]), None])):
+        path = tmp_path / f"{name}.parquet"
+        pq.write_table(pa.table({"before": ["He go.", "x"], "after": ["He goes.", None], "reasons": reasons}), path)
+        first, second = (row for _, row in read_rows(path))
+        assert good(first).reasons == (Reason(**reason),)
+        assert second == {"before": "x"}
+
+
+def test_a_parquet_file_that_is_none_or_lacks_before_is_said_so(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(b"PAR1 not really")
+    with pytest.raises(UsageError, match="not a readable Parquet file"):
+        list(read_rows(path))
+    pq.write_table(pa.table({"text": ["x"]}), path)
+    with pytest.raises(UsageError, match="has no column `before`; its columns are: text"):
+        list(read_rows(path))
+
+
+def test_m2_gives_a_row_for_each_annotator_that_differs(tmp_path: Path) -> None:
+    path = tmp_path / "rows.m2"
+    path.write_text(
+        "S He go to school , is n't it ?\n"
+        "A 1 2|||R:VERB:SVA|||goes|||REQUIRED|||-NONE-|||0\n"
+        "A 1 2|||R:VERB:TENSE|||went|||REQUIRED|||-NONE-|||1\n"
+        "A 2 2|||M:ADV|||back|||REQUIRED|||-NONE-|||1\n\n"
+        "S All is well .\n"
+        "A -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||0\n\n"
+        "S Broken one .\n"
+        "A 7 9|||R:X|||y|||REQUIRED|||-NONE-|||0\n"
+        "A nonsense\n\n"
+        "S Drop the the word .\n"
+        "A 2 3|||U:DET|||-NONE-|||REQUIRED|||-NONE-|||0\n"
+    )
+    rows = [row for _, row in read_rows(path)]
+    found = [(row["before"], row["after"]) for row in rows if not isinstance(row, Refusal)]
+    assert found == [
+        ("He go to school, isn't it?", "He goes to school, isn't it?"),
+        ("He go to school, isn't it?", "He went back to school, isn't it?"),
+        ("All is well.", "All is well."),
+        ("Drop the the word.", "Drop the word."),
+    ]
+    assert sum(isinstance(row, Refusal) for row in rows) == 1
+
+
+def test_parallel_text_gives_a_row_for_each_reference_that_differs(tmp_path: Path) -> None:
+    (tmp_path / "dev.src").write_text("He go .\nAll well .\n\n")
+    (tmp_path / "dev.ref0").write_text("He goes .\nAll is well .\n\n")
+    (tmp_path / "dev.ref1").write_text("He went .\nAll is well .\n\n")
+    for path in (tmp_path, tmp_path / "dev.src"):
+        rows = [(line, row["before"], row["after"]) for line, row in read_rows(path) if not isinstance(row, Refusal)]
+        assert rows == [(1, "He go.", "He goes."), (1, "He go.", "He went."), (2, "All well.", "All is well.")]
+    (tmp_path / "dev.ref1").write_text("He went .\n")
+    with pytest.raises(UsageError, match=r"dev.ref1 has 1 lines and dev.src 3"):
+        list(read_rows(tmp_path))
+
+
+def test_tokenised_text_is_written_as_people_write_it() -> None:
+    tokens = "I do n't know ( really ) , but \" he 's fine \" , she said ; we can not go !"
+    assert detokenise(tokens) == "I don't know (really), but \"he's fine\", she said; we cannot go!"
+
+
+def test_a_workbook_is_read_from_the_sheet_that_has_before(tmp_path: Path) -> None:
+    from openpyxl import Workbook
+
+    workbook = Workbook()
+    notes = workbook.active
+    assert notes is not None
+    notes.append(["notes"])
+    sheet = workbook.create_sheet("rows")
+    for cells in (["before", "after"], ["He go.", "He goes."], [None, None], ["=1+1", "x"], [12, "x"]):
+        sheet.append(cells)
+    path = tmp_path / "rows.xlsx"
+    workbook.save(path)
+    rows = list(read_rows(path))
+    assert rows[0] == (2, {"before": "He go.", "after": "He goes."})
+    assert "spreadsheet formula" in why(rows[1][1])
+    assert "must be text" in why(rows[2][1])
+    (tmp_path / "broken.xlsx").write_bytes(b"PK nothing")
+    with pytest.raises(UsageError, match="not a readable Excel workbook"):
+        list(read_rows(tmp_path / "broken.xlsx"))
+
+
+def test_a_file_that_is_missing_or_of_an_unknown_kind_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        list(read_rows(tmp_path / "nothing.csv"))
+    (tmp_path / "rows.docx").write_text("x")
+    with pytest.raises(UsageError, match="convert it to one of them"):
+        list(read_rows(tmp_path / "rows.docx"))
+    with pytest.raises(UsageError, match="convert it to one of them"):
+        list(read_rows(tmp_path))
+
+
+# -- landing -------------------------------------------------------------------------------------------------------
+
+
+def test_a_half_bad_file_lands_its_good_rows_and_writes_the_others_beside_it(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "rows.jsonl"
+    lines = [GOOD, {"after": "x"}, {"before": "Only this."}, {"before": "x" * 5000}, GOOD, {**GOOD, "colour": "red"}]
+    path.write_text("\n".join(json.dumps(line) for line in lines) + "\nnot json\n")
+    outcome = land_file(path, store, GUARDS)
+    assert outcome.to_json() == {
+        "landed": 2, "duplicates": 2, "refused": 3, "waiting": 1, "quarantined": 0,
+        "refused_file": str(path) + ".refused.jsonl",
+        "reasons": {
+            "`before` is missing.": 1,
+            "`before` has 5,000 characters; at most 2,000 are taken.": 1,
+            "The line is not valid JSON (expecting value).": 1,
+        },
+        "ignored_columns": {"colour": 1},
+    }  # fmt: skip
+    refused = [json.loads(line) for line in Path(str(path) + ".refused.jsonl").read_text().splitlines()]
+    assert [row["line"] for row in refused] == [2, 4, 7]
+    assert refused[0] == {"line": 2, "reason": "`before` is missing.", "row": {"after": "x"}}
+    assert len(refused[1]["row"]["before"]) == 1001
+    assert store.get(next(store.waiting()).id).source_line == 3
+
+
+def test_landing_a_file_again_changes_nothing_but_the_count_of_duplicates(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps({"before": f"He go {n}."}) for n in range(10)))
+    assert land_file(path, store, GUARDS).landed == 10
+    digest = store.accepted_digest()
+    again = land_file(path, store, GUARDS)
+    assert (again.landed, again.duplicates, store.accepted_digest()) == (0, 10, digest)
+    assert [landing.duplicates for landing in store.landings()] == [10, 0]
+
+
+def test_a_report_of_refused_rows_goes_when_the_file_was_mended(tmp_path: Path, store: Store) -> None:
+    path, report = tmp_path / "rows.jsonl", tmp_path / "rows.jsonl.refused.jsonl"
+    path.write_text("{}\n")
+    assert land_file(path, store, GUARDS).refused_file == str(report)
+    path.write_text(json.dumps(GOOD))
+    assert land_file(path, store, GUARDS).refused_file is None
+    assert not report.exists()
+
+
+def test_a_csv_with_ten_megabytes_in_one_cell_lands_its_other_rows(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        "before,after\nHe go.,He goes.\n" + "x" * 10_000_000 + ",y\nI has it.,I have it.\n=1+1,2\na\x00b,c\n"
+    )
+    outcome = land_file(path, store, GUARDS)
+    assert (outcome.landed, outcome.refused) == (2, 3)
+    assert Path(str(outcome.refused_file)).stat().st_size < 10_000
+
+
+def test_refused_rows_that_cannot_be_written_down_are_a_clear_error(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("{}\n")
+    (tmp_path / "blocked").write_text("a file where a folder is wanted")
+    with pytest.raises(PermanentError, match="give another place"):
+        land_file(path, store, GUARDS, refused_path=tmp_path / "blocked" / "refused.jsonl")
+
+
+def test_rows_from_a_request_land_without_a_file(store: Store) -> None:
+    outcome, refused = land_rows([GOOD, {"after": "x"}], store, GUARDS)
+    assert (outcome.landed, outcome.refused, outcome.refused_file) == (1, 1, None)
+    assert refused == [{"line": 2, "reason": "`before` is missing.", "row": {"after": "x"}}]
+    assert next(store.accepted()).source == "api"
+
+
+def test_the_starter_examples_all_land_and_none_is_held(tmp_path: Path, store: Store) -> None:
+    for name in ("examples.jsonl", "sentences.jsonl"):
+        path = PROJECT_ROOT / "correctly_assets" / "starter" / name
+        outcome = land_file(path, store, GUARDS, refused_path=tmp_path / "refused.jsonl")
+        assert (outcome.refused, outcome.quarantined, outcome.duplicates) == (0, 0, 0), outcome.reasons
+        assert outcome.landed >= 300
