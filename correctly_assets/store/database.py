@@ -39,11 +39,11 @@ class Database:
     to 30 s for each other. On PostgreSQL our tables stand in the schema ``correctly``.
     """
 
-    def __init__(self, url: str, now: Clock = utc_now) -> None:
+    def __init__(self, url: str, now: Clock = utc_now, busy_seconds: float = BUSY_SECONDS) -> None:
         self._now = now
         self.url = _sqlalchemy_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
+        self.engine = _sqlite_engine(self.url, busy_seconds) if self.is_sqlite else _postgres_engine(self.url)
 
     def now(self) -> str:
         """The clock's time as ISO 8601 text in UTC, to the millisecond: text order is time order."""
@@ -135,21 +135,21 @@ def _sqlalchemy_url(url: str) -> URL:
     return parsed
 
 
-def _sqlite_engine(url: URL) -> Engine:
+def _sqlite_engine(url: URL, busy_seconds: float) -> Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    engine = create_engine(url, connect_args={"timeout": busy_seconds})
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
         # Transactions are ours (see _begin): the driver's own BEGIN would come too late to be immediate.
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        cursor.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA secure_delete = ON")  # a forgotten text must not live on in free pages
         cursor.execute("PRAGMA cache_size = -65536")
-        _write_ahead(cursor)
+        _write_ahead(cursor, busy_seconds)
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -160,9 +160,9 @@ def _sqlite_engine(url: URL) -> Engine:
     return engine
 
 
-def _write_ahead(cursor: sqlite3.Cursor) -> None:
+def _write_ahead(cursor: sqlite3.Cursor, busy_seconds: float) -> None:
     """Turn WAL mode on. The switch does not wait for other connections by itself, so it is tried for a while."""
-    deadline = time.monotonic() + BUSY_SECONDS
+    deadline = time.monotonic() + busy_seconds
     while cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
