@@ -1,0 +1,283 @@
+"""The pairwise judge: which of two corrections reads better, asked in both orders, and how far to trust it.
+
+Belongs here: asking a judge behind its Protocol, recording its verdicts, summing them up, measuring it against people.
+Does not belong here: the gate, which does not need a judge; the prompt's wording (prompts/judge.txt).
+
+A verdict counts only where both orders agree; otherwise the pair is a tie, because judges favour a position (Zheng et
+al. 2023, arXiv:2306.05685).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import numpy as np
+
+from correctly_assets.core.errors import PermanentError, RetryableError, UsageError
+from correctly_assets.core.evaluation import Comparison, Judge, Verdict
+from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.prompts import fill
+
+from .bootstrap import ROUNDS, interval
+
+SWAPPED: dict[Verdict, Verdict] = {"first": "second", "second": "first", "tie": "tie"}
+_LETTERS: dict[str, Verdict] = {"A": "first", "B": "second", "T": "tie"}
+
+
+class EndpointJudge:
+    """A judge behind an OpenAI-compatible endpoint.
+
+    Args:
+        base_url: up to and including ``/v1``.
+        prompt: the template with ``{source}``, ``{first}`` and ``{second}`` (prompts/judge.txt).
+        attempts: how often a busy endpoint is asked; ``patience``: seconds before the second time, doubled each time.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        prompt: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        attempts: int = 4,
+        patience: float = 1.0,
+    ) -> None:
+        self.name = model
+        self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._prompt = prompt
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._timeout, self._attempts, self._patience = timeout, attempts, patience
+
+    async def prefer(self, source: str, first: str, second: str) -> Verdict:
+        """One verdict in the order given.
+
+        Raises:
+            RetryableError: the endpoint stays away or busy.
+            PermanentError: it refuses the request or answers with something that is no verdict.
+        """
+        content = fill(self._prompt, source=source, first=first, second=second)
+        body = {
+            "model": self.name,
+            "messages": [{"role": "user", "content": content}],
+            "temperature": 0,
+            "max_tokens": 8,
+        }
+        async with httpx.AsyncClient(timeout=self._timeout, headers=self._headers) as client:
+            answer = await self._post(client, body)
+        try:
+            said = str(answer["choices"][0]["message"]["content"])
+        except (KeyError, IndexError, TypeError) as error:
+            raise PermanentError(f"The judge {self.name} answered in no shape of the chat API.") from error
+        return verdict_in(said, self.name)
+
+    async def _post(self, client: httpx.AsyncClient, body: Mapping[str, Any]) -> Any:
+        trouble = ""
+        for attempt in range(self._attempts):
+            if attempt:
+                await asyncio.sleep(self._patience * 2 ** (attempt - 1))
+            try:
+                response = await client.post(self._url, json=body)
+            except httpx.HTTPError as error:
+                trouble = type(error).__name__
+                continue
+            if response.status_code == 429 or response.status_code >= 500:
+                trouble = f"status {response.status_code}"
+                continue
+            if response.status_code >= 400:
+                raise PermanentError(
+                    f"The judge {self.name} refused the request (status {response.status_code}); check CORRECTLY_JUDGE_*."
+                )
+            return response.json()
+        raise RetryableError(f"The judge {self.name} is not reachable ({trouble}); try again later.")
+
+
+def verdict_in(said: str, name: str) -> Verdict:
+    """The verdict in a judge's words: the first letter A, B or T that stands alone.
+
+    Raises:
+        PermanentError: there is none; a judge that cannot answer is no judge.
+    """
+    found = re.search(r"\b([ABT])\b", said.strip())
+    if found is None:
+        raise PermanentError(f"The judge {name} gave no verdict but {said.strip()[:60]!r}; choose another model.")
+    return _LETTERS[found.group(1)]
+
+
+class RecordedJudge:
+    """Verdicts from a file, and a live judge for what is not in it, whose verdicts are added.
+
+    The file is JSONL, one verdict a line; a torn last line is ignored. Nothing is recorded under the name of a judge
+    that was not asked: the file's lines carry the name of who gave them.
+
+    Args:
+        live: None to use what is recorded only.
+    """
+
+    def __init__(self, path: Path, name: str, live: Judge | None = None) -> None:
+        if live is not None and live.name != name:
+            raise PermanentError(f"Verdicts of {live.name} cannot be recorded under the name {name}.")
+        self.name = name
+        self._path, self._live = path, live
+        self._known: dict[str, Verdict] = {}
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue
+                if row["judge"] == name:
+                    self._known[row["key"]] = cast(Verdict, row["verdict"])
+
+    async def prefer(self, source: str, first: str, second: str) -> Verdict:
+        """
+        Raises:
+            PermanentError: the pair is not recorded and there is no live judge.
+        """
+        key = sha256_of([source, first, second])
+        if key in self._known:
+            return self._known[key]
+        if self._live is None:
+            raise PermanentError(
+                f"The verdicts of {self.name} on these answers are not recorded; configure CORRECTLY_JUDGE_*."
+            )
+        verdict = await self._live.prefer(source, first, second)
+        self._known[key] = verdict
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"judge": self.name, "key": key, "verdict": verdict}) + "\n")
+        return verdict
+
+
+async def both_orders(judge: Judge, source: str, first: str, second: str) -> Verdict:
+    """The verdict that both orders agree on, else a tie. Equal texts are a tie and nobody is asked."""
+    if first.split() == second.split():
+        return "tie"
+    one, other = await asyncio.gather(judge.prefer(source, first, second), judge.prefer(source, second, first))
+    return one if one == SWAPPED[other] else "tie"
+
+
+async def judge_all(
+    judge: Judge, sources: Sequence[str], ours: Sequence[str], theirs: Sequence[str], *, at_once: int = 8
+) -> list[int]:
+    """One outcome a sentence: 1 where ours won, 0 for a tie, −1 where theirs won.
+
+    Raises:
+        RetryableError, PermanentError: as the judge does; no outcome is made up.
+    """
+    limit = asyncio.Semaphore(at_once)
+
+    async def one(source: str, our: str, their: str) -> int:
+        async with limit:
+            verdict = await both_orders(judge, source, our, their)
+        return {"first": 1, "tie": 0, "second": -1}[verdict]
+
+    tasks = [asyncio.ensure_future(one(*texts)) for texts in zip(sources, ours, theirs, strict=True)]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def summarise(
+    name: str,
+    outcomes: Mapping[str, Sequence[int]],
+    calibration: Mapping[str, Any] | None = None,
+    *,
+    rounds: int = ROUNDS,
+    seed: int = 20,
+) -> dict[str, Any]:
+    """The report's judge section: win, tie, loss and net points (share won − share lost) with a 95 % interval.
+
+    Args:
+        outcomes: per rival, as `judge_all` returns them.
+        calibration: `calibrate`'s figures, printed beside the verdicts.
+    """
+    against: dict[str, Any] = {}
+    for rival, values in outcomes.items():
+        array = np.array(values, np.float64)
+        counts = Counter(values)
+        rows = np.random.default_rng(seed).integers(0, max(len(array), 1), (rounds, len(array)))
+        point = 100 * float(array.mean()) if len(array) else 0.0
+        net = interval(point, 100 * array[rows].mean(axis=1) if len(array) else np.zeros(rounds))
+        against[rival] = {"n": len(array), "win": counts[1], "tie": counts[0], "loss": counts[-1], "net": net.to_json()}
+    return {"name": name, "against": against, "calibration": dict(calibration) if calibration else None}
+
+
+async def calibrate(judge: Judge, comparisons: Iterable[Comparison], *, at_once: int = 8) -> dict[str, Any]:
+    """How far a judge agrees with people, over labelled pairs.
+
+    Returns:
+        ``n``, ``agreement`` (%), ``kappa`` (Cohen's), ``flips``: % of pairs whose verdict turned with the order.
+
+    Raises:
+        UsageError: no pair carries a label.
+    """
+    labelled = [pair for pair in comparisons if pair.label is not None]
+    if not labelled:
+        raise UsageError("There are no labelled pairs to measure the judge against; give a file with labels.")
+    limit = asyncio.Semaphore(at_once)
+
+    async def one(pair: Comparison) -> tuple[Verdict, bool]:
+        async with limit:
+            first, second = await asyncio.gather(
+                judge.prefer(pair.source, pair.first, pair.second), judge.prefer(pair.source, pair.second, pair.first)
+            )
+        agreed = first == SWAPPED[second]
+        return (first if agreed else "tie"), not agreed
+
+    answers = await asyncio.gather(*(one(pair) for pair in labelled))
+    labels = [pair.label or "tie" for pair in labelled]
+    verdicts = [verdict for verdict, _ in answers]
+    return {
+        "judge": judge.name,
+        "n": len(labels),
+        "agreement": 100 * sum(a == b for a, b in zip(labels, verdicts, strict=True)) / len(labels),
+        "kappa": cohen_kappa(labels, verdicts),
+        "flips": 100 * sum(flipped for _, flipped in answers) / len(labels),
+    }
+
+
+def cohen_kappa(first: Sequence[str], second: Sequence[str]) -> float:
+    """Agreement beyond chance of two raters over the same items; 1 is perfect, 0 what chance gives."""
+    total = len(first)
+    seen = sum(a == b for a, b in zip(first, second, strict=True)) / total
+    ours, theirs = Counter(first), Counter(second)
+    chance = sum(ours[label] * theirs[label] for label in ours) / total**2
+    return 1.0 if chance == 1 else (seen - chance) / (1 - chance)
+
+
+def read_comparisons(path: Path) -> list[Comparison]:
+    """Labelled pairs: JSONL of ``{"source", "first", "second", "label": "first|tie|second"}``.
+
+    Raises:
+        UsageError: the file cannot be read or a line is none of these; the message names it.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The labelled pairs {path} cannot be read: {error}.") from error
+    pairs: list[Comparison] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            label = row.get("label")
+            if label not in (None, *SWAPPED):
+                raise ValueError(label)
+            pairs.append(Comparison(str(row["source"]), str(row["first"]), str(row["second"]), label))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise UsageError(
+                f'{path.name}, line {number} is no pair: expected "source", "first", "second", "label".'
+            ) from error
+    return pairs
