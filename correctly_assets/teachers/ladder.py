@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
 _QUOTED = re.compile(r"[\"“]([^\"“”]+)[\"”]")
 _NEGATION = re.compile(
     r"\b(?:not|no|never|nobody|nothing|nowhere|none|neither|nor|without|cannot|can ?not)\b|n['’]t\b"
-    r"|\b(?:do|does|did|is|are|was|were|ca|wo|could|would|should|have|has|had)nt\b",
+    r"|\b(?:do|does|did|is|are|was|were|ca|wo|could|would|should|must|need|have|has|had)nt\b",
     re.IGNORECASE,
 )
 _MAX_CHARACTERS = 2000

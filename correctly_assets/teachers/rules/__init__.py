@@ -28,6 +28,7 @@ MODULES = (
     "surface",
     "verbs",
     "tenses",
+    "wordchoice",
 )
 RULES: list[Rule] = []
 

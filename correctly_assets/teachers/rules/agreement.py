@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..sentence import Sentence, Slip, inflect, load_data, subject_of
+from ..sentence import Sentence, Slip, classes, inflect, load_data, subject_of
 from . import rule
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def agreement(s: Sentence) -> Iterator[Slip]:
         elif verb.tag_ == "VBZ" and number == "singular":
             wrong = verb.lemma_ if verb.text.isalpha() else None
         elif verb.tag_ == "VBP" and number == "plural":
-            wrong = inflect(verb.lemma_, "VBZ") if verb.text.isalpha() else None
+            wrong = inflect(verb.lemma_, "VBZ") if verb.lower_ == verb.lemma_ and "VERB" in classes(low) else None
         else:
             continue
         if not wrong or wrong == low or low in {"'s", "'re", "'m"}:

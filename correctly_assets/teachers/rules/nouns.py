@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..sentence import Sentence, Slip, inflect, load_data, subject_of
+from ..sentence import Sentence, Slip, classes, inflect, load_data, subject_of
 from . import rule
 from .determiners import countable
 
@@ -65,6 +65,8 @@ def singular_for_plural(s: Sentence) -> Iterator[Slip]:
         ):
             continue
         if lemma in load_data("words.yaml")["mass"] or (t.text[0].isupper() and not s.opens(t.i)):
+            continue
+        if "NOUN" not in classes(lemma):
             continue
         wrong = lemma
         lefts = [c for c in t.children if c.i < t.i]

@@ -94,7 +94,7 @@ def preposition_of_place_and_time(s: Sentence) -> Iterator[Slip]:
             elif low in {"day", "month", "year"}:
                 continue
             entry = table.get(low) or table.get(noun.text) or {}
-            if t.lower_ in entry:
+            if t.lower_ in entry and s.lower(t.i + 1) not in {"this", "last", "next", "every", "that"}:
                 phrase = f"{t.lower_} {s.text[s.doc[t.i + 1].idx : noun.idx + len(noun.text)]}"
                 if len(phrase) < 40:
                     yield from s.swap(

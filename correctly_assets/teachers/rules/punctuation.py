@@ -110,6 +110,14 @@ def comma_missing(s: Sentence) -> Iterator[Slip]:
         ):
             yield from _comma_drop(s, t.i, "comma_clause", 1.6, set(), word=s.doc[start].text)
         follower = s.next(t.i)
+        opener = s.doc[start]
+        phrase = not any(x.text == "," for x in s.doc[start : t.i]) and t.i - start >= 3
+        if phrase and opener.tag_ == "IN" and opener.dep_ == "prep" and opener.head.i > t.i and not clause:
+            yield from _comma_drop(s, t.i, "comma_phrase", 0.6, set())
+        if follower is not None and follower.lower_ == "and" and follower.dep_ == "cc" and t.i - start >= 4:
+            verb = next((c for c in follower.head.children if c.dep_ == "conj" and c.i > t.i), None)
+            if verb is not None and (own := subject_of(verb)) is not None and own.i > t.i and verb.tag_ != "VB":
+                yield from _comma_drop(s, t.i, "comma_but", 0.8, {follower.i}, word=follower.text)
         if follower is not None and follower.lower_ in {"but", "so"} and follower.dep_ in {"cc", "mark", "advmod"}:
             verb = next((c for c in follower.head.children if c.dep_ == "conj" and c.i > t.i), follower.head)
             subject = subject_of(verb)

@@ -12,10 +12,14 @@ from ..sentence import Sentence, Slip, is_word, load_data
 from ..spelling_words import misspellings
 from . import rule
 
+_NEGATIONS = {"never", "nobody", "nothing", "nowhere", "none", "neither", "without", "cannot"}
+
 
 @rule
 def misspelling(s: Sentence) -> Iterator[Slip]:
     for t in s:
+        if t.lower_ in _NEGATIONS:
+            continue  # a misspelt negation would read as one that was added
         if (
             not t.is_alpha
             or len(t.text) < 4

@@ -67,7 +67,7 @@ def spacing(s: Sentence) -> Iterator[Slip]:
             yield Slip("space_after", "ORTH", "R", t.idx, end, (",",), frozenset({t.i}), frozenset(), (), 0.25)
             yield Slip("space_before", "ORTH", "R", t.idx, end, (" , ", " ,"), frozenset({t.i}), frozenset(), (), 0.2)
         if t.text == "ca" and following.text == "n't":
-            yield from s.swap(t.i, t.i + 1, ("cant", "can't to"), "PUNCT", "apostrophe", word="can't", weight=1.0)
+            yield from s.swap(t.i, t.i + 1, ("cant", "can't to"), "CONTR", "apostrophe", word="can't", weight=1.0)
         elif (
             following.text.lower().replace("’", "'") in _CONTRACTIONS
             and following.tag_ != "POS"
@@ -89,7 +89,7 @@ def spacing(s: Sentence) -> Iterator[Slip]:
                 "whos",
                 "lets",
             }:
-                yield from s.swap(t.i, t.i + 1, joined, "PUNCT", "apostrophe", word=t.text + following.text, weight=0.8)
+                yield from s.swap(t.i, t.i + 1, joined, "CONTR", "apostrophe", word=t.text + following.text, weight=0.8)
 
 
 @rule
