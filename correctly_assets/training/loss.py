@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-_CHUNK_BYTES = 192 * 2**20
+_CHUNK_BYTES = 160 * 2**20
+_COLUMNS = 16384
 _BLOCK_ROWS = 16  # 8 MB of Gemma's logits: a block stays in cache through the passes over it
 
 
@@ -29,6 +30,9 @@ class VocabularyLoss:
     def __init__(self, weight: torch.Tensor) -> None:
         self.weight = weight
         self.rows = max(1, _CHUNK_BYTES // (weight.shape[0] * weight.element_size()))
+        # The matrix library copies its operands into its own layout: a slice of the weight at a time, not all 335 MB.
+        step = weight.shape[0] if weight.is_cuda else _COLUMNS
+        self._columns = [slice(start, start + step) for start in range(0, weight.shape[0], step)]
         self._buffer: torch.Tensor | None = None
 
     @torch.no_grad()
@@ -54,14 +58,18 @@ class VocabularyLoss:
         for start in range(0, count, self.rows):
             part = slice(start, min(start + self.rows, count))
             logits = self._buffer[: part.stop - start]
-            torch.mm(hidden[part], self.weight.t(), out=logits)
+            for columns in self._columns:
+                torch.mm(hidden[part], self.weight[columns].t(), out=logits[:, columns])
             for first in range(start, part.stop, _BLOCK_ROWS):
                 block = slice(first, min(first + _BLOCK_ROWS, part.stop))
                 losses[block] = _probabilities_to_gradient(
                     logits[block.start - start : block.stop - start], targets[block]
                 )
             if grad is not None:
-                torch.mm(logits, self.weight, out=grad[part])
+                total = torch.zeros(logits.shape[0], hidden.shape[1], dtype=torch.float32, device=hidden.device)
+                for columns in self._columns:
+                    total += logits[:, columns] @ self.weight[columns]
+                grad[part] = total.to(grad.dtype)
         return losses, grad
 
 
