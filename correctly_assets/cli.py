@@ -253,7 +253,7 @@ def _fail(error: CorrectlyError, as_json: bool) -> NoReturn:
     if as_json:
         _print_json(error.to_json())
     else:
-        stderr.print(f"[red]✗[/] {error}", highlight=False)
+        stderr.print(f"[red]✗[/] {error}", highlight=False, soft_wrap=True)
     sys.exit(error.exit_code)
 
 

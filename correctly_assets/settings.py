@@ -26,8 +26,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CORRECTLY_", extra="ignore")
 
-    home: Path = Field(default_factory=lambda: PROJECT_ROOT / ".correctly", description="Holds everything that changes.")
-    database_url: str | None = Field(None, description="PostgreSQL URL of a team's store; SQLite under HOME when unset.")
+    home: Path = Field(
+        default_factory=lambda: PROJECT_ROOT / ".correctly", description="Holds everything that changes."
+    )
+    database_url: str | None = Field(
+        default=None, description="PostgreSQL URL of a team's store; SQLite under HOME when unset."
+    )
 
     host: str = "127.0.0.1"
     gateway_port: int = 8080
@@ -36,7 +40,7 @@ class Settings(BaseSettings):
     mlflow_port: int = 5000
     webui_port: int = 8380
 
-    base_model: str = Field(EMBEDDED_BASE_MODEL, description="A directory, a hub name, or the embedded model's name.")
+    base_model: str = Field(default=EMBEDDED_BASE_MODEL, description="A directory, a hub name, or the embedded model's name.")
     teacher: Literal["embedded", "openai", "recorded"] = "embedded"
     teacher_base_url: str = "https://api.openai.com/v1"
     teacher_model: str = "gpt-4o-mini"
@@ -50,28 +54,28 @@ class Settings(BaseSettings):
 
     reason_language: Literal["en", "ko"] = "en"
     rollout: Literal["lora", "merged"] = "lora"
-    retrain_min_examples: int = Field(1, ge=1, description="New accepted examples that make a retrain worth while.")
-    retrain_quiet_seconds: float = Field(10.0, ge=0, description="Silence after the last landing before a run starts.")
-    retrain_attempts: int = Field(3, ge=1, description="Failed runs for one fingerprint before the sensor gives up.")
-    train_minutes: float = Field(4.0, gt=0, description="Wall-clock budget of one training run.")
-    train_pairs: int = Field(1800, ge=8, description="Correction pairs the embedded teacher aims at for one train set.")
-    train_batch_size: int = Field(16, ge=1)
-    train_learning_rate: float = Field(4e-4, gt=0)
+    retrain_min_examples: int = Field(default=1, ge=1, description="New accepted examples that make a retrain worth while.")
+    retrain_quiet_seconds: float = Field(default=10.0, ge=0, description="Silence after the last landing before a run starts.")
+    retrain_attempts: int = Field(default=3, ge=1, description="Failed runs for one fingerprint before the sensor gives up.")
+    train_minutes: float = Field(default=4.0, gt=0, description="Wall-clock budget of one training run.")
+    train_pairs: int = Field(default=1800, ge=8, description="Correction pairs the embedded teacher aims at for one train set.")
+    train_batch_size: int = Field(default=16, ge=1)
+    train_learning_rate: float = Field(default=4e-4, gt=0)
     train_start: Literal["base", "champion"] = "base"
     lora_rank: Literal[1, 8, 16, 32, 64, 128, 256] = 16
-    human_weight: int = Field(8, ge=1)
+    human_weight: int = Field(default=8, ge=1)
     seed: int = 20
-    sensor_seconds: int = Field(5, ge=1, description="Interval between two ticks of each sensor.")
+    sensor_seconds: int = Field(default=5, ge=1, description="Interval between two ticks of each sensor.")
 
-    vllm_host: str = Field("127.0.0.1", description="Where vLLM is reached; loopback or a private network only.")
-    mlflow_host: str = Field("127.0.0.1", description="Where MLflow is reached.")
-    vllm_kvcache_gb: int = Field(2, ge=1)
-    vllm_max_model_len: int = Field(1024, ge=256)
-    evaluation_limit: int | None = Field(None, description="Rows of the evaluation set to use; all when unset.")
-    max_overcorrected: float = Field(15.0, description="Gate: share of correct sentences an adapter may change, in %.")
+    vllm_host: str = Field(default="127.0.0.1", description="Where vLLM is reached; loopback or a private network only.")
+    mlflow_host: str = Field(default="127.0.0.1", description="Where MLflow is reached.")
+    vllm_kvcache_gb: int = Field(default=2, ge=1)
+    vllm_max_model_len: int = Field(default=1024, ge=256)
+    evaluation_limit: int | None = Field(default=None, description="Rows of the evaluation set to use; all when unset.")
+    max_overcorrected: float = Field(default=15.0, description="Gate: share of correct sentences an adapter may change, in %.")
 
     dvc_remote: str | None = None
-    retention_days: int = Field(90, ge=1)
+    retention_days: int = Field(default=90, ge=1)
     prompts_dir: Path = PROJECT_ROOT / "prompts"
     sql_dir: Path = PROJECT_ROOT / "sql"
 

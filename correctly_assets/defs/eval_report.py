@@ -65,8 +65,9 @@ def eval_report(
     }
     if judged.html is not None:
         metadata["html"] = dg.MetadataValue.path(str(judged.html))
-    if ledger.url():
-        metadata["mlflow"] = dg.MetadataValue.url(ledger.url())
+    link = ledger.url()
+    if link:
+        metadata["mlflow"] = dg.MetadataValue.url(link)
     yield dg.MaterializeResult(data_version=dg.DataVersion(judged.sha256), metadata=metadata)
     yield dg.AssetCheckResult(
         passed=judged.decision.promote,

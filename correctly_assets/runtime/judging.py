@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from correctly_assets.core.correction import CorrectionPath, Piece
+from correctly_assets.core.correction import CorrectionPath, Piece, ReasonLanguage
 from correctly_assets.core.errors import AdapterRefused, PermanentError, UsageError
 from correctly_assets.core.evaluation import EvaluationSet
 from correctly_assets.core.gate import GateDecision, decide_promotion
@@ -105,14 +105,52 @@ class _Counted:
         self._path, self._progress, self._done = path, progress, 0
         self.usage = path.usage
 
-    async def correct(self, text: str, **how: Any) -> Correction:
-        correction = await self._path.correct(text, **how)
+    async def correct(
+        self,
+        text: str,
+        *,
+        model: str,
+        release: str | None,
+        adapter: str | None,
+        reasons: bool = True,
+        reason_language: ReasonLanguage = "en",
+        priority: int = 0,
+        as_one: bool = False,
+    ) -> Correction:
+        correction = await self._path.correct(
+            text,
+            model=model,
+            release=release,
+            adapter=adapter,
+            reasons=reasons,
+            reason_language=reason_language,
+            priority=priority,
+            as_one=as_one,
+        )
         self._done += 1
         self._progress(self._done)
         return correction
 
-    def stream(self, text: str, **how: Any) -> AsyncIterator[Piece | Correction]:
-        return self._path.stream(text, **how)
+    def stream(
+        self,
+        text: str,
+        *,
+        model: str,
+        release: str | None,
+        adapter: str | None,
+        reasons: bool = True,
+        reason_language: ReasonLanguage = "en",
+        priority: int = 0,
+    ) -> AsyncIterator[Piece | Correction]:
+        return self._path.stream(
+            text,
+            model=model,
+            release=release,
+            adapter=adapter,
+            reasons=reasons,
+            reason_language=reason_language,
+            priority=priority,
+        )
 
 
 def champion_on_this_base(store: Store, settings: Settings) -> Release | None:

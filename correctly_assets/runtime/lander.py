@@ -29,7 +29,10 @@ def main() -> None:
     while not stop.wait(1.0):
         try:
             for file in land_inbox(settings):
-                log.info("%s: %s", file.name, file.says)
+                landed = file.outcome
+                log.info(
+                    "%s: %d landed, %d duplicates, %d refused", file.name, landed.landed, landed.duplicates, landed.refused
+                )
         except CorrectlyError as error:
             # The file stays in the inbox and is tried again: landing is idempotent.
             log.error("%s", error)

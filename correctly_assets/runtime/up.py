@@ -93,7 +93,7 @@ def waiting(console: Console, words: str, *, expected: float) -> Iterator[None]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(words, total=100, left="")
         started, stop = time.monotonic(), threading.Event()
 
@@ -135,6 +135,7 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
             f"Marked {len(dead)} unfinished {'run' if len(dead) == 1 else 'runs'} as failed: the worker is gone."
         )
     supervisor = Supervisor(settings)
+    console.print(f"Starting {', '.join(process.title for process in wanted)}; logs in {settings.logs_dir}", highlight=False)
     try:
         needed = [process for process in wanted if not process.face]
         for process in needed:
@@ -143,7 +144,7 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
             with waiting(console, f"Starting {process.title}", expected=90 if process.name == "vllm" else 25):
                 seconds = supervisor.wait_ready(process)
             where = process.url(settings) or "running"
-            console.print(f"  [green]●[/] {process.title:<14} {where}  [dim]({seconds:.0f} s)[/]")
+            console.print(f"  [green]●[/] {process.title:<14} {where}  [dim]({seconds:.0f} s)[/]", highlight=False)
         for process in wanted:
             if process.face:
                 supervisor.start(process)
@@ -263,7 +264,7 @@ def close_loop(
     )
     reported: set[tuple[str, str]] = set()
     deadline = time.monotonic() + 4 * 3600
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Waiting for the retrain sensor", total=None, note="")
         while time.monotonic() < deadline:
             heal()

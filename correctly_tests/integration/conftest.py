@@ -1,0 +1,99 @@
+"""The one platform of a test run: `correctly up` on a HOME of its own, with a tiny training budget.
+
+Belongs here: starting and stopping it, and what tests ask of it. Does not belong here: tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT
+from correctly_tests.serving_fakes import free_port
+
+TINY = {
+    "CORRECTLY_TRAIN_PAIRS": "900",
+    "CORRECTLY_TRAIN_MINUTES": "3",
+    "CORRECTLY_EVALUATION_LIMIT": "160",
+    "CORRECTLY_RETRAIN_QUIET_SECONDS": "2",
+}
+"""A budget that fits the CI: fewer pairs, minutes and evaluation rows; every part is the real one."""
+
+
+@dataclass
+class Platform:
+    """A running platform and what it printed."""
+
+    home: Path
+    env: dict[str, str]
+    process: subprocess.Popen[bytes]
+    log: Path
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def run(self, *words: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        """`correctly WORDS` on this HOME."""
+        argv = [sys.executable, "-m", "correctly_assets.cli", *words]
+        return subprocess.run(argv, env=self.env, capture_output=True, text=True, timeout=600, **kwargs)
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.run("status", "--json").stdout)
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+def start(home: Path, *words: str, extra: dict[str, str] | None = None) -> Platform:
+    """Start `correctly WORDS` on a HOME, on free ports."""
+    home.mkdir(parents=True, exist_ok=True)
+    ready = PROJECT_ROOT / ".correctly" / "models" / EMBEDDED_BASE_MODEL
+    if ready.exists() and not (home / "models").exists():
+        (home / "models").mkdir()
+        (home / "models" / EMBEDDED_BASE_MODEL).symlink_to(ready)
+    ports = {name: free_port() for name in ("GATEWAY", "VLLM", "DAGSTER", "MLFLOW", "WEBUI")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CORRECTLY_")}
+    env |= {"CORRECTLY_HOME": str(home), **TINY, **(extra or {})}
+    env |= {f"CORRECTLY_{name}_PORT": str(port) for name, port in ports.items()}
+    log = home / "up.out"
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "correctly_assets.cli", *words], env=env, stdout=out, stderr=subprocess.STDOUT
+        )
+    return Platform(home, env, process, log, ports)
+
+
+def stop(platform: Platform) -> int:
+    """Ctrl-C, then wait for its end; returns its exit code."""
+    if platform.process.poll() is None:
+        platform.process.send_signal(signal.SIGINT)
+    return platform.process.wait(120)
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """The platform, its loop closed once. Its parts are stopped at the end of the test run."""
+    home = tmp_path_factory.mktemp("platform") / "home"
+    running = start(home, "up")
+    deadline = time.monotonic() + 1500
+    while "The platform runs" not in running.said():
+        if running.process.poll() is not None or time.monotonic() > deadline:
+            stop(running)
+            logs = "\n".join(f"--- {p.name}\n{p.read_text(errors='replace')[-1500:]}" for p in (home / "logs").glob("*.log"))
+            pytest.fail(f"The platform did not come up:\n{running.said()}\n{logs}")
+        time.sleep(1)
+    yield running
+    stop(running)
+    shutil.rmtree(home, ignore_errors=True)
