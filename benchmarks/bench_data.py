@@ -1,0 +1,351 @@
+"""The data factory: rows landed and placed, near-duplicates found, pairs written, and what they teach.
+
+`make bench-data`. Parts, each in a process of its own so that its peak memory is its own:
+  rows     10⁴ to 10⁶ rows (recombined from the shipped ones) landed, guarded, de-duplicated, split and written; then 100 more
+  near     recall of near-duplicates at Jaccard 0.8 against brute force
+  teacher  train pairs a minute, ladder included, and how near the mix is to its target
+  score    an adapter trained on the embedded teacher's output alone, on learners' sentences (needs the converted base
+           model and CORRECTLY_BENCHMARK_DATA, a folder with `jfleg_dev.jsonl` and `score_gec.py`; nothing of it is kept)
+
+Not part of the CI: nothing here passes or fails by a clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from correctly_assets.core.text import normalise
+from correctly_assets.core.types import Example, Reason
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULT = ROOT / "benchmarks" / "results" / "data.json"
+STARTER = ROOT / "correctly_assets" / "starter"
+PARTS = ("rows", "near", "teacher", "score")
+SIZES = (10_000, 100_000, 1_000_000)
+MORE = 100
+
+
+def figure(value: float, unit: str, floor: float | None, goal: float | None, better: str) -> dict[str, Any]:
+    return {"value": round(value, 3), "unit": unit, "floor": floor, "goal": goal, "better": better}
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process, MiB (Linux reports KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def shipped(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (STARTER / name).read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def recombined(count: int, first: int = 0) -> Iterator[dict[str, Any]]:
+    """Rows number ``first`` to ``first + count``: a shipped example followed or preceded by a shipped sentence."""
+    examples, sentences = shipped("examples.jsonl"), shipped("sentences.jsonl")
+    order = list(range(2 * len(examples) * len(sentences)))
+    random.Random(20).shuffle(order)
+    for number in order[first : first + count]:
+        number, place = divmod(number, 2)
+        which, other = divmod(number, len(sentences))
+        row, more = examples[which], sentences[other]["before"]
+        texts = {side: f"{row[side]} {more}" if place else f"{more} {row[side]}" for side in ("before", "after")}
+        yield {**row, **texts, "source": "bench"}
+
+
+def write_rows(path: Path, count: int, first: int = 0) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in recombined(count, first))
+
+
+def part_rows(size: int) -> dict[str, Any]:
+    """Land ``size`` rows, write the snapshot, place every row; then the same with 100 more."""
+    from correctly_assets.curation.files import land_file
+    from correctly_assets.curation.guards import make_guards
+    from correctly_assets.curation.near import NearIndex
+    from correctly_assets.curation.rows import parse_row
+    from correctly_assets.store.snapshots import write_examples_snapshot
+    from correctly_assets.store.store import open_store
+
+    with tempfile.TemporaryDirectory(prefix="bench-data-") as name:
+        folder = Path(name)
+        write_rows(folder / "rows.jsonl", size)
+        write_rows(folder / "more.jsonl", MORE, first=size)
+        store, guards = open_store(f"sqlite:///{folder / 'store.sqlite'}", ROOT / "sql"), make_guards()
+
+        index = NearIndex(folder / "near")
+
+        def load(file: Path, new: Callable[[], Iterator[Example]]) -> tuple[int, int]:
+            outcome = land_file(file, store, guards, refused_path=folder / "refused.jsonl")
+            write_examples_snapshot(store, folder / "snapshots")
+            placed = index.place((example.id, example.before) for example in new())
+            return outcome.landed, sum(item.split is not None for item in placed)
+
+        def just_landed() -> Iterator[Example]:
+            # The index remembers the rest.
+            for line in (folder / "more.jsonl").read_text(encoding="utf-8").splitlines():
+                example = parse_row(json.loads(line), source="bench")
+                if isinstance(example, Example):
+                    yield example
+
+        started = time.perf_counter()
+        landed, placed = load(folder / "rows.jsonl", store.accepted)
+        seconds = time.perf_counter() - started
+        memory = peak_mb()
+        started = time.perf_counter()
+        load(folder / "more.jsonl", just_landed)
+        more = time.perf_counter() - started
+        store.close()
+    return {"size": size, "landed": landed, "placed": placed, "seconds": seconds, "more": more, "mb": memory}
+
+
+def part_near(count: int = 20_000) -> dict[str, Any]:
+    """Recall of near-duplicates at 0.8 on texts of which a third are edited copies of earlier ones."""
+    from correctly_assets.curation.near import NearIndex
+
+    rng = random.Random(20)
+    texts: list[str] = []
+    for row in recombined(count):
+        if texts and rng.random() < 0.33:
+            words = rng.choice(texts[-2000:]).split()
+            for _ in range(rng.choice((1, 1, 2))):
+                words[rng.randrange(len(words))] = rng.choice(row["before"].split())
+            texts.append(" ".join(words))
+        else:
+            texts.append(row["before"])
+    started = time.perf_counter()
+    placed = list(NearIndex(threshold=0.8).place((str(n), text) for n, text in enumerate(texts)))
+    seconds = time.perf_counter() - started
+    wanted = brute_force(texts, {n for n, item in enumerate(placed) if item.split is None}, 0.8)
+    hit = sum(placed[n].near is not None for n in wanted)
+    return {"recall": hit / max(1, len(wanted)), "near": len(wanted), "seconds": seconds}
+
+
+def brute_force(texts: list[str], left_out: set[int], threshold: float) -> list[int]:
+    """Which texts have an earlier one at or above the threshold that was not left out, held against every other.
+
+    5-byte windows of the normalised, padded text, as the index takes them. A pair at similarity s shares one of the
+    rarest (1 - s) n + 1 windows of either side, so only texts that share a rare one are compared.
+    """
+    padded = [b"\x01" + normalise(text).encode() + b"\x02" * 4 for text in texts]
+    grams = [{text[i : i + 5] for i in range(len(text) - 4)} for text in padded]
+    seen = Counter(gram for one in grams for gram in one)
+    holders: dict[bytes, list[int]] = {}
+    near: list[int] = []
+    for number, one in enumerate(grams):
+        rare = sorted(one, key=lambda gram: (seen[gram], gram))[: int((1 - threshold) * len(one)) + 1]
+        candidates = {other for gram in rare for other in holders.get(gram, ())}
+        if any(len(one & grams[o]) >= threshold * len(one | grams[o]) for o in candidates):
+            near.append(number)
+        if number not in left_out:
+            for gram in rare:
+                holders.setdefault(gram, []).append(number)
+    return near
+
+
+def landed_examples() -> list[Example]:
+    from correctly_assets.core.landing import identified
+
+    return [
+        identified(
+            Example(
+                "",
+                row["before"],
+                row.get("after") or row["before"],
+                tuple(Reason(r["was"], r["now"], r["reason"]) for r in row.get("reasons") or ()),
+                form=row.get("form"),
+                tone=row.get("tone"),
+                topic=row.get("topic"),
+            )
+        )
+        for name in ("examples.jsonl", "sentences.jsonl")
+        for row in shipped(name)
+    ]
+
+
+def evaluation_texts() -> list[str]:
+    return [text for row in shipped("evaluation.jsonl") for text in (row["source"], *row["references"])]
+
+
+def part_teacher(count: int = 20_000) -> dict[str, Any]:
+    """Pairs a minute from parsing on (the parser's load apart), ladder with decontamination included."""
+    from correctly_assets.core.taxonomy import family
+    from correctly_assets.teachers.factory import make_teacher
+    from correctly_assets.teachers.inject import Mix
+
+    examples = landed_examples()
+    teacher = make_teacher("embedded", prompts_dir=ROOT / "prompts", evaluation=evaluation_texts())
+    teacher.write_pairs(examples[:4], count=4, seed=1)
+    started = time.perf_counter()
+    output = teacher.write_pairs(examples, count=count, seed=20)
+    seconds = time.perf_counter() - started
+    kinds = Counter(family(e.type) for w in output.pairs if w.pair.origin == "injected" for e in w.pair.edits)
+    mix = Mix.default()
+    total, target = sum(kinds.values()), sum(mix.kinds.values())
+    away = sum(abs(kinds[kind] / total - share / target) for kind, share in mix.kinds.items()) / 2
+    return {"pairs": len(output.pairs), "seconds": seconds, "refused": len(output.refused), "away": 100 * away}
+
+
+def part_score(minutes: float, pairs: int) -> dict[str, Any]:
+    """Train on embedded output alone, answer greedily, score with the independent scorer."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from correctly_assets.settings import get_settings
+    from correctly_assets.teachers.factory import make_teacher
+
+    folder = Path(os.environ["CORRECTLY_BENCHMARK_DATA"])
+    teacher = make_teacher("embedded", prompts_dir=ROOT / "prompts", evaluation=evaluation_texts())
+    output = teacher.write_pairs(landed_examples(), count=pairs, seed=20)
+    rows = [
+        {
+            "id": w.pair.id, "example_id": w.pair.example_id, "origin": w.pair.origin, "before": w.pair.before,
+            "after": w.pair.after, "edits": json.dumps([e.to_json() for e in w.pair.edits], ensure_ascii=False),
+            "weight": w.pair.weight, "split": w.pair.split, "language": w.pair.language,
+        }
+        for w in output.pairs
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="bench-data-") as name:
+        work = Path(name)
+        pq.write_table(pa.Table.from_pylist(rows), work / "pairs.parquet")
+        config = {
+            "train_set": str(work), "base_model": get_settings().base_model_path, "adapters_dir": str(work / "adapters"),
+            "checkpoint_dir": str(work / "checkpoints"), "prompts_dir": str(ROOT / "prompts"), "explain_share": 0.25,
+            "stages": [{"passes": 2.0, "learning_rate": 4e-4}], "max_minutes": minutes,
+        }  # fmt: skip
+        (work / "config.json").write_text(json.dumps(config))
+        started = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "correctly_assets.training", str(work / "config.json")], check=True, cwd=ROOT
+        )
+        seconds = time.perf_counter() - started
+        adapter = next(p for p in (work / "adapters").iterdir() if (p / "adapter_config.json").exists())
+        learners = [json.loads(line)["source"] for line in (folder / "jfleg_dev.jsonl").open(encoding="utf-8")]
+        correct = [row["source"] for row in shipped("evaluation.jsonl") if row["kind"] == "correct"]
+        answers = greedy_answers(adapter, [*learners, *correct])
+        (work / "predictions.txt").write_text("\n".join(answers[: len(learners)]) + "\n", encoding="utf-8")
+        command = [sys.executable, str(folder / "score_gec.py"), "--data", str(folder / "jfleg_dev.jsonl"), "--pred"]
+        subprocess.run([*command, str(work / "predictions.txt"), "--json", str(work / "s.json")], check=True)
+        scored = json.loads((work / "s.json").read_text())
+    changed = sum(a != b for a, b in zip(correct, answers[len(learners) :], strict=True))
+    return {"scored": scored, "overcorrected": 100 * changed / len(correct), "seconds": seconds, "pairs": len(rows)}
+
+
+def greedy_answers(adapter: Path, texts: list[str], batch: int = 32) -> list[str]:
+    """Greedy corrections by transformers alone: no server is needed to measure data."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from correctly_assets.core.prompts import load_prompts
+    from correctly_assets.settings import get_settings
+
+    base = get_settings().base_model_path
+    prompts, tokenizer = load_prompts(ROOT / "prompts"), AutoTokenizer.from_pretrained(base, padding_side="left")
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16), str(adapter))
+    merged = model.merge_and_unload().eval()
+    ends = [tokenizer.convert_tokens_to_ids("<eos>"), *tokenizer.encode("\n", add_special_tokens=False)]
+    answers = [""] * len(texts)
+    order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
+    for first in range(0, len(order), batch):
+        chunk = order[first : first + batch]
+        encoded = tokenizer([prompts.correct_prompt(texts[n]) for n in chunk], return_tensors="pt", padding=True)
+        longest = max(len(tokenizer.encode(texts[n])) for n in chunk)
+        with torch.inference_mode():
+            made = merged.generate(
+                **encoded, max_new_tokens=int(1.5 * longest) + 16, do_sample=False, eos_token_id=ends
+            )
+        for n, row in zip(chunk, made[:, encoded["input_ids"].shape[1] :], strict=True):
+            answers[n] = tokenizer.decode(row, skip_special_tokens=True).split("\n")[0].strip() or texts[n]
+    return answers
+
+
+def in_child(*words: str) -> dict[str, Any]:
+    """Run one part in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="bench-data-") as name:
+        out = Path(name) / "out.json"
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.bench_data", "--worker", *words, "--out", str(out)], check=True, cwd=ROOT
+        )
+        return json.loads(out.read_text())
+
+
+def figures_of(parts: list[str], sizes: list[int], minutes: float, pairs: int) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    if "rows" in parts:
+        for size in sizes:
+            made = in_child("rows", "--size", str(size))
+            full = size == SIZES[-1]
+            figures[f"rows_{size}_minutes"] = figure(
+                made["seconds"] / 60, "min", 25 if full else None, 15 if full else None, "lower"
+            )
+            figures[f"rows_{size}_memory"] = figure(
+                made["mb"] / 1024, "GiB", 6 if full else None, 4 if full else None, "lower"
+            )
+            share = 100 * made["more"] / made["seconds"]
+            figures[f"rows_{size}_then_{MORE}"] = figure(share, "%", 3 if full else None, 1 if full else None, "lower")
+    if "near" in parts:
+        figures["near_recall"] = figure(in_child("near")["recall"], "share", 0.95, 0.95, "higher")
+    if "teacher" in parts:
+        made = in_child("teacher")
+        figures["pairs_per_minute"] = figure(60 * made["pairs"] / made["seconds"], "pairs/min", 2000, 6000, "higher")
+        figures["mix_distance"] = figure(made["away"], "%", None, None, "lower")
+    if "score" in parts:
+        made = in_child("score", "--minutes", str(minutes), "--pairs", str(pairs))
+        scored = made["scored"]
+        figures["jfleg_gleu"] = figure(scored["gleu_corpus"], "points", 45, 50, "higher")
+        figures["jfleg_errant_f05"] = figure(scored["errant_f05"], "points", 50, 58, "higher")
+        figures["overcorrected"] = figure(made["overcorrected"], "%", 10, 6, "lower")
+        figures["train_minutes"] = figure(made["seconds"] / 60, "min", 30, None, "lower")
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    parser.add_argument("--minutes", type=float, default=25.0, help="training budget of the score part")
+    parser.add_argument("--pairs", type=int, default=6000)
+    parser.add_argument("--worker", choices=PARTS)
+    parser.add_argument("--size", type=int, default=SIZES[0])
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    if options.worker:
+        made = {
+            "rows": lambda: part_rows(options.size),
+            "near": part_near,
+            "teacher": part_teacher,
+            "score": lambda: part_score(options.minutes, options.pairs),
+        }[options.worker]()
+        options.out.write_text(json.dumps(made))
+        return
+    parts = options.parts.split(",")
+    if "score" in parts and "CORRECTLY_BENCHMARK_DATA" not in os.environ:
+        print("CORRECTLY_BENCHMARK_DATA is not set: the score part is left out.", file=sys.stderr)
+        parts.remove("score")
+    figures = figures_of(parts, [int(s) for s in options.sizes.split(",")], options.minutes, options.pairs)
+    for key, one in figures.items():
+        print(f"figure {key} {one['value']} {one['unit']}")
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    kept = json.loads(RESULT.read_text())["figures"] if RESULT.exists() else {}
+    result = {"commit": commit, "machine": machine, "rounds": 1, "figures": {**kept, **figures}}
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
