@@ -52,6 +52,7 @@ def write_train_set(
     sql_dir: Path,
     human_weight: int = 8,
     held_out_percent: int = 5,
+    splits: Mapping[str, str] | None = None,
 ) -> Snapshot:
     """Deduplicate, split and weight pairs and write them as ``directory/ID/train.parquet``.
 
@@ -63,6 +64,7 @@ def write_train_set(
         manifest_extra: provenance (prompts, teacher, seed, snapshot of examples) for the manifest.
         human_weight: how often a verified human correction is seen.
         held_out_percent: share of sources that are held out, by hash of the normalised source.
+        splits: {pair id: split} where a near-duplicate inherited one (curation/near.py); the hash decides for the rest.
 
     Raises:
         PermanentError: the disk is full or cannot be written (nothing is left behind), or two pairs share an id.
@@ -77,7 +79,7 @@ def write_train_set(
     def fill(work: Path) -> None:
         with TemporaryDirectory(prefix=".stage-", dir=directory) as stage:
             staged = Path(stage) / "staged.parquet"
-            figures["staged"] = _stage(pairs, staged, held_out_percent)
+            figures["staged"] = _stage(pairs, staged, held_out_percent, splits or {})
             with open_duckdb(Path(stage)) as connection:
                 connection.execute(f"CREATE VIEW staged AS SELECT * FROM read_parquet('{quoted(staged)}')")
                 twice = connection.execute("SELECT id FROM staged GROUP BY id HAVING count(*) > 1 LIMIT 1").fetchone()
@@ -100,7 +102,7 @@ def write_train_set(
                 ).fetchall()
         straddling = fetch_rows(read_query(sql_dir, "train_set_straddles"), work / TRAIN_FILE)
         if straddling:
-            raise PermanentError(f"{len(straddling)} sources stand in both splits; this is a fault of the split.")
+            raise PermanentError("The same source stands in both splits; a near-duplicate was given the wrong one.")
 
     try:
         return write_snapshot(
@@ -170,7 +172,7 @@ def count_train_set(path: Path, *, sql_dir: Path) -> TrainSetCounts:
     return TrainSetCounts(sum(origins.values()), sum(weights.values()), origins, weights, splits, types)
 
 
-def _stage(pairs: Iterable[TrainPair], path: Path, held_out_percent: int) -> int:
+def _stage(pairs: Iterable[TrainPair], path: Path, held_out_percent: int, splits: Mapping[str, str]) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -186,7 +188,7 @@ def _stage(pairs: Iterable[TrainPair], path: Path, held_out_percent: int) -> int
                     "after": pair.after,
                     "edits": json.dumps([edit.to_json() for edit in pair.edits], ensure_ascii=False),
                     "weight": pair.weight,
-                    "split": split_of(pair.before, held_out_percent),
+                    "split": splits.get(pair.id) or split_of(pair.before, held_out_percent),
                     "language": pair.language,
                     "form": pair.attributes.get("form"),
                     "source_sha": text_sha(pair.before),

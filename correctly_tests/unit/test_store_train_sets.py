@@ -183,6 +183,15 @@ def test_the_split_is_that_of_the_normalised_source_and_no_source_straddles(tmp_
     assert {"train", "held_out"} == set.union(*splits.values())
 
 
+def test_an_inherited_split_goes_before_the_hash_and_must_not_tear_a_source_apart(tmp_path: Path) -> None:
+    pairs = [pair("a", "He go.", "He goes."), pair("b", "he go", "He went!")]
+    other = "held_out" if split_of("He go.") == "train" else "train"
+    snapshot = write_train_set(pairs, tmp_path, {}, sql_dir=SQL, splits={"a": other, "b": other})
+    assert {row.split for row in read_train_set(snapshot.path)} == {other}
+    with pytest.raises(PermanentError, match="stands in both splits"):
+        write_train_set(pairs, tmp_path, {}, sql_dir=SQL, splits={"a": other})
+
+
 def test_a_train_set_counts_its_pairs_by_origin_and_error_type(tmp_path: Path) -> None:
     article = Edit(0, 0, "", "The ", "M:DET", None, None)
     snapshot = write(
