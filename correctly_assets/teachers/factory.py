@@ -35,6 +35,7 @@ def make_teacher(
     attempts: int = 5,
     backoff_seconds: float = 1.0,
     prompt_token_limit: int = 6000,
+    round_trip: bool = False,
 ) -> Teacher:
     """The teacher of a kind.
 
@@ -49,6 +50,7 @@ def make_teacher(
         journal_dir: openai: where requests and answers are journalled; needed.
         recordings_dir: recorded: where recordings stand; needed.
         budget_usd: openai: most to spend in one call, repeats of a killed one included; None for no limit.
+        round_trip: openai, recorded: keep only pairs that a second, blind pass corrects alike; asks once more a pair.
         prices: USD per million tokens by model, over the shipped table.
 
     Raises:
@@ -124,4 +126,5 @@ def make_teacher(
         concurrency=concurrency,
         source=source,
         progress=progress,
+        round_trip=round_trip,
     )

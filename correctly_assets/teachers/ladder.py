@@ -158,6 +158,11 @@ class Ladder:
         return hit or next((self._grams[g] for g in sorted(word_ngrams(text)) if g in self._grams), None)
 
 
+def agreement(one: str, other: str) -> float:
+    """How much of two corrections is the same, word by word, 0 to 1."""
+    return SequenceMatcher(None, normalise(one).split(), normalise(other).split(), autojunk=False).ratio()
+
+
 def as_row(pair: TrainPair) -> Mapping[str, Any]:
     """The pair as a refused row shows it."""
     return {

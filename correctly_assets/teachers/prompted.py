@@ -22,9 +22,10 @@ from ..core.types import Example, TrainPair
 from .align import explained_edits
 from .asking import Asked, Templates, ask_for_pairs, ask_to_complete, read_json, read_reasons
 from .budget import BudgetReachedError, PromptTooLongError
-from .ladder import Ladder
+from .ladder import Ladder, agreement, as_row
 
 VERSION = "1"
+_AGREES = 0.85
 T = TypeVar("T")
 Answered = tuple[Asked, ChatAnswer]
 
@@ -73,6 +74,7 @@ class PromptedTeacher:
         concurrency: int = 8,
         source: str = "",
         progress: Callable[[int, int], None] | None = None,
+        round_trip: bool = False,
     ) -> None:
         """
         Args:
@@ -80,6 +82,7 @@ class PromptedTeacher:
             batch: pairs asked for in one request.
             source: what else makes the output, e.g. a recording's hash; part of the identity.
             progress: called with (requests done, requests planned).
+            round_trip: have every pair's text corrected once more, unseen, and keep the pair only if both agree.
         """
         self.name = name
         self.model = model
@@ -92,10 +95,12 @@ class PromptedTeacher:
         self._concurrency = concurrency
         self._source = source
         self._progress = progress
+        self._round_trip = round_trip
 
     def identity(self) -> str:
         """A hash of kind, model, prompts, version and recording."""
         parts = [self.name, VERSION, self.model, self.templates.sha256, self.reason_language, self._batch, self._source]
+        parts.append(self._round_trip)
         return sha256_of(parts)
 
     def write_pairs(self, examples: Sequence[Example], *, count: int, seed: int) -> TeacherOutput:
@@ -130,7 +135,34 @@ class PromptedTeacher:
                     continue
                 seen.add((pair.before, pair.after))
                 pairs.append(WrittenPair(pair, share, answer.model))
-        return TeacherOutput(tuple(pairs), tuple(refused), requests, total_cost(a for _, a in answered))
+        cost = total_cost(a for _, a in answered)
+        if self._round_trip and pairs:
+            pairs, fallen, more, paid = self._agreeing(pairs, examples)
+            refused, requests, cost = refused + fallen, requests + more, cost + paid
+        return TeacherOutput(tuple(pairs), tuple(refused), requests, cost)
+
+    def _agreeing(
+        self, pairs: Sequence[WrittenPair], examples: Sequence[Example]
+    ) -> tuple[list[WrittenPair], list[Refusal], int, float]:
+        """The pairs whose correction a second pass finds again without having seen it; refusals, requests, cost."""
+        unseen = [Example(written.pair.id, written.pair.before, None) for written in pairs]
+        asked = ask_to_complete(self.templates, unseen, examples, model=self.model, language=self.reason_language)
+        answered, refused, requests = run(self._ask(asked))
+        found: dict[str, str] = {}
+        for one, answer in answered:
+            try:
+                found[one.example.id] = clean_line(str(self._content(answer).get("after")))
+            except ValueError as error:
+                refused.append(Refusal("round trip", str(error), {"id": one.example.id}))
+        kept: list[WrittenPair] = []
+        for written in pairs:
+            second = found.get(written.pair.id)
+            if second is not None and agreement(written.pair.after, second) >= _AGREES:
+                kept.append(written)
+            elif second is not None:
+                reason = f"A second pass corrected it otherwise: {second!r}."
+                refused.append(Refusal("round trip", reason, as_row(written.pair)))
+        return kept, refused, requests, total_cost(answer for _, answer in answered)
 
     def complete_examples(
         self, examples: Sequence[Example]

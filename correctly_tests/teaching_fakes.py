@@ -1,0 +1,151 @@
+"""A chat endpoint on loopback that misbehaves as it is told, and the examples that teachers' tests prompt from."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from correctly_assets.core.types import Example, Reason
+from correctly_assets.teachers.factory import make_teacher
+
+PROMPTS = Path(__file__).resolve().parents[1] / "prompts"
+GOOD = {
+    "pairs": [
+        {
+            "before": "He go to the work by bus every morning.",
+            "after": "He goes to work by bus every morning.",
+            "edits": [
+                {"was": "go", "now": "goes", "reason": '"He" takes the singular verb "goes".'},
+                {"was": "the", "now": "", "reason": '"Work" takes no article here.'},
+            ],
+        }
+    ]
+}
+EXAMPLES = [
+    Example(
+        f"e{i}",
+        f"I am agree with plan {word}.",
+        f"I agree with plan {word}.",
+        (Reason("am", "", '"Agree" is a verb.'),),
+        form="email",
+        tone="polite",
+        topic="plans",
+    )
+    for i, word in enumerate(("one", "two", "three", "four"))
+]
+
+Reply = Callable[[BaseHTTPRequestHandler, dict[str, Any]], None]
+
+
+def completion(content: str, model: str = "toy", finish: str = "stop") -> dict[str, Any]:
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 1,
+        "model": model,
+        "choices": [{"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content}}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150},
+    }
+
+
+def answer(handler: BaseHTTPRequestHandler, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    handler.send_response(status)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(data)))
+    for name, value in (headers or {}).items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    handler.wfile.write(data)
+
+
+def good(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
+    answer(handler, 200, completion(json.dumps(GOOD)))
+
+
+def busy(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
+    answer(handler, 429, {"error": {"message": "slow down"}}, {"Retry-After": "0.3"})
+
+
+def broken(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
+    answer(handler, 500, {"error": {"message": "oops"}})
+
+
+def hang(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
+    time.sleep(1.5)
+    handler.close_connection = True
+
+
+def cut(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
+    data = json.dumps(completion(json.dumps(GOOD))).encode()
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data[:40])
+    handler.wfile.flush()
+    handler.close_connection = True
+
+
+def no_json(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
+    answer(handler, 200, b'{"choices": [')
+
+
+class ChatServer:
+    """Answers with ``script`` in turn, then with ``otherwise``; keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.script: list[Reply] = []
+        self.otherwise: Reply = good
+        self.requests: list[dict[str, Any]] = []
+        self.times: list[float] = []
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with outer._lock:
+                    outer.requests.append(body)
+                    outer.times.append(time.monotonic())
+                    reply = outer.script.pop(0) if outer.script else outer.otherwise
+                try:
+                    reply(self, body)
+                except (BrokenPipeError, ConnectionResetError):
+                    self.close_connection = True
+
+            def log_message(self, format: str, *args: object) -> None:
+                return
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+def teacher(server: ChatServer, tmp_path: Path, **more: Any):
+    options: dict[str, Any] = {
+        "batch": 1,
+        "concurrency": 2,
+        "attempts": 3,
+        "backoff_seconds": 0.02,
+        "timeout_seconds": 0.6,
+    }
+    return make_teacher(
+        "openai",
+        prompts_dir=PROMPTS,
+        model="toy",
+        base_url=server.url,
+        api_key="k",
+        journal_dir=tmp_path / "journal",
+        **{**options, **more},
+    )
