@@ -47,7 +47,8 @@ class FakeEngine:
 
     Attributes:
         fixes: {adapter: {text: corrected text}}; the base model copies. Adapters without an entry use ``default``.
-        away: every route answers 503. dying: loads fail as in an engine on its way down. hang: seconds before a completion. nan: adapters that compute NaN; once one of them
+        away: every route answers 503. dying: loads fail as in an engine on its way down. hang: seconds before a completion. held: models whose completions wait until
+            they are taken out again. nan: adapters that compute NaN; once one of them
             has answered, every model does. like_base: adapters that answer as the base model does.
         drifted: adapters whose log-probabilities are not those of training. base_drift: the same of the base model.
     """
@@ -62,6 +63,7 @@ class FakeEngine:
         self.away = False
         self.dying = False
         self.hang = 0.0
+        self.held: set[str] = set()
         self.nan: set[str] = set()
         self.like_base: set[str] = set()
         self.drifted: set[str] = set()
@@ -167,6 +169,8 @@ class FakeEngine:
         try:
             if self.hang:
                 await asyncio.sleep(self.hang)
+            while model in self.held:
+                await asyncio.sleep(0.01)
         finally:
             self.running[model] -= 1
         if model in self.nan or self.poisoned:
@@ -268,7 +272,7 @@ class Running:
         """What /readyz says now."""
         return httpx.get(f"{self.url}/readyz", trust_env=False).json()
 
-    def until(self, wanted: Callable[[dict[str, Any]], bool], seconds: float = 10.0) -> dict[str, Any]:
+    def until(self, wanted: Callable[[dict[str, Any]], bool], seconds: float = 60.0) -> dict[str, Any]:
         """Wait until /readyz says something."""
         deadline = time.monotonic() + seconds
         while not wanted(said := self.ready()):
@@ -291,20 +295,23 @@ class Running:
         return httpx.stream("POST", url, json=body | {"stream": True}, trust_env=False, timeout=60)
 
     def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> httpx.Response:
-        return httpx.post(f"{self.url}{path}", json=body, headers=headers, timeout=30, trust_env=False)
+        return httpx.post(f"{self.url}{path}", json=body, headers=headers, timeout=60, trust_env=False)
 
 
 @contextmanager
-def running_gateway(home: Path, engine: FakeEngine, options: Options | None = None, **changed: Any) -> Iterator[Running]:
+def running_gateway(
+    home: Path, engine: FakeEngine, options: Options | None = None, *, answer_seconds: float = 30.0, **changed: Any
+) -> Iterator[Running]:
     """A gateway served by uvicorn; ``changed`` replaces fields of its `Parts`."""
     settings = Settings(home=home, vllm_port=engine.port)  # pyright: ignore[reportCallIssue]
     home.mkdir(parents=True, exist_ok=True)
     store = open_store(settings.store_url, settings.sql_dir)
     personal_data = PersonalData()
     guards = Guards(personal_data=personal_data)
+    errant_annotator()  # loaded before any deadline runs
 
     def parts() -> Parts:
-        client = VllmClient(engine.url, timeout=2.0)
+        client = VllmClient(engine.url, timeout=answer_seconds)
         prompts = load_prompts(settings.prompts_dir)
         made = Parts(
             engine=client,
@@ -327,7 +334,7 @@ def running_gateway(home: Path, engine: FakeEngine, options: Options | None = No
     thread.start()
     running = Running(f"http://127.0.0.1:{port}", store, engine, app, settings.adapters_dir, home)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not (server.started and app.state.service is not None):
             assert time.monotonic() < deadline, app.state.says
             time.sleep(0.01)

@@ -133,7 +133,7 @@ def test_why_is_answered_from_the_answer_before_without_the_model(gateway: Runni
 def test_why_after_a_restart_is_answered_from_the_journal_of_that_chat(gateway: Running) -> None:
     headers = {"X-OpenWebUI-Chat-Id": "chat-1"}
     gateway.chat("He like tea.", headers=headers)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not gateway.store.corrections(chat_id="chat-1"):
         assert time.monotonic() < deadline, "the answer was not journalled"
         time.sleep(0.02)

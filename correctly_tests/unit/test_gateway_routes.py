@@ -45,7 +45,7 @@ def corrected(running: Running, text: str = BEFORE, **body: Any) -> dict[str, An
 
 
 def journalled(running: Running, correction_id: str) -> Any:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (entry := running.store.correction(correction_id)) is None:
         assert time.monotonic() < deadline, "the answer was not journalled"
         time.sleep(0.02)
@@ -263,7 +263,7 @@ def test_a_gateway_that_cannot_open_its_rooms_listens_and_says_why(tmp_path: Pat
         raise RetryableError("The database is away.")
 
     with TestClient(create_app(Settings(home=tmp_path), parts=parts)) as client:  # pyright: ignore[reportCallIssue]
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while "database" not in client.get("/readyz").json()["says"]:
             assert time.monotonic() < deadline
         assert client.get("/healthz").status_code == 200

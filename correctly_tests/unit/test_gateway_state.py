@@ -41,7 +41,7 @@ def test_champion_and_previous_stay_loaded_and_what_is_older_is_unloaded_after_t
     gateway.app.state.service.releases._drain = 0.2
     for adapter in "abc":
         gateway.serves(gateway.release(adapter))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while set(gateway.engine.registered) != {"b", "c"}:
         assert time.monotonic() < deadline, gateway.engine.registered
         time.sleep(0.02)
@@ -50,17 +50,21 @@ def test_champion_and_previous_stay_loaded_and_what_is_older_is_unloaded_after_t
 def test_an_adapter_that_still_answers_is_not_unloaded_beneath_its_answer(gateway: Running) -> None:
     gateway.app.state.service.releases._drain = 0.0
     gateway.serves(gateway.release("a"))
-    gateway.engine.hang = 1.0
+    gateway.engine.held = {"a"}
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(answered_by, gateway)
         while not gateway.engine.running["a"]:
             time.sleep(0.01)
-        gateway.engine.hang = 0.0
         for adapter in "bcd":
             gateway.serves(gateway.release(adapter))
-        time.sleep(0.2)
+        time.sleep(0.3)
         assert "a" in gateway.engine.registered
+        gateway.engine.held = set()
         assert slow.result() == ("r0001", "a")
+    deadline = time.monotonic() + 30
+    while "a" in gateway.engine.registered:
+        assert time.monotonic() < deadline, "what nobody uses any more stays loaded"
+        time.sleep(0.02)
 
 
 def test_every_answer_of_one_request_is_by_one_release_while_releases_change(gateway: Running) -> None:
@@ -126,9 +130,8 @@ def test_a_gateway_that_starts_with_a_broken_champion_serves_the_release_before(
     gateway.release("a")
     gateway.release("b")
     gateway.engine.away = False
-    said = gateway.until(lambda said: said["ready"])
+    said = gateway.until(lambda said: said["ready"] and "differs_from_base" in said["says"])
     assert said["release"] == "r0001"
-    assert "differs_from_base" in said["says"]
 
 
 def test_nan_stops_every_answer_and_asks_for_a_restart_of_the_engine(gateway: Running) -> None:
@@ -149,7 +152,7 @@ def test_nan_stops_every_answer_and_asks_for_a_restart_of_the_engine(gateway: Ru
 def test_a_candidate_under_evaluation_can_be_asked_for_and_is_not_unloaded(gateway: Running, tmp_path: Path) -> None:
     gateway.serves(gateway.release("a"))
     gateway.engine.registered["candidate0001"] = str(tmp_path)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while "correctly-candidate" not in gateway.app.state.service.releases.names():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -183,12 +186,11 @@ def test_a_store_that_is_away_does_not_stop_the_answers(tmp_path: Path) -> None:
         running.serves(running.release("b"))
 
 
-def test_a_hanging_engine_is_503_and_not_a_hanging_request(gateway: Running) -> None:
-    gateway.serves(gateway.release("a"))
-    gateway.engine.hang = 30
-    started = time.monotonic()
-    assert gateway.chat(BEFORE).status_code == 503
-    assert time.monotonic() - started < 10
-    gateway.engine.hang = 0.0
-    gateway.serves("r0001")
-    assert gateway.chat(BEFORE).status_code == 200
+def test_a_hanging_engine_is_503_and_not_a_hanging_request(tmp_path: Path) -> None:
+    with fake_engine() as engine, running_gateway(tmp_path, engine, answer_seconds=1.5) as running:
+        running.serves(running.release("a"))
+        engine.hang = 300
+        assert running.chat(BEFORE).status_code == 503
+        engine.hang = 0.0
+        running.serves("r0001")
+        assert running.chat(BEFORE).status_code == 200

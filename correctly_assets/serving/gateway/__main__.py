@@ -36,7 +36,7 @@ def main() -> None:
         port=settings.gateway_port,
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=20,
+        timeout_graceful_shutdown=6,
         server_header=False,
     )
 

@@ -24,19 +24,21 @@ class Options:
         max_body_bytes: largest request body.
         rate_per_minute: requests per client and minute; 0 sets no limit.
         keys_file: JSON ``{NAME: {"sha256": HEX, "reason_language"?: "en"|"ko"}}``; keys are asked for when it exists.
+        parallel_texts: texts of one /v1/corrections under way at once; more would only fill the engine's queue, before
+            everyone else's.
         hold_back: code points of unchanged text that a stream holds back, in case nothing at all changes.
     """
 
     poll_seconds: float = 0.5
     retry_after: int = 5
-    answer_seconds: float = 60.0
+    answer_seconds: float = 120.0
     max_characters: int = 60_000
     max_texts: int = 256
     max_body_bytes: int = 4_000_000
     rate_per_minute: int = 0
     keys_file: Path | None = None
     hold_back: int = 400
-    parallel_texts: int = 32
+    parallel_texts: int = 12
 
     @classmethod
     def of(cls, settings: Settings) -> Options:

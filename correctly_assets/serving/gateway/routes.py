@@ -38,8 +38,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorAnswer} for cod
 CHAT_ID_HEADERS = ("x-openwebui-chat-id", "x-chat-id")
 
 
-def service_of(request: Request) -> Service:
-    """The running service.
+async def service_of(request: Request) -> Service:
+    """The running service. Async like its neighbour, for FastAPI sends plain functions through a thread pool.
 
     Raises:
         NotReadyError: it is still being put together, or could not be.
@@ -50,7 +50,7 @@ def service_of(request: Request) -> Service:
     return service
 
 
-def client_of(request: Request) -> Client:
+async def client_of(request: Request) -> Client:
     """Who asks; counts the request against the client's limit."""
     keys: Keys = request.app.state.keys
     limit: RateLimit = request.app.state.limit

@@ -124,7 +124,7 @@ class Service:
         if self._follow is not None:
             self._follow.cancel()
             await asyncio.gather(self._follow, return_exceptions=True)
-        await self.journal.stop()
+        await self.journal.stop(seconds=5.0)
         await self.parts.engine.aclose()
         await asyncio.to_thread(self.parts.close)
 

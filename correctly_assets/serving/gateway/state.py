@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE = "correctly", "correctly-base", "correctly-candidate"
 NO_RELEASE = "no adapter has been promoted yet"
 _SERVED_LOOK_BACK = 12
+_TRY_AGAIN = 60.0
+"""Seconds until a refused release is tried again: its files may have been restored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Releases:
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
         self._in_flight: Counter[str] = Counter()
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, tuple[str, float]] = {}
         self._flipped_at = 0.0
         self._candidate: str | None = None
         self._champion: Current | None = None
@@ -217,9 +219,9 @@ class Releases:
             await self._bring(previous, known)
         self._previous_settled = True
         if self._champion is None:
-            self._say(self._refused.get(champion.adapter, "The release is being loaded."))
+            self._say(self._why_not(champion))
         elif self._champion.release != champion.id:
-            self._say(f"Serving {self._champion.release}: {self._refused.get(champion.adapter, '')}")
+            self._say(f"Serving {self._champion.release}, for {champion.id} was refused: {self._why_not(champion)}")
         else:
             self._say(f"Serving {champion.id}.")
 
@@ -227,16 +229,19 @@ class Releases:
         """Have a release's adapter loaded and proved. A released name that this engine knows was proved when loaded."""
         if release.adapter in known:
             return True
-        if release.adapter in self._refused:
+        if release.adapter in self._refused and time.monotonic() < self._refused[release.adapter][1]:
             return False
         try:
             await load_proven(self._engine, self._adapters / release.adapter, self._check)
         except AdapterRefused as error:
-            self._refused[release.adapter] = str(error)
+            self._refused[release.adapter] = (str(error), time.monotonic() + _TRY_AGAIN)
             log.error("released adapter refused", extra={"release": release.id, "error": str(error)})
             return False
         known[release.adapter] = str(self._adapters / release.adapter)
         return True
+
+    def _why_not(self, release: ReleaseLike) -> str:
+        return self._refused[release.adapter][0] if release.adapter in self._refused else "It is being loaded."
 
     def _flip(self, release: ReleaseLike) -> None:
         if self._champion is None or self._champion.release != release.id:
