@@ -47,13 +47,13 @@ class TrainerResource(dg.ConfigurableResource):
 
         config = train_config(settings, train_set=train_set)
         key = sha256_of(config)
-        known = _already_trained(settings.adapters_dir, key)
+        work = settings.checkpoints_dir / key[:16]
+        result_path, config_path = work / "result.json", work / "config.json"
+        known = _already_trained(result_path)
         if known is not None:
             context.log.info(f"Adapter {known.adapter} was trained from this very config; it is taken as it is.")
             return known, _curve(Path(known.path))
-        work = settings.checkpoints_dir / key[:16]
         work.mkdir(parents=True, exist_ok=True)
-        result_path, config_path = work / "result.json", work / "config.json"
         result_path.unlink(missing_ok=True)
         config |= {
             "checkpoint_dir": str(work / "checkpoint"),
@@ -86,13 +86,15 @@ def _exit_code(message: str) -> int:
     return int(tail) if tail.lstrip("-").isdigit() else 1
 
 
-def _already_trained(adapters: Path, key: str) -> TrainResult | None:
-    for manifest in sorted(adapters.glob("*/manifest.json")):
-        data = json.loads(manifest.read_text())
-        if data.get("training_key") == key:
-            figures = data["figures"]
-            return TrainResult.from_json({**figures, "adapter": data["id"], "path": str(manifest.parent)})
-    return None
+def _already_trained(result_path: Path) -> TrainResult | None:
+    """The result of an earlier run of the very same config, if its adapter still stands."""
+    try:
+        outcome = json.loads(result_path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    if "error" in outcome or not (Path(outcome.get("path", "")) / "manifest.json").is_file():
+        return None
+    return TrainResult.from_json(outcome)
 
 
 def _curve(adapter: Path) -> str | None:

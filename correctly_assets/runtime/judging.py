@@ -48,6 +48,8 @@ FLAT = (
 )  # fmt: skip
 """The flat object of `evaluate` (CONTRACTS), in its order; further plain figures follow."""
 
+EXPLAINED_ROWS = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -95,6 +97,8 @@ def model_system(
         release=release,
         adapter=adapter,
         reason_language=settings.reason_language,
+        # LoRA costs the CPU mostly per step and not per sentence: many sentences in one batch share that cost.
+        at_once=96,
     )
 
 
@@ -153,6 +157,13 @@ class _Counted:
         )
 
 
+def explained_sample(data: EvaluationSet, rows: int = EXPLAINED_ROWS) -> EvaluationSet:
+    """The rows whose explanations the loop asks for: awkward ones, spread over the set."""
+    awkward = tuple(row for row in data.rows if row.source not in row.references)
+    step = max(1, len(awkward) // rows)
+    return EvaluationSet(f"{data.name}, explained", awkward[::step][:rows], sha256_of([data.sha256, "explained", rows]))
+
+
 def champion_on_this_base(store: Store, settings: Settings) -> Release | None:
     """The champion, if its adapter belongs to the base model that is served now; a changed base model starts anew."""
     champion = store.champion()
@@ -198,9 +209,8 @@ async def judge_candidate(
     champion = champion_on_this_base(store, settings)
     async with engine.client() as client:
 
-        def system(name: str, model: str, adapter: str | None = None) -> SystemUnderTest:
-            bar = progress_writer(settings.progress_path, f"{name} answers {len(data.rows)} sentences")
-            total = len(data.rows)
+        def system(name: str, model: str, adapter: str | None = None, of: int = len(data.rows)) -> SystemUnderTest:
+            bar = progress_writer(settings.progress_path, f"{name} answers {of} sentences")
             return model_system(
                 settings,
                 client,
@@ -208,7 +218,7 @@ async def judge_candidate(
                 name=name,
                 model=model,
                 adapter=adapter,
-                progress=lambda done: bar(done, total),
+                progress=lambda done: bar(done, of),
             )
 
         base = await evaluate(system("base", BASE_NAME), data, annotator, cache=cache)
@@ -216,9 +226,13 @@ async def judge_candidate(
         before = await client.corrupted_requests()
         try:
             await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
-            candidate = await evaluate(
-                system("candidate", adapter, adapter), data, annotator, reasons=True, cache=cache
+            candidate = await evaluate(system("candidate", adapter, adapter), data, annotator, cache=cache)
+            # Explanations cost several times the corrections: the loop asks for a sample's, `report --full` for all.
+            sample = explained_sample(data)
+            explained = await evaluate(
+                system("candidate", adapter, adapter, of=len(sample.rows)), sample, annotator, reasons=True, cache=cache
             )
+            candidate.scores["explanations"] = explained.scores["explanations"] | {"rows": len(sample.rows)}
         except (AdapterRefused, EngineCorruptedError) as error:
             if isinstance(error, EngineCorruptedError) and before:
                 raise  # the engine was corrupted before this candidate came: nothing is decided about it

@@ -179,7 +179,14 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
     supervisor: Supervisor | None = None
     try:
         supervisor = start_parts(settings, console, faces=not once)
-        code = _close_and_show(settings, console, lambda: _heal(supervisor, console))
+        try:
+            code = _close_and_show(settings, console, lambda: _heal(supervisor, console))
+        except (RefusedError, LoopFailed) as error:
+            if once:
+                raise
+            # Whoever stays wants to look at the run, or to be served by the champion there is.
+            console.print(f"[red]✗[/] {error}", highlight=False, soft_wrap=True)
+            code = error.exit_code
         if once:
             return code
         console.print("\nThe platform runs; files moved into the inbox land by themselves. Ctrl-C stops it.")

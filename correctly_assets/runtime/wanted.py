@@ -92,7 +92,8 @@ def read_retrain_state(store: StoreLike, instance: DagsterInstance, settings: Se
     want = fingerprint(store.accepted_digest(), made)
     last = store.last_decision()
     # Counted from tagged runs, never from the cursor, so that a wiped cursor does not start over.
-    attempts = instance.get_runs_count(RunsFilter(tags={WANT_TAG: want})) if accepted else 0
+    ended = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+    attempts = instance.get_runs_count(RunsFilter(tags={WANT_TAG: want}, statuses=ended)) if accepted else 0
     return RetrainState(
         want=want,
         decided=last.fingerprint if last else None,

@@ -1,0 +1,1 @@
+"""What `make bench-NAME` runs; results stand in results/."""
