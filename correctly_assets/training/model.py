@@ -22,7 +22,7 @@ from .rendering import Turn
 
 
 class Engine(Protocol):
-    """Computes a batch's loss. Gradients are added to the adapter's compute copies (``Adapter.copies``)."""
+    """Computes a batch's loss. Gradients are left at the adapter's masters or at their copies (`pull_gradients`)."""
 
     name: str
 
@@ -58,10 +58,11 @@ class Adapter:
                 copy.data.copy_(master)
 
     def pull_gradients(self) -> None:
-        """Move the copies' gradients to the masters, in float32."""
+        """Move gradients that stand at the copies to the masters, in float32."""
         for master, copy in zip(self.masters, self.copies, strict=True):
-            master.grad = None if copy.grad is None else copy.grad.float()
-            copy.grad = None
+            if copy.grad is not None:
+                master.grad = copy.grad.float()
+                copy.grad = None
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The masters by name, contiguous on the CPU."""

@@ -30,7 +30,7 @@ _EXPLODES_AT = 4.0
 _RESERVE_SHARE = 0.06
 
 
-class Interrupted(Exception):  # noqa: N818 - no failure, a request
+class Interrupted(Exception):
     """A signal asked the run to stop; its checkpoint is written."""
 
 

@@ -5,31 +5,38 @@ from __future__ import annotations
 import pytest
 import torch
 
-from correctly_assets.training.fast import FastEngine, pack
+from correctly_assets.training.fast import FastEngine
 from correctly_assets.training.loss import VocabularyLoss
-from correctly_assets.training.model import PlainEngine
+from correctly_assets.training.model import Adapter, PlainEngine
+from correctly_assets.training.packing import pack, share_out
 from correctly_tests.training_tiny import VOCABULARY, tiny_adapter, turns
 
 
-@pytest.mark.parametrize(("key_heads", "window"), [(1, 512), (2, 512), (1, 7)])
+def gradients(adapter: Adapter) -> dict[str, torch.Tensor]:
+    """The adapter's gradients as the optimiser would see them, taken away."""
+    adapter.pull_gradients()
+    found = {n: m.grad.clone() for n, m in zip(adapter.names, adapter.masters, strict=True) if m.grad is not None}
+    for master in adapter.masters:
+        master.grad = None
+    return found
+
+
+@pytest.mark.parametrize(("key_heads", "window", "workers"), [(1, 512, 1), (2, 512, 2), (1, 7, 2), (1, 512, 3)])
 def test_the_fast_engine_gives_the_losses_and_gradients_of_transformers_and_autograd(
-    key_heads: int, window: int
+    key_heads: int, window: int, workers: int
 ) -> None:
     adapter = tiny_adapter(num_key_value_heads=key_heads, sliding_window=window)
     batch = turns()
     plain = PlainEngine(adapter, torch.device("cpu"))
     plain_loss = plain.train(batch)
-    plain_gradients = [copy.grad.clone() for copy in adapter.copies if copy.grad is not None]
+    plain_gradients = gradients(adapter)
     plain_turn_losses = plain.losses(batch)
-    for copy in adapter.copies:
-        copy.grad = None
 
-    fast = FastEngine(adapter)
+    fast = FastEngine(adapter, workers=workers)
     assert fast.train(batch) == pytest.approx(plain_loss, rel=1e-5)
-    assert len(plain_gradients) == len(adapter.copies)
-    for name, copy, expected in zip(adapter.names, adapter.copies, plain_gradients, strict=True):
-        assert copy.grad is not None
-        torch.testing.assert_close(copy.grad, expected, rtol=2e-3, atol=2e-5, msg=name)
+    assert len(plain_gradients) == len(adapter.names)
+    for name, gradient in gradients(adapter).items():
+        torch.testing.assert_close(gradient, plain_gradients[name], rtol=2e-3, atol=2e-5, msg=name)
     for ours, theirs in zip(fast.losses(batch), plain_turn_losses, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
@@ -78,3 +85,12 @@ def test_the_vocabulary_loss_and_its_gradient_are_the_textbooks_for_any_certaint
     expected.sum().backward()
     torch.testing.assert_close(losses, expected.detach(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(gradient, hidden.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_a_batch_is_shared_out_whole_and_evenly() -> None:
+    batch = turns(11)
+    parts = share_out(batch, 3)
+    assert sorted(index for part in parts for index in part) == list(range(len(batch)))
+    work = [sum(batch[i].length + 1.7 * batch[i].learned for i in part) for part in parts]
+    assert max(work) < 1.25 * min(work)
+    assert share_out(batch[:1], 3) == [[0]]
