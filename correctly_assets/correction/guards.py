@@ -1,4 +1,4 @@
-"""Guards: when a model's answer for one sentence is not shown and the user's own sentence stands. All pure.
+"""Guards: when a model's answer, or one edit of it, is not shown and the user's own words stand. All pure.
 
 Belongs here: the decisions and their limits. Does not belong here: asking the model (path.py), word lists (curation/).
 """
@@ -10,9 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from correctly_assets.core.correction import ProfanityGuard
+from correctly_assets.core.correction import Dictionary, ProfanityGuard
 from correctly_assets.core.ports import Completion
-from correctly_assets.core.types import Fallback
+from correctly_assets.core.types import Edit, Fallback
 
 MIN_RATIO, MAX_RATIO = 0.6, 1.6
 MIN_KEPT = 0.25
@@ -24,6 +24,11 @@ _PREFACE = re.compile(
     r"[^.]{0,30}:",
     re.I,
 )
+# An explanation where the correction should stand, as models do that were trained on both.
+_TALK = re.compile(
+    r"^\s*(?:the|this|a) (?:words?|verb|noun|adjective|adverb|phrase|sentence|preposition|article) [\"“‘'(]", re.I
+)
+_PAIRS = ("()", "[]", "{}", "“”", "«»")
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
@@ -56,7 +61,7 @@ def refuse(
         return "format"
     if not fits_length(before, after):
         return "length"
-    if not keeps_words(before, after):
+    if not keeps_words(before, after) or breaks_balance(before, after) or changes_script(before, after):
         return "format"
     if profanity is not None and profanity.added(before, after):
         return "profanity"
@@ -83,7 +88,7 @@ def bad_format(before: str, after: str, echoes: Sequence[str] = ()) -> bool:
         return True
     if any(match.group() not in before for match in _TEMPLATE.finditer(after)):
         return True
-    if _PREFACE.match(after) and not _PREFACE.match(before):
+    if any(pattern.match(after) and not pattern.match(before) for pattern in (_PREFACE, _TALK)):
         return True
     was, now = before.casefold(), after.casefold()
     return any(echo.casefold() in now and echo.casefold() not in was for echo in echoes if echo)
@@ -105,6 +110,48 @@ def keeps_words(before: str, after: str) -> bool:
     now = Counter(word[:3] for word in _words(after))
     kept = sum((Counter(was) & now).values())
     return kept >= MIN_KEPT * len(was)
+
+
+def breaks_balance(before: str, after: str) -> bool:
+    """Whether brackets or quotation marks that stood in pairs no longer do: the answer was cut or garbled."""
+
+    def balanced(text: str) -> bool:
+        return all(text.count(pair[0]) == text.count(pair[1]) for pair in _PAIRS) and text.count('"') % 2 == 0
+
+    return balanced(before) and not balanced(after)
+
+
+def changes_script(before: str, after: str) -> bool:
+    """Whether letters of another script came in (a small model's slip), unless the sentence holds some."""
+    return any(c.isalpha() and c >= "\u0250" and c not in before for c in after)
+
+
+def settle_end(before: str, after: str) -> str:
+    """The answer with the sentence's own end, where the model dropped it altogether."""
+    end = re.search(r"[.!?…]+[\"'”’)\]]*$", before)
+    if end is None or re.search(r"[.!?…:;][\"'”’)\]]*$", after):
+        return after
+    return after.rstrip(",") + end.group()
+
+
+def vetoed(edit: Edit, text: str, protected: Sequence[tuple[int, int]], dictionary: Dictionary | None = None) -> bool:
+    """Whether one edit of an otherwise sound answer is not taken over.
+
+    An edit may not reach into what must come back unchanged (URLs, code, addresses), alter a number's digits, or bring
+    in a word that neither the text nor the dictionary knows, which is how small models spoil names.
+
+    Args:
+        edit: with offsets into ``text``.
+    """
+    if any((edit.start < b and a < edit.end) or a < edit.start == edit.end < b for a, b in protected):
+        return True
+    was, now = re.findall(r"\d", edit.was), re.findall(r"\d", edit.now)
+    if was != now and (now or not edit.now.strip()):
+        return True
+    if dictionary is None:
+        return False
+    known = set(_words(text))
+    return any(len(w) > 3 and w.isalpha() and w not in known and not dictionary.knows(w) for w in _words(edit.now))
 
 
 def _words(text: str) -> list[str]:

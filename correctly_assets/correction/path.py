@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from correctly_assets.core.correction import Piece, ProfanityGuard, ReasonLanguage, RuleReasonWriter, Usage
+from correctly_assets.core.correction import Dictionary, Piece, ProfanityGuard, ReasonLanguage, RuleReasonWriter, Usage
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.ports import Annotator, Completer, Completion
 from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.types import Correction, Edit, Fallback
 
 from .alignment import flatten, to_layout
-from .guards import answer_limit, refuse
+from .guards import answer_limit, refuse, settle_end, vetoed
 from .reasons import check_model_reason, load_rule_reasons
 from .segment import MAX_SENTENCE, Segment, protected_spans, segments
 
@@ -58,6 +58,7 @@ class Corrector:
         prompts: the prompts that the model was trained with.
         profanity: vetoes words that the model adds; no veto when None.
         rules: writes the reason where the model's fails its check; the shipped templates when None.
+        dictionary: words that the model may bring in; the annotator's where it knows words.
         concurrency: sentences, and separately reasons, asked for at one time per text.
     """
 
@@ -69,6 +70,7 @@ class Corrector:
         *,
         profanity: ProfanityGuard | None = None,
         rules: RuleReasonWriter | None = None,
+        dictionary: Dictionary | None = None,
         concurrency: int = 8,
     ) -> None:
         self.usage = Usage()
@@ -78,6 +80,7 @@ class Corrector:
         self._profanity = profanity
         self._rules = rules or load_rule_reasons()
         self._concurrency = concurrency
+        self._dictionary = dictionary or (annotator if isinstance(annotator, Dictionary) else None)
         self._echoes = _fixed_phrases(prompts)
 
     async def correct(
@@ -191,13 +194,14 @@ class Corrector:
         fallback = refuse(flat, completion, echoes=self._echoes, profanity=self._profanity)
         if fallback is not None:
             return _Sentence(raw, raw, fallback=fallback)
-        answer = flatten(completion.text)[0]
+        answer = settle_end(flat, flatten(completion.text)[0])
         if several and part.fragment:
             answer = _as_fragment(flat, answer)
         if answer == flat:
             return _Sentence(raw, raw)
         found = await asyncio.to_thread(self._annotator.edits, flat, answer)
-        kept = [edit for edit in found if not _touches(edit, protected_spans(flat))]
+        protected = protected_spans(flat)
+        kept = [edit for edit in found if not vetoed(edit, flat, protected, self._dictionary)]
         edits = to_layout(raw, origin, kept)
         return _Sentence(raw, apply_edits(raw, edits), tuple(edits))
 
@@ -237,11 +241,6 @@ def _as_fragment(before: str, answer: str) -> str:
     if len(before.split()) <= 6 and answer.endswith(".") and not answer.endswith(".."):
         return answer[:-1]
     return answer
-
-
-def _touches(edit: Edit, spans: Sequence[tuple[int, int]]) -> bool:
-    """Whether an edit reaches into a stretch that must come back unchanged; beside it is allowed."""
-    return any((edit.start < end and start < edit.end) or start < edit.start == edit.end < end for start, end in spans)
 
 
 def _fixed_phrases(prompts: Prompts) -> tuple[str, ...]:

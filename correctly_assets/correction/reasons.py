@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -137,6 +138,14 @@ def _short(words: str) -> str:
 _TEMPLATE = re.compile(r"<\|?[\w/]+\|?>|</?s>|\{\w+\}|\[INST|###|^\s*(?:assistant|model|user)\b\s*:?\s*$", re.I)
 _SECOND_SENTENCE = re.compile(r"[.!?][\"'”’)]*\s+(?=[\"'“‘(]?[A-Z가-힣])")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|Mr|Mrs|Dr)\.", re.I)
+_ABOUT_ENGLISH = re.compile(
+    r"[\"“”‘’`]|(?<!\w)'|-ing\b|\b(?:verb|noun|adjectiv|adverb|article|determin|preposition|pronoun|conjunction|linking"
+    r"|subject|object|plural|singular|count|uncount|tense|past|present|future|perfect|form|spell|spelt|letter|capital"
+    r"|comma|full stop|period|question|punctuat|hyphen|apostrophe|space|word|order|sentence|clause|phrase|agree"
+    r"|follow|need|use|mean|express|idiom|natural|correct|english|usual|compar|superlat|infinitiv|gerund|particip"
+    r"|possess|compound|formal|polite|condition|passive|active|negati|contract)|[가-힣]",
+    re.I,
+)
 _SYMBOLS = {
     ",": ("comma", "쉼표"),
     ".": ("full stop", "period", "마침표"),
@@ -191,8 +200,10 @@ def check_model_reason(edit: Edit, reason: str, before: str, after: str, languag
         return "another language"
     if _repeats(words):
         return "repetition"
-    if text.casefold().strip(" .") in (before.casefold().strip(" ."), after.casefold().strip(" .")):
+    if any(_alike(text, other) for other in (before, after)):
         return "echo"
+    if not _ABOUT_ENGLISH.search(text):
+        return "says nothing about English"
     if not quotes_occur(text, before, after, edit.was, edit.now):
         return "quotes words that do not occur"
     if not _speaks_of(edit, text):
@@ -213,16 +224,25 @@ def _in_language(text: str, language: ReasonLanguage) -> bool:
 
 def _repeats(words: list[str]) -> bool:
     lower = [word.casefold().strip(".,;:!?\"'“”‘’") for word in words]
-    triples = Counter(zip(lower, lower[1:], lower[2:], strict=False))
+    runs = Counter(zip(lower, lower[1:], lower[2:], lower[3:], strict=False))
     doubles = any(a == b and a not in ("had", "that", "") for a, b in pairwise(lower))
-    return doubles or (bool(triples) and max(triples.values()) > 1)
+    return doubles or (bool(runs) and max(runs.values()) > 1)
+
+
+def _alike(text: str, other: str) -> bool:
+    """Whether most of a reason is the sentence itself over again."""
+    words, known = ([w.strip(".,;:!?\"'") for w in t.casefold().split()] for t in (text, other))
+    shared = sum(block.size for block in SequenceMatcher(None, words, known, autojunk=False).get_matching_blocks())
+    return shared >= 0.7 * len(words)
 
 
 def _speaks_of(edit: Edit, text: str) -> bool:
     """Whether the reason mentions the words that went or came, or calls the change by its name."""
     folded = text.casefold()
     for side in (edit.was.strip(), edit.now.strip()):
-        if side in _SYMBOLS and any(name in folded for name in _SYMBOLS[side]):
+        other = edit.now if side == edit.was.strip() else edit.was
+        marks = [mark for mark in side if mark in _SYMBOLS and mark not in other]
+        if any(name in folded for mark in marks for name in _SYMBOLS[mark]):
             return True
         for part in {side, *_changed_words(edit)} if side else ():
             if part and re.search(rf"(?<!\w){re.escape(part.casefold())}(?!\w)", folded):
@@ -235,7 +255,8 @@ def _speaks_of(edit: Edit, text: str) -> bool:
 def _changed_words(edit: Edit) -> set[str]:
     """Words that stand on one side of the edit only."""
     was, now = ({word.strip(".,;:!?\"'“”()") for word in side.split()} for side in (edit.was, edit.now))
-    return {word for word in was ^ now if word}
+    # Where words only changed places, each of them did.
+    return {word for word in (was ^ now or was) if word}
 
 
 def _turned_around(edit: Edit, text: str) -> bool:

@@ -67,13 +67,13 @@ class HarperSystem:
         answers: list[Correction] = []
         for number, text in enumerate(texts):
             one = time.perf_counter()
-            answers.append(_plain(number, text, _apply_lints(linter, text), self._annotator))
+            answers.append(_plain(number, text, apply_lints(linter, text), self._annotator))
             self.costs.seconds.append(time.perf_counter() - one)
         self.costs.wall_seconds = time.perf_counter() - started
         return answers
 
 
-def _apply_lints(linter: Any, text: str) -> str:
+def apply_lints(linter: Any, text: str) -> str:
     """The text with the first suggestion of each lint, skipping lints that overlap an earlier one.
 
     ``REMOVE`` deletes the span, ``INSERT_AFTER`` adds behind it, ``REPLACE`` puts other words in its place.

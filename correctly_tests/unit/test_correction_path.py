@@ -15,7 +15,8 @@ from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.errors import UnreachableError
 from correctly_assets.core.ports import Completer, Completion
 from correctly_assets.core.prompts import load_prompts
-from correctly_assets.core.types import Correction
+from correctly_assets.core.types import Correction, Edit
+from correctly_assets.correction.alignment import flatten, to_layout
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.guards import answer_limit, refuse
 from correctly_assets.correction.path import Corrector
@@ -41,6 +42,7 @@ class Engine:
         self.answers, self.reason, self.delays = answers or {}, reason, delays or {}
         self.asked: list[tuple[str, int]] = []
         self.running = self.most = 0
+        self.reason_ends = "stop"
 
     async def complete(
         self, prompt: str, *, model: str, max_tokens: int, stop: Sequence[str] = (), priority: int = 0
@@ -56,7 +58,7 @@ class Engine:
         finally:
             self.running -= 1
         if explain:
-            return Completion(self.reason, "stop", 10, 5)
+            return Completion(self.reason, self.reason_ends, 10, 5)
         answer = self.answers.get(sentence, sentence)
         return answer if isinstance(answer, Completion) else Completion(answer, "stop", 10, 5)
 
@@ -127,6 +129,9 @@ SENTENCE = "I have went to the office yesterday with my colleague."
         ("Corrected sentence: I went to the office with my colleague.", "format"),
         ("Correct this English: I went to the office yesterday.", "format"),
         ("The weather is nice and the birds sing in spring.", "format"),
+        ('The word "went" to the office yesterday with my colleague.', "format"),
+        ("I went to the (office yesterday with my colleague.", "format"),
+        ("I went to the 사무실 yesterday with my colleague.", "format"),
         ("I went to the damn office yesterday with my colleague.", "profanity"),
     ],
 )
@@ -277,3 +282,35 @@ def test_the_table_escapes_its_cells_and_shows_insertions_with_a_neighbour(annot
     assert any(row.startswith("| morning | the morning | ") for row in rows)
     assert all(row.replace("\\|", "").count("|") == 4 for row in rows)
     assert chat_answer(answer) == f"{answer.after}\n\n{table}"
+
+
+def test_a_reason_that_ran_to_the_limit_gives_way_to_the_rule(annotator):
+    engine = Engine({"He go home.": "He goes home."}, reason="The verb must agree with its subject.")
+    engine.reason_ends = "length"
+    (edit,) = correct(engine, annotator, "He go home.").edits
+    assert edit.reason_origin == "rule"
+
+
+@pytest.mark.parametrize(
+    ("before", "answer", "after"),
+    [
+        ("We met in Llanfairfechan and he go home.", "We met in Llanfairfean and he goes home.", "We met in Llanfairfechan and he goes home."),
+        ("In 2019 he go there with 3 cats.", "In 2018 he goes there with cats.", "In 2019 he goes there with 3 cats."),
+        ("I recieve 2 letters in Wensday.", "I receive two letters on Wednesday.", "I receive two letters on Wednesday."),
+        ("I like the color and colour of it.", "I like the color and colour of it.", "I like the color and colour of it."),
+        ("He go to the big house!", "He goes to the big house", "He goes to the big house!"),
+    ],
+)  # fmt: skip
+def test_single_edits_are_not_taken_over_where_they_spoil_names_numbers_or_ends(annotator, before, answer, after):
+    assert correct(Engine({before: answer}), annotator, before).after == after
+
+
+def test_the_line_ends_inside_an_edit_are_kept():
+    text = "I am interested about this\n  in the kind."
+    flat, origin = flatten(text)
+    start = flat.index("about this in")
+    moved = to_layout(text, origin, [Edit(start, start + 13, "about this in", "in that of", "R:OTHER")])
+    assert apply_edits(text, moved) == "I am interested in that\n  of the kind."
+    # With another number of words the blanks cannot be matched, and the model's stand.
+    moved = to_layout(text, origin, [Edit(start, start + 13, "about this in", "in", "R:OTHER")])
+    assert apply_edits(text, moved) == "I am interested in the kind."

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,6 +27,7 @@ from correctly_assets.evaluation.systems import (
     IdentitySystem,
     ModelSystem,
     StackedSystem,
+    apply_lints,
     few_shot,
 )
 
@@ -128,6 +130,14 @@ def test_answers_are_made_once_per_system_and_set(annotator, tmp_path):
     assert cache.get("candidate", again.identity(), "e" * 64, reasons=False) is None
 
 
+def test_answers_without_reasons_do_not_serve_where_reasons_are_asked_for(annotator, tmp_path):
+    cache = AnswerCache(tmp_path)
+    asyncio.run(answer(model(annotator)[0], DATA, cache=cache))
+    system, path = model(annotator)
+    assert not asyncio.run(answer(system, DATA, reasons=True, cache=cache)).cached
+    assert path.calls == 40
+
+
 def test_a_damaged_answer_file_is_made_again_and_nothing_half_written_is_left(annotator, tmp_path):
     cache = AnswerCache(tmp_path)
     system, _ = model(annotator)
@@ -147,6 +157,21 @@ def test_harper_takes_the_first_suggestion_and_keeps_the_rest_of_the_text(annota
     assert corrected[0].after == "I receive a letter 😀."
     assert [edit.now for edit in corrected[0].edits] == ["receive", "a"]
     assert corrected[1].after == texts[1]
+
+
+def test_suggestions_that_overlap_an_earlier_one_are_left_out():
+    def lint(start: int, end: int, kind: str, text: str = ""):
+        first = SimpleNamespace(kind=SimpleNamespace(name=kind), replacement_text=text)
+        return SimpleNamespace(span=SimpleNamespace(start=start, end=end), suggestions=[first])
+
+    lints = [
+        lint(6, 9, "REMOVE"),
+        lint(0, 3, "REPLACE", "xyz"),
+        lint(2, 5, "REPLACE", "no"),
+        lint(3, 5, "INSERT_AFTER", "!"),
+    ]
+    linter = SimpleNamespace(lint=lambda text: lints)
+    assert apply_lints(linter, "abcdefghij") == "xyzde!fj"
 
 
 def test_a_file_of_predictions_must_have_a_line_a_row(tmp_path):
