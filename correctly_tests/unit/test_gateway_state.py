@@ -105,6 +105,18 @@ def test_a_restarted_engine_gets_champion_and_previous_again_before_the_gateway_
     assert answered_by(gateway) == ("r0002", "b")
 
 
+def test_an_engine_that_restarts_between_two_looks_is_not_called_ready_until_the_champion_is_proved_again(
+    gateway: Running,
+) -> None:
+    gateway.serves(gateway.release("a"))
+    gateway.engine.held = {"base"}  # the proof's first question waits
+    gateway.engine.registered.clear()
+    said = gateway.until(lambda said: not said["ready"])
+    assert "loaded and proved again" in said["says"]
+    gateway.engine.held = set()
+    gateway.serves("r0001")
+
+
 def test_an_adapter_forgotten_behind_the_gateways_back_is_loaded_and_the_request_tried_again(gateway: Running) -> None:
     gateway.serves(gateway.release("a"))
     state = gateway.app.state.service.releases
