@@ -14,9 +14,10 @@ from correctly_assets.core.training import EXIT_INTERRUPTED, EXIT_PERMANENT, Tra
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.config import Stage, TrainConfig, read_config
 from correctly_assets.training.data import TrainData, build_data, cut_plan, read_pairs
+from correctly_assets.training.planning import estimate, model_size, part_of, plan_training
 from correctly_assets.training.rendering import Renderer
 from correctly_assets.training.schedule import FLOOR, Schedule, steps_that_fit
-from correctly_tests.training_tiny import tokenizer, train_config, write_train_set
+from correctly_tests.training_tiny import tokenizer, train_config, write_base_model, write_train_set
 
 
 def data(directory: Path, **changes: object) -> TrainData:
@@ -165,3 +166,39 @@ def test_an_ended_trainer_is_read_as_done_to_be_retried_or_not_to_be() -> None:
 def test_a_result_survives_json() -> None:
     result = TrainResult("a", "/p", 2.0, 1.0, None, 3, 4, 5, 6.0, 7.0, 8.0, 9, True, warnings=("w",))
     assert TrainResult.from_json({**json.loads(json.dumps(result.to_json())), "later": 1}) == result
+
+
+def test_a_plan_counts_the_run_follows_the_machine_and_never_exceeds_the_budget(tmp_path: Path) -> None:
+    write_base_model(tmp_path)
+    config = train_config(tmp_path)
+    made = data(tmp_path)
+    slow, fast = estimate(config, made, 1e6), estimate(config, made, 1e12)
+    assert (slow.pairs, slow.turns, slow.steps) == (24, len(made.turns), len(made.plan))
+    assert slow.tokens == sum(turn.length for turn in made.turns)
+    assert slow.minutes > fast.minutes > 0
+    assert not slow.limited
+    short = estimate(train_config(tmp_path, max_minutes=slow.minutes / 2), made, 1e6)
+    assert short.limited
+    assert short.minutes == pytest.approx(slow.minutes / 2, abs=0.01)
+    assert 1 <= short.steps < slow.steps
+    assert plan_training(config).tokens == slow.tokens
+
+
+def test_the_parts_of_a_learning_curve_are_nested_whole_by_example_and_keep_what_is_held_out(tmp_path: Path) -> None:
+    pairs = read_pairs(write_train_set(tmp_path, 200))
+    quarter, half, whole = (part_of(pairs, percent) for percent in (25, 50, 100))
+    assert whole == pairs
+    assert {p.id for p in quarter} < {p.id for p in half} < {p.id for p in whole}
+    assert 0.35 < sum(p.split == "train" for p in half) / sum(p.split == "train" for p in whole) < 0.65
+    assert [p for p in quarter if p.split == "held_out"] == [p for p in pairs if p.split == "held_out"]
+
+
+def test_the_model_size_is_the_matrices_of_the_layers_and_the_projection(tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    base = write_base_model(tmp_path)
+    with safe_open(base / "model.safetensors", framework="np") as tensors:
+        shapes = {key: tensors.get_slice(key).get_shape() for key in tensors.keys()}  # noqa: SIM118
+    layers = sum(shape[0] * shape[1] for key, shape in shapes.items() if "layers" in key and len(shape) == 2)
+    head = shapes["model.embed_tokens.weight"]
+    assert model_size(base) == (layers, head[0] * head[1])
