@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     retrain_min_examples: int = Field(default=1, ge=1, description="New accepted examples that make a retrain worth while.")
     retrain_quiet_seconds: float = Field(default=10.0, ge=0, description="Silence after the last landing before a run starts.")
     retrain_attempts: int = Field(default=3, ge=1, description="Failed runs for one fingerprint before the sensor gives up.")
-    train_minutes: float = Field(default=4.0, gt=0, description="Wall-clock budget of one training run.")
+    train_minutes: float = Field(default=6.0, gt=0, description="Wall-clock budget of one training run.")
     train_pairs: int = Field(default=1800, ge=8, description="Correction pairs the embedded teacher aims at for one train set.")
     train_batch_size: int = Field(default=16, ge=1)
     train_learning_rate: float = Field(default=4e-4, gt=0)

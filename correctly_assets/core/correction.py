@@ -178,122 +178,16 @@ def quoted_phrases(reason: str) -> tuple[str, ...]:
     return tuple(next(group for group in match.groups() if group is not None) for match in _QUOTED.finditer(reason))
 
 
-# Words of grammar itself, which an explanation quotes for contrast ("covered in", never "from").
-_CLOSED = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "this",
-        "that",
-        "these",
-        "those",
-        "some",
-        "any",
-        "no",
-        "each",
-        "every",
-        "all",
-        "both",
-        "many",
-        "much",
-        "few",
-        "little",
-        "more",
-        "most",
-        "less",
-        "least",
-        "be",
-        "am",
-        "is",
-        "are",
-        "was",
-        "were",
-        "been",
-        "being",
-        "do",
-        "does",
-        "did",
-        "have",
-        "has",
-        "had",
-        "will",
-        "would",
-        "can",
-        "could",
-        "may",
-        "might",
-        "must",
-        "shall",
-        "should",
-        "to",
-        "of",
-        "in",
-        "on",
-        "at",
-        "by",
-        "for",
-        "from",
-        "with",
-        "about",
-        "into",
-        "over",
-        "up",
-        "out",
-        "off",
-        "and",
-        "or",
-        "but",
-        "so",
-        "because",
-        "although",
-        "though",
-        "if",
-        "when",
-        "while",
-        "than",
-        "as",
-        "since",
-        "before",
-        "after",
-        "until",
-        "i",
-        "me",
-        "my",
-        "you",
-        "your",
-        "he",
-        "him",
-        "his",
-        "she",
-        "her",
-        "it",
-        "its",
-        "we",
-        "us",
-        "our",
-        "they",
-        "them",
-        "their",
-        "who",
-        "whom",
-        "whose",
-        "which",
-        "what",
-        "there",
-        "here",
-        "not",
-        "too",
-        "very",
-        "also",
-        "how",
-        "why",
-        "where",
-        "yes",
-        "one",
-        "ones",
-    ]
-)
+_GRAMMAR = """
+a an the this that these those some any no each every all both many much few little more most less least very so too
+also just then there here now not be am is are was were been being do does did done have has had having will would can
+could may might must shall should to of in on at by for from with about into over up out off as than and or but because
+although though if when while who whom whose which what how where since before after until i me my you your he him his
+she her it its we us our they them their yes one ones
+"""
+GRAMMAR_WORDS = frozenset(_GRAMMAR.split())
+"""Closed-class words: what an explanation quotes for contrast ("covered in", never "from"), and what a correction may
+take out without taking content."""
 
 
 # What follows is a meaning or an example, which stands in no sentence.
@@ -313,7 +207,7 @@ def quotes_occur(reason: str, *texts: str) -> bool:
         for word in phrase.casefold().replace("’", "'").replace("…", " ").replace("...", " ").split():
             bare = word.strip(".,;:!?()[]") or word
             if (
-                bare in _CLOSED
+                bare in GRAMMAR_WORDS
                 or (len(bare) == 1 and bare.isalpha())
                 or bare.startswith("-")
                 or re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", known)

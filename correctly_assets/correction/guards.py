@@ -1,6 +1,7 @@
-"""Guards: when a model's answer, or one edit of it, is not shown and the user's own words stand. All pure.
+"""Guards: when a model's answer for one sentence is not shown and the user's own sentence stands. All pure.
 
-Belongs here: the decisions and their limits. Does not belong here: asking the model (path.py), word lists (curation/).
+Belongs here: the decisions and their limits. Does not belong here: single edits of a sound answer (vetoes.py), asking the
+model (path.py), word lists (curation/).
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from correctly_assets.core.correction import Dictionary, ProfanityGuard
+from correctly_assets.core.correction import ProfanityGuard
 from correctly_assets.core.ports import Completion
-from correctly_assets.core.types import Edit, Fallback
+from correctly_assets.core.types import Fallback
 
 MIN_RATIO, MAX_RATIO = 0.6, 1.6
 MIN_KEPT = 0.25
@@ -132,26 +133,6 @@ def settle_end(before: str, after: str) -> str:
     if end is None or re.search(r"[.!?…:;][\"'”’)\]]*$", after):
         return after
     return after.rstrip(",") + end.group()
-
-
-def vetoed(edit: Edit, text: str, protected: Sequence[tuple[int, int]], dictionary: Dictionary | None = None) -> bool:
-    """Whether one edit of an otherwise sound answer is not taken over.
-
-    An edit may not reach into what must come back unchanged (URLs, code, addresses), alter a number's digits, or bring
-    in a word that neither the text nor the dictionary knows, which is how small models spoil names.
-
-    Args:
-        edit: with offsets into ``text``.
-    """
-    if any((edit.start < b and a < edit.end) or a < edit.start == edit.end < b for a, b in protected):
-        return True
-    was, now = re.findall(r"\d", edit.was), re.findall(r"\d", edit.now)
-    if was != now and (now or not edit.now.strip()):
-        return True
-    if dictionary is None:
-        return False
-    known = set(_words(text))
-    return any(len(w) > 3 and w.isalpha() and w not in known and not dictionary.knows(w) for w in _words(edit.now))
 
 
 def _words(text: str) -> list[str]:

@@ -22,9 +22,10 @@ from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.types import Correction, Edit, Fallback
 
 from .alignment import flatten, to_layout
-from .guards import answer_limit, refuse, settle_end, vetoed
+from .guards import answer_limit, refuse, settle_end
 from .reasons import check_model_reason, load_rule_reasons
 from .segment import MAX_SENTENCE, Segment, protected_spans, segments
+from .vetoes import kept_edits
 
 REASON_TOKENS = {"en": 56, "ko": 96}
 """Token limit of a reason: thirty English words, or as many Korean ones, and a little more."""
@@ -200,8 +201,7 @@ class Corrector:
         if answer == flat:
             return _Sentence(raw, raw)
         found = await asyncio.to_thread(self._annotator.edits, flat, answer)
-        protected = protected_spans(flat)
-        kept = [edit for edit in found if not vetoed(edit, flat, protected, self._dictionary)]
+        kept = kept_edits(flat, found, protected_spans(flat), self._dictionary)
         edits = to_layout(raw, origin, kept)
         return _Sentence(raw, apply_edits(raw, edits), tuple(edits))
 

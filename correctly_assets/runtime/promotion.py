@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -52,7 +52,7 @@ class Promotion:
 def gate_settings(settings: Settings) -> GateSettings:
     """The gate's thresholds: the embedded default is held to its own."""
     if settings.is_embedded_base:
-        return EMBEDDED_GATE
+        return replace(EMBEDDED_GATE, max_overcorrected=settings.max_overcorrected)
     return GateSettings(max_overcorrected=min(10.0, settings.max_overcorrected))
 
 

@@ -23,7 +23,9 @@ def test_the_compose_file_is_what_the_table_renders():
 def test_the_compose_file_keeps_the_compose_specification():
     checker = str(Path(sys.executable).parent / "check-jsonschema")
     done = subprocess.run(
-        [checker, "--builtin-schema", "vendor.compose-spec", str(PROJECT_ROOT / "docker-compose.yml")], capture_output=True, text=True
+        [checker, "--builtin-schema", "vendor.compose-spec", str(PROJECT_ROOT / "docker-compose.yml")],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -51,7 +53,9 @@ def test_the_instance_file_is_the_repositorys_plus_one_storage_stanza(settings):
 
 def test_a_team_s_postgresql_gives_dagster_and_mlflow_a_schema_each(tmp_path: Path):
     settings = Settings(home=tmp_path, database_url="postgresql://ann:secret@db/team")
-    assert dagster_storage(settings) == {"postgres": {"postgres_url": "postgresql://ann:secret@db/team?options=-csearch_path%3Ddagster"}}
+    assert dagster_storage(settings) == {
+        "postgres": {"postgres_url": "postgresql://ann:secret@db/team?options=-csearch_path%3Ddagster"}
+    }
     assert mlflow_backend(settings).endswith("options=-csearch_path%3Dmlflow")
 
 

@@ -68,7 +68,9 @@ def test_a_part_is_ready_when_it_answers_and_is_started_again_when_it_dies(super
 
 
 def test_a_part_that_ends_at_start_is_named_with_its_log(supervisor):
-    part = Process("broken", "Broken part", lambda s: ([sys.executable, "-c", "raise SystemExit(3)"], {}), lambda s: free_port())
+    part = Process(
+        "broken", "Broken part", lambda s: ([sys.executable, "-c", "raise SystemExit(3)"], {}), lambda s: free_port()
+    )
     supervisor.start(part)
     with pytest.raises(UnreachableError, match=r"Broken part ended with code 3.*logs broken"):
         supervisor.wait_ready(part)
@@ -86,9 +88,12 @@ def test_stopping_leaves_no_child_and_no_grandchild(supervisor, settings):
 
 
 def test_what_a_killed_supervisor_left_is_found_by_its_home_and_not_by_name(supervisor, settings, tmp_path: Path):
-    supervisor.start(Process("sleeper", "Sleeper", lambda s: ([sys.executable, "-c", "import time; time.sleep(60)"], {})))
+    supervisor.start(
+        Process("sleeper", "Sleeper", lambda s: ([sys.executable, "-c", "import time; time.sleep(60)"], {}))
+    )
     other = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)"], env={**os.environ, "CORRECTLY_SUPERVISED": str(tmp_path / "other")}
+        [sys.executable, "-c", "import time; time.sleep(60)"],
+        env={**os.environ, "CORRECTLY_SUPERVISED": str(tmp_path / "other")},
     )
     try:
         assert wait_until(lambda: clear_leftovers(settings.home) == 1)

@@ -51,15 +51,21 @@ def test_the_frozen_set_is_250_awkward_with_two_references_and_150_correct():
 
 
 def test_nothing_that_ships_for_training_shows_an_evaluation_sentence():
-    texts = [row[key] for name in ("examples.jsonl", "sentences.jsonl") for row in rows(name) for key in ("before", "after")]
+    texts = [
+        row[key] for name in ("examples.jsonl", "sentences.jsonl") for row in rows(name) for key in ("before", "after")
+    ]
     evaluation = [text for row in rows("evaluation.jsonl") for text in (row["source"], *row["references"])]
     assert leaks(texts, evaluation) == {}
 
 
 def test_the_three_sentences_that_up_corrects_are_in_no_example():
-    texts = [row[key] for name in ("examples.jsonl", "sentences.jsonl") for row in rows(name) for key in ("before", "after")]
+    texts = [
+        row[key] for name in ("examples.jsonl", "sentences.jsonl") for row in rows(name) for key in ("before", "after")
+    ]
     assert leaks(texts, AWKWARD) == {}
 
 
 def test_the_starter_files_are_found_where_the_settings_say(settings):
-    assert all(isinstance(path, Path) and path.is_file() for path in (*settings.starter_paths, settings.evaluation_path))
+    assert all(
+        isinstance(path, Path) and path.is_file() for path in (*settings.starter_paths, settings.evaluation_path)
+    )

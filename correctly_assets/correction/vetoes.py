@@ -1,0 +1,100 @@
+"""Vetoes: which edits of an otherwise sound answer are not taken over. All pure.
+
+Belongs here: rules by which a correction keeps what the writer said: names, numbers, negation, clauses, and stretches
+that are not prose. Does not belong here: whole answers (guards.py).
+
+They hold for every model alike. A large one seldom trips them; a small one rewrites what it does not know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+from correctly_assets.core.correction import GRAMMAR_WORDS, Dictionary
+from correctly_assets.core.edits import apply_edits
+from correctly_assets.core.types import Edit
+
+MAX_DROPPED = 2
+"""Most words that one edit may take out beyond those it puts in, where words of content go with them."""
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_NEGATION = re.compile(
+    r"\b(?:not|never|no|none|nobody|nothing|neither|nor|nowhere|cannot"
+    r"|(?:do|does|did|ca|wo|is|are|was|were|have|has|had|could|would|should|must|need|ai)n['’]?t)\b",
+    re.I,
+)
+# "Because of the fact that", "in order to", "in a way": words of content in name only.
+_EMPTY = frozenset({"fact", "order", "way", "kind", "sort", "case", "thing", "things"})
+
+
+def kept_edits(
+    text: str, edits: Sequence[Edit], protected: Sequence[tuple[int, int]], dictionary: Dictionary | None = None
+) -> list[Edit]:
+    """The edits of a sentence that are taken over.
+
+    Where more than two thirds of them are vetoed, the answer was a rewriting rather than a correction: none is taken.
+
+    Args:
+        text: the sentence; offsets of ``edits`` and ``protected`` count in it.
+        protected: ranges that must come back unchanged (`segment.protected_spans`).
+        dictionary: words that may be brought in; any word where None.
+    """
+    after = apply_edits(text, edits)
+    kept = [edit for edit in edits if not vetoed(edit, text, after, protected, dictionary)]
+    return kept if 3 * len(kept) >= len(edits) else []
+
+
+def vetoed(
+    edit: Edit, text: str, after: str, protected: Sequence[tuple[int, int]], dictionary: Dictionary | None = None
+) -> str | None:
+    """Why one edit is not taken over; None where it is."""
+    if any((edit.start < b and a < edit.end) or a < edit.start == edit.end < b for a, b in protected):
+        return "protected"
+    was, now = re.findall(r"\d", edit.was), re.findall(r"\d", edit.now)
+    if was != now and (now or not edit.now.strip()):
+        return "number"
+    if _loses_name(edit, text, after):
+        return "name"
+    if bool(_NEGATION.search(text)) != bool(_NEGATION.search(after)) and _negators(edit.was) != _negators(edit.now):
+        return "negation"
+    if _drops_clause(edit, after):
+        return "clause"
+    if dictionary is not None and _invents_word(edit, text, dictionary):
+        return "unknown word"
+    return None
+
+
+def _loses_name(edit: Edit, text: str, after: str) -> bool:
+    """Whether a capitalised word from inside the sentence goes, unless a word much like it comes (Wensday, Wednesday)."""
+    coming = [word.casefold() for word in _WORD.findall(edit.now)]
+    for match in _WORD.finditer(edit.was):
+        name = match.group()
+        start = edit.start + match.start()
+        opens = not text[:start].strip(" \"“‘'(") or re.search(r"[.!?:]['\"”’)]*\s+[\"“‘'(]*$", text[:start])
+        if opens or not name[0].isupper() or len(name) < 3 or name.casefold() in after.casefold():
+            continue
+        if not any(SequenceMatcher(None, name.casefold(), word).ratio() >= 0.6 for word in coming):
+            return True
+    return False
+
+
+def _negators(words: str) -> int:
+    return len(_NEGATION.findall(words))
+
+
+def _drops_clause(edit: Edit, after: str) -> bool:
+    """Whether several words go for nothing and some of them carried content that stands nowhere else."""
+    was, now = edit.was.split(), edit.now.split()
+    if len(was) - len(now) <= MAX_DROPPED:
+        return False
+    left = {word.casefold() for word in _WORD.findall(after)}
+    gone = {word.casefold() for word in _WORD.findall(edit.was)} - left - GRAMMAR_WORDS - _EMPTY
+    return any(not any(word[:4] == other[:4] for other in left) for word in gone)
+
+
+def _invents_word(edit: Edit, text: str, dictionary: Dictionary) -> bool:
+    known = {word.casefold() for word in _WORD.findall(text)}
+    coming = (word.casefold() for word in _WORD.findall(edit.now))
+    return any(len(word) > 3 and word not in known and not dictionary.knows(word) for word in coming)

@@ -1,0 +1,76 @@
+"""An edit may correct the words; what they say stays the writer's."""
+
+from __future__ import annotations
+
+import pytest
+
+from correctly_assets.core.edits import apply_edits
+from correctly_assets.correction.annotate import ErrantAnnotator
+from correctly_assets.correction.segment import protected_spans
+from correctly_assets.correction.vetoes import kept_edits, vetoed
+
+
+@pytest.fixture(scope="module")
+def annotator() -> ErrantAnnotator:
+    return ErrantAnnotator(cache_size=256)
+
+
+def whys(annotator: ErrantAnnotator, before: str, after: str) -> set[str]:
+    edits = annotator.edits(before, after)
+    assert edits
+    return {why for edit in edits if (why := vetoed(edit, before, after, protected_spans(before), annotator))}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("See https://x.org/a-b now.", "See https://x.org/a-c now.", "protected"),
+        ("It costs 20 euros in 2019.", "It costs 20 euros in 2018.", "number"),
+        ("It costs 20 euros.", "It costs euros.", "number"),
+        ("We arrived to Lisbon at midnight.", "We arrived at midnight.", "name"),
+        ("He baked the Engadiner cake.", "He baked the English cake.", "name"),
+        ("They do not like it.", "They like it.", "negation"),
+        ("They like it.", "They don't like it.", "negation"),
+        ("He wrote to the bank and moved on to lunch.", "He wrote to the bank.", "clause"),
+        ("My goat is here.", "My gloat is heere.", "unknown word"),
+        ("We saw the Achterberg's goat.", "We saw the Achberg's goat.", "unknown word"),
+    ],
+)
+def test_an_edit_that_changes_what_is_said_is_vetoed(annotator, before, after, why):
+    assert why in whys(annotator, before, after)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("I recieve it in Wensday.", "I receive it on Wednesday."),
+        ("He go to school.", "He goes to school."),
+        ("He wants presents.", "He wanted a present."),
+        ("I don't know nothing.", "I don't know anything."),
+        ("I have 3 cat.", "I have three cats."),
+        ("It is in the year of 1990's.", "It is in the 1990s."),
+        ("Because of the fact that it rained, we left.", "Because it rained, we left."),
+        ("The colour of my color TV.", "The colour of my colour TV."),
+        ("I dont like it.", "I don't like it."),
+        ("We love the paris.", "We love Paris."),
+        ("My brother he is tall.", "My brother is tall."),
+    ],
+)
+def test_an_edit_that_corrects_is_not(annotator, before, after):
+    assert whys(annotator, before, after) == set()
+
+
+def test_the_sound_edits_of_an_answer_are_taken_over_without_the_others(annotator):
+    before = "He go to Lisbon by foot and he like it there."
+    edits = annotator.edits(before, "He goes to London on foot and he likes it there.")
+    assert (
+        apply_edits(before, kept_edits(before, edits, (), annotator))
+        == "He goes to Lisbon on foot and he likes it there."
+    )
+
+
+def test_an_answer_that_is_mostly_vetoed_is_a_rewriting_and_none_of_it_is_taken(annotator):
+    before = "Then Siobhán met Ngozi and Hamza in Llanberis, and he like it."
+    edits = annotator.edits(before, "Then Susan met Norman and Harry in London, and he likes it.")
+    assert len(edits) == 5
+    assert kept_edits(before, edits, (), annotator) == []
