@@ -85,7 +85,10 @@ def second_start(env: dict[str, str], settings: Settings) -> float:
     """Seconds from `correctly up` on a HOME with a champion until the gateway answers a correction."""
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "correctly_assets.cli", "up"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "correctly_assets.cli", "up"],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         while True:
@@ -109,7 +112,9 @@ def main() -> None:
         (home / "models").mkdir(parents=True)
         ready = PROJECT_ROOT / ".correctly" / "models" / EMBEDDED_BASE_MODEL
         (home / "models" / EMBEDDED_BASE_MODEL).symlink_to(ready)
-        env = {name: value for name, value in os.environ.items() if not name.startswith("CORRECTLY_") or "_PORT" in name}
+        env = {
+            name: value for name, value in os.environ.items() if not name.startswith("CORRECTLY_") or "_PORT" in name
+        }
         env["CORRECTLY_HOME"] = str(home)
         settings = Settings(home=home)
         seconds, when, watch, said, code = run(env, "up", "--once")

@@ -19,7 +19,12 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def figure(
-    value: float, unit: str, *, floor: float | None = None, goal: float | None = None, better: Literal["higher", "lower"] = "lower"
+    value: float,
+    unit: str,
+    *,
+    floor: float | None = None,
+    goal: float | None = None,
+    better: Literal["higher", "lower"] = "lower",
 ) -> dict[str, Any]:
     """One figure with what is asked of it."""
     return {"value": round(float(value), 4), "unit": unit, "floor": floor, "goal": goal, "better": better}
@@ -30,7 +35,9 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
         model = names[0] if names else model
     return f"{model}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()}"
 
@@ -40,7 +47,9 @@ def commit() -> str:
     done = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         return "unknown"
-    dirty = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], cwd=ROOT, capture_output=True, text=True)
+    dirty = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=no"], cwd=ROOT, capture_output=True, text=True
+    )
     return done.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
 
 

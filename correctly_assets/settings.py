@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     mlflow_port: int = 5000
     webui_port: int = 8380
 
-    base_model: str = Field(default=EMBEDDED_BASE_MODEL, description="A directory, a hub name, or the embedded model's name.")
+    base_model: str = Field(
+        default=EMBEDDED_BASE_MODEL, description="A directory, a hub name, or the embedded model's name."
+    )
     teacher: Literal["embedded", "openai", "recorded"] = "embedded"
     teacher_base_url: str = "https://api.openai.com/v1"
     teacher_model: str = "gpt-4o-mini"
@@ -54,11 +56,19 @@ class Settings(BaseSettings):
 
     reason_language: Literal["en", "ko"] = "en"
     rollout: Literal["lora", "merged"] = "lora"
-    retrain_min_examples: int = Field(default=1, ge=1, description="New accepted examples that make a retrain worth while.")
-    retrain_quiet_seconds: float = Field(default=10.0, ge=0, description="Silence after the last landing before a run starts.")
-    retrain_attempts: int = Field(default=3, ge=1, description="Failed runs for one fingerprint before the sensor gives up.")
+    retrain_min_examples: int = Field(
+        default=1, ge=1, description="New accepted examples that make a retrain worth while."
+    )
+    retrain_quiet_seconds: float = Field(
+        default=10.0, ge=0, description="Silence after the last landing before a run starts."
+    )
+    retrain_attempts: int = Field(
+        default=3, ge=1, description="Failed runs for one fingerprint before the sensor gives up."
+    )
     train_minutes: float = Field(default=6.0, gt=0, description="Wall-clock budget of one training run.")
-    train_pairs: int = Field(default=1800, ge=8, description="Correction pairs the embedded teacher aims at for one train set.")
+    train_pairs: int = Field(
+        default=1800, ge=8, description="Correction pairs the embedded teacher aims at for one train set."
+    )
     train_batch_size: int = Field(default=16, ge=1)
     train_learning_rate: float = Field(default=4e-4, gt=0)
     train_start: Literal["base", "champion"] = "base"
@@ -67,12 +77,16 @@ class Settings(BaseSettings):
     seed: int = 20
     sensor_seconds: int = Field(default=5, ge=1, description="Interval between two ticks of each sensor.")
 
-    vllm_host: str = Field(default="127.0.0.1", description="Where vLLM is reached; loopback or a private network only.")
+    vllm_host: str = Field(
+        default="127.0.0.1", description="Where vLLM is reached; loopback or a private network only."
+    )
     mlflow_host: str = Field(default="127.0.0.1", description="Where MLflow is reached.")
     vllm_kvcache_gb: int = Field(default=2, ge=1)
     vllm_max_model_len: int = Field(default=1024, ge=256)
     evaluation_limit: int | None = Field(default=None, description="Rows of the evaluation set to use; all when unset.")
-    max_overcorrected: float = Field(default=15.0, description="Gate: share of correct sentences an adapter may change, in %.")
+    max_overcorrected: float = Field(
+        default=15.0, description="Gate: share of correct sentences an adapter may change, in %."
+    )
 
     dvc_remote: str | None = None
     retention_days: int = Field(default=90, ge=1)

@@ -31,7 +31,11 @@ def main() -> None:
             for file in land_inbox(settings):
                 landed = file.outcome
                 log.info(
-                    "%s: %d landed, %d duplicates, %d refused", file.name, landed.landed, landed.duplicates, landed.refused
+                    "%s: %d landed, %d duplicates, %d refused",
+                    file.name,
+                    landed.landed,
+                    landed.duplicates,
+                    landed.refused,
                 )
         except CorrectlyError as error:
             # The file stays in the inbox and is tried again: landing is idempotent.

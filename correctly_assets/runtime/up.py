@@ -135,7 +135,9 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
             f"Marked {len(dead)} unfinished {'run' if len(dead) == 1 else 'runs'} as failed: the worker is gone."
         )
     supervisor = Supervisor(settings)
-    console.print(f"Starting {', '.join(process.title for process in wanted)}; logs in {settings.logs_dir}", highlight=False)
+    console.print(
+        f"Starting {', '.join(process.title for process in wanted)}; logs in {settings.logs_dir}", highlight=False
+    )
     try:
         needed = [process for process in wanted if not process.face]
         for process in needed:

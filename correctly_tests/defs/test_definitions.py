@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -28,7 +29,7 @@ def test_the_five_assets_stand_in_one_lineage_between_two_external_ones():
     graph = defs.resolve_asset_graph()
     keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
     assert keys == {*LINEAGE, "base_model", "evaluation_set"}
-    for upstream, downstream in zip(LINEAGE, LINEAGE[1:], strict=False):
+    for upstream, downstream in itertools.pairwise(LINEAGE):
         parents = {
             key.to_user_string()
             for key in graph.get(

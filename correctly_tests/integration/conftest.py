@@ -93,7 +93,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     while "The platform runs" not in running.said():
         if running.process.poll() is not None or time.monotonic() > deadline:
             stop(running)
-            logs = "\n".join(f"--- {p.name}\n{p.read_text(errors='replace')[-1500:]}" for p in (home / "logs").glob("*.log"))
+            logs = "\n".join(
+                f"--- {p.name}\n{p.read_text(errors='replace')[-1500:]}" for p in (home / "logs").glob("*.log")
+            )
             pytest.fail(f"The platform did not come up:\n{running.said()}\n{logs}")
         time.sleep(1)
     yield running

@@ -38,7 +38,10 @@ def test_the_status_says_what_landed_who_serves_and_why(platform: Platform):
     assert status["landed"] == status["accepted"] > 1000
     assert status["last_decision"]["verdict"] == "promoted"
     assert status["champion"]["adapter"] == status["last_decision"]["adapter"]
-    assert status["champion"]["scores"]["systems"]["candidate"]["gleu"] > status["champion"]["scores"]["systems"]["base"]["gleu"]
+    assert (
+        status["champion"]["scores"]["systems"]["candidate"]["gleu"]
+        > status["champion"]["scores"]["systems"]["base"]["gleu"]
+    )
     sensors = {sensor["name"]: sensor for sensor in status["sensors"]}
     assert "already decided" in sensors["retrain_sensor"]["says"]
     assert all(service["ready"] for name, service in status["services"].items() if name != "open-webui")
@@ -86,9 +89,20 @@ def test_applying_the_edits_of_an_answer_yields_its_after_and_each_edit_has_a_re
         assert item["release"] == "r0001"
 
 
-def test_the_command_line_corrects_evaluates_and_answers_in_the_shapes_that_scripts_rely_on(platform: Platform, tmp_path: Path):
+def test_the_command_line_corrects_evaluates_and_answers_in_the_shapes_that_scripts_rely_on(
+    platform: Platform, tmp_path: Path
+):
     one = platform.run("correct", "--json", "He go home.")
-    assert set(json.loads(one.stdout)) >= {"id", "before", "after", "changed", "release", "adapter", "edits", "fallback"}
+    assert set(json.loads(one.stdout)) >= {
+        "id",
+        "before",
+        "after",
+        "changed",
+        "release",
+        "adapter",
+        "edits",
+        "fallback",
+    }
     lines = platform.run("correct", "--lines", input="He go home.\nShe are here.\n")
     assert [json.loads(line)["before"] for line in lines.stdout.splitlines()] == ["He go home.", "She are here."]
     out = tmp_path / "predictions.txt"
@@ -97,15 +111,16 @@ def test_the_command_line_corrects_evaluates_and_answers_in_the_shapes_that_scri
     )
     assert scores["system"] == "served" and scores["n"] == 12 and scores["p50_ms"] > 0
     assert len(out.read_text().splitlines()) == 12
-    again = json.loads(
-        platform.run("evaluate", "--system", f"file:{out}", "--limit", "12", "--json").stdout
-    )
+    again = json.loads(platform.run("evaluate", "--system", f"file:{out}", "--limit", "12", "--json").stdout)
     assert again["gleu"] == pytest.approx(scores["gleu"])
 
 
 def test_a_half_bad_file_lands_its_good_rows_and_exits_3(platform: Platform, tmp_path: Path):
     path = tmp_path / "mine.jsonl"
-    good = {"before": "I has three cat named Miso, Udon and Ramen.", "after": "I have three cats named Miso, Udon and Ramen."}
+    good = {
+        "before": "I has three cat named Miso, Udon and Ramen.",
+        "after": "I have three cats named Miso, Udon and Ramen.",
+    }
     path.write_text(json.dumps(good) + "\n" + '{"after": "no before"}\n' + "not json\n")
     done = platform.run("add", str(path), "--json")
     assert done.returncode == 3
@@ -116,10 +131,14 @@ def test_a_half_bad_file_lands_its_good_rows_and_exits_3(platform: Platform, tmp
     assert json.loads(platform.run("add", str(path), "--json").stdout)["duplicates"] == 1
 
 
-def test_a_file_renamed_into_the_inbox_lands_by_itself_and_starts_a_run_that_says_why(platform: Platform, tmp_path: Path):
+def test_a_file_renamed_into_the_inbox_lands_by_itself_and_starts_a_run_that_says_why(
+    platform: Platform, tmp_path: Path
+):
     before = platform.status()["landed"]
     path = tmp_path / "colleagues.csv"
-    path.write_text('before,after\n"The printer are broken since Monday morning.","The printer has been broken since Monday morning."\n')
+    path.write_text(
+        'before,after\n"The printer are broken since Monday morning.","The printer has been broken since Monday morning."\n'
+    )
     path.rename(platform.home / "inbox" / "colleagues.csv")
     deadline = time.monotonic() + 60
     while platform.status()["landed"] != before + 1:
@@ -128,7 +147,9 @@ def test_a_file_renamed_into_the_inbox_lands_by_itself_and_starts_a_run_that_say
     assert (platform.home / "inbox" / "done" / "colleagues.csv").exists()
     deadline = time.monotonic() + 90
     while True:
-        runs = graphql(platform, "{ runsOrError(limit: 1) { ... on Runs { results { runId status tags { key value } } } } }")
+        runs = graphql(
+            platform, "{ runsOrError(limit: 1) { ... on Runs { results { runId status tags { key value } } } } }"
+        )
         tags = {tag["key"]: tag["value"] for tag in runs["runsOrError"]["results"][0]["tags"]}
         if "new examples since the last decision" in tags.get("correctly/why", ""):
             break
@@ -147,7 +168,9 @@ def test_a_file_renamed_into_the_inbox_lands_by_itself_and_starts_a_run_that_say
     started = time.monotonic()
     graphql(platform, f'mutation {{ terminateRun(runId: "{run_id}") {{ __typename }} }}')
     while True:
-        status = graphql(platform, f'{{ runOrError(runId: "{run_id}") {{ ... on Run {{ status }} }} }}')["runOrError"]["status"]
+        status = graphql(platform, f'{{ runOrError(runId: "{run_id}") {{ ... on Run {{ status }} }} }}')["runOrError"][
+            "status"
+        ]
         if status in ("CANCELED", "FAILURE", "SUCCESS"):
             break
         assert time.monotonic() - started < 60, status
@@ -167,7 +190,7 @@ def test_the_errors_of_the_command_line_are_one_sentence_with_an_exit_code(platf
     unknown = platform.run("evaluate", "--system", "wizard", "--json")
     assert unknown.returncode == 2 and json.loads(unknown.stdout)["error"]["code"] == "usage"
     away = subprocess.run(
-        platform.process.args[:-1] + ["correct", "hello"],  # pyright: ignore[reportOperatorIssue, reportIndexIssue]
+        [*platform.process.args[:-1], "correct", "hello"],  # pyright: ignore[reportOperatorIssue, reportIndexIssue]
         env={**platform.env, "CORRECTLY_GATEWAY_PORT": "9"},
         capture_output=True,
         text=True,
