@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +145,7 @@ class _Counted:
         reasons: bool = True,
         reason_language: ReasonLanguage = "en",
         priority: int = 0,
-    ) -> AsyncIterator[Piece | Correction]:
+    ) -> AsyncGenerator[Piece | Correction, None]:
         return self._path.stream(
             text,
             model=model,
