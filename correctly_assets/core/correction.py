@@ -111,10 +111,10 @@ class RuleReasonWriter(Protocol):
 # are coarse (OTHER holds anything, a missing comma before "and" may be R:OTHER), so a kind allows neighbours too.
 _KINDS: dict[str, tuple[str, str]] = {
     "article": (r"\b(?:in)?definite articles?\b|\barticles?\b|\bdeterminers?\b|관사|한정사", "DET NOUN:NUM PRON"),
-    "preposition": (r"\bprepositions?\b|전치사", "PREP PART ADV VERB CONJ DET"),
+    "preposition": (r"\bprepositions?\b|전치사", "PREP PART ADV VERB CONJ"),
     "spelling": (
         r"\bspel(?:l|t)\w*|\bmisspel\w*|\btypos?\b|철자|맞춤법",
-        "SPELL ORTH NOUN:INFL VERB:INFL MORPH CONTR NOUN VERB ADJ ADV PRON CONJ",
+        "SPELL ORTH NOUN:INFL VERB:INFL CONTR PUNCT",
     ),
     "punctuation": (
         r"\bpunctuat\w+|\bcommas?\b|\bfull stops?\b|\bperiods?\b|\bquestion marks?\b|\bsemicolons?\b"
@@ -128,7 +128,7 @@ _KINDS: dict[str, tuple[str, str]] = {
     ),
     "number": (
         r"\bplurals?\b|\bsingular\b|\b(?:un)?countable\b|복수|단수",
-        "NOUN:NUM NOUN:INFL VERB:SVA DET NOUN PRON MORPH ADJ NOUN:POSS SPELL",
+        "NOUN:NUM NOUN:INFL VERB:SVA DET PRON MORPH NOUN:POSS",
     ),
     "agreement": (r"\bagree\w*|일치", "VERB:SVA VERB:TENSE VERB:FORM VERB NOUN:NUM DET PRON CONTR MORPH"),
     "possessive": (
@@ -159,12 +159,14 @@ def kinds_named(reason: str) -> frozenset[str]:
 def names_the_right_kind(reason: str, errant_type: str) -> bool | None:
     """Whether one of the kinds a reason names may be said of an edit of this type; None where it names none.
 
-    Edits of type OTHER may be anything, so nothing that is said of them counts as wrong.
+    Spelling is what small models call everything, so it must fit by itself. Edits of type OTHER may be anything else.
     """
     kinds = kinds_named(reason)
     if not kinds:
         return None
     of = family(errant_type)
+    if "spelling" in kinds and of not in _KIND_PATTERNS["spelling"][1]:
+        return False
     return of == "OTHER" or any(of in _KIND_PATTERNS[kind][1] for kind in kinds)
 
 

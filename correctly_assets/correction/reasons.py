@@ -135,6 +135,7 @@ def _short(words: str) -> str:
     return " ".join(parts) if len(parts) <= 4 else f"{parts[0]} {parts[1]} … {parts[-2]} {parts[-1]}"
 
 
+_TAUTOLOGY = re.compile(r"[\"“‘]([^\"”’]+)[\"”’] (?:is|are) (?:spelled|spelt|written|called) [\"“‘]\1[\"”’]", re.I)
 _TEMPLATE = re.compile(r"<\|?[\w/]+\|?>|</?s>|\{\w+\}|\[INST|###|^\s*(?:assistant|model|user)\b\s*:?\s*$", re.I)
 _SECOND_SENTENCE = re.compile(r"[.!?][\"'”’)]*\s+(?=[\"'“‘(]?[A-Z가-힣])")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|Mr|Mrs|Dr)\.", re.I)
@@ -144,6 +145,12 @@ _ABOUT_ENGLISH = re.compile(
     r"|comma|full stop|period|question|punctuat|hyphen|apostrophe|space|word|order|sentence|clause|phrase|agree"
     r"|follow|need|use|mean|express|idiom|natural|correct|english|usual|compar|superlat|infinitiv|gerund|particip"
     r"|possess|compound|formal|polite|condition|passive|active|negati|contract)|[가-힣]",
+    re.I,
+)
+# A reason for taking something out says, in some way, that it is not wanted.
+_SPARES = re.compile(
+    r"\b(?:no|not|never|without|unnecessary|needless|extra|redundant|already|leave|omit|drop|remove|twice|once|only|directly"
+    r"|instead|neither|nothing|rather|cannot|double|repeat\w*|also|too)\b|n['’]t\b|없이|없|않|생략|불필요|빼|이미|중복|바로",
     re.I,
 )
 _SYMBOLS = {
@@ -210,6 +217,10 @@ def check_model_reason(edit: Edit, reason: str, before: str, after: str, languag
         return "speaks of another change"
     if names_the_right_kind(text, edit.type) is False:
         return "names another kind of error"
+    if not edit.now.strip() and not _SPARES.search(text):
+        return "does not say why it goes"
+    if _wrong_number(edit, text):
+        return "turned around"
     return "turned around" if _turned_around(edit, text) else None
 
 
@@ -226,7 +237,21 @@ def _repeats(words: list[str]) -> bool:
     lower = [word.casefold().strip(".,;:!?\"'“”‘’") for word in words]
     runs = Counter(zip(lower, lower[1:], lower[2:], lower[3:], strict=False))
     doubles = any(a == b and a not in ("had", "that", "") for a, b in pairwise(lower))
-    return doubles or (bool(runs) and max(runs.values()) > 1)
+    return doubles or (bool(runs) and max(runs.values()) > 1) or bool(_TAUTOLOGY.search(" ".join(words)))
+
+
+def _wrong_number(edit: Edit, text: str) -> bool:
+    """Whether a reason speaks of the plural where the singular came, or the other way round."""
+    was, now, folded = edit.was.strip().casefold(), edit.now.strip().casefold(), text.casefold()
+    if (
+        family(edit.type) != "NOUN:NUM"
+        or ("plural" in folded) == ("singular" in folded)
+        or re.search(r"\b(?:no|not)\b", folded)
+    ):
+        return False
+    to_singular = len(now) < len(was) and was.endswith("s") and not now.endswith("s")
+    to_plural = len(now) > len(was) and now.endswith("s") and not was.endswith("s")
+    return (to_singular and "plural" in folded) or (to_plural and "singular" in folded)
 
 
 def _alike(text: str, other: str) -> bool:
@@ -262,6 +287,9 @@ def _changed_words(edit: Edit) -> set[str]:
 def _turned_around(edit: Edit, text: str) -> bool:
     """Whether the reason tells the reader to use what was taken out, or to drop what was put in."""
     was, now = edit.was.strip().casefold(), edit.now.strip().casefold()
+    if was and not now:
+        advice = rf"\b(?:use|add|insert|write|be|is) [\"'“‘`]{re.escape(was)}[\"'”’`]"
+        return re.search(advice, text.casefold()) is not None
     if not was or not now or set(was.split()) <= set(now.split()) or set(now.split()) <= set(was.split()):
         return False
     quote = "[\"'“”‘’`]"

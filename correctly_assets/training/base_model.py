@@ -75,6 +75,7 @@ def convert_embedded_model(target: Path) -> Path:
             "licence": "gemma",
         }
         (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        shutil.rmtree(target, ignore_errors=True)  # of an earlier format
         out.replace(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
