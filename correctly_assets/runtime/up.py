@@ -31,7 +31,7 @@ from .supervisor import Supervisor, check_ports, clear_leftovers, remove_record,
 from .wanted import policy, read_retrain_state
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, DagsterRun
 
 AWKWARD = (
     "I am agree with you, but yesterday I didn't knew it.",
@@ -262,7 +262,7 @@ def close_loop(
     Raises:
         RefusedError: the gate refused the candidate and nothing serves; LoopFailed: the sensor gave up.
     """
-    from dagster import DagsterEventType, RunsFilter
+    from dagster import RunsFilter
 
     columns = (
         SpinnerColumn(),
@@ -279,6 +279,9 @@ def close_loop(
             heal()
             state = read_retrain_state(store, instance, settings)
             last = store.last_decision()
+            runs = instance.get_runs(RunsFilter(), limit=1)
+            # Told before the end is looked at: the last stage is done in the same moment as the decision.
+            done = _tell_stages(instance, runs[0], reported, console) if runs else []
             if last is not None and state.want == last.fingerprint and not state.in_flight:
                 if last.verdict == "promoted":
                     return
@@ -286,24 +289,8 @@ def close_loop(
                 if last.verdict == "refused":
                     raise RefusedError(f"The gate refused adapter {last.adapter}: {reasons}")
                 raise LoopFailed(f"The loop did not close: {reasons}")
-            runs = instance.get_runs(RunsFilter(), limit=1)
             if runs and runs[0].run_id in state.in_flight:
-                run = runs[0]
-                why = run.tags.get("correctly/why")
-                if why and (run.run_id, "") not in reported:
-                    reported.add((run.run_id, ""))
-                    console.print(f"Run {run.run_id[:8]}: {why}")
-                done = [
-                    entry.dagster_event.step_key
-                    for entry in instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_SUCCESS)
-                    if entry.dagster_event and entry.dagster_event.step_key
-                ]
-                for step in done:
-                    if step in STAGES and (run.run_id, step) not in reported:
-                        reported.add((run.run_id, step))
-                        console.print(f"  [green]✓[/] {step}")
-                stage = next((s for s in STAGES if s not in done), STAGES[-1])
-                _show_stage(settings, bar, task, stage)
+                _show_stage(settings, bar, task, next((s for s in STAGES if s not in done), STAGES[-1]))
             else:
                 says = "the sensor starts a run when nothing has landed for "
                 bar.update(
@@ -313,6 +300,25 @@ def close_loop(
                 )
             time.sleep(1)
     raise LoopFailed("The loop did not close within four hours: see the run in the Dagster UI.")
+
+
+def _tell_stages(
+    instance: DagsterInstance, run: DagsterRun, reported: set[tuple[str, str]], console: Console
+) -> list[str]:
+    """Print why a run runs and each stage that it has finished, once; returns those stages."""
+    from dagster import DagsterEventType
+
+    why = run.tags.get("correctly/why")
+    if why and (run.run_id, "") not in reported:
+        reported.add((run.run_id, ""))
+        console.print(f"Run {run.run_id[:8]}: {why}", highlight=False)
+    entries = instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_SUCCESS)
+    done = [e.dagster_event.step_key for e in entries if e.dagster_event and e.dagster_event.step_key in STAGES]
+    for step in done:
+        if step is not None and (run.run_id, step) not in reported:
+            reported.add((run.run_id, step))
+            console.print(f"  [green]✓[/] {step}")
+    return [step for step in done if step is not None]
 
 
 def _show_stage(settings: Settings, bar: Progress, task, stage: str) -> None:

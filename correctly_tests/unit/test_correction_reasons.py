@@ -134,6 +134,31 @@ def test_a_model_reason_is_checked(reason, why):
     assert check_model_reason(GO, reason, BEFORE, AFTER) == why
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "kind", "reason", "why"),
+    [
+        ("raised", "risen", "R:VERB", 'The correct spelling is "risen".', "names another kind of error"),
+        ("however", "but", "R:OTHER", 'The correct spelling is "but".', "names another kind of error"),
+        ("recieve", "receive", "R:SPELL", 'The correct spelling is "receive".', None),
+        ("city", "cities", "R:NOUN:NUM", 'The plural "cities" is spelled "cities".', "repetition"),
+        (
+            "informations",
+            "information",
+            "R:NOUN:NUM",
+            'More than one is meant, so the plural is "information".',
+            "turned around",
+        ),
+        ("informations", "information", "R:NOUN:NUM", '"Information" has no plural.', None),
+        ("will ", "", "U:VERB:TENSE", '"Need" is followed by a verb, so use "will".', "does not say why it goes"),
+        ("the ", "", "U:DET", 'The name "Paris" takes no article.', None),
+        ("the ", "", "U:DET", 'The article is missing, so do not forget to use "the".', "turned around"),
+    ],
+)
+def test_what_small_models_say_of_everything_is_not_taken_for_a_reason(was, now, kind, reason, why):
+    before = f"We need it: {was} and Paris."
+    assert check_model_reason(edit(was, now, kind), reason, before, before.replace(was, now)) == why
+
+
 def test_a_korean_reason_must_be_korean():
     assert check_model_reason(GO, "주어 ‘He’ 뒤에는 동사 ‘goes’ 형태를 씁니다.", BEFORE, AFTER, "ko") is None
     assert check_model_reason(GO, "The verb must agree with its subject.", BEFORE, AFTER, "ko") == "another language"
