@@ -28,6 +28,8 @@ HEADER = """\
 # on loopback; vLLM's management routes have no key, so it stays on the private network.
 """
 DATABASE = "postgresql://correctly:${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}@postgres:5432/correctly"
+OF_THIS_MACHINE = ("VLLM_CPU_NUM_OF_RESERVED_CPU",)
+"""What the process table reads off the machine it runs on, and a rendered file must not."""
 MLFLOW_DATABASE = f"{DATABASE}?options=-csearch_path%3Dmlflow"
 IN_CONTAINER = "/srv/correctly"
 HOME = "/var/lib/correctly"
@@ -62,7 +64,11 @@ def _service(process: Process, settings: Settings, *, image: str = "correctly") 
         "command": _argv(process, settings),
         "environment": {
             **QUIET,
-            **{name: value for name, value in extra.items() if name.startswith(("VLLM_", "HF_", "MLFLOW_"))},
+            **{
+                name: value
+                for name, value in extra.items()
+                if name.startswith(("VLLM_", "HF_", "MLFLOW_")) and name not in OF_THIS_MACHINE
+            },
             "CORRECTLY_HOME": HOME,
             "CORRECTLY_HOST": "0.0.0.0",
             "CORRECTLY_VLLM_HOST": "vllm",
