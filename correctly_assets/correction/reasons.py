@@ -249,6 +249,9 @@ def _wrong_number(edit: Edit, text: str) -> bool:
         or re.search(r"\b(?:no|not)\b", folded)
     ):
         return False
+    # "Feet" and "men" are plurals that look like singulars, and reasons say so.
+    if was[:3] != now[:3] or "irregular" in folded or "already" in folded:
+        return False
     to_singular = len(now) < len(was) and was.endswith("s") and not now.endswith("s")
     to_plural = len(now) > len(was) and now.endswith("s") and not was.endswith("s")
     return (to_singular and "plural" in folded) or (to_plural and "singular" in folded)

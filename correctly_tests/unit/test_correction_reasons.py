@@ -149,6 +149,7 @@ def test_a_model_reason_is_checked(reason, why):
             "turned around",
         ),
         ("informations", "information", "R:NOUN:NUM", '"Information" has no plural.', None),
+        ("foots", "feet", "R:NOUN:NUM", 'The plural of "foot" is irregular: "feet".', None),
         ("will ", "", "U:VERB:TENSE", '"Need" is followed by a verb, so use "will".', "does not say why it goes"),
         ("the ", "", "U:DET", 'The name "Paris" takes no article.', None),
         ("the ", "", "U:DET", 'The article is missing, so do not forget to use "the".', "turned around"),
