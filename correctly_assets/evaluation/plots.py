@@ -77,6 +77,8 @@ def cost_plot(rows: Sequence[Mapping[str, Any]], key: str, label: str) -> str:
     Args:
         rows: ``{"name", "errant_f05", key}``.
     """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     figure, axes = _figure(7.6, 3.2)
     for number, row in enumerate(rows):
         axes.plot(row[key], row["errant_f05"], MARKERS[number % len(MARKERS)], color=ACCENT, markersize=8)
@@ -89,9 +91,13 @@ def cost_plot(rows: Sequence[Mapping[str, Any]], key: str, label: str) -> str:
             color=INK,
         )
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(label)
     axes.set_ylabel("F0.5")
-    axes.margins(0.2)
+    axes.margins(0.25)
+    axes.set_ylim(bottom=min(0.0, *(row["errant_f05"] for row in rows)) - 3)
     return _svg(figure)
 
 
