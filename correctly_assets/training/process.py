@@ -141,9 +141,11 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
     keep_freed_memory()
     if config.threads:
         os.environ["OMP_NUM_THREADS"] = str(config.threads)
-    # The children of a training process need no telemetry, and its base model is a directory.
+    # No telemetry; and a base model in a directory is all there, so that no hub is asked for anything.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if Path(config.base_model).is_dir():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
 
     from .data import build_data, read_pairs
