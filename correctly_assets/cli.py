@@ -6,15 +6,14 @@ runtime/. Heavy modules are imported by the command that needs them, so that `co
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 
+from correctly_assets.commands import data, judging, serving
+from correctly_assets.commands.common import Json, console, print_json, stderr
 from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
 from correctly_assets.settings import get_settings
 
@@ -24,14 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Correctly: a self-improving English corrector.",
 )
-console = Console()
-stderr = Console(stderr=True)
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output.")]
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
 @app.command()
@@ -81,41 +72,6 @@ def logs(
 
 
 @app.command()
-def add(
-    files: Annotated[list[Path], typer.Argument(help="CSV, JSONL, Parquet, … (CONTRACTS: Row)")],
-    as_json: Json = False,
-) -> None:
-    """Land examples from files. Good rows land, the others are written beside the file with their reasons."""
-    from correctly_assets.runtime.join import land
-
-    total: dict[str, Any] = {"landed": 0, "duplicates": 0, "refused": 0, "waiting": 0, "refused_file": None}
-    for path in files:
-        outcome = land(get_settings(), path).to_json()
-        for key in ("landed", "duplicates", "refused", "waiting"):
-            total[key] += outcome[key]
-        total["refused_file"] = outcome["refused_file"] or total["refused_file"]
-        if not as_json:
-            words = [
-                f"{outcome['landed']} landed",
-                f"{outcome['duplicates']} duplicates",
-                f"{outcome['refused']} refused",
-            ]
-            if outcome["waiting"]:
-                words.append(f"{outcome['waiting']} of them wait for a teacher")
-            if outcome.get("quarantined"):
-                words.append(f"{outcome['quarantined']} of them are held in quarantine")
-            console.print(f"{path.name}: {', '.join(words)}.", highlight=False)
-            for reason, count in outcome.get("reasons", {}).items():
-                console.print(f"  {count} × {reason}", highlight=False)
-            if outcome["refused_file"]:
-                console.print(f"  refused rows: {outcome['refused_file']}", highlight=False)
-    if as_json:
-        _print_json(total)
-    if total["refused"]:
-        raise typer.Exit(3)
-
-
-@app.command()
 def correct(
     text: Annotated[list[str] | None, typer.Argument(help="The text; standard input when left out.")] = None,
     as_json: Json = False,
@@ -139,44 +95,20 @@ def correct(
             batch.append(line.rstrip("\n"))
             if len(batch) == 32:
                 for item in correct_texts(settings, batch, reasons=reasons, language=tongue):
-                    _print_json(item)
+                    print_json(item)
                 batch = []
         if batch:
             for item in correct_texts(settings, batch, reasons=reasons, language=tongue):
-                _print_json(item)
+                print_json(item)
         return
     whole = " ".join(text) if text else sys.stdin.read().rstrip("\n")
     if not whole.strip():
         raise UsageError("There is nothing to correct: give a text, or send one on standard input.")
     answers = correct_texts(settings, [whole], reasons=reasons, language=tongue)
     if as_json:
-        _print_json(answers[0])
+        print_json(answers[0])
     else:
         print_corrections(answers, console)
-
-
-@app.command()
-def evaluate(
-    system: Annotated[str, typer.Option(help="identity|base|served|harper|adapter:ID|file:PATH")] = "served",
-    data: Annotated[
-        Path | None, typer.Option(help="JSONL with source and references; the frozen set when left out.")
-    ] = None,
-    predictions: Annotated[Path | None, typer.Option(help="Write one prediction a line here.")] = None,
-    reasons: Annotated[bool, typer.Option("--reasons", help="Ask for explanations too, and count them.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1)] = None,
-    as_json: Json = False,
-) -> None:
-    """Score a system on a set: the same path as /v1/corrections, guards included."""
-    from correctly_assets.runtime.judging import evaluate_system
-
-    scores = evaluate_system(
-        get_settings(), system=system, data=data, predictions=predictions, reasons=reasons, limit=limit, console=stderr
-    )
-    if as_json:
-        _print_json(scores)
-        return
-    for name, value in scores.items():
-        console.print(f"{name:<22} {value:.2f}" if isinstance(value, float) else f"{name:<22} {value}", highlight=False)
 
 
 @app.command()
@@ -186,72 +118,18 @@ def status(as_json: Json = False) -> None:
 
     value = read_status(get_settings())
     if as_json:
-        _print_json(value)
+        print_json(value)
     else:
         print_status(value, console)
 
 
-@app.command()
-def rollback(why: Annotated[str, typer.Option(help="Why, for the record.")] = "asked for on the command line") -> None:
-    """Return to the previous release."""
-    import asyncio
-
-    from correctly_assets.runtime.join import DirectEngine, open_platform_store
-    from correctly_assets.runtime.promotion import roll_back
-
-    settings = get_settings()
-    with open_platform_store(settings) as store:
-        done = asyncio.run(roll_back(settings, store, DirectEngine(settings.vllm_url), why))
-    console.print(f"{done.release} serves adapter {done.adapter}. {done.why}", highlight=False)
-
-
-@app.command()
-def releases(as_json: Json = False) -> None:
-    """Every release: what made it, and why."""
-    from rich.table import Table
-
-    from correctly_assets.runtime.join import open_platform_store
-
-    with open_platform_store(get_settings()) as store:
-        rows = store.releases()
-    if as_json:
-        _print_json([{"release": r.id, "adapter": r.adapter, "kind": r.kind, "why": r.why, "at": r.at} for r in rows])
-        return
-    table = Table()
-    for head in ("Release", "Adapter", "Kind", "At", "Why"):
-        table.add_column(head)
-    for row in rows:
-        table.add_row(row.id, row.adapter, row.kind, row.at[:19], row.why)
-    console.print(table)
-
-
-@app.command()
-def promote(adapter: str, despite: Annotated[str, typer.Option(help="Why, although the gate refuses.")]) -> None:
-    """Promote an adapter although the gate refuses; recorded as an override."""
-    import asyncio
-
-    from correctly_assets.runtime.join import DirectEngine, open_platform_store
-    from correctly_assets.runtime.promotion import promote_candidate
-
-    settings = get_settings()
-    with open_platform_store(settings) as store:
-        done = asyncio.run(
-            promote_candidate(
-                settings,
-                store,
-                DirectEngine(settings.vllm_url),
-                adapter=adapter,
-                run_id=None,
-                log=lambda _: None,
-                despite=despite,
-            )
-        )
-    console.print(f"{done.release} serves adapter {done.adapter}. {done.why}", highlight=False)
+for room in (data, judging, serving):
+    room.register(app)
 
 
 def _fail(error: CorrectlyError, as_json: bool) -> NoReturn:
     if as_json:
-        _print_json(error.to_json())
+        print_json(error.to_json())
     else:
         stderr.print(f"[red]✗[/] {error}", highlight=False, soft_wrap=True)
     sys.exit(error.exit_code)

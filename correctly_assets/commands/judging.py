@@ -1,0 +1,45 @@
+"""Commands that measure: `evaluate` and its kin.
+
+Belongs here: arguments and printing. Does not belong here: work; each command calls a room or runtime/, imported by the
+command that needs it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from correctly_assets.settings import get_settings
+
+from .common import Json, console, print_json, stderr
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    for command in (evaluate,):
+        app.command()(command)
+
+
+def evaluate(
+    system: Annotated[str, typer.Option(help="identity|base|served|harper|adapter:ID|file:PATH")] = "served",
+    data: Annotated[
+        Path | None, typer.Option(help="JSONL with source and references; the frozen set when left out.")
+    ] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Write one prediction a line here.")] = None,
+    reasons: Annotated[bool, typer.Option("--reasons", help="Ask for explanations too, and count them.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1)] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a system on a set: the same path as /v1/corrections, guards included."""
+    from correctly_assets.runtime.judging import evaluate_system
+
+    scores = evaluate_system(
+        get_settings(), system=system, data=data, predictions=predictions, reasons=reasons, limit=limit, console=stderr
+    )
+    if as_json:
+        print_json(scores)
+        return
+    for name, value in scores.items():
+        console.print(f"{name:<22} {value:.2f}" if isinstance(value, float) else f"{name:<22} {value}", highlight=False)

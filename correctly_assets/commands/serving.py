@@ -1,0 +1,80 @@
+"""Commands over what is served: `rollback`, `releases`, `promote`.
+
+Belongs here: arguments and printing. Does not belong here: work; each command calls a room or runtime/, imported by the
+command that needs it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from correctly_assets.settings import get_settings
+
+from .common import Json, console, print_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    for command in (
+        rollback,
+        releases,
+        promote,
+    ):
+        app.command()(command)
+
+
+def rollback(why: Annotated[str, typer.Option(help="Why, for the record.")] = "asked for on the command line") -> None:
+    """Return to the previous release."""
+    import asyncio
+
+    from correctly_assets.runtime.join import DirectEngine, open_platform_store
+    from correctly_assets.runtime.promotion import roll_back
+
+    settings = get_settings()
+    with open_platform_store(settings) as store:
+        done = asyncio.run(roll_back(settings, store, DirectEngine(settings.vllm_url), why))
+    console.print(f"{done.release} serves adapter {done.adapter}. {done.why}", highlight=False)
+
+
+def releases(as_json: Json = False) -> None:
+    """Every release: what made it, and why."""
+    from rich.table import Table
+
+    from correctly_assets.runtime.join import open_platform_store
+
+    with open_platform_store(get_settings()) as store:
+        rows = store.releases()
+    if as_json:
+        print_json([{"release": r.id, "adapter": r.adapter, "kind": r.kind, "why": r.why, "at": r.at} for r in rows])
+        return
+    table = Table()
+    for head in ("Release", "Adapter", "Kind", "At", "Why"):
+        table.add_column(head)
+    for row in rows:
+        table.add_row(row.id, row.adapter, row.kind, row.at[:19], row.why)
+    console.print(table)
+
+
+def promote(adapter: str, despite: Annotated[str, typer.Option(help="Why, although the gate refuses.")]) -> None:
+    """Promote an adapter although the gate refuses; recorded as an override."""
+    import asyncio
+
+    from correctly_assets.runtime.join import DirectEngine, open_platform_store
+    from correctly_assets.runtime.promotion import promote_candidate
+
+    settings = get_settings()
+    with open_platform_store(settings) as store:
+        done = asyncio.run(
+            promote_candidate(
+                settings,
+                store,
+                DirectEngine(settings.vllm_url),
+                adapter=adapter,
+                run_id=None,
+                log=lambda _: None,
+                despite=despite,
+            )
+        )
+    console.print(f"{done.release} serves adapter {done.adapter}. {done.why}", highlight=False)
