@@ -18,7 +18,7 @@ from ..core.landing import LandCounts, LandRow, content_sha
 from ..core.retrain import rows_digest
 from ..core.types import Example, Reason
 from .quarantine import insert_quarantine
-from .records import Counts, FormTone, Landing, StoredExample, example_from, to_json
+from .records import Counts, FormTone, Landing, StoredExample, example_from, stored_from, to_json
 from .subject import Subject, like_prefix, slices
 
 EXAMPLE_COLUMNS = """
@@ -304,16 +304,7 @@ class Examples(Subject):
         if len(rows) > 1 and rows[0]["id"] != prefix:
             ids = ", ".join(row["id"] for row in rows)
             raise UsageError(f"More than one example begins with {prefix!r} ({ids} …); give more of the id.")
-        row = rows[0]
-        return StoredExample(
-            example_from(row),
-            row["status"],
-            row["weight"],
-            row["landed_at"],
-            row["decided_in"],
-            row["source_file"],
-            row["source_line"],
-        )
+        return stored_from(rows[0])
 
     def counts(self) -> Counts:
         """Rows by status."""

@@ -14,7 +14,9 @@ from sqlalchemy import Connection, text
 
 from ..core.text import text_sha
 from .corrections import erase_answers
+from .derived import DerivedFrom
 from .examples import Examples, touch_accepted
+from .rejected import remove_from_rejected
 from .subject import Subject
 
 
@@ -26,19 +28,22 @@ class Forgotten:
         answers: journalled corrections whose text was removed.
         snapshots: snapshots and train sets on disk that held the row; they hold it no more.
         adapters: adapters that were trained on one of those train sets.
+        derived: examples that a teacher had written from this one; they were forgotten with it.
     """
 
     example_id: str
     answers: int
     snapshots: tuple[str, ...]
     adapters: tuple[str, ...]
+    derived: tuple[str, ...] = ()
 
 
 class Forgetting(Subject):
     """The erasing part of the store."""
 
     def forget(self, prefix: str, *, snapshots_dir: Path | None = None, adapters_dir: Path | None = None) -> Forgotten:
-        """Remove an example everywhere. Its content's hash stays, so that the same row does not land again.
+        """Remove an example, and what a teacher wrote from it, everywhere. The hashes of their contents stay, so that
+        the same rows do not land again.
 
         Args:
             prefix: the beginning of the example's id.
@@ -48,11 +53,33 @@ class Forgetting(Subject):
         Raises:
             UsageError: no example, or more than one, has such an id.
         """
+        example = Examples(self.database).get(prefix).example
+        derived = DerivedFrom(self.database).derived_from(example.id)
+        answers = 0
+        touched: set[str] = set()
+        adapters: set[str] = set()
+        # The example itself last: a call that is killed in between finds it again, and what comes from it.
+        for id in (*derived, example.id):
+            more, snapshots, named = self._forget(id, snapshots_dir, adapters_dir)
+            answers += more
+            touched.update(snapshots)
+            adapters.update(named)
+        if self.database.is_sqlite:
+            # The write-ahead log still has pages with the text; this moves them over and empties it.
+            with self.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        return Forgotten(example.id, answers, tuple(sorted(touched)), tuple(sorted(adapters)), tuple(derived))
+
+    def _forget(
+        self, id: str, snapshots_dir: Path | None, adapters_dir: Path | None
+    ) -> tuple[int, list[str], set[str]]:
+        """One example's part: journalled answers that went, snapshots rewritten, adapters that saw it."""
         from .snapshots import adapters_trained_on, remove_example
 
-        example = Examples(self.database).get(prefix).example
         # The files first: a call that is killed in between finds the row again and goes on.
-        touched = remove_example(snapshots_dir, example.id) if snapshots_dir else []
+        touched = remove_example(snapshots_dir, id) if snapshots_dir else []
+        if snapshots_dir:
+            remove_from_rejected(snapshots_dir, id)
         adapters = set(adapters_trained_on(adapters_dir, touched)) if adapters_dir else set()
         with self.database.write() as connection:
             for train_set in touched:
@@ -63,12 +90,7 @@ class Forgetting(Subject):
                             {"id": train_set},
                         ).scalars()
                     )
-            answers = erase_example(connection, example.id, self.database.now())
-        if self.database.is_sqlite:
-            # The write-ahead log still has pages with the text; this moves them over and empties it.
-            with self.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        return Forgotten(example.id, answers, tuple(touched), tuple(sorted(adapters)))
+            return erase_example(connection, id, self.database.now()), touched, adapters
 
 
 def erase_example(connection: Connection, id: str, now: str) -> int:

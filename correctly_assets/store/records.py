@@ -190,5 +190,18 @@ def example_from(row: Mapping[Any, Any]) -> Example:
     )
 
 
+def stored_from(row: Mapping[Any, Any]) -> StoredExample:
+    """An example with what the store knows of it, from a row with every column of ``EXAMPLE_COLUMNS``."""
+    return StoredExample(
+        example_from(row),
+        row["status"],
+        row["weight"],
+        row["landed_at"],
+        row["decided_in"],
+        row["source_file"],
+        row["source_line"],
+    )
+
+
 def edits_from(text: str) -> tuple[Edit, ...]:
     return tuple(Edit(**edit) for edit in json.loads(text))

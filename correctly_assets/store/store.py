@@ -12,14 +12,16 @@ from typing import Self
 from .corrections import Corrections
 from .database import Clock, Database, utc_now
 from .decisions import Decisions
+from .derived import DerivedFrom
 from .examples import Examples
 from .forget import Forgetting
 from .migrations import migrate_up
 from .quarantine import Quarantine
+from .search import Search
 from .seen import Seen
 
 
-class Store(Examples, Seen, Quarantine, Decisions, Corrections, Forgetting):
+class Store(Examples, Search, DerivedFrom, Seen, Quarantine, Decisions, Corrections, Forgetting):
     """Everything that has landed, was decided, was answered and is served. Open one with ``open_store``.
 
     Safe to use from several threads and processes at once. Times are ISO 8601 text in UTC.
