@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     )
     train_minutes: float = Field(default=6.0, gt=0, description="Wall-clock budget of one training run.")
     train_pairs: int = Field(
-        default=1800, ge=8, description="Correction pairs the embedded teacher aims at for one train set."
+        default=3000, ge=8, description="Correction pairs the embedded teacher aims at for one train set."
     )
     train_batch_size: int = Field(default=16, ge=1)
     train_learning_rate: float = Field(default=4e-4, gt=0)
@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     mlflow_host: str = Field(default="127.0.0.1", description="Where MLflow is reached.")
     vllm_kvcache_gb: int = Field(default=2, ge=1)
     vllm_max_model_len: int = Field(default=1024, ge=256)
+    edit_confidence: float = Field(
+        default=0.7, ge=0, le=1, description="Least probability at which an edit is taken over; 0 takes all."
+    )
     evaluation_limit: int | None = Field(default=None, description="Rows of the evaluation set to use; all when unset.")
     max_overcorrected: float = Field(
         default=15.0, description="Gate: share of correct sentences an adapter may change, in %."

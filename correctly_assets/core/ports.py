@@ -15,13 +15,19 @@ from .types import Correction, Edit, Example, TokenEdit, TrainPair
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One completion. ``finish_reason`` is ``stop`` or ``length`` (ran to the token limit)."""
+    """One completion.
+
+    Attributes:
+        finish_reason: ``stop`` or ``length`` (ran to the token limit).
+        tokens: each token's text and log-probability (nats), where they were asked for.
+    """
 
     text: str
     finish_reason: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
+    tokens: tuple[tuple[str, float], ...] = ()
 
 
 @runtime_checkable
@@ -29,11 +35,18 @@ class Completer(Protocol):
     """Completes rendered prompts, greedily; vLLM behind HTTP (serving/), or a fake in a test."""
 
     async def complete(
-        self, prompt: str, *, model: str, max_tokens: int, stop: Sequence[str] = (), priority: int = 0
+        self,
+        prompt: str,
+        *,
+        model: str,
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        priority: int = 0,
+        logprobs: bool = False,
     ) -> Completion:
         """Complete one prompt with the vLLM model or adapter named ``model``.
 
-        ``priority``: lower is served earlier; chat uses 0, evaluation 10.
+        ``priority``: lower is served earlier; chat uses 0, evaluation 10. ``logprobs``: return the tokens too.
 
         Raises:
             UnreachableError: the engine is away or busy beyond its queue.

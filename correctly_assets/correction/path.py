@@ -22,6 +22,7 @@ from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.types import Correction, Edit, Fallback
 
 from .alignment import flatten, to_layout
+from .confidence import edit_confidences
 from .guards import answer_limit, refuse, settle_end
 from .reasons import check_model_reason, load_rule_reasons
 from .segment import MAX_SENTENCE, Segment, protected_spans, segments
@@ -61,6 +62,7 @@ class Corrector:
         rules: writes the reason where the model's fails its check; the shipped templates when None.
         dictionary: words that the model may bring in; the annotator's where it knows words.
         concurrency: sentences, and separately reasons, asked for at one time per text.
+        edit_confidence: least probability, from 0 to 1, at which an edit is taken over (confidence.py); 0 takes all.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Corrector:
         rules: RuleReasonWriter | None = None,
         dictionary: Dictionary | None = None,
         concurrency: int = 8,
+        edit_confidence: float = 0.0,
     ) -> None:
         self.usage = Usage()
         self._completer = completer
@@ -81,6 +84,7 @@ class Corrector:
         self._profanity = profanity
         self._rules = rules or load_rule_reasons()
         self._concurrency = concurrency
+        self._edit_confidence = edit_confidence
         self._dictionary = dictionary or (annotator if isinstance(annotator, Dictionary) else None)
         self._echoes = _fixed_phrases(prompts)
 
@@ -191,7 +195,8 @@ class Corrector:
             return _Sentence(raw, raw, fallback="length")
         flat, origin = flatten(raw)
         prompt = self._prompts.correct_prompt(flat)
-        completion = await self._complete(prompt, answer_limit(flat), ask.model, ask.priority)
+        sure = self._edit_confidence > 0
+        completion = await self._complete(prompt, answer_limit(flat), ask.model, ask.priority, logprobs=sure)
         fallback = refuse(flat, completion, echoes=self._echoes, profanity=self._profanity)
         if fallback is not None:
             return _Sentence(raw, raw, fallback=fallback)
@@ -201,6 +206,9 @@ class Corrector:
         if answer == flat:
             return _Sentence(raw, raw)
         found = await asyncio.to_thread(self._annotator.edits, flat, answer)
+        if sure:
+            confidences = zip(found, edit_confidences(answer, found, completion), strict=True)
+            found = tuple(edit for edit, confidence in confidences if confidence >= self._edit_confidence)
         kept = kept_edits(flat, found, protected_spans(flat), self._dictionary)
         edits = to_layout(raw, origin, kept)
         return _Sentence(raw, apply_edits(raw, edits), tuple(edits))
@@ -225,10 +233,12 @@ class Corrector:
             tasks = [group.create_task(one(edit)) for edit in sentence.edits]
         return tuple(task.result() for task in tasks)
 
-    async def _complete(self, prompt: str, max_tokens: int, model: str, priority: int) -> Completion:
+    async def _complete(
+        self, prompt: str, max_tokens: int, model: str, priority: int, *, logprobs: bool = False
+    ) -> Completion:
         stop = (self._prompts.end_of_answer, "\n")
         completion = await self._completer.complete(
-            prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority
+            prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority, logprobs=logprobs
         )
         self.usage.requests += 1
         self.usage.prompt_tokens += completion.prompt_tokens

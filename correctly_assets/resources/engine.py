@@ -20,7 +20,7 @@ class EngineResource(dg.ConfigurableResource):
     @asynccontextmanager
     async def client(self) -> AsyncIterator[VllmClient]:
         """A client of the engine, closed at the end."""
-        from correctly_assets.serving.vllm import VllmClient
+        from correctly_assets.serving.vllm import PATIENT_SECONDS, VllmClient
 
-        async with VllmClient(self.url) as client:
+        async with VllmClient(self.url, timeout=PATIENT_SECONDS) as client:
             yield client

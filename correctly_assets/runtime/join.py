@@ -56,9 +56,9 @@ class DirectEngine:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[VllmClient]:
-        from correctly_assets.serving.vllm import VllmClient
+        from correctly_assets.serving.vllm import PATIENT_SECONDS, VllmClient
 
-        async with VllmClient(self.url) as client:
+        async with VllmClient(self.url, timeout=PATIENT_SECONDS) as client:
             yield client
 
 
@@ -148,7 +148,7 @@ def make_corrector(settings: Settings, completer: Completer, annotator: Annotato
     from correctly_assets.correction.path import Corrector
 
     prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
-    return Corrector(completer, annotator, prompts, profanity=_Veto())
+    return Corrector(completer, annotator, prompts, profanity=_Veto(), edit_confidence=settings.edit_confidence)
 
 
 def make_platform_teacher(settings: Settings) -> Teacher:

@@ -25,6 +25,10 @@ _DYING = re.compile(r"after shutdown|shutting down|EngineDead|engine (core )?(is
 _AWAY = "The engine (vLLM) is not reachable at {url}: start the platform with `correctly up`, or wait for its restart."
 
 
+PATIENT_SECONDS = 600.0
+"""How long evaluation waits for one answer: behind a batch of its own on a busy CPU, minutes are not a failure."""
+
+
 class VllmClient:
     """One engine behind HTTP. Implements ``core.ports.Completer``. Use as an async context manager, or call ``aclose``.
 
@@ -55,7 +59,14 @@ class VllmClient:
         await self._client.aclose()
 
     async def complete(
-        self, prompt: str, *, model: str, max_tokens: int, stop: Sequence[str] = (), priority: int = 0
+        self,
+        prompt: str,
+        *,
+        model: str,
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        priority: int = 0,
+        logprobs: bool = False,
     ) -> Completion:
         """Complete one rendered prompt greedily (see ``core.ports.Completer``).
 
@@ -76,14 +87,21 @@ class VllmClient:
             # A stop text may be a special token, which would be dropped before stop texts are looked for.
             "skip_special_tokens": False,
         }
+        if logprobs:
+            body["logprobs"] = 0  # of the chosen tokens alone
         answer = await self._post("/v1/completions", body)
         choice, usage = answer["choices"][0], answer.get("usage") or {}
+        shown = choice.get("logprobs") or {}
+        tokens = tuple(zip(shown.get("tokens") or (), shown.get("token_logprobs") or (), strict=False))
+        if any(logprob is None or math.isnan(logprob) for _, logprob in tokens):
+            raise _corrupted(model)
         return Completion(
             text=choice["text"],
             finish_reason=choice["finish_reason"] or "length",
             prompt_tokens=int(usage.get("prompt_tokens") or 0),
             completion_tokens=int(usage.get("completion_tokens") or 0),
             seconds=time.perf_counter() - started,
+            tokens=tokens,
         )
 
     async def prompt_logprob(self, model: str, prompt: str, completion: str) -> float:

@@ -45,7 +45,14 @@ class Engine:
         self.reason_ends = "stop"
 
     async def complete(
-        self, prompt: str, *, model: str, max_tokens: int, stop: Sequence[str] = (), priority: int = 0
+        self,
+        prompt: str,
+        *,
+        model: str,
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        priority: int = 0,
+        logprobs: bool = False,
     ) -> Completion:
         assert stop == ("<eos>", "\n")
         explain = "Say in " in prompt
@@ -210,7 +217,7 @@ def test_layout_code_and_links_come_back_byte_for_byte_and_offsets_hold_over_the
 )
 def test_whatever_the_model_says_the_edits_rebuild_the_answer(annotator, text, noise):
     class Meddler(Engine):
-        async def complete(self, prompt, *, model, max_tokens, stop=(), priority=0):
+        async def complete(self, prompt, *, model, max_tokens, stop=(), priority=0, logprobs=False):
             answer = await super().complete(prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority)
             return Completion(answer.text.replace("go", noise).replace("have", noise + " a"), "stop")
 
@@ -260,7 +267,7 @@ def test_closing_the_stream_cancels_what_is_still_asked_for(annotator):
 
 def test_an_engine_that_is_away_is_an_error_and_no_answer(annotator):
     class Away(Engine):
-        async def complete(self, prompt, *, model, max_tokens, stop=(), priority=0):
+        async def complete(self, prompt, *, model, max_tokens, stop=(), priority=0, logprobs=False):
             raise UnreachableError("The engine is away; try again in a moment.")
 
     with pytest.raises(UnreachableError):

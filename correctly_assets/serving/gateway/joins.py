@@ -54,7 +54,13 @@ def build_parts(settings: Settings, options: Options) -> Parts:
     # The first parse builds what every later one uses; no person should wait for it.
     annotator.edits("He go there.", "He goes there.")
     answers.warm()
-    corrector = Corrector(MeteredCompleter(engine), annotator, prompts, profanity=_Veto(profane))
+    corrector = Corrector(
+        MeteredCompleter(engine),
+        annotator,
+        prompts,
+        profanity=_Veto(profane),
+        edit_confidence=settings.edit_confidence,
+    )
 
     def land(rows: Sequence[Mapping[str, Any]]) -> LandOutcome:
         outcome, _ = land_rows(rows, store, guards, source="api", name="/v1/examples")

@@ -59,10 +59,17 @@ class MeteredCompleter:
         self._inner = inner
 
     async def complete(
-        self, prompt: str, *, model: str, max_tokens: int, stop: Sequence[str] = (), priority: int = 0
+        self,
+        prompt: str,
+        *,
+        model: str,
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        priority: int = 0,
+        logprobs: bool = False,
     ) -> Completion:
         completion = await self._inner.complete(
-            prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority
+            prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority, logprobs=logprobs
         )
         if (meter := _meter.get()) is not None:
             meter.prompt += completion.prompt_tokens
