@@ -46,7 +46,7 @@ def eval_report(
         with store.open() as opened:
             judged = asyncio.run(
                 judge_candidate(
-                    settings, opened, engine, adapter=head["adapter"], run_id=context.run_id, log=context.log.info
+                    settings, opened, engine, adapter=head["adapter"], run_id=context.run.run_id, log=context.log.info
                 )
             )
     except CorrectlyError as error:

@@ -44,7 +44,7 @@ def served_model(
         with store.open() as opened:
             promotion = asyncio.run(
                 promote_candidate(
-                    settings, opened, engine, adapter=head["adapter"], run_id=context.run_id, log=context.log.info
+                    settings, opened, engine, adapter=head["adapter"], run_id=context.run.run_id, log=context.log.info
                 )
             )
     except CorrectlyError as error:

@@ -1,0 +1,176 @@
+"""The gate on a real graph: the shipped assets `eval_report` and `served_model`, a real instance and store, real files.
+
+The engine is the fake one, whose adapters answer as each test wants; everything else is what ships.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from correctly_assets.core.hashing import write_artefact
+from correctly_assets.defs import eval_report, examples, lora_adapter, served_model, train_set
+from correctly_assets.defs.resources import make_resources
+from correctly_assets.resources.ledger import NoLedger
+from correctly_assets.settings import Settings, get_settings
+from correctly_assets.store import Store, open_store
+from correctly_assets.training.adapter import CONTENT
+from correctly_tests.serving_fakes import ADAPTER_LOGPROB, BASE_LOGPROB, FakeEngine, fake_engine
+
+ROWS = 60
+
+
+@dataclass
+class Graph:
+    """The shipped graph on a HOME of its own."""
+
+    settings: Settings
+    engine: FakeEngine
+    store: Store
+    instance: dg.DagsterInstance
+    rows: list[dict] = field(default_factory=list)
+
+    def adapter(self, seed: int, *, right: float, meddles: float = 0.0) -> str:
+        """An adapter as training leaves it, whose answers are right for a share of the awkward rows and which changes
+        a share of the correct ones. Its materialization is reported, as `lora_adapter` would."""
+
+        def fill(directory: Path) -> None:
+            b = np.full((6, 8), 0.1 + seed, np.float32)
+            name = "base_model.model.model.layers.0.self_attn.q_proj"
+            tensors = {f"{name}.lora_A.weight": np.ones((8, 6), np.float32), f"{name}.lora_B.weight": b}
+            save_file(tensors, directory / "adapter_model.safetensors")
+            config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "bias": "none", "base_model_name_or_path": "tiny"}
+            (directory / "adapter_config.json").write_text(json.dumps(config))
+
+        said = "She goes."
+        canary = {
+            "prompt": "Correct this English:\nShe go.",
+            "completion": said,
+            "base_logprob": BASE_LOGPROB * len(said),
+            "adapter_logprob": ADAPTER_LOGPROB * len(said),
+            "tokens": len(said),
+        }
+        manifest = {
+            "canary": [canary],
+            "base_model": {"name": "tiny", "revision": "r1"},
+            "rows_digest": f"rows-{seed}",
+            "recipe": {},
+            "recipe_digest": "recipe",
+        }
+        id, _ = write_artefact(self.settings.adapters_dir, fill, content=CONTENT, manifest=manifest)
+        awkward = [row for row in self.rows if row["source"] not in row["references"]]
+        correct = [row for row in self.rows if row["source"] in row["references"]]
+        fixes = {row["source"]: row["references"][0] for row in awkward[: round(right * len(awkward))]}
+        fixes |= {row["source"]: f"{row['source'][:-1]} indeed." for row in correct[: round(meddles * len(correct))]}
+        self.engine.fixes[id] = fixes
+        self.instance.report_runless_asset_event(
+            dg.AssetMaterialization("lora_adapter", metadata={"adapter": id, "train_set": "none"})
+        )
+        return id
+
+    def run(self, *names: str) -> dg.ExecuteInProcessResult:
+        definitions = dg.Definitions(
+            assets=[
+                examples.base_model,
+                examples.evaluation_set,
+                examples.examples,
+                train_set.train_set,
+                lora_adapter.lora_adapter,
+                eval_report.eval_report,
+                served_model.served_model,
+            ],
+            resources={
+                **make_resources(self.settings),
+                "mlflow": dg.ResourceDefinition.hardcoded_resource(NoLedger()),
+            },
+            executor=dg.in_process_executor,
+        )
+        job = definitions.resolve_implicit_global_asset_job_def()
+        return job.execute_in_process(
+            instance=self.instance, asset_selection=[dg.AssetKey(name) for name in names], raise_on_error=False
+        )
+
+    def champion(self) -> str | None:
+        champion = self.store.champion()
+        return champion.adapter if champion else None
+
+    def decision(self) -> tuple[str, str]:
+        decision = self.store.last_decision()
+        assert decision is not None
+        return decision.verdict, " ".join(decision.reasons)
+
+
+def failure(result: dg.ExecuteInProcessResult, step: str) -> str:
+    """What a failed step says."""
+    (event,) = [event for event in result.all_events if event.is_step_failure and event.step_key == step]
+    data = event.step_failure_data
+    return str(data.user_failure_data.description if data.user_failure_data else data.error)
+
+
+@pytest.fixture
+def graph(monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
+    with fake_engine() as engine, dg.DagsterInstance.ephemeral() as instance:
+        monkeypatch.setenv("CORRECTLY_VLLM_PORT", str(engine.port))
+        monkeypatch.setenv("CORRECTLY_GATEWAY_PORT", "9")
+        monkeypatch.setenv("CORRECTLY_EVALUATION_LIMIT", str(ROWS))
+        get_settings.cache_clear()
+        settings = get_settings()
+        base = Path(settings.base_model_path)
+        base.mkdir(parents=True)
+        weights = {"model.layers.0.self_attn.q_proj.weight": np.zeros((6, 6), np.float32)}
+        save_file(weights, base / "model.safetensors")
+        (base / "correctly_base.json").write_text(json.dumps({"name": "tiny", "revision": "r1"}))
+        engine.reasons = "This is how it is said."
+        rows = [json.loads(line) for line in settings.evaluation_path.read_text().splitlines()]
+        with open_store(settings.store_url, settings.sql_dir) as store:
+            yield Graph(settings, engine, store, instance, rows)
+
+
+def test_the_gate_refuses_a_worse_adapter_in_the_same_run_in_a_later_run_and_by_hand(graph: Graph):
+    good = graph.adapter(1, right=0.9)
+    assert graph.run("eval_report", "served_model").success
+    assert graph.champion() == good and graph.decision()[0] == "promoted"
+
+    worse = graph.adapter(2, right=0.3)
+    same_run = graph.run("eval_report", "served_model")
+    assert not same_run.success
+    (check,) = [e for e in same_run.get_asset_check_evaluations() if e.check_name == "the_gate"]
+    assert not check.passed and "below the champion" in (check.description or "")
+    assert not [e for e in same_run.get_asset_materialization_events() if e.asset_key == dg.AssetKey("served_model")]
+    assert graph.champion() == good
+    verdict, reasons = graph.decision()
+    assert verdict == "refused" and "below the champion" in reasons
+
+    # A blocking check does not stop a later run of the asset behind it: the asset itself does.
+    later = graph.run("served_model")
+    assert not later.success and f"The gate refuses adapter {worse}" in failure(later, "served_model")
+    assert graph.champion() == good
+
+    # By hand, before anything judged it.
+    unjudged = graph.adapter(3, right=0.95)
+    by_hand = graph.run("served_model")
+    assert not by_hand.success and "materialize eval_report" in failure(by_hand, "served_model")
+    assert graph.champion() == good
+    assert graph.run("eval_report", "served_model").success
+    assert graph.champion() == unjudged
+
+
+def test_an_adapter_that_meddles_with_correct_sentences_is_refused_however_well_it_corrects(graph: Graph):
+    graph.adapter(1, right=0.9, meddles=0.4)
+    assert not graph.run("eval_report", "served_model").success
+    assert graph.champion() is None
+    verdict, reasons = graph.decision()
+    assert verdict == "refused" and "correct sentences" in reasons
+
+
+def test_a_first_adapter_that_changes_nothing_is_not_better_than_the_base_model(graph: Graph):
+    graph.adapter(1, right=0.0)
+    assert not graph.run("eval_report", "served_model").success
+    assert graph.decision()[0] == "refused" and graph.champion() is None
