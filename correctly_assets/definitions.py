@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from correctly_assets.defs import automation, eval_report, examples, lora_adapter, served_model, train_set
+from correctly_assets.defs import automation, eval_report, examples, full_report, lora_adapter, served_model, train_set
 from correctly_assets.defs.resources import make_resources
 from correctly_assets.settings import get_settings
 
@@ -18,7 +18,7 @@ defs = dg.Definitions(
         eval_report.eval_report,
         served_model.served_model,
     ],
-    jobs=[automation.retrain],
+    jobs=[automation.retrain, full_report.report_full],
     sensors=[automation.retrain_sensor, automation.feedback_sensor, automation.serving_sensor],
     schedules=[automation.write_examples],
     resources=make_resources(get_settings()),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,20 @@ class AnswerCache:
 
     def path(self, name: str, identity: str, data_sha256: str, *, reasons: bool) -> Path:
         """Where the answers of a system to a set stand."""
-        plain = re.sub(r"[^\w.-]+", "-", name)[:40]
+        plain = name if name == "*" else re.sub(r"[^\w.-]+", "-", name)[:40]
         with_reasons = "-reasons" if reasons else ""
         return self._directory / f"{plain}-{identity[:16]}-{data_sha256[:16]}{with_reasons}.jsonl"
 
     def get(self, name: str, identity: str, data_sha256: str, *, reasons: bool) -> Answers | None:
-        """Kept answers; those with reasons serve where none are asked for."""
+        """Kept answers; those with reasons serve where none are asked for, and those of the same system under another
+        name (yesterday's candidate is today's champion) under this one."""
         for with_reasons in (True,) if reasons else (False, True):
             path = self.path(name, identity, data_sha256, reasons=with_reasons)
-            found = read_answers(path)
-            if found is not None and (found.identity, found.data_sha256) == (identity, data_sha256):
-                return found
+            others = sorted(self._directory.glob(self.path("*", identity, data_sha256, reasons=with_reasons).name))
+            for file in dict.fromkeys((path, *others)):
+                found = read_answers(file)
+                if found is not None and (found.identity, found.data_sha256) == (identity, data_sha256):
+                    return replace(found, system=name)
         return None
 
     def put(self, answers: Answers, *, reasons: bool) -> Path:

@@ -96,7 +96,12 @@ class EndpointJudge:
                 raise PermanentError(
                     f"The judge {self.name} refused the request (status {response.status_code}); check CORRECTLY_JUDGE_*."
                 )
-            return response.json()
+            try:
+                return response.json()
+            except ValueError as error:
+                raise PermanentError(
+                    f"The judge {self.name} answered with something that is no JSON; check CORRECTLY_JUDGE_BASE_URL."
+                ) from error
         raise RetryableError(f"The judge {self.name} is not reachable ({trouble}); try again later.")
 
 

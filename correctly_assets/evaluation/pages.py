@@ -6,7 +6,7 @@ Belongs here: wording and arrangement. Does not belong here: what is in the repo
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from correctly_assets.core.gate import Interval
 from .plots import cost_plot, scores_plot, types_plot
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-NO_COMPARATOR = "not recorded; run `correctly record --comparator MODEL` to record a large model's answers once"
+NO_COMPARATOR = "not recorded; run `correctly record --model MODEL` to record a large model's answers once"
 NO_JUDGE = (
     "No judge is configured, so nobody was asked which answer reads better. Set CORRECTLY_JUDGE_BASE_URL and "
     "CORRECTLY_JUDGE_MODEL, and measure the judge against people with `correctly judge calibrate`."
@@ -25,16 +25,25 @@ NO_JUDGE = (
 
 def to_markdown(report: Mapping[str, Any], examples: int = 5) -> str:
     """The page in the Dagster UI: verdict, systems, types, examples, restraint, explanations, provenance."""
+    lines = [f"## {headline(report)}", "", *(f"- {reason}" for reason in report["reasons"]), ""]
+    sections = sections_of(report)
+    for section in sections:
+        lines += [f"## {_cell(section['data']['name'])}", ""] if len(sections) > 1 else []
+        lines += _section_lines(section, examples)
+    lines += ["### Built from", "", *(f"- {key}: `{value}`" for key, value in report["provenance"].items())]
+    return "\n".join(lines) + "\n"
+
+
+def sections_of(report: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """What a report shows, set by set: a full report has several, an adapter's own is one."""
+    return report.get("sets") or [report]
+
+
+def _section_lines(report: Mapping[str, Any], examples: int) -> list[str]:
     rival = report["rival"]
     lines = [
-        f"## {headline(report)}",
-        "",
-        *(f"- {reason}" for reason in report["reasons"]),
-        "",
         _about_the_set(report),
         "",
-    ]
-    lines += [
         "| System | GLEU | F0.5 | P | R | correct changed | missed | ran on |",
         "| --- | --: | --: | --: | --: | --: | --: | --: |",
     ]
@@ -47,7 +56,7 @@ def to_markdown(report: Mapping[str, Any], examples: int = 5) -> str:
             f"| {scores['overcorrected']:.1f} % | {scores['missed']:.1f} % | {scores['run_on']:.1f} % |"
         )
     if "comparator" not in report["systems"]:
-        lines.append(f"| comparator | {NO_COMPARATOR} | | | | | | |")
+        lines.append(f"| comparator | {_cell(report.get('comparator') or NO_COMPARATOR)} | | | | | | |")
     lines += ["", f"### Error types, against {_cell(rival)}", "", "| Type | edits | candidate | other | difference |"]
     lines += ["| --- | --: | --: | --: | --: |"]
     for row in report["types"][:12]:
@@ -64,7 +73,8 @@ def to_markdown(report: Mapping[str, Any], examples: int = 5) -> str:
     lines += [f"| {_cell(e['source'])} | {_cell(e['candidate'])} |" for e in report["meddled"][:examples]] or [
         "| none | |"
     ]
-    lines += [
+    return [
+        *lines,
         "",
         "### Explanations",
         "",
@@ -75,8 +85,6 @@ def to_markdown(report: Mapping[str, Any], examples: int = 5) -> str:
         _about_the_judge(report),
         "",
     ]
-    lines += ["### Built from", "", *(f"- {key}: `{value}`" for key, value in report["provenance"].items())]
-    return "\n".join(lines) + "\n"
 
 
 def to_html(report: Mapping[str, Any]) -> str:
@@ -87,11 +95,22 @@ def to_html(report: Mapping[str, Any]) -> str:
     environment.filters.update(
         span=_span, code=_code, signed=lambda value: _signed(Interval.from_json(value)), number=_number
     )
-    rival, systems = report["rival"], report["systems"]
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        report=report,
+        headline=headline(report),
+        views=[_view(section) for section in sections_of(report)],
+        marked=marked,
+    )
+
+
+def _view(section: Mapping[str, Any]) -> dict[str, Any]:
+    """One set's part of the page: its figures with the sentences and pictures made of them."""
+    rival, systems = section["rival"], section["systems"]
     rows = [{"name": name, **scores["intervals"]} for name, scores in systems.items()]
     costs = [
         ("p50_ms", "milliseconds a text, median, as measured"),
-        ("memory_gb", "memory in GB"),
+        ("weights_gb", "files of the model and its adapter, in GB"),
         ("usd_per_thousand", "US dollars per thousand texts"),
     ]
     pictures: list[tuple[str, str]] = []
@@ -103,24 +122,21 @@ def to_html(report: Mapping[str, Any]) -> str:
         ]
         if len(known) > 1:
             pictures.append((label, _image(cost_plot(known, key, label))))
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
-        report=report,
-        headline=headline(report),
-        about_the_set=_about_the_set(report),
-        about_explanations=_about_explanations(report),
-        about_the_judge=_about_the_judge(report),
-        no_comparator=NO_COMPARATOR,
-        scores_image=_image(scores_plot(rows)),
-        types_image=_image(types_plot(report["types"][:14], "candidate", rival)) if report["types"] else None,
-        cost_images=pictures,
-        marked=marked,
-    )
+    return {
+        "section": section,
+        "about_the_set": _about_the_set(section),
+        "about_explanations": _about_explanations(section),
+        "about_the_judge": _about_the_judge(section),
+        "no_comparator": section.get("comparator") or NO_COMPARATOR,
+        "scores_image": _image(scores_plot(rows)),
+        "types_image": _image(types_plot(section["types"][:14], "candidate", rival)) if section["types"] else None,
+        "cost_images": pictures,
+    }
 
 
 def headline(report: Mapping[str, Any]) -> str:
     """The verdict in one line."""
-    scores = report["systems"]["candidate"]
+    scores = sections_of(report)[0]["systems"]["candidate"]
     did = "may serve" if report["verdict"] == "promote" else "is refused"
     return f"Adapter {report['adapter']} {did}: GLEU {scores['gleu']:.1f}, F0.5 {scores['errant_f05']:.1f}"
 
@@ -168,6 +184,8 @@ def _about_the_judge(report: Mapping[str, Any]) -> str:
     judge = report["judge"]
     if judge is None:
         return NO_JUDGE
+    if judge.get("says"):
+        return f"{judge['name']} could not be asked, so its verdicts are left out. {judge['says']}"
     calibration = judge.get("calibration")
     agreement = (
         f"It agrees with people in {calibration['agreement']:.0f} % of {calibration['n']} labelled pairs "
@@ -176,7 +194,7 @@ def _about_the_judge(report: Mapping[str, Any]) -> str:
         else "It has not been measured against people: run `correctly judge calibrate`."
     )
     verdicts = "; ".join(
-        f"against {name}: {v['win']} won, {v['tie']} tied, {v['loss']} lost, "
+        f"against {name}, {v['n']} sentences: {v['win']} won, {v['tie']} tied, {v['loss']} lost, "
         f"{_signed(Interval.from_json(v['net']))} points net"
         for name, v in judge["against"].items()
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,23 +35,23 @@ class WrittenReport:
     sha256: str
 
 
-def build_report(
+def build_section(
     *,
-    manifest: Mapping[str, Any],
-    measured: Measured,
-    decision: GateDecision,
     systems: Mapping[str, Evaluation],
+    explained: Evaluation | None = None,
     judge: Mapping[str, Any] | None = None,
+    comparator: str | None = None,
     rounds: int = 1000,
     seed: int = 20,
 ) -> dict[str, Any]:
-    """Everything the report shows, JSON-able; ``measured`` stands in it so that any later gate decides from the same.
+    """What is shown of one evaluation set, JSON-able.
 
     Args:
-        manifest: of the adapter; ``id`` and what it was built from.
         systems: by the name they are shown under, in the order shown. ``candidate`` and ``base`` are there, all on one
             set; ``champion`` and ``comparator`` where there is one; others (``untouched``, ``harper``) as wanted.
+        explained: the candidate's answers that were asked for with reasons, for samples of them.
         judge: the pairwise judge's summary (`judge.summarise`), None where none is configured.
+        comparator: what stands in the comparator's row where it was not measured.
 
     Raises:
         PermanentError: an evaluation was made on another set.
@@ -62,13 +62,9 @@ def build_report(
     against = {name: compare_pair(candidate, other, draws) for name, other in systems.items() if name != "candidate"}
     data = candidate.data
     return {
-        "format": FORMAT,
-        "adapter": manifest["id"],
-        "verdict": "promote" if decision.promote else "refuse",
-        "reasons": list(decision.reasons),
         "data": {"name": data.name, "sha256": data.sha256, "n": len(data.rows), "small": data.small},
         "scorer": candidate.scores["scorer"],
-        "measured": measured.to_json(),
+        "comparator": comparator,
         "rival": rival,
         "systems": {
             name: {**one.scores, "intervals": {key: value.to_json() for key, value in intervals(one, draws).items()}}
@@ -82,10 +78,55 @@ def build_report(
         "worse": _examples(candidate, systems[rival], -1),
         "meddled": _meddled(candidate),
         "explanations": candidate.scores.get("explanations"),
-        "explained": _explained(candidate),
+        "explained": _explained(explained or candidate),
         "judge": dict(judge) if judge is not None else None,
+    }
+
+
+def build_report(
+    *,
+    manifest: Mapping[str, Any],
+    measured: Measured,
+    decision: GateDecision,
+    systems: Mapping[str, Evaluation],
+    explained: Evaluation | None = None,
+    judge: Mapping[str, Any] | None = None,
+    comparator: str | None = None,
+    rounds: int = 1000,
+    seed: int = 20,
+) -> dict[str, Any]:
+    """Everything the report shows, JSON-able; ``measured`` stands in it so that any later gate decides from the same.
+
+    Args:
+        manifest: of the adapter; ``id`` and what it was built from. The others: see `build_section`.
+
+    Raises:
+        PermanentError: an evaluation was made on another set.
+    """
+    section = build_section(
+        systems=systems, explained=explained, judge=judge, comparator=comparator, rounds=rounds, seed=seed
+    )
+    return {
+        "format": FORMAT,
+        "adapter": manifest["id"],
+        "verdict": "promote" if decision.promote else "refuse",
+        "reasons": list(decision.reasons),
+        "measured": measured.to_json(),
+        **section,
         "provenance": provenance(manifest),
     }
+
+
+def build_full_report(
+    *, manifest: Mapping[str, Any], report: Mapping[str, Any], sections: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Every system on every set, under the verdict of the adapter's own report, which a full report never changes.
+
+    Args:
+        report: the adapter's own. sections: `build_section`'s, the frozen set's first.
+    """
+    verdict = {key: report[key] for key in ("adapter", "verdict", "reasons")}
+    return {"format": FORMAT, **verdict, "sets": list(sections), "provenance": provenance(manifest)}
 
 
 def write_report(
@@ -95,11 +136,26 @@ def write_report(
     measured: Measured,
     decision: GateDecision,
     systems: Mapping[str, Evaluation],
+    explained: Evaluation | None = None,
     judge: Mapping[str, Any] | None = None,
+    comparator: str | None = None,
 ) -> WrittenReport:
     """Build the report and write ``report.html`` and ``report.json`` into an adapter's directory, each in one step."""
-    report = build_report(manifest=manifest, measured=measured, decision=decision, systems=systems, judge=judge)
-    json_path, html_path = directory / "report.json", directory / "report.html"
+    report = build_report(
+        manifest=manifest,
+        measured=measured,
+        decision=decision,
+        systems=systems,
+        explained=explained,
+        judge=judge,
+        comparator=comparator,
+    )
+    return write_pages(directory, report)
+
+
+def write_pages(directory: Path, report: dict[str, Any], name: str = "report") -> WrittenReport:
+    """Write a report as ``NAME.html`` and ``NAME.json``, each in one step."""
+    json_path, html_path = directory / f"{name}.json", directory / f"{name}.html"
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
     write_text_atomically(html_path, to_html(report))
     html_path.chmod(0o644)

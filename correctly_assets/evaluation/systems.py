@@ -1,4 +1,5 @@
-"""Systems under test: untouched text, Harper, a file of predictions, a model through the correction path, and stacks.
+"""Systems under test: untouched text, Harper, a file of predictions, a model through the correction path, a chat model
+from outside, and stacks.
 
 Belongs here: anything that implements `core.ports.SystemUnderTest`. Does not belong here: the correction path itself,
 which is handed in, or scoring (score.py).
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,8 @@ from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.evaluation import Costs
 from correctly_assets.core.hashing import sha256_file, sha256_of
 from correctly_assets.core.ports import Annotator, SystemUnderTest
-from correctly_assets.core.prompts import Prompts
+from correctly_assets.core.prompts import Prompts, fill
+from correctly_assets.core.teaching import ChatAnswer, ChatRequest, ChatTransport
 from correctly_assets.core.types import Correction
 
 
@@ -207,6 +209,89 @@ class ModelSystem:
         return [answer for answer in answers if answer is not None]
 
 
+def comparator_request(prompt: str, model: str, text: str) -> ChatRequest:
+    """What a comparator is asked for one text; recording and scoring must ask word for word the same.
+
+    Args:
+        prompt: the template with ``{text}`` (prompts/comparator.txt).
+    """
+    # Half a token a character is twice what English takes, so that no answer is cut that keeps to its text.
+    return ChatRequest(model, (("user", fill(prompt, text=text)),), max_tokens=64 + len(text) // 2, temperature=0.0)
+
+
+class ChatSystem:
+    """A chat model from outside, live or replayed, asked with a plain prompt and judged by what it answers.
+
+    Args:
+        name: as it stands in reports; says whether it is live or recorded.
+        transport: an endpoint with its journal, or a recording.
+        source: what else tells its answers apart: the recording's hash, or the endpoint's address.
+        at_once: requests in flight.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        transport: ChatTransport,
+        prompt: str,
+        annotator: Annotator,
+        *,
+        source: str,
+        at_once: int = 8,
+    ) -> None:
+        self.name = name
+        self.costs = Costs()
+        self._transport, self._prompt, self._annotator = transport, prompt, annotator
+        self._source, self._at_once = source, at_once
+
+    async def close(self) -> None:
+        """Free what the transport holds."""
+        await self._transport.close()
+
+    def identity(self) -> str:
+        parts = {"model": self._transport.model, "prompt": self._prompt, "source": self._source}
+        return sha256_of({"system": "chat", **parts})
+
+    async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
+        """Ask for every text; such a model gives no reasons of ours, so ``reasons`` changes nothing.
+
+        An empty answer leaves the text as it was. Latencies are those that the endpoint took when it was asked, also in
+        a replay, and the time for the whole set is their sum: one request after the other.
+
+        Raises:
+            RetryableError, PermanentError: as the transport does.
+        """
+        requests = [comparator_request(self._prompt, self._transport.model, text) for text in texts]
+        self._transport.begin(requests)
+        limit = asyncio.Semaphore(self._at_once)
+
+        async def one(request: ChatRequest) -> ChatAnswer:
+            async with limit:
+                return await self._transport.send(request)
+
+        answers = await _gather([one(request) for request in requests])
+        seconds = [answer.latency_ms / 1000 for answer in answers]
+        # No money is shown where no price was known: an answer then states no cost.
+        spent = sum(answer.cost_usd for answer in answers) or None
+        self.costs = Costs(
+            seconds,
+            sum(seconds),
+            sum(answer.prompt_tokens for answer in answers),
+            sum(answer.completion_tokens for answer in answers),
+            usd=spent,
+        )
+        pairs = zip(texts, answers, strict=True)
+        return [
+            _chatted(number, text, answer.text.strip(), self._annotator) for number, (text, answer) in enumerate(pairs)
+        ]
+
+
+def _chatted(number: int, text: str, after: str, annotator: Annotator) -> Correction:
+    if not after:
+        return Correction(f"c_{number}", text, text, (), fallback="empty")
+    return _plain(number, text, after, annotator)
+
+
 class StackedSystem:
     """One system's answers given to the next, e.g. Harper before the model; edits are taken over both."""
 
@@ -226,6 +311,16 @@ class StackedSystem:
             replace(last, before=text, edits=self._annotator.edits(text, last.after))
             for text, last in zip(texts, after, strict=True)
         ]
+
+
+async def _gather(work: Sequence[Coroutine[Any, Any, ChatAnswer]]) -> list[ChatAnswer]:
+    """All results in order; the first failure cancels the others and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
+    return [task.result() for task in tasks]
 
 
 def few_shot(prompts: Prompts, pairs: Sequence[tuple[str, str]]) -> Prompts:

@@ -9,36 +9,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from correctly_assets.core.correction import CorrectionPath, Piece, ReasonLanguage
 from correctly_assets.core.errors import AdapterRefused, PermanentError, UsageError
 from correctly_assets.core.evaluation import EvaluationSet
 from correctly_assets.core.gate import GateDecision, decide_promotion
 from correctly_assets.core.hashing import sha256_of, write_text_atomically
-from correctly_assets.core.ports import Annotator, SystemUnderTest
-from correctly_assets.core.prompts import family_of, load_prompts
+from correctly_assets.core.ports import SystemUnderTest
 from correctly_assets.core.serving import EngineCorruptedError
-from correctly_assets.core.types import Correction
 from correctly_assets.serving.launch import BASE_NAME
 from correctly_assets.serving.rollout import load_proven
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.base_model import base_model_revision
 
-from .join import DirectEngine, make_annotator, make_corrector, open_platform_store
+from .comparator import ask_judge, choose_comparator
+from .join import make_annotator, open_platform_store
 from .progress import progress_writer
 from .promotion import EngineLike, gate_settings, record
+from .systems import adapter_named, model_system, running_engine
 
 if TYPE_CHECKING:
     from correctly_assets.evaluation.score import Evaluation
-    from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import Store
     from correctly_assets.store.records import Release
 
@@ -65,96 +62,6 @@ class Judged:
     markdown: str
     html: Path | None
     sha256: str
-
-
-def model_system(
-    settings: Settings,
-    client: VllmClient,
-    annotator: Annotator,
-    *,
-    name: str,
-    model: str,
-    adapter: str | None = None,
-    release: str | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> SystemUnderTest:
-    """A model or adapter of the engine, behind the same correction path as the chat."""
-    from correctly_assets.evaluation.systems import ModelSystem
-
-    prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
-    parts = {
-        "base": base_model_revision(settings.base_model_path),
-        "adapter": adapter,
-        "prompts": prompts.sha256,
-        "max_model_len": settings.vllm_max_model_len,
-    }
-    path = make_corrector(settings, client, annotator)
-    return ModelSystem(
-        name,
-        path if progress is None else _Counted(path, progress),
-        model=model,
-        parts=parts,
-        release=release,
-        adapter=adapter,
-        reason_language=settings.reason_language,
-        # LoRA costs the CPU mostly per step and not per sentence: many sentences in one batch share that cost.
-        at_once=96,
-    )
-
-
-class _Counted:
-    """The correction path, telling after every text how many of how many are done."""
-
-    def __init__(self, path: CorrectionPath, progress: Callable[[int], None]) -> None:
-        self._path, self._progress, self._done = path, progress, 0
-        self.usage = path.usage
-
-    async def correct(
-        self,
-        text: str,
-        *,
-        model: str,
-        release: str | None,
-        adapter: str | None,
-        reasons: bool = True,
-        reason_language: ReasonLanguage = "en",
-        priority: int = 0,
-        as_one: bool = False,
-    ) -> Correction:
-        correction = await self._path.correct(
-            text,
-            model=model,
-            release=release,
-            adapter=adapter,
-            reasons=reasons,
-            reason_language=reason_language,
-            priority=priority,
-            as_one=as_one,
-        )
-        self._done += 1
-        self._progress(self._done)
-        return correction
-
-    def stream(
-        self,
-        text: str,
-        *,
-        model: str,
-        release: str | None,
-        adapter: str | None,
-        reasons: bool = True,
-        reason_language: ReasonLanguage = "en",
-        priority: int = 0,
-    ) -> AsyncGenerator[Piece | Correction, None]:
-        return self._path.stream(
-            text,
-            model=model,
-            release=release,
-            adapter=adapter,
-            reasons=reasons,
-            reason_language=reason_language,
-            priority=priority,
-        )
 
 
 def explained_sample(data: EvaluationSet, rows: int = EXPLAINED_ROWS) -> EvaluationSet:
@@ -260,7 +167,18 @@ async def judge_candidate(
     measured = await asyncio.to_thread(compare, candidate, base, reigning, names=names, corrupted=corrupted)
     decision = decide_promotion(measured, gate_settings(settings))
     log(" ".join(decision.reasons))
-    systems = {"untouched": identity, "base": base, "champion": reigning, "candidate": candidate}
+    # The loop pays for nobody: a comparator has a row where it is recorded.
+    outside = choose_comparator(settings, data, annotator)
+    recorded = None if outside.system is None else await evaluate(outside.system, data, annotator)
+    rivals = {"champion": reigning, "comparator": recorded, "untouched": identity}
+    verdicts = await ask_judge(settings, candidate, rivals, log=log)
+    systems = {
+        "untouched": identity,
+        "base": base,
+        "champion": reigning,
+        "comparator": recorded,
+        "candidate": candidate,
+    }
     written = await asyncio.to_thread(
         write_report,
         directory,
@@ -268,6 +186,9 @@ async def judge_candidate(
         measured=measured,
         decision=decision,
         systems={name: value for name, value in systems.items() if value is not None},
+        explained=explained,
+        judge=verdicts,
+        comparator=outside.says,
     )
     if not decision.promote:
         record(settings, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
@@ -285,35 +206,6 @@ def _line(evaluation: Evaluation) -> str:
 
 
 # ------------------------------------------------------------------ the command line
-
-
-@asynccontextmanager
-async def running_engine(settings: Settings, console: Console) -> AsyncIterator[EngineLike]:
-    """The running platform's engine, or one that is started for the length of the block.
-
-    Raises:
-        UnreachableError: none runs and none could be started.
-    """
-    engine = DirectEngine(settings.vllm_url)
-    async with engine.client() as client:
-        ready = await client.is_ready()
-    if ready:
-        yield engine
-        return
-    from .processes import BY_NAME
-    from .supervisor import Supervisor, check_ports
-    from .up import prepare, waiting
-
-    await asyncio.to_thread(prepare, settings, console)
-    check_ports(settings, [BY_NAME["vllm"]])
-    supervisor = Supervisor(settings)
-    try:
-        supervisor.start(BY_NAME["vllm"])
-        with waiting(console, "Starting vLLM", expected=90):
-            await asyncio.to_thread(supervisor.wait_ready, BY_NAME["vllm"])
-        yield engine
-    finally:
-        await asyncio.to_thread(supervisor.stop)
 
 
 def evaluate_system(
@@ -373,7 +265,7 @@ async def _evaluate(
             raise PermanentError("No adapter has been promoted yet: run `correctly up`.")
         adapter, release = champion.adapter, champion.id
     elif system.startswith("adapter:"):
-        adapter = _adapter_named(settings, system[8:])
+        adapter = adapter_named(settings, system[8:])
     elif system != "base":
         raise UsageError(
             f"There is no system {system!r}: choose identity, base, served, harper, adapter:ID or file:PATH."
@@ -410,13 +302,3 @@ def _bar(console: Console, total: int):
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("Correcting", total=total)
         yield lambda done: progress.update(task, completed=done)
-
-
-def _adapter_named(settings: Settings, prefix: str) -> str:
-    found = (
-        [p.name for p in settings.adapters_dir.glob(f"{prefix}*") if (p / "manifest.json").exists()] if prefix else []
-    )
-    if len(found) != 1:
-        what = "No adapter begins" if not found else f"{len(found)} adapters begin"
-        raise UsageError(f"{what} with {prefix!r} in {settings.adapters_dir}.")
-    return found[0]

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ..core.teaching import ChatAnswer, ChatRequest, ChatTransport, Recorder, Recording
 
@@ -47,18 +48,24 @@ async def record(
     kind: str,
     concurrency: int = 8,
     clock: Callable[[], str] = now,
+    keep: Recording | None = None,
 ) -> Recording:
     """Send requests and write their answers as one recording.
 
     Args:
         transport: an Endpoint, whose journal keeps what is paid for if this is stopped.
         kind: ``teacher`` or ``comparator``.
+        keep: an earlier recording of the same model: its entries stay, and what it answers is not asked again.
 
     Raises:
         RefusedError: the endpoint answers under another name than was asked for; no file is written.
         RetryableError, PermanentError: a request was not answered; run it again, answers that came are in the journal.
     """
     recorder = Recorder(path, requested=transport.model, kind=kind, now=clock)
+    if keep is not None:
+        for entry in keep.entries.values():
+            recorder.add(_request_from(entry["request"]), ChatAnswer.from_json(entry["answer"], paid_before=True))
+        requests = [request for request in requests if request.key not in keep.entries]
     gate = asyncio.Semaphore(concurrency)
     transport.begin(requests)
 
@@ -73,3 +80,16 @@ async def record(
     for request, answer in zip(requests, answers, strict=True):
         recorder.add(request, answer)
     return recorder.write()
+
+
+def _request_from(record: dict[str, Any]) -> ChatRequest:
+    """A request as an entry holds it, with the same key."""
+    messages = tuple((message["role"], message["content"]) for message in record["messages"])
+    return ChatRequest(
+        record["model"],
+        messages,
+        record["max_tokens"],
+        temperature=record["temperature"],
+        seed=record["seed"],
+        schema=record["schema"],
+    )

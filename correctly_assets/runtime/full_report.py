@@ -1,0 +1,231 @@
+"""The full report: every system on every evaluation set, with an adapter's verdict above it.
+
+Belongs here: which sets and systems there are, and generating only answers that are not kept. Does not belong here: the
+verdict, which is the adapter's own report's and is never changed here (judging.py), metrics or pages (evaluation/).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.evaluation import EvaluationSet
+from correctly_assets.core.ports import Annotator, SystemUnderTest
+from correctly_assets.serving.launch import BASE_NAME
+from correctly_assets.serving.rollout import load_proven
+from correctly_assets.settings import Settings
+from correctly_assets.training.adapter import check_adapter
+
+from .comparator import Comparator, ask_judge, choose_comparator
+from .join import DirectEngine, make_annotator, open_platform_store
+from .judging import champion_on_this_base
+from .promotion import EngineLike, read_report
+from .systems import LoadedFirst, few_shot_settings, model_system, running_engine, weights_gb
+
+if TYPE_CHECKING:
+    from correctly_assets.evaluation.cache import AnswerCache
+    from correctly_assets.evaluation.report import WrittenReport
+    from correctly_assets.evaluation.score import Evaluation
+    from correctly_assets.serving.vllm import VllmClient
+    from correctly_assets.store import Store
+
+FULL = "report.full"
+"""Name of the full report's files beside the adapter's own."""
+
+Log = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A set to measure on; ``path`` None for the frozen one that ships."""
+
+    data: EvaluationSet
+    path: Path | None
+
+
+def registered_sets(settings: Settings) -> list[Registered]:
+    """The frozen set, then every JSONL and M2 file in ``HOME/evaluation``, by name.
+
+    Raises:
+        UsageError: a file is no evaluation set.
+    """
+    from correctly_assets.evaluation.data import read_evaluation_set
+
+    frozen = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+    files = sorted(path for path in (settings.home / "evaluation").glob("*") if path.suffix in (".jsonl", ".m2"))
+    return [Registered(frozen, None), *(Registered(read_evaluation_set(path), path) for path in files)]
+
+
+def refuse_trained_sets(
+    settings: Settings, manifest: dict[str, Any], sets: list[Registered], log: Log = lambda _: None
+) -> None:
+    """Refuse to measure an adapter on sentences it was trained on.
+
+    Raises:
+        PermanentError: a pair of its train set shows a row of a set; the message names set and rows.
+    """
+    from correctly_assets.evaluation.score import refuse_leaks
+    from correctly_assets.store.train_set import TRAIN_FILE, read_train_set
+
+    directory = settings.snapshots_dir / str(manifest.get("train_set"))
+    if not (directory / TRAIN_FILE).is_file():
+        log(f"The train set of adapter {manifest['id']} is not here, so no set could be checked against it.")
+        return
+    texts = [text for pair in read_train_set(directory) for text in (pair.before, pair.after)]
+    for one in sets:
+        refuse_leaks(texts, one.data)
+
+
+class _Systems:
+    """Every system of a full report, by the name it is shown under."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: VllmClient,
+        annotator: Annotator,
+        adapter: str,
+        champion: str | None,
+        log: Log,
+    ) -> None:
+        from correctly_assets.evaluation.systems import HarperSystem, IdentitySystem, StackedSystem
+
+        def model(name: str, adapter: str | None = None, under: Settings = settings) -> SystemUnderTest:
+            made = model_system(under, client, annotator, name=name, model=adapter or BASE_NAME, adapter=adapter)
+
+            async def before() -> None:
+                log(f"{name} answers.")
+                if adapter is not None:
+                    directory = settings.adapters_dir / adapter
+                    await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
+
+            return LoadedFirst(made, before)
+
+        self.candidate = model("candidate", adapter)
+        harper = HarperSystem(annotator)
+        self.asked: dict[str, SystemUnderTest] = {
+            "base": model("base"),
+            "base, few shots": model("base-few-shot", under=few_shot_settings(settings)),
+            **({"champion": model("champion", champion)} if champion is not None else {}),
+            "harper, then candidate": StackedSystem(harper, self.candidate, annotator),
+            "candidate": self.candidate,
+        }
+        self.free: dict[str, SystemUnderTest] = {"untouched": IdentitySystem(), "harper": harper}
+
+    def all_kept(self, cache: AnswerCache, data: EvaluationSet) -> bool:
+        """Whether no answer to this set has to be generated by the engine."""
+        plain = all(cache.get(s.name, s.identity(), data.sha256, reasons=False) for s in self.asked.values())
+        candidate = self.candidate
+        return plain and cache.get(candidate.name, candidate.identity(), data.sha256, reasons=True) is not None
+
+
+async def write_full_report(
+    settings: Settings,
+    store: Store,
+    engine: EngineLike,
+    *,
+    adapter: str,
+    log: Log,
+    engine_needed: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext,
+) -> WrittenReport:
+    """Measure every system on every set and write ``report.full.html`` and ``report.full.json`` beside the adapter.
+
+    Args:
+        engine_needed: entered before the first answer that is not kept, e.g. to start an engine.
+
+    Raises:
+        RefusedError: the adapter was not judged yet, or breaks a rule of serving.
+        PermanentError: the adapter's files are gone, or a set shows what it was trained on.
+        UnreachableError: answers are missing and the engine is away.
+    """
+    from correctly_assets.evaluation.cache import AnswerCache
+    from correctly_assets.evaluation.report import build_full_report, write_pages
+
+    directory = settings.adapters_dir / adapter
+    if not (directory / "manifest.json").exists():
+        raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
+    report = read_report(directory)
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    sets = registered_sets(settings)
+    await asyncio.to_thread(refuse_trained_sets, settings, manifest, sets, log)
+    annotator = await asyncio.to_thread(make_annotator)
+    cache = AnswerCache(settings.answers_dir)
+    champion = champion_on_this_base(store, settings)
+    reigning = champion.adapter if champion is not None and champion.adapter != adapter else None
+    sections: list[dict[str, Any]] = []
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(engine.client())
+        systems = _Systems(settings, client, annotator, adapter, reigning, log)
+        if not all(systems.all_kept(cache, one.data) for one in sets):
+            await stack.enter_async_context(engine_needed())
+        for one in sets:
+            log(f"Measuring on {one.data.name}, {len(one.data.rows)} rows.")
+            outside = choose_comparator(settings, one.data, annotator, path=one.path, may_ask=True)
+            if outside.system is not None:
+                stack.push_async_callback(outside.system.close)
+            sections.append(await _section(settings, systems, outside, one.data, annotator, cache, log))
+    full = build_full_report(manifest=manifest, report=report, sections=sections)
+    return await asyncio.to_thread(write_pages, directory, full, FULL)
+
+
+async def _section(
+    settings: Settings,
+    systems: _Systems,
+    outside: Comparator,
+    data: EvaluationSet,
+    annotator: Annotator,
+    cache: AnswerCache,
+    log: Log,
+) -> dict[str, Any]:
+    from correctly_assets.evaluation.report import build_section
+    from correctly_assets.evaluation.score import evaluate
+
+    found: dict[str, Evaluation] = {}
+    for name, system in systems.free.items():
+        found[name] = await evaluate(system, data, annotator)
+    for name, system in systems.asked.items():
+        found[name] = await evaluate(system, data, annotator, cache=cache)
+    # Latency and scores are those of plain answers, as every other system's; reasons are asked for beside them.
+    explained = await evaluate(systems.candidate, data, annotator, reasons=True, cache=cache)
+    found["candidate"].scores["explanations"] = explained.scores["explanations"] | {"rows": len(data.rows)}
+    if outside.system is not None:
+        # A recording is a kept answer already; a live endpoint's answers are paid for once.
+        found["comparator"] = await evaluate(outside.system, data, annotator, cache=cache if outside.live else None)
+    for name, one in found.items():
+        if name in systems.asked:
+            adapters = {correction.adapter for correction in one.answers.corrections} - {None}
+            one.scores["weights_gb"] = weights_gb(settings, next(iter(adapters), None))
+    rivals = {name: found.get(name) for name in ("champion", "comparator", "untouched")}
+    judge = await ask_judge(settings, found["candidate"], rivals, rows=None, log=log)
+    return await asyncio.to_thread(
+        build_section, systems=found, explained=explained, judge=judge, comparator=outside.says
+    )
+
+
+def full_report_here(settings: Settings, adapter: str, console: Console) -> WrittenReport:
+    """`correctly report --full`: on the running platform's engine, or one that is started if an answer is missing.
+
+    Raises:
+        as `write_full_report`.
+    """
+
+    async def write() -> WrittenReport:
+        with open_platform_store(settings) as store:
+            return await write_full_report(
+                settings,
+                store,
+                DirectEngine(settings.vllm_url),
+                adapter=adapter,
+                log=lambda says: console.print(says, highlight=False),
+                engine_needed=lambda: running_engine(settings, console),
+            )
+
+    return asyncio.run(write())

@@ -1,0 +1,225 @@
+"""Systems of the platform as evaluation takes them: models of the engine behind the correction path, and the engine.
+
+Belongs here: making a `SystemUnderTest` of the base model or an adapter, finding an adapter, having an engine run. Does
+not belong here: which systems are measured against which (judging.py, full_report.py), or correcting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from correctly_assets.core.correction import CorrectionPath, Piece, ReasonLanguage
+from correctly_assets.core.errors import UsageError
+from correctly_assets.core.evaluation import Costs
+from correctly_assets.core.hashing import write_text_atomically
+from correctly_assets.core.ports import Annotator, SystemUnderTest
+from correctly_assets.core.prompts import family_of, load_prompts
+from correctly_assets.core.types import Correction
+from correctly_assets.settings import Settings
+from correctly_assets.training.base_model import base_model_revision
+
+from .join import DirectEngine, make_corrector
+from .promotion import EngineLike
+
+if TYPE_CHECKING:
+    from correctly_assets.serving.vllm import VllmClient
+
+SHOTS = 6
+"""Solved pairs that the few-shot prompt shows; more leave a long text no room in the embedded model's context."""
+
+
+def model_system(
+    settings: Settings,
+    client: VllmClient,
+    annotator: Annotator,
+    *,
+    name: str,
+    model: str,
+    adapter: str | None = None,
+    release: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> SystemUnderTest:
+    """A model or adapter of the engine, behind the same correction path as the chat."""
+    from correctly_assets.evaluation.systems import ModelSystem
+
+    prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
+    path = make_corrector(settings, client, annotator)
+    parts = {
+        "base": base_model_revision(settings.base_model_path),
+        "adapter": adapter,
+        "prompts": prompts.sha256,
+        "max_model_len": settings.vllm_max_model_len,
+        "edit_confidence": settings.edit_confidence,
+    }
+    return ModelSystem(
+        name,
+        path if progress is None else _Counted(path, progress),
+        model=model,
+        parts=parts,
+        release=release,
+        adapter=adapter,
+        reason_language=settings.reason_language,
+        # LoRA costs the CPU mostly per step and not per sentence: many sentences in one batch share that cost.
+        at_once=96,
+    )
+
+
+class _Counted:
+    """The correction path, telling after every text how many of how many are done."""
+
+    def __init__(self, path: CorrectionPath, progress: Callable[[int], None]) -> None:
+        self._path, self._progress, self._done = path, progress, 0
+        self.usage = path.usage
+
+    async def correct(
+        self,
+        text: str,
+        *,
+        model: str,
+        release: str | None,
+        adapter: str | None,
+        reasons: bool = True,
+        reason_language: ReasonLanguage = "en",
+        priority: int = 0,
+        as_one: bool = False,
+    ) -> Correction:
+        correction = await self._path.correct(
+            text,
+            model=model,
+            release=release,
+            adapter=adapter,
+            reasons=reasons,
+            reason_language=reason_language,
+            priority=priority,
+            as_one=as_one,
+        )
+        self._done += 1
+        self._progress(self._done)
+        return correction
+
+    def stream(
+        self,
+        text: str,
+        *,
+        model: str,
+        release: str | None,
+        adapter: str | None,
+        reasons: bool = True,
+        reason_language: ReasonLanguage = "en",
+        priority: int = 0,
+    ) -> AsyncGenerator[Piece | Correction, None]:
+        return self._path.stream(
+            text,
+            model=model,
+            release=release,
+            adapter=adapter,
+            reasons=reasons,
+            reason_language=reason_language,
+            priority=priority,
+        )
+
+
+@asynccontextmanager
+async def running_engine(settings: Settings, console: Console) -> AsyncIterator[EngineLike]:
+    """The running platform's engine, or one that is started for the length of the block.
+
+    Raises:
+        UnreachableError: none runs and none could be started.
+    """
+    engine = DirectEngine(settings.vllm_url)
+    async with engine.client() as client:
+        ready = await client.is_ready()
+    if ready:
+        yield engine
+        return
+    from .processes import BY_NAME
+    from .supervisor import Supervisor, check_ports
+    from .up import prepare, waiting
+
+    await asyncio.to_thread(prepare, settings, console)
+    check_ports(settings, [BY_NAME["vllm"]])
+    supervisor = Supervisor(settings)
+    try:
+        supervisor.start(BY_NAME["vllm"])
+        with waiting(console, "Starting vLLM", expected=90):
+            await asyncio.to_thread(supervisor.wait_ready, BY_NAME["vllm"])
+        yield engine
+    finally:
+        await asyncio.to_thread(supervisor.stop)
+
+
+def adapter_named(settings: Settings, prefix: str) -> str:
+    """The adapter whose ID begins so.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    found = (
+        [p.name for p in settings.adapters_dir.glob(f"{prefix}*") if (p / "manifest.json").exists()] if prefix else []
+    )
+    if len(found) != 1:
+        what = "No adapter begins" if not found else f"{len(found)} adapters begin"
+        raise UsageError(f"{what} with {prefix!r} in {settings.adapters_dir}.")
+    return found[0]
+
+
+def few_shot_settings(settings: Settings) -> Settings:
+    """Settings under which the correction prompt shows solved pairs from the starter examples, and nothing else differs.
+
+    The prompts are written below HOME, so that the same path renders, hashes and caches them as any others.
+    """
+    from correctly_assets.evaluation.data import read_evaluation_set
+    from correctly_assets.evaluation.systems import few_shot
+
+    family = family_of(settings.base_model)
+    prompts = load_prompts(settings.prompts_dir, family)
+    rows = [row for row in read_evaluation_set(settings.starter_paths[0]).rows if row.source not in row.references]
+    step = max(1, len(rows) // SHOTS)
+    shown = few_shot(prompts, [(row.source, row.references[0]) for row in rows[::step][:SHOTS]])
+    directory = settings.home / "evaluation" / "few-shot" / shown.sha256[:12]
+    files = {f"chat/{family}.jinja": shown.chat, "correct.txt": shown.correct, "explain.txt": shown.explain}
+    for name, text in files.items():
+        write_text_atomically(directory / name, text)
+    return settings.model_copy(update={"prompts_dir": directory})
+
+
+def weights_gb(settings: Settings, adapter: str | None = None) -> float | None:
+    """Size of the files that a model is loaded from, its adapter's included; None where the base is no directory."""
+    base = Path(settings.base_model_path)
+    if not base.is_dir():
+        return None
+    directories = [base] if adapter is None else [base, settings.adapters_dir / adapter]
+    return sum(file.stat().st_size for place in directories for file in place.glob("*.safetensors")) / 1e9
+
+
+class LoadedFirst:
+    """A system that does something before its first answer: kept answers then need no engine.
+
+    Args:
+        before: e.g. loads and proves the adapter.
+    """
+
+    def __init__(self, system: SystemUnderTest, before: Callable[[], Awaitable[object]]) -> None:
+        self.name = system.name
+        self._system, self._before = system, before
+
+    @property
+    def costs(self) -> Costs:
+        return getattr(self._system, "costs", Costs())
+
+    def identity(self) -> str:
+        return self._system.identity()
+
+    async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
+        """
+        Raises:
+            UnreachableError, AdapterRefused: as ``before`` and the system do.
+        """
+        await self._before()
+        return await self._system.correct_all(texts, reasons=reasons)
