@@ -22,6 +22,8 @@ from correctly_assets.core.errors import CorrectlyError, PermanentError, Refused
 from correctly_assets.core.hashing import content_id, hash_files
 from correctly_assets.core.teaching import Recording
 from correctly_assets.core.types import TrainPair
+from correctly_assets.defs.full_report import report_full
+from correctly_assets.defs.resources import make_resources
 from correctly_assets.evaluation.data import limited, read_evaluation_set
 from correctly_assets.runtime.comparator import choose_comparator, read_calibration
 from correctly_assets.runtime.full_report import full_report_here, refuse_trained_sets, registered_sets
@@ -400,10 +402,17 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
     assert page.count("<h2>Systems</h2>") == 2
     assert "The gate" in page[: page.index("<h2>")]
     paid = len(outside.requests)
-    engine.stop()  # every answer is kept now
-    found = json.loads(invoke("report", new, "--full", "--json"))
-    assert found["full"].endswith("report.full.html")
+    engine.stop()  # every answer is kept now, so the job needs nobody
+    (settings.adapters_dir / new / "report.full.json").unlink()
+    config = {"ops": {"write_report_full": {"config": {"adapter": new[:6]}}}}
+    made = make_resources(settings)
+    done = report_full.execute_in_process(
+        run_config=config, resources={name: made[name] for name in ("store", "engine")}
+    )
+    assert done.success
     assert len(outside.requests) == paid
+    again_full = json.loads((settings.adapters_dir / new / "report.full.json").read_text())
+    assert [one["types"] for one in again_full["sets"]] == [one["types"] for one in full["sets"]]
     engine.start()
 
 
