@@ -6,7 +6,8 @@ PY := $(VENV)/bin/python
 # cpu (default) or gpu: which build of vLLM is installed.
 ACCELERATOR ?= cpu
 BENCHES := loop train data serve score
-ONLINE_PIP := $(PY) -m pip install --progress-bar on
+# Tests that start real parts run with loopback as their only network: nothing may come from a hub.
+OFFLINE := bash deploy/offline.sh $(PY)
 
 .PHONY: help install up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) lock
 
@@ -35,13 +36,13 @@ lint: install ## ruff, types, and the layers
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/basedpyright && $(VENV)/bin/lint-imports
 
 test: test-system install lint ## everything the CI runs, from a fresh clone
-	@$(PY) -m pytest -p no:cacheprovider correctly_tests -m "not full"
+	@$(OFFLINE) $(PY) -m pytest -p no:cacheprovider correctly_tests -m "not full"
 
 test-fast: install ## the inner loop: no model, under two minutes
 	@$(PY) -m pytest -p no:cacheprovider correctly_tests/unit correctly_tests/defs -m "not model and not full"
 
 test-full: test-system install ## soak and faults too
-	@$(PY) -m pytest -p no:cacheprovider correctly_tests
+	@$(OFFLINE) $(PY) -m pytest -p no:cacheprovider correctly_tests
 
 $(addprefix bench-,$(BENCHES)): bench-%: install
 	@$(PY) -m benchmarks.bench_$*

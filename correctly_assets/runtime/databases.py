@@ -22,7 +22,8 @@ def postgres_url(settings: Settings) -> URL | None:
 
 def schema_url(url: URL, schema: str) -> str:
     """The URL whose connections live in one schema: Alembic's version tables of Dagster and MLflow collide in one."""
-    plain = url.set(drivername="postgresql").update_query_dict({"options": f"-csearch_path={schema}"})
+    # The driver stands in the URL: SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3.
+    plain = url.set(drivername="postgresql+psycopg2").update_query_dict({"options": f"-csearch_path={schema}"})
     return plain.render_as_string(hide_password=False)
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from correctly_assets.core.landing import ExampleGuard
     from correctly_assets.correction.path import Corrector
     from correctly_assets.curation.inbox import InboxFile
+    from correctly_assets.curation.profanity import Profanity
     from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import Store
     from correctly_assets.store.snapshots import Snapshot
@@ -131,24 +132,25 @@ def make_annotator() -> Annotator:
     return ErrantAnnotator()
 
 
-class _Veto:
+@dataclass(frozen=True, slots=True)
+class ProfanityVeto:
     """Curation's word list as the guard that correction asks."""
 
-    def __init__(self) -> None:
-        from correctly_assets.curation.profanity import Profanity
-
-        self._words = Profanity()
+    words: Profanity
 
     def added(self, before: str, after: str) -> bool:
-        return bool(self._words.added_profanity(before, after))
+        return bool(self.words.added_profanity(before, after))
 
 
 def make_corrector(settings: Settings, completer: Completer, annotator: Annotator) -> Corrector:
     """The one correction path, with its guards."""
     from correctly_assets.correction.path import Corrector
+    from correctly_assets.curation.profanity import Profanity
 
     prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
-    return Corrector(completer, annotator, prompts, profanity=_Veto(), edit_confidence=settings.edit_confidence)
+    return Corrector(
+        completer, annotator, prompts, profanity=ProfanityVeto(Profanity()), edit_confidence=settings.edit_confidence
+    )
 
 
 def make_platform_teacher(settings: Settings) -> Teacher:

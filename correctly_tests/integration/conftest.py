@@ -5,6 +5,7 @@ Belongs here: starting and stopping it, and what tests ask of it. Does not belon
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import pytest
 
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT
@@ -35,13 +38,18 @@ does not teach restraint, so the gate allows more changed correct sentences here
 
 @dataclass
 class Platform:
-    """A running platform and what it printed."""
+    """A running platform and what it printed.
+
+    Attributes:
+        killed_at: the training step at which an earlier start on the same HOME was killed.
+    """
 
     home: Path
     env: dict[str, str]
     process: subprocess.Popen[bytes]
     log: Path
     ports: dict[str, int] = field(default_factory=dict)
+    killed_at: int = 0
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}"
@@ -58,16 +66,16 @@ class Platform:
         return self.log.read_text(errors="replace")
 
 
-def start(home: Path, *words: str, extra: dict[str, str] | None = None) -> Platform:
-    """Start `correctly WORDS` on a HOME, on free ports."""
+def start(home: Path, *words: str, ports: dict[str, int] | None = None) -> Platform:
+    """Start `correctly WORDS` on a HOME, on free ports or on given ones."""
     home.mkdir(parents=True, exist_ok=True)
     ready = PROJECT_ROOT / ".correctly" / "models" / EMBEDDED_BASE_MODEL
     if ready.exists() and not (home / "models").exists():
         (home / "models").mkdir()
         (home / "models" / EMBEDDED_BASE_MODEL).symlink_to(ready)
-    ports = {name: free_port() for name in ("GATEWAY", "VLLM", "DAGSTER", "MLFLOW", "WEBUI")}
+    ports = ports or {name: free_port() for name in ("GATEWAY", "VLLM", "DAGSTER", "MLFLOW", "WEBUI")}
     env = {name: value for name, value in os.environ.items() if not name.startswith("CORRECTLY_")}
-    env |= {"CORRECTLY_HOME": str(home), **TINY, **(extra or {})}
+    env |= {"CORRECTLY_HOME": str(home), **TINY}
     env |= {f"CORRECTLY_{name}_PORT": str(port) for name, port in ports.items()}
     log = home / "up.out"
     with log.open("ab") as out:
@@ -77,6 +85,12 @@ def start(home: Path, *words: str, extra: dict[str, str] | None = None) -> Platf
     return Platform(home, env, process, log, ports)
 
 
+def graphql(platform: Platform, query: str) -> dict[str, Any]:
+    """What Dagster's webserver answers to a query or mutation."""
+    answer = httpx.post(f"{platform.url('DAGSTER')}/graphql", json={"query": query}, timeout=60)
+    return answer.json()["data"]
+
+
 def stop(platform: Platform) -> int:
     """Ctrl-C, then wait for its end; returns its exit code."""
     if platform.process.poll() is None:
@@ -84,11 +98,41 @@ def stop(platform: Platform) -> int:
     return platform.process.wait(120)
 
 
+def kill_in_mid_training(running: Platform, steps: int = 10) -> int:
+    """kill -9 of the whole tree once training has done some steps and written a checkpoint; returns the step."""
+    progress = running.home / "run" / "progress.json"
+    deadline = time.monotonic() + 600
+    while True:
+        done = json.loads(progress.read_text()) if progress.exists() else {}
+        if (
+            done.get("stage") == "train"
+            and done["step"] >= steps
+            and list(running.home.glob("checkpoints/*/checkpoint.safetensors"))
+        ):
+            break
+        if running.process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"Training did not start:\n{running.said()}")
+        time.sleep(0.2)
+    root = psutil.Process(running.process.pid)
+    # The root first, or it would start its parts again.
+    for process in [root, *root.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    running.process.wait()
+    return int(done["step"])
+
+
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """The platform, its loop closed once. Its parts are stopped at the end of the test run."""
+    """The platform, its loop closed once, although everything was killed in mid-training at the first start.
+
+    Its parts are stopped at the end of the test run.
+    """
     home = tmp_path_factory.mktemp("platform") / "home"
-    running = start(home, "up")
+    killed = start(home, "up")
+    step = kill_in_mid_training(killed)
+    running = start(home, "up", ports=killed.ports)
+    running.killed_at = step
     deadline = time.monotonic() + 1500
     while "The platform runs" not in running.said():
         if running.process.poll() is not None or time.monotonic() > deadline:

@@ -1,32 +1,33 @@
 """Loading and proving adapters on the real engine, with the real base model on a CPU.
 
-One engine serves every test here; the last ones poison it, as a NaN adapter does, so their order matters.
+The test run's one engine serves every test here; the last ones poison it, as a NaN adapter does, so their order matters
+and this file comes last: the platform then restarts its engine, which is looked at too.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
 import shutil
-import subprocess
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from correctly_assets.core.errors import AdapterRefused
 from correctly_assets.core.hashing import write_artefact
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
-from correctly_assets.serving.launch import vllm_command
 from correctly_assets.serving.rollout import load_proven
 from correctly_assets.serving.vllm import VllmClient
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.adapter import CONTENT, check_adapter
-from correctly_assets.training.base_model import base_model_revision, convert_embedded_model
-from correctly_tests.serving_fakes import free_port
+from correctly_assets.training.base_model import base_model_revision
+from correctly_tests.integration.conftest import Platform
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 
@@ -38,41 +39,16 @@ PAIRS = (
 
 
 @pytest.fixture(scope="module")
-def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base_model() -> Path:
     ready = PROJECT_ROOT / ".correctly" / "models" / "gemma-3-270m"
-    if (ready / "model.safetensors").exists():
-        return ready
-    return convert_embedded_model(tmp_path_factory.mktemp("models") / "gemma-3-270m")
+    assert (ready / "model.safetensors").exists(), "`make install` converts the embedded base model."
+    return ready
 
 
 @pytest.fixture(scope="module")
-def engine(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    argv, environment = vllm_command(
-        str(base_model), port=port, chat_template=PROJECT_ROOT / "prompts" / "chat" / "gemma3.jinja", kvcache_gb=1
-    )
-    log = tmp_path_factory.mktemp("engine") / "vllm.log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(argv, env={**os.environ, **environment}, stdout=file, stderr=file)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 400
-        while not asyncio.run(is_ready(url)):
-            assert process.poll() is None, log.read_text()[-2000:]
-            assert time.monotonic() < deadline, log.read_text()[-2000:]
-            time.sleep(1)
-        yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(40)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-async def is_ready(url: str) -> bool:
-    async with VllmClient(url) as client:
-        return await client.is_ready()
+def engine(platform: Platform) -> str:
+    """The engine of the test run's one platform, behind its gateway's back."""
+    return platform.url("VLLM")
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +191,15 @@ def test_the_wrong_adapters_weights_under_a_name_are_refused(engine: str, good: 
     asyncio.run(main())
 
 
+@pytest.fixture
+def unattended(platform: Platform) -> Iterator[None]:
+    """The supervisor looks away, or it would restart the poisoned engine while it is looked at."""
+    platform.process.send_signal(signal.SIGSTOP)
+    yield
+    platform.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.usefixtures("unattended")
 def test_a_nan_adapter_is_refused_before_loading_and_poisons_the_engine_if_it_is_loaded_all_the_same(
     engine: str, good: Path, base_model: Path, tmp_path: Path
 ) -> None:
@@ -234,3 +219,22 @@ def test_a_nan_adapter_is_refused_before_loading_and_poisons_the_engine_if_it_is
                 await load_proven(client, good, None)
 
     asyncio.run(main())
+
+
+def test_the_platform_restarts_a_poisoned_engine_and_serves_its_champion_again(platform: Platform) -> None:
+    deadline = time.monotonic() + 300
+    while True:
+        with contextlib.suppress(httpx.HTTPError, ValueError):
+            said = httpx.get(f"{platform.url('GATEWAY')}/readyz", timeout=5).json()
+            if said["ready"] and asyncio.run(corrupted(platform.url("VLLM"))) == 0:
+                break
+        assert time.monotonic() < deadline, platform.said()[-2000:]
+        time.sleep(1)
+    answer = httpx.post(f"{platform.url('GATEWAY')}/v1/corrections", json={"text": "She go to school."}, timeout=120)
+    (item,) = answer.json()["corrections"]
+    assert item["release"] == said["release"] and item["after"]
+
+
+async def corrupted(url: str) -> int:
+    async with VllmClient(url) as client:
+        return await client.corrupted_requests()

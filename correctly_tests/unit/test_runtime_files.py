@@ -54,7 +54,7 @@ def test_the_instance_file_is_the_repositorys_plus_one_storage_stanza(settings):
 def test_a_team_s_postgresql_gives_dagster_and_mlflow_a_schema_each(tmp_path: Path):
     settings = Settings(home=tmp_path, database_url="postgresql://ann:secret@db/team")
     assert dagster_storage(settings) == {
-        "postgres": {"postgres_url": "postgresql://ann:secret@db/team?options=-csearch_path%3Ddagster"}
+        "postgres": {"postgres_url": "postgresql+psycopg2://ann:secret@db/team?options=-csearch_path%3Ddagster"}
     }
     assert mlflow_backend(settings).endswith("options=-csearch_path%3Dmlflow")
 

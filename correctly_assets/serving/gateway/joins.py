@@ -6,7 +6,6 @@ Belongs here: which room's object stands behind which Protocol. Does not belong 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from correctly_assets.curation.guards import Guards
 from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.curation.profanity import Profanity
-from correctly_assets.runtime.join import open_platform_store
+from correctly_assets.runtime.join import ProfanityVeto, open_platform_store
 from correctly_assets.serving.vllm import VllmClient
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
@@ -26,16 +25,6 @@ from correctly_assets.training.adapter import check_adapter
 from . import answers
 from .options import Options
 from .service import MeteredCompleter, Parts
-
-
-@dataclass(frozen=True, slots=True)
-class _Veto:
-    """Curation's word list as the guard that correction asks."""
-
-    words: Profanity
-
-    def added(self, before: str, after: str) -> bool:
-        return bool(self.words.added_profanity(before, after))
 
 
 def build_parts(settings: Settings, options: Options) -> Parts:
@@ -58,7 +47,7 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         MeteredCompleter(engine),
         annotator,
         prompts,
-        profanity=_Veto(profane),
+        profanity=ProfanityVeto(profane),
         edit_confidence=settings.edit_confidence,
     )
 

@@ -1,0 +1,65 @@
+"""The Dagster page as a person sees it, in headless Chromium: "Materialize all", the run, what the assets show.
+
+This file comes before the others that use the platform: nothing has landed since its loop closed, so the adapter that is
+there is reused and the run takes a minute.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from correctly_tests.integration.conftest import Platform, graphql
+
+pytestmark = [pytest.mark.model, pytest.mark.timeout(1800)]
+
+RUNS = "{ runsOrError(limit: 5) { ... on Runs { results { runId status tags { key value } } } } }"
+SECONDS = 1000  # playwright counts in milliseconds
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    programs = ("chromium", "chromium-browser", "google-chrome")
+    found = next(path for name in programs if (path := shutil.which(name)))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1500, "height": 900})
+        page.set_default_timeout(90 * SECONDS)
+        yield page
+        browser.close()
+
+
+def test_materialize_all_runs_the_five_assets_end_to_end(platform: Platform, page: Page):
+    adapter = platform.status()["champion"]["adapter"]
+    page.goto(f"{platform.url('DAGSTER')}/asset-groups")
+    page.get_by_role("button", name="Materialize all (5)").click()
+    deadline = time.monotonic() + 600
+    while True:
+        runs = graphql(platform, RUNS)["runsOrError"]["results"]
+        by_hand = [run for run in runs if not any(tag["key"] == "correctly/why" for tag in run["tags"])]
+        if by_hand and by_hand[0]["status"] in ("SUCCESS", "FAILURE", "CANCELED"):
+            break
+        assert time.monotonic() < deadline, runs
+        time.sleep(1)
+    assert by_hand[0]["status"] == "SUCCESS"
+    page.goto(f"{platform.url('DAGSTER')}/runs/{by_hand[0]['runId']}")
+    for asset in ("examples", "train_set", "lora_adapter", "eval_report", "served_model"):
+        expect(page.get_by_text(asset, exact=True).first).to_be_visible()
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible()
+    # Nothing new had landed: the same adapter serves, and nothing was trained again.
+    assert platform.status()["champion"]["adapter"] == adapter
+
+
+def test_the_assets_pages_show_pairs_a_loss_curve_and_the_verdict(platform: Platform, page: Page):
+    page.goto(f"{platform.url('DAGSTER')}/assets/eval_report?view=overview")
+    expect(page.get_by_text("over-correct", exact=False).or_(page.get_by_text("Verdict")).first).to_be_visible()
+    expect(page.get_by_text("the_gate").first).to_be_visible()
+    page.goto(f"{platform.url('DAGSTER')}/assets/lora_adapter?view=overview")
+    expect(page.get_by_text("loss_curve").first).to_be_visible()
+    expect(page.get_by_text("A LoRA adapter of the base model", exact=False).first).to_be_visible()
+    page.goto(f"{platform.url('DAGSTER')}/assets/train_set?view=overview")
+    expect(page.get_by_text("train_set").first).to_be_visible()
