@@ -1,4 +1,4 @@
-"""Commands over what has landed: `add` and its kin.
+"""Commands that bring data in and back: `add`, `generate`, `data`.
 
 Belongs here: arguments and printing. Does not belong here: work; each command calls a room or runtime/, imported by the
 command that needs it.
@@ -15,11 +15,16 @@ from correctly_assets.settings import get_settings
 
 from .common import Json, console, print_json
 
+versions = typer.Typer(
+    no_args_is_help=True, help="Versions of the data: check out what an adapter was trained on, push."
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
-    for command in (add,):
+    for command in (add, generate):
         app.command()(command)
+    app.add_typer(versions, name="data")
 
 
 def add(
@@ -54,3 +59,55 @@ def add(
         print_json(total)
     if total["refused"]:
         raise typer.Exit(3)
+
+
+def generate(
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=10_000, help="New examples wanted.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Have the teacher land new examples over the thinnest cells of the taxonomy."""
+    from correctly_assets.runtime.generate import generate as write
+    from correctly_assets.runtime.join import open_platform_store
+
+    settings = get_settings()
+    with open_platform_store(settings) as store:
+        done = write(store, settings, count)
+    if as_json:
+        print_json(done.to_json())
+        return
+    console.print(done.says, highlight=False)
+    for (form, tone), landed in sorted(done.cells.items()):
+        console.print(f"  {landed} × {form}, {tone}", highlight=False)
+
+
+@versions.command()
+def checkout(
+    adapter: Annotated[str, typer.Argument(help="The adapter's ID, or its beginning.")],
+    to: Annotated[Path | None, typer.Option(help="Copy them here too, as train_set/ and examples/.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring back the exact rows that an adapter was trained on, from here or from the DVC remote."""
+    from correctly_assets.runtime.versioning import check_out
+
+    found = check_out(get_settings(), adapter, to)
+    if as_json:
+        print_json(found)
+        return
+    for what, name in (("train_set", "train pairs"), ("examples", "examples")):
+        part = found[what]
+        since = f"; {part['forgotten']} examples were forgotten since" if part["forgotten"] else ""
+        came = " from the DVC remote" if part["restored"] else ""
+        console.print(f"{part['rows']} {name}{came}: {part['path']}{since}", highlight=False, soft_wrap=True)
+
+
+@versions.command()
+def push(as_json: Json = False) -> None:
+    """Push every snapshot to the DVC remote (CORRECTLY_DVC_REMOTE)."""
+    from correctly_assets.runtime.versioning import push_all
+
+    settings = get_settings()
+    ids = push_all(settings)
+    if as_json:
+        print_json({"pushed": ids, "remote": settings.dvc_remote})
+        return
+    console.print(f"{len(ids)} snapshots are on {settings.dvc_remote}.", highlight=False)

@@ -1,15 +1,24 @@
-"""One door to the teachers, by kind and plain values."""
+"""One door to the teachers, by kind and plain values.
+
+Belongs here: making a teacher, and taking a forgotten text out of what teachers keep. Does not belong here: writing pairs.
+"""
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UsageError
 from ..core.ports import Annotator, Teacher
 from ..core.teaching import ChatTransport, Recording
 from .ladder import Ladder
+
+if TYPE_CHECKING:
+    from .exemplars import Exemplars
 
 
 def make_teacher(
@@ -36,6 +45,7 @@ def make_teacher(
     backoff_seconds: float = 1.0,
     prompt_token_limit: int = 6000,
     round_trip: bool = False,
+    exemplars: Callable[[], Exemplars] | None = None,
 ) -> Teacher:
     """The teacher of a kind.
 
@@ -52,6 +62,8 @@ def make_teacher(
         budget_usd: openai: most to spend in one call, repeats of a killed one included; None for no limit.
         round_trip: openai, recorded: keep only pairs that a second, blind pass corrects alike; asks once more a pair.
         prices: USD per million tokens by model, over the shipped table.
+        exemplars: openai, recorded: makes an index of neighbours (curation/search.py), by which the one shot of a prompt is
+            picked; by form and by chance when None.
 
     Raises:
         UsageError: no such kind, or a folder it needs was not named.
@@ -127,4 +139,31 @@ def make_teacher(
         source=source,
         progress=progress,
         round_trip=round_trip,
+        exemplars=exemplars,
     )
+
+
+def erase_from_journal(journal_dir: Path, texts: Sequence[str]) -> int:
+    """Remove the requests that show one of these texts, with their answers; returns how many.
+
+    A request that is asked for again is paid for again: that is the price of forgetting.
+
+    Args:
+        journal_dir: the openai teacher's journal; nothing is done where there is none.
+    """
+    path = journal_dir / "journal.sqlite"
+    if not path.is_file():
+        return 0
+    forms: set[str] = set()
+    for text in texts:
+        # A prompt shows a text plain or inside a JSON object, and the journal keeps the prompt as JSON.
+        once = json.dumps(text, ensure_ascii=False)[1:-1]
+        forms |= {once, json.dumps(once, ensure_ascii=False)[1:-1]}
+    with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
+        connection.execute("PRAGMA secure_delete = ON")
+        return sum(
+            connection.execute(
+                "DELETE FROM request WHERE instr(request, ?) > 0 OR instr(coalesce(answer, ''), ?) > 0", (form, form)
+            ).rowcount
+            for form in sorted(forms)
+        )

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,8 +21,16 @@ from ..core.teaching import ChatAnswer, ChatTransport, total_cost
 from ..core.text import clean_line, split_of
 from ..core.types import Example, TrainPair
 from .align import explained_edits
-from .asking import Asked, Templates, ask_for_pairs, ask_to_complete, read_json, read_reasons
+from .asking import (
+    Asked,
+    Templates,
+    ask_for_pairs,
+    ask_to_complete,
+    read_json,
+    read_reasons,
+)
 from .budget import BudgetReachedError, PromptTooLongError
+from .exemplars import Cell, Exemplars, ask_for_cell, ask_to_complete_like
 from .ladder import Ladder, agreement, as_row
 
 VERSION = "1"
@@ -75,6 +84,7 @@ class PromptedTeacher:
         source: str = "",
         progress: Callable[[int, int], None] | None = None,
         round_trip: bool = False,
+        exemplars: Callable[[], Exemplars] | None = None,
     ) -> None:
         """
         Args:
@@ -83,6 +93,7 @@ class PromptedTeacher:
             source: what else makes the output, e.g. a recording's hash; part of the identity.
             progress: called with (requests done, requests planned).
             round_trip: have every pair's text corrected once more, unseen, and keep the pair only if both agree.
+            exemplars: makes an index of neighbours, by which the one shot is picked; by form and chance when None.
         """
         self.name = name
         self.model = model
@@ -96,11 +107,14 @@ class PromptedTeacher:
         self._source = source
         self._progress = progress
         self._round_trip = round_trip
+        self._exemplars = exemplars
 
     def identity(self) -> str:
         """A hash of kind, model, prompts, version and recording."""
         parts = [self.name, VERSION, self.model, self.templates.sha256, self.reason_language, self._batch, self._source]
         parts.append(self._round_trip)
+        if self._exemplars is not None:
+            parts.append(self._exemplars().name)
         return sha256_of(parts)
 
     def write_pairs(self, examples: Sequence[Example], *, count: int, seed: int) -> TeacherOutput:
@@ -146,7 +160,7 @@ class PromptedTeacher:
     ) -> tuple[list[WrittenPair], list[Refusal], int, float]:
         """The pairs whose correction a second pass finds again without having seen it; refusals, requests, cost."""
         unseen = [Example(written.pair.id, written.pair.before, None) for written in pairs]
-        asked = ask_to_complete(self.templates, unseen, examples, model=self.model, language=self.reason_language)
+        asked = self._ask_to_complete(unseen, examples)
         answered, refused, requests = run(self._ask(asked))
         found: dict[str, str] = {}
         for one, answer in answered:
@@ -178,7 +192,7 @@ class PromptedTeacher:
         """
         waiting = [e for e in examples if e.after is None]
         shots = [e for e in examples if e.after is not None]
-        asked = ask_to_complete(self.templates, waiting, shots, model=self.model, language=self.reason_language)
+        asked = self._ask_to_complete(waiting, shots)
         if not asked:
             return {}, ()
         answered, refused, _ = run(self._ask(asked))
@@ -199,6 +213,48 @@ class PromptedTeacher:
                 continue
             done[one.example.id] = (pair.after, tuple(reason.reason for reason in reasons))
         return done, tuple(refused)
+
+    def write_examples(self, cells: Sequence[Cell], examples: Sequence[Example], *, seed: int) -> TeacherOutput:
+        """New texts for cells of the taxonomy, each prompted from the landed example most like the cell.
+
+        Args:
+            examples: what the one shot of a prompt is picked from.
+            seed: another seed asks for other texts; the same one resumes a killed run without paying twice.
+
+        Returns:
+            Pairs whose ``example_id`` is the example they were prompted from and whose attributes name their cell.
+
+        Raises:
+            RetryableError, PermanentError: as ``write_pairs``.
+        """
+        shots = sorted((e for e in examples if e.after and e.after != e.before), key=lambda e: e.id)
+        if not shots:
+            raise PermanentError("There is no corrected example to prompt from: add one with before and after.")
+        asked = [
+            ask_for_cell(
+                self.templates,
+                cell,
+                shots,
+                model=self.model,
+                language=self.reason_language,
+                seed=seed + number,
+                exemplars=self._exemplars,
+            )
+            for number, cell in enumerate(cells)
+        ]
+        answered, refused, requests = run(self._ask(asked))
+        pairs: dict[tuple[str, str], WrittenPair] = {}
+        for one, answer in answered:
+            fresh, fallen = self._read_pairs(one, answer)
+            refused += fallen
+            share = 0.0 if answer.paid_before else answer.cost_usd / max(1, len(fresh))
+            for pair in fresh:
+                pairs.setdefault((pair.before, pair.after), WrittenPair(pair, share, answer.model))
+        return TeacherOutput(tuple(pairs.values()), tuple(refused), requests, total_cost(a for _, a in answered))
+
+    def _ask_to_complete(self, waiting: Sequence[Example], shots: Sequence[Example]) -> list[Asked]:
+        ask = ask_to_complete if self._exemplars is None else partial(ask_to_complete_like, exemplars=self._exemplars)
+        return ask(self.templates, waiting, shots, model=self.model, language=self.reason_language)
 
     async def _ask(self, asked: Sequence[Asked]) -> tuple[list[Answered], list[Refusal], int]:
         """Every request's answer in the order asked, refusals for the others, and how many were answered now."""

@@ -1,0 +1,248 @@
+"""Commands over the examples that are there: `examples`, `quarantine`, `forget`, `rejected`.
+
+Belongs here: arguments and printing. Does not belong here: work; each command calls a room or runtime/, imported by the
+command that needs it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from correctly_assets.core.errors import UsageError
+from correctly_assets.settings import get_settings
+
+from .common import Json, console, print_json
+
+if TYPE_CHECKING:
+    from correctly_assets.store.records import Quarantined, StoredExample
+
+_STATUSES = ("accepted", "waiting", "quarantined", "forgotten")
+quarantine = typer.Typer(no_args_is_help=True, help="Rows kept out of training: list them, let them back, drop them.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    for command in (examples, forget, rejected):
+        app.command()(command)
+    app.add_typer(quarantine, name="quarantine")
+
+
+def examples(
+    form: Annotated[str | None, typer.Option(help="email, essay, review …")] = None,
+    tone: Annotated[str | None, typer.Option(help="polite, neutral, annoyed …")] = None,
+    topic: Annotated[str | None, typer.Option(help="A part of the topic.")] = None,
+    language: Annotated[str | None, typer.Option(help="en, ko …")] = None,
+    level: Annotated[str | None, typer.Option(help="CEFR level: A2, B1 …")] = None,
+    status: Annotated[str | None, typer.Option(help=" | ".join(_STATUSES))] = None,
+    text: Annotated[str | None, typer.Option(help="Words that all stand in the text or its correction.")] = None,
+    like: Annotated[str | None, typer.Option(help="Show examples like this text, most alike first.")] = None,
+    limit: Annotated[int, typer.Option(min=1)] = 20,
+    as_json: Json = False,
+) -> None:
+    """Look through the examples, by what they are and by what they are like."""
+    from correctly_assets.runtime.join import open_platform_store
+    from correctly_assets.store.search import ExampleFilter
+
+    if status is not None and status not in _STATUSES:
+        raise UsageError(f"--status is one of {', '.join(_STATUSES)}, not {status!r}.")
+    wanted = ExampleFilter(form, tone, topic, language, level, None, status, (text or "").split())  # pyright: ignore[reportArgumentType]
+    with open_platform_store(get_settings()) as store:
+        if like is None:
+            found: list[tuple[StoredExample, float | None]] = [(row, None) for row in store.find(wanted, limit=limit)]
+        else:
+            from correctly_assets.curation.search import nearest
+
+            hits = nearest(
+                like, ((row.example.id, f"{row.example.before} {row.example.after or ''}") for row in store.find(wanted)),
+                limit,
+            )  # fmt: skip
+            found = [(store.get(hit.id), hit.likeness) for hit in hits]
+        origins = store.sources_of([row.example.id for row, _ in found])
+    if as_json:
+        print_json([_as_json(row, likeness, origins.get(row.example.id)) for row, likeness in found])
+        return
+    for row, likeness in found:
+        example = row.example
+        marks = [example.form, example.tone, example.topic, example.cefr, example.source]
+        marks += [row.status] if row.status != "accepted" else []
+        marks += [f"from {origins[example.id].source_id}"] if example.id in origins else []
+        marks += [f"{likeness:.2f} alike"] if likeness is not None else []
+        console.print(f"[dim]{example.id}[/]  {' · '.join(mark for mark in marks if mark)}", highlight=False)
+        console.print(f"  {example.before}", highlight=False, markup=False)
+        if example.after and example.after != example.before:
+            console.print(f"  → {example.after}", highlight=False, markup=False)
+    if not found:
+        console.print("No example is like that.", highlight=False)
+    elif len(found) == limit:
+        console.print(f"[dim]The first {limit}; --limit shows more.[/]", highlight=False)
+
+
+def _as_json(row: StoredExample, likeness: float | None, origin: Any) -> dict[str, Any]:
+    from correctly_assets.curation.guards import row_of
+
+    shown = {"id": row.example.id, "status": row.status, **row_of(row.example), "landed_at": row.landed_at}
+    shown |= {"file": row.source_file, "line": row.source_line}
+    if origin is not None:
+        shown["derived_from"] = origin.source_id
+    if likeness is not None:
+        shown["likeness"] = round(likeness, 4)
+    return shown
+
+
+def forget(
+    example: Annotated[str, typer.Argument(help="The example's id, or its beginning.")], as_json: Json = False
+) -> None:
+    """Remove an example everywhere, and name the adapters that saw it. It cannot be undone."""
+    from correctly_assets.runtime.forgetting import forget_example
+    from correctly_assets.runtime.join import open_platform_store
+
+    settings = get_settings()
+    with open_platform_store(settings) as store:
+        gone = forget_example(settings, store, example)
+    if as_json:
+        print_json(gone.to_json())
+        return
+    parts = [f"{len(gone.snapshots)} snapshots", f"{gone.answers} answers", f"{gone.requests} teacher's requests"]
+    console.print(f"{gone.example_id} is forgotten, in {', '.join(parts)} too.", highlight=False)
+    if gone.derived:
+        console.print(f"Forgotten with it, for it was written from it: {', '.join(gone.derived)}.", highlight=False)
+    if gone.adapters:
+        console.print(f"These adapters were trained on it: {', '.join(gone.adapters)}.", highlight=False)
+    if gone.retrain:
+        console.print("The retrain sensor wants a new run without it.", highlight=False)
+    for sentence in gone.left:
+        console.print(sentence, highlight=False, markup=False)
+
+
+def rejected(
+    train_set: Annotated[str | None, typer.Option("--train-set", help="The last one made, when left out.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Reasons shown a rung.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """What the ladder and the guards refused, by rung, with their words."""
+    from correctly_assets.runtime.join import open_platform_store
+    from correctly_assets.store.rejected import latest_rejected, read_rejected, sum_up
+
+    settings = get_settings()
+    directory = settings.snapshots_dir / train_set if train_set else latest_rejected(settings.snapshots_dir)
+    rungs = sum_up(read_rejected(directory)) if directory else []
+    # What the teacher's last new examples lost on the way lies with the teacher.
+    newest = settings.home / "teacher"
+    written = sum_up(read_rejected(newest)) if (newest / "rejected.jsonl").is_file() and not train_set else []
+    with open_platform_store(settings) as store:
+        held = store.quarantine_reasons()
+        unread = sum(landing.refused for landing in store.landings(limit=1000))
+    if as_json:
+        shown = {"pairs": rungs, "new_examples": written}
+        print_json(
+            {
+                "train_set": directory.name if directory else None,
+                **{
+                    name: [
+                        {
+                            "rung": rung.name,
+                            "count": rung.count,
+                            "reasons": [
+                                {"reason": reason, "count": count, "row": dict(refusal.row)}
+                                for reason, count, refusal in rung.reasons[:limit]
+                            ],
+                        }
+                        for rung in found
+                    ]
+                    for name, found in shown.items()
+                },
+                "held_by_guards": held,
+                "refused_at_landing": unread,
+            }
+        )
+        return
+    if directory is None:
+        console.print("No train set has kept what was refused yet: `correctly up --once` makes one.", highlight=False)
+    for title, found in ((f"Train set {directory.name if directory else ''}", rungs), ("New examples", written)):
+        if found:
+            console.print(f"{title}: {sum(rung.count for rung in found)} refused.", highlight=False)
+        for rung in found:
+            console.print(f"  [bold]{rung.name}[/]  {rung.count}", highlight=False)
+            for reason, count, refusal in rung.reasons[:limit]:
+                console.print(f"    {count} × {reason}", highlight=False, markup=False)
+                if refusal.row.get("before"):
+                    console.print(f"        {refusal.row['before']}", highlight=False, markup=False)
+    for reason, count in held.items():
+        console.print(f"Held by the guards: {count} × {reason} See `correctly quarantine list`.", highlight=False)
+    if unread:
+        console.print(f"Refused at landing: {unread}, each in its FILE.refused.jsonl.", highlight=False)
+
+
+# ------------------------------------------------------------------ quarantine
+
+
+@quarantine.command("list")
+def list_quarantine(
+    state: Annotated[str, typer.Option(help="open | released | dropped")] = "open",
+    limit: Annotated[int, typer.Option(min=1)] = 20,
+    as_json: Json = False,
+) -> None:
+    """What is kept out of training, and why."""
+    from correctly_assets.runtime.join import open_platform_store
+
+    if state not in ("open", "released", "dropped"):
+        raise UsageError(f"--state is open, released or dropped, not {state!r}.")
+    with open_platform_store(get_settings()) as store:
+        items = store.quarantined(state, limit)
+    if as_json:
+        print_json([_held(item) for item in items])
+        return
+    for item in items:
+        console.print(f"[dim]{item.id}[/]  {item.rung}: {item.reason}", highlight=False)
+        if item.row.get("before"):
+            console.print(f"  {item.row['before']}", highlight=False, markup=False)
+    if not items:
+        console.print(f"Nothing is {'in quarantine' if state == 'open' else state}.", highlight=False)
+
+
+@quarantine.command("release")
+def release_quarantine(
+    row: Annotated[str, typer.Argument(help="The id in quarantine or the example's, or its beginning.")],
+    as_json: Json = False,
+) -> None:
+    """Let a row back: it is accepted, or waits when it has no correction."""
+    from correctly_assets.runtime.join import open_platform_store
+
+    with open_platform_store(get_settings()) as store:
+        item = store.release_quarantined(row)
+        status = store.get(item.example_id).status if item.example_id else None
+    if as_json:
+        print_json({**_held(item), "state": "released", "status": status})
+        return
+    became = f"example {item.example_id} is {status} now" if item.example_id else "it was no example of its own"
+    console.print(f"{item.id} is released: {became}.", highlight=False)
+
+
+@quarantine.command("drop")
+def drop_quarantine(
+    row: Annotated[str, typer.Argument(help="The id in quarantine or the example's, or its beginning.")],
+    as_json: Json = False,
+) -> None:
+    """Give a row up for good: its text is removed, and the same row is not taken again."""
+    from correctly_assets.runtime.join import open_platform_store
+
+    with open_platform_store(get_settings()) as store:
+        item = store.drop_quarantined(row)
+    if as_json:
+        print_json({**_held(item), "row": {}, "state": "dropped"})
+        return
+    console.print(f"{item.id} is dropped; its text is removed.", highlight=False)
+
+
+def _held(item: Quarantined) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "example_id": item.example_id,
+        "rung": item.rung,
+        "reason": item.reason,
+        "at": item.at,
+        "state": item.state,
+        "row": dict(item.row),
+    }
