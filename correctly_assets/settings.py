@@ -84,7 +84,10 @@ class Settings(BaseSettings):
     vllm_kvcache_gb: int = Field(default=2, ge=1)
     vllm_max_model_len: int = Field(default=1024, ge=256)
     edit_confidence: float = Field(
-        default=0.7, ge=0, le=1, description="Least probability at which an edit is taken over; 0 takes all."
+        default=0.55, ge=0, le=1, description="Least probability at which an edit is taken over; 0 takes all."
+    )
+    word_confidence: float = Field(
+        default=0.9, ge=0, le=1, description="The same for edits that only choose another word (mended, repaired)."
     )
     evaluation_limit: int | None = Field(default=None, description="Rows of the evaluation set to use; all when unset.")
     max_overcorrected: float = Field(

@@ -1,7 +1,7 @@
 """How sure the model was of each edit: the probabilities of the tokens that made it.
 
-Belongs here: from an answer's tokens to a probability per edit. Does not belong here: which edits are dropped for other
-reasons (vetoes.py), or who asks for the tokens (path.py).
+Belongs here: from an answer's tokens to a probability per edit, and which edits are sure enough. Does not belong here:
+edits dropped for other reasons (vetoes.py), or who asks for the tokens (path.py).
 
 A greedy answer writes a doubtful edit as readily as a certain one. Its tokens' probabilities tell them apart, at no
 further request: a small model that swaps one right word for another has usually weighed the writer's own word almost as
@@ -14,7 +14,29 @@ import math
 from collections.abc import Sequence
 
 from correctly_assets.core.ports import Completion
+from correctly_assets.core.taxonomy import family
 from correctly_assets.core.types import Edit
+
+_WORD_CHOICES = frozenset({"VERB", "NOUN", "ADJ", "ADV", "CONJ", "OTHER"})
+
+
+def is_word_choice(edit: Edit) -> bool:
+    """Whether an edit puts other words of content in the place of the writer's, form and spelling apart.
+
+    That is where a small model is sure and wrong: it prefers "repaired" to "mended" as firmly as "goes" to "go".
+    """
+    return bool(edit.was.strip() and edit.now.strip()) and family(edit.type) in _WORD_CHOICES
+
+
+def sure_edits(
+    answer: str, edits: Sequence[Edit], completion: Completion, *, least: float, least_for_words: float
+) -> tuple[Edit, ...]:
+    """The edits whose confidence reaches ``least``, or ``least_for_words`` where another word was chosen."""
+    return tuple(
+        edit
+        for edit, confidence in zip(edits, edit_confidences(answer, edits, completion), strict=True)
+        if confidence >= (least_for_words if is_word_choice(edit) else least)
+    )
 
 
 def edit_confidences(answer: str, edits: Sequence[Edit], completion: Completion) -> list[float]:

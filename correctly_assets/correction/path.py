@@ -22,7 +22,7 @@ from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.types import Correction, Edit, Fallback
 
 from .alignment import flatten, to_layout
-from .confidence import edit_confidences
+from .confidence import sure_edits
 from .guards import answer_limit, refuse, settle_end
 from .reasons import check_model_reason, load_rule_reasons
 from .segment import MAX_SENTENCE, Segment, protected_spans, segments
@@ -62,7 +62,8 @@ class Corrector:
         rules: writes the reason where the model's fails its check; the shipped templates when None.
         dictionary: words that the model may bring in; the annotator's where it knows words.
         concurrency: sentences, and separately reasons, asked for at one time per text.
-        edit_confidence: least probability, from 0 to 1, at which an edit is taken over (confidence.py); 0 takes all.
+        edit_confidence, word_confidence: least probability, from 0 to 1, at which an edit is taken over, and the same for
+            one that chooses another word (confidence.py); 0 takes all.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Corrector:
         dictionary: Dictionary | None = None,
         concurrency: int = 8,
         edit_confidence: float = 0.0,
+        word_confidence: float = 0.0,
     ) -> None:
         self.usage = Usage()
         self._completer = completer
@@ -84,7 +86,7 @@ class Corrector:
         self._profanity = profanity
         self._rules = rules or load_rule_reasons()
         self._concurrency = concurrency
-        self._edit_confidence = edit_confidence
+        self._edit_confidence, self._word_confidence = edit_confidence, word_confidence
         self._dictionary = dictionary or (annotator if isinstance(annotator, Dictionary) else None)
         self._echoes = _fixed_phrases(prompts)
 
@@ -195,7 +197,7 @@ class Corrector:
             return _Sentence(raw, raw, fallback="length")
         flat, origin = flatten(raw)
         prompt = self._prompts.correct_prompt(flat)
-        sure = self._edit_confidence > 0
+        sure = max(self._edit_confidence, self._word_confidence) > 0
         completion = await self._complete(prompt, answer_limit(flat), ask.model, ask.priority, logprobs=sure)
         fallback = refuse(flat, completion, echoes=self._echoes, profanity=self._profanity)
         if fallback is not None:
@@ -207,8 +209,9 @@ class Corrector:
             return _Sentence(raw, raw)
         found = await asyncio.to_thread(self._annotator.edits, flat, answer)
         if sure:
-            confidences = zip(found, edit_confidences(answer, found, completion), strict=True)
-            found = tuple(edit for edit, confidence in confidences if confidence >= self._edit_confidence)
+            found = sure_edits(
+                answer, found, completion, least=self._edit_confidence, least_for_words=self._word_confidence
+            )
         kept = kept_edits(flat, found, protected_spans(flat), self._dictionary)
         edits = to_layout(raw, origin, kept)
         return _Sentence(raw, apply_edits(raw, edits), tuple(edits))

@@ -149,7 +149,12 @@ def make_corrector(settings: Settings, completer: Completer, annotator: Annotato
 
     prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
     return Corrector(
-        completer, annotator, prompts, profanity=ProfanityVeto(Profanity()), edit_confidence=settings.edit_confidence
+        completer,
+        annotator,
+        prompts,
+        profanity=ProfanityVeto(Profanity()),
+        edit_confidence=settings.edit_confidence,
+        word_confidence=settings.word_confidence,
     )
 
 

@@ -55,7 +55,7 @@ def model_system(
         "adapter": adapter,
         "prompts": prompts.sha256,
         "max_model_len": settings.vllm_max_model_len,
-        "edit_confidence": settings.edit_confidence,
+        "confidence": [settings.edit_confidence, settings.word_confidence],
     }
     return ModelSystem(
         name,

@@ -13,7 +13,7 @@ from correctly_assets.core.ports import Completion
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
-from correctly_assets.correction.confidence import edit_confidences
+from correctly_assets.correction.confidence import edit_confidences, is_word_choice
 from correctly_assets.correction.path import Corrector
 from correctly_assets.settings import PROJECT_ROOT
 
@@ -94,12 +94,37 @@ class Doubter:
         return completion if logprobs else Completion(completion.text, "stop")
 
 
-@pytest.mark.parametrize(("least", "after"), [(0.7, "He goes home quickly."), (0.0, "He goes home rapidly.")])
-def test_a_doubtful_edit_is_left_out_and_the_sure_one_beside_it_stands(least: float, after: str):
+@pytest.mark.parametrize(
+    ("least", "words", "after"),
+    [
+        (0.7, 0.7, "He goes home quickly."),
+        (0.3, 0.7, "He goes home quickly."),
+        (0.3, 0.3, "He goes home rapidly."),
+        (0.0, 0.0, "He goes home rapidly."),
+    ],
+)
+def test_a_doubtful_edit_is_left_out_and_the_sure_one_beside_it_stands(least: float, words: float, after: str):
     engine = Doubter()
     corrector = Corrector(
-        engine, ErrantAnnotator(cache_size=64), load_prompts(PROJECT_ROOT / "prompts"), edit_confidence=least
+        engine,
+        ErrantAnnotator(cache_size=64),
+        load_prompts(PROJECT_ROOT / "prompts"),
+        edit_confidence=least,
+        word_confidence=words,
     )
     answer = asyncio.run(corrector.correct("He go home quickly.", model="m", release=None, adapter=None, reasons=False))
     assert answer.after == after
     assert engine.logprobs == [least > 0]
+
+
+def test_another_word_is_a_choice_and_another_form_or_spelling_or_a_missing_word_is_none():
+    assert is_word_choice(Edit(0, 6, "mended", "repaired", "R:VERB"))
+    assert is_word_choice(Edit(0, 7, "need be", "necessary", "R:OTHER"))
+    for edit in (
+        Edit(0, 2, "go", "goes", "R:VERB:SVA"),
+        Edit(0, 7, "recieve", "receive", "R:SPELL"),
+        Edit(0, 0, "", "have ", "M:VERB"),
+        Edit(0, 3, "of ", "", "U:OTHER"),
+        Edit(0, 2, "in", "on", "R:PREP"),
+    ):
+        assert not is_word_choice(edit)

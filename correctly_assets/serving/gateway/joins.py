@@ -49,6 +49,7 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         prompts,
         profanity=ProfanityVeto(profane),
         edit_confidence=settings.edit_confidence,
+        word_confidence=settings.word_confidence,
     )
 
     def land(rows: Sequence[Mapping[str, Any]]) -> LandOutcome:
