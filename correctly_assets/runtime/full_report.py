@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 FULL = "report.full"
 """Name of the full report's files beside the adapter's own."""
 
+ORDER = (
+    "untouched", "harper", "base", "base-few-shot", "comparator", "champion", "harper-then-candidate", "candidate",
+)  # fmt: skip
+"""In which order systems are shown: what anybody has, what a large model does, what this platform made."""
+
 Log = Callable[[str], object]
 
 
@@ -113,9 +118,9 @@ class _Systems:
         harper = HarperSystem(annotator)
         self.asked: dict[str, SystemUnderTest] = {
             "base": model("base"),
-            "base, few shots": model("base-few-shot", under=few_shot_settings(settings)),
+            "base-few-shot": model("base-few-shot", under=few_shot_settings(settings)),
             **({"champion": model("champion", champion)} if champion is not None else {}),
-            "harper, then candidate": StackedSystem(harper, self.candidate, annotator),
+            "harper-then-candidate": StackedSystem(harper, self.candidate, annotator),
             "candidate": self.candidate,
         }
         self.free: dict[str, SystemUnderTest] = {"untouched": IdentitySystem(), "harper": harper}
@@ -199,6 +204,7 @@ async def _section(
     if outside.system is not None:
         # A recording is a kept answer already; a live endpoint's answers are paid for once.
         found["comparator"] = await evaluate(outside.system, data, annotator, cache=cache if outside.live else None)
+    found = {name: found[name] for name in ORDER if name in found}
     for name, one in found.items():
         if name in systems.asked:
             adapters = {correction.adapter for correction in one.answers.corrections} - {None}

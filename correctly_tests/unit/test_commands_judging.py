@@ -368,12 +368,15 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
         settings.home / "evaluation" / "ours.jsonl", {"before": "He go to the pool.", "after": "He goes to the pool."}
     )
     old, new = write_adapter(settings.adapters_dir), write_adapter(settings.adapters_dir, 0.2)
-    for adapter in (old, new):
-        judge(settings, adapter)
-        if adapter == old:
-            with open_platform_store(settings) as store:
-                store.add_release(adapter=old, base_model="tiny", kind="promotion", why="first")
-    asked = [body for body in engine.asked if body.get("prompt_logprobs") is None and body["model"] == old]
+
+    def asked_of_old() -> list[str]:
+        return [str(b["prompt"]) for b in engine.asked if b.get("prompt_logprobs") is None and b["model"] == old]
+
+    judge(settings, old)
+    asked = len(asked_of_old())
+    with open_platform_store(settings) as store:
+        store.add_release(adapter=old, base_model="tiny", kind="promotion", why="first")
+    judge(settings, new)
     verdict = json.loads((settings.adapters_dir / new / "report.json").read_text())
     invoke("report", new, "--full")
     full = json.loads((settings.adapters_dir / new / "report.full.json").read_text())
@@ -382,22 +385,22 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
         ("evaluation.jsonl", ROWS),
         ("ours.jsonl", 1),
     ]
-    names = {
-        "untouched", "harper", "base", "base, few shots", "champion", "harper, then candidate", "candidate", "comparator",
-    }  # fmt: skip
+    names = [
+        "untouched", "harper", "base", "base-few-shot", "comparator", "champion", "harper-then-candidate", "candidate",
+    ]  # fmt: skip
     for one in full["sets"]:
-        assert set(one["systems"]) == names
+        assert list(one["systems"]) == names
         assert one["systems"]["candidate"]["explanations"]["rows"] == one["data"]["n"]
     frozen, ours = (one["systems"] for one in full["sets"])
     assert (ours["candidate"]["errant_f05"], ours["untouched"]["errant_f05"]) == (100, 0)
     assert frozen["comparator"]["system"] == "toy, live"
     assert frozen["candidate"]["weights_gb"] > frozen["base"]["weights_gb"] > 0
-    assert frozen["base"]["identity"] != frozen["base, few shots"]["identity"]
+    assert frozen["base"]["identity"] != frozen["base-few-shot"]["identity"]
     few = [b for b in engine.asked if b["model"] == "base" and "Awkward:" in str(b["prompt"])]
     assert len(few) >= ROWS
-    # The champion was asked about the frozen set when it was the candidate, and then never again.
-    again = [b for b in engine.asked if b.get("prompt_logprobs") is None and b["model"] == old][len(asked) :]
-    assert {str(body["prompt"]).count("He go to the pool.") for body in again} == {1}
+    # The champion was asked about the frozen set when it was the candidate, then only about the other set.
+    (once,) = asked_of_old()[asked:]
+    assert "He go to the pool." in once
     page = (settings.adapters_dir / new / "report.full.html").read_text()
     assert page.count("<h2>Systems</h2>") == 2
     assert "The gate" in page[: page.index("<h2>")]
