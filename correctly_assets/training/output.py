@@ -1,6 +1,7 @@
 """What a finished run leaves behind: the adapter's directory with manifest, loss curve, canary and model card.
 
-Belongs here: the files' contents. Does not belong here: the rules they must keep (adapter.py), atomic writing (core).
+Belongs here: the files' contents. Does not belong here: the rules they must keep (adapter.py), the card's words (card.py),
+atomic writing (core).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from correctly_assets.core.training import Canary
 
 from .adapter import CONTENT
 from .base_model import MANIFEST, base_model_revision
+from .card import CARD, model_card
 from .config import TrainConfig
-from .data import TrainData
 from .model import Adapter, Engine
 from .rendering import Renderer
 from .trainer import Trainer, log_probability
@@ -121,7 +122,7 @@ def write_adapter(
         (directory / "adapter_config.json").write_text(json.dumps(adapter_config(config, adapter), indent=1) + "\n")
         curve = {"loss": trainer.progress.losses, "learning_rate": trainer.progress.rates}
         (directory / "loss.json").write_text(json.dumps(curve) + "\n")
-        (directory / "README.md").write_text(model_card(manifest, data), encoding="utf-8")
+        (directory / CARD).write_text(model_card(manifest), encoding="utf-8")
 
     return write_artefact(config.adapters_dir, fill, content=CONTENT, manifest=manifest)
 
@@ -130,47 +131,3 @@ _RECORDED = {
     "stages", "lora", "batch_size", "token_budget", "max_length", "max_minutes", "max_steps", "schedule",
     "warmup_steps", "weight_decay", "clip_norm", "explain_share", "max_explain_per_pair", "engine",
 }  # fmt: skip
-
-
-_GEMMA_TERMS = (
-    "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms; "
-    "they bind this adapter too."
-)
-
-
-def model_card(manifest: Mapping[str, Any], data: TrainData) -> str:
-    """The model card: base and its terms, data hashes, scores, intended use."""
-    base, figures = manifest["base_model"], manifest["figures"]
-    held_out = figures.get("held_out_loss")
-    shown = "not measured" if held_out is None else f"{held_out:.3f}"
-    gemma = "gemma" in base["name"].lower()
-    terms = "gemma" if gemma else "other"
-    rows = "\n".join(
-        f"| {key} | {value['before']:.3f} | {value['after']:.3f} | {value['items']} |"
-        for key, value in figures.get("forgetting", {}).items()
-    )
-    return f"""---
-base_model: {base["name"]}
-library_name: peft
-license: {terms}
-language: [en]
-pipeline_tag: text-generation
----
-# A Correctly adapter
-
-A LoRA adapter that corrects English sentences and explains single corrections, in separate turns.
-
-- **Base model:** {base["name"]}, revision `{base["revision"]}`.
-- **Terms:** {_GEMMA_TERMS if gemma else "the base model's licence binds this adapter too."}
-- **Data:** sha256 `{manifest["data_sha256"]}`, {data.pairs} pairs, {len(data.turns)} turns.
-- **Prompts:** sha256 `{manifest["prompt_sha256"]}`.
-- **Training:** {figures["steps"]} steps, seed {manifest["seed"]}, LoRA rank {manifest["config"]["lora"]["rank"]}; loss
-  {figures["loss_first"]:.3f} → {figures["loss_last"]:.3f}, held out {shown} (nats a completion token).
-- **Scores:** `report.json` beside this file, once the adapter has been evaluated.
-- **Intended use:** correcting everyday and business English behind Correctly's guards. It may change meaning, names or
-  numbers; it is no judge of facts and is not meant for other languages.
-
-| Held-out turns | Loss before | Loss after | Turns |
-| --- | --- | --- | --- |
-{rows}
-"""

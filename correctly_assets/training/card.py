@@ -1,0 +1,138 @@
+"""An adapter's model card: what it was made from, what it scored, what it is for.
+
+Belongs here: the text of ``README.md`` beside an adapter's content, of whose hash it is no part, so that it may be written
+again when there are scores. Does not belong here: measuring. Importable without torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from correctly_assets.core.hashing import write_text_atomically
+
+CARD = "README.md"
+ELSEWHERE = "trained elsewhere"
+"""The manifest's ``origin`` of an adapter that this platform has not trained."""
+
+_GEMMA_TERMS = (
+    "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms; "
+    "they bind this adapter too."
+)
+_SHOWN = (
+    ("gleu", "GLEU"),
+    ("errant_f05", "ERRANT F0.5"),
+    ("exact_match", "Exactly as the reference, %"),
+    ("overcorrected", "Correct sentences changed, %"),
+)
+
+
+def write_card(directory: Path) -> Path:
+    """Write an adapter's card from its manifest and, where it has been evaluated, its ``report.json``.
+
+    Raises:
+        FileNotFoundError: the directory holds no manifest.
+    """
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    try:
+        report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        report = None
+    path = directory / CARD
+    write_text_atomically(path, model_card(manifest, report))
+    path.chmod(0o644)
+    return path
+
+
+def model_card(manifest: Mapping[str, Any], report: Mapping[str, Any] | None = None) -> str:
+    """The model card: base and its terms, data hashes, scores, intended use."""
+    base = manifest["base_model"]
+    gemma = "gemma" in str(base["name"]).lower()
+    lines = [
+        "---",
+        f"base_model: {base['name']}",
+        "library_name: peft",
+        f"license: {'gemma' if gemma else 'other'}",
+        "language: [en]",
+        "pipeline_tag: text-generation",
+        "---",
+        "# A Correctly adapter",
+        "",
+        "A LoRA adapter that corrects English sentences and explains single corrections, in separate turns.",
+        "",
+        f"- **Base model:** {base['name']}, revision `{base['revision']}`.",
+        f"- **Terms:** {_GEMMA_TERMS if gemma else 'the base model’s licence binds this adapter too.'}",
+        *_made_from(manifest),
+        "- **Intended use:** correcting everyday and business English behind Correctly's guards. It may change meaning,",
+        "  names or numbers; it is no judge of facts and is not meant for other languages.",
+        "",
+        *_scores(report),
+        *_forgetting(manifest.get("figures") or {}),
+    ]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _made_from(manifest: Mapping[str, Any]) -> list[str]:
+    prompts = f"- **Prompts:** sha256 `{manifest['prompt_sha256']}`."
+    if manifest.get("origin") == ELSEWHERE:
+        named = (manifest.get("elsewhere") or {}).get("base_model_name_or_path") or "no base model"
+        return [
+            f"- **Data:** {ELSEWHERE} and adopted; what it was trained on is not known here (its own config names {named}).",
+            prompts,
+        ]
+    figures, lora = manifest["figures"], manifest["config"]["lora"]
+    held_out = figures.get("held_out_loss")
+    shown = "not measured" if held_out is None else f"{held_out:.3f}"
+    train_set = manifest.get("train_set")
+    return [
+        f"- **Data:** sha256 `{manifest['data_sha256']}`"
+        + (f" (train set `{train_set}`)" if train_set else "")
+        + f", {figures['pairs']} pairs, {figures['items']} turns.",
+        prompts,
+        f"- **Training:** {figures['steps']} steps, seed {manifest['seed']}, LoRA rank {lora['rank']}; loss",
+        f"  {figures['loss_first']:.3f} → {figures['loss_last']:.3f}, held out {shown} (nats a completion token).",
+    ]
+
+
+def _scores(report: Mapping[str, Any] | None) -> list[str]:
+    if report is None:
+        return ["It has not been evaluated yet; `report.json` will stand beside this file once it has.", ""]
+    systems = report.get("systems") or {}
+    data = report.get("data") or {}
+    names = [name for name in ("candidate", "base", "champion") if name in systems]
+    heads = {"candidate": "This adapter", "base": "Base model", "champion": "Champion then"}
+    rows = [
+        f"| {title} | {' | '.join(_number(systems[name].get(key)) for name in names)} |"
+        for key, title in _SHOWN
+        if any(systems[name].get(key) is not None for name in names)
+    ]
+    verdict = {"promote": "passed", "refuse": "was refused by"}.get(str(report.get("verdict")), "was held against")
+    return [
+        f"It {verdict} the gate on the set `{data.get('name')}` ({data.get('n')} sentences, sha256 `{data.get('sha256')}`).",
+        "",
+        f"| Score | {' | '.join(heads[name] for name in names)} |",
+        f"| --- |{' --- |' * len(names)}",
+        *rows,
+        "",
+    ]
+
+
+def _number(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, int | float) else "–"
+
+
+def _forgetting(figures: Mapping[str, Any]) -> list[str]:
+    slices = figures.get("forgetting") or {}
+    if not slices:
+        return []
+    return [
+        "| Held-out turns | Loss before | Loss after | Turns |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {key} | {value['before']:.3f} | {value['after']:.3f} | {value['items']} |"
+            for key, value in slices.items()
+        ),
+        "",
+    ]
