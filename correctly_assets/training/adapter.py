@@ -53,6 +53,25 @@ def check_adapter(directory: Path, base_model_dir: Path) -> dict[str, Any]:
     return manifest
 
 
+def check_foreign(directory: Path, base_model_dir: Path) -> dict[str, Any]:
+    """Check every rule that an adapter without a manifest of ours can keep, before it gets one.
+
+    Returns:
+        The adapter's own config.
+
+    Raises:
+        AdapterRefused: as `check_adapter`.
+    """
+    if not directory.is_dir():
+        raise AdapterRefused("files", f"{directory} is no directory; name the one that holds adapter_config.json.")
+    config = _check_files(directory)
+    _check_config(config)
+    if not config.get("base_model_name_or_path"):
+        raise AdapterRefused("base", "adapter_config.json names no base model.")
+    _check_tensors(directory / "adapter_model.safetensors", int(config["r"]), _linear_shapes(base_model_dir))
+    return config
+
+
 def _check_files(directory: Path) -> dict[str, Any]:
     for name in CONTENT:
         if not (directory / name).is_file():

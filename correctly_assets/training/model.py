@@ -108,7 +108,6 @@ def load_base(path: str, device: torch.device) -> Any:
 def put_adapter_on(base: Any, config: TrainConfig) -> Adapter:
     """Wrap the base in a fresh LoRA adapter (A random under the seed, B zero) by peft, with float32 masters."""
     from peft import LoraConfig, get_peft_model
-    from peft.utils import get_peft_model_state_dict
 
     torch.manual_seed(config.seed)
     settings = LoraConfig(
@@ -119,10 +118,23 @@ def put_adapter_on(base: Any, config: TrainConfig) -> Adapter:
         bias="none",
         task_type="CAUSAL_LM",
     )
-    model = get_peft_model(base, settings)
+    return _with_masters(get_peft_model(base, settings), base.dtype)
+
+
+def read_adapter_on(base: Any, directory: Path) -> Adapter:
+    """Wrap the base in an adapter that stands in a directory, whichever modules it is for."""
+    from peft import PeftModel
+
+    return _with_masters(PeftModel.from_pretrained(base, str(directory), is_trainable=True), base.dtype)
+
+
+def _with_masters(model: Any, dtype: torch.dtype) -> Adapter:
+    from peft.utils import get_peft_model_state_dict
+
     model.train()
     by_pointer = {parameter.data_ptr(): parameter for parameter in model.parameters() if parameter.requires_grad}
-    state = get_peft_model_state_dict(model)
+    # Told that no embedding is trained, peft does not ask a hub whether one has grown.
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
     names, copies, masters = [], [], []
     for name in sorted(state):
         parameter = by_pointer[state[name].data_ptr()]
@@ -132,7 +144,7 @@ def put_adapter_on(base: Any, config: TrainConfig) -> Adapter:
     for parameter in copies:
         # peft makes the adapter float32 and then casts every activation to it and back; the optimiser's float32 masters
         # keep the precision, and the products run in the model's own dtype, which is also how vLLM serves them.
-        parameter.data = parameter.data.to(base.dtype)
+        parameter.data = parameter.data.to(dtype)
     return Adapter(model, names, copies, masters)
 
 

