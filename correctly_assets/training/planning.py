@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from correctly_assets.core.errors import UsageError
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.text import text_sha
 from correctly_assets.core.types import TrainPair
@@ -119,6 +120,41 @@ def matrix_rate(threads: int | None = None) -> float:
     finally:
         torch.set_num_threads(before)
     return 2 * 1024 * 2048 * 2048 / best
+
+
+def write_part(train_set: Path, target: Path, percent: float) -> tuple[int, int]:
+    """Write the part of a train set that `part_of` chooses, every column as it is.
+
+    Returns:
+        (pairs to train on, examples they come from).
+
+    Raises:
+        UsageError: the train set cannot be read, or nothing to train on is left.
+    """
+    import pyarrow.parquet as parquet
+
+    kept = part_of(read_pairs(train_set), percent)
+    training = [pair for pair in kept if pair.split == "train"]
+    if not training:
+        raise UsageError(f"{percent:g} % of this train set leaves nothing to train on; ask for a larger part.")
+    names = {pair.id for pair in kept}
+    table = parquet.read_table(train_set)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(table.filter([str(name) in names for name in table["id"].to_pylist()]), target)
+    return len(training), len({pair.example_id for pair in training})
+
+
+def held_out_size(config: TrainConfig) -> tuple[int, int]:
+    """(tokens, characters) of the held-out answers, so that models with other tokenizers can be compared.
+
+    Raises:
+        UsageError, PermanentError: as training itself would.
+    """
+    renderer = Renderer(load_tokenizer(config.base_model), load_prompts(config.prompts_dir, config.chat_family))
+    turns = build_data(read_pairs(config.train_set), renderer, config).held_out
+    # Without the end token, which is no character; its cost is part of the loss all the same, for every model.
+    characters = sum(len(renderer.tokenizer.decode(list(t.ids[t.prompt_length : -1]))) for t in turns)
+    return sum(turn.learned for turn in turns), characters
 
 
 def part_of(pairs: list[TrainPair], percent: float) -> list[TrainPair]:

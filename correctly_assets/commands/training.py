@@ -1,0 +1,174 @@
+"""Commands over training: `plan`, `export`, `adopt`, `learning-curve`, `bakeoff`.
+
+Belongs here: arguments and printing. Does not belong here: work; each command calls a room or runtime/, imported by the
+command that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from correctly_assets.core.errors import UsageError
+from correctly_assets.settings import get_settings
+
+from .common import Json, console, print_json, stderr
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    for command in (plan, export, adopt, learning_curve, bakeoff):
+        app.command()(command)
+
+
+def plan(as_json: Json = False) -> None:
+    """What the next training run will take here: pairs, tokens, steps, minutes, gigabytes."""
+    from correctly_assets.runtime.training import plan as plan_next
+
+    settings = get_settings()
+    train_set, made = plan_next(settings)
+    if as_json:
+        print_json({"train_set": train_set, "base_model": settings.base_model, **made.to_json()})
+        return
+    console.print(
+        f"Train set {train_set} on {settings.base_model}: {made.pairs} pairs make {made.turns} turns, {made.tokens} tokens "
+        f"over {made.steps} steps; some {made.minutes:.1f} minutes and {made.gigabytes:.1f} GB here.",
+        highlight=False,
+    )
+    if made.limited:
+        console.print(
+            f"The budget of {settings.train_minutes:g} minutes cuts the plan to these steps; CORRECTLY_TRAIN_MINUTES "
+            "raises it.",
+            highlight=False,
+        )
+
+
+def export(
+    adapter: Annotated[str, typer.Argument(help="How the adapter's ID begins.")],
+    form: Annotated[str, typer.Option("--format", help="peft, merged or gguf.")],
+    to: Annotated[Path | None, typer.Option(help="Directory to create; HOME/exports/ID-FORMAT when left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write an adapter for use elsewhere: the adapter alone, merged weights, or GGUF. A conversion is checked first."""
+    from correctly_assets.runtime.export import export as write_export
+
+    done = write_export(get_settings(), adapter, form, to)
+    if as_json:
+        print_json(done.to_json())
+        return
+    console.print(f"Adapter {done.adapter} as {done.format}, {done.gigabytes:.2f} GB: {done.path}", highlight=False)
+    if "from_training" in done.check:
+        console.print(
+            f"The merged weights answer as in training to {done.check['from_training']:.3f} nats a token.",
+            highlight=False,
+        )
+    if "max_logit_difference" in done.check:
+        console.print(
+            f"The GGUF file chose the same {done.check['tokens']} tokens for {done.check['prompts']} prompts; no logit is "
+            f"more than {done.check['max_logit_difference']:.1g} away.",
+            highlight=False,
+        )
+
+
+def adopt(
+    path: Annotated[Path | None, typer.Argument(help="A PEFT directory.")] = None,
+    judge: Annotated[str | None, typer.Option(help="Judge an adapter that stands here already, by its ID.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Take in an adapter that was trained elsewhere: the same checks, the same judge, the same gate."""
+    from correctly_assets.runtime import training
+
+    if (path is None) == (judge is None):
+        raise UsageError("Name either the directory of an adapter, or --judge and the ID of one that stands here.")
+    settings = get_settings()
+    log = stderr.print
+    done = training.adopt(settings, path, log) if path is not None else training.judge(settings, str(judge), log)
+    if as_json:
+        print_json(done.to_json())
+    else:
+        console.print(done.says, highlight=False)
+
+
+def learning_curve(
+    parts: Annotated[str, typer.Option(help="Percentages of the examples.")] = "25,50,100", as_json: Json = False
+) -> None:
+    """Would more examples help? Trains on growing parts of the newest train set and compares them."""
+    from correctly_assets.runtime.comparing import learning_curve as draw
+
+    try:
+        percents = [float(part) for part in parts.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--parts takes percentages with commas between, as in 25,50,100; not {parts!r}.") from error
+    settings = get_settings()
+    value = draw(settings, percents, stderr)
+    if as_json:
+        print_json(value)
+        return
+    _table(
+        value["points"],
+        (
+            ("Part", "percent", "{:g} %"),
+            ("Examples", "examples", "{}"),
+            ("Pairs", "pairs", "{}"),
+            ("Steps", "steps", "{}"),
+            ("Minutes", "seconds", ""),
+            ("Held-out loss", "held_out_loss", "{:.4f}"),
+            ("GLEU", "gleu", "{:.1f}"),
+            ("F0.5", "errant_f05", "{:.1f}"),
+        ),
+    )
+    console.print(value["says"], highlight=False)
+    console.print(f"Kept in {settings.home / 'learning_curve.json'} and .png.", highlight=False, soft_wrap=True)
+
+
+def bakeoff(
+    models: Annotated[str, typer.Option(help="Base models with commas between: the embedded name, or directories.")],
+    engine: Annotated[bool, typer.Option(help="Start an engine for each model and ask the frozen set.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Which base model learns and corrects best on the same data and budget?"""
+    from correctly_assets.runtime.comparing import bakeoff as compare
+
+    settings = get_settings()
+    value = compare(settings, [name.strip() for name in models.split(",") if name.strip()], stderr, engine=engine)
+    if as_json:
+        print_json(value)
+        return
+    _table(
+        value["models"],
+        (
+            ("Base model", "model", "{}"),
+            ("Weights", "weights", "{:.3g}"),
+            ("Steps", "steps", "{}"),
+            ("Minutes", "seconds", ""),
+            ("Peak MiB", "peak_rss_mb", "{:.0f}"),
+            ("Nats a character", "held_out_nats_a_character", "{:.4f}"),
+            ("GLEU", "gleu", "{:.1f}"),
+            ("F0.5", "errant_f05", "{:.1f}"),
+            ("Overcorrected %", "overcorrected", "{:.1f}"),
+        ),
+    )
+    console.print(value["says"], highlight=False)
+    console.print(f"Kept in {settings.home / 'bakeoff.json'}.", highlight=False, soft_wrap=True)
+
+
+def _table(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str, str]]) -> None:
+    """A table of the columns that some row has a value for."""
+    from rich.table import Table
+
+    shown = [column for column in columns if any(row.get(column[1]) is not None for row in rows)]
+    table = Table()
+    for head, _, _ in shown:
+        table.add_column(head)
+    for row in rows:
+        table.add_row(*(_cell(row.get(key), form) for _, key, form in shown))
+    console.print(table)
+
+
+def _cell(value: Any, form: str) -> str:
+    if value is None:
+        return "–"
+    return form.format(value) if form else f"{value / 60:.1f}"
