@@ -75,7 +75,7 @@ def generate(
     if as_json:
         print_json(done.to_json())
         return
-    console.print(done.says, highlight=False)
+    console.print(done.says, highlight=False, soft_wrap=True)
     for (form, tone), landed in sorted(done.cells.items()):
         console.print(f"  {landed} × {form}, {tone}", highlight=False)
 

@@ -69,14 +69,16 @@ def examples(
         marks += [row.status] if row.status != "accepted" else []
         marks += [f"from {origins[example.id].source_id}"] if example.id in origins else []
         marks += [f"{likeness:.2f} alike"] if likeness is not None else []
-        console.print(f"[dim]{example.id}[/]  {' · '.join(mark for mark in marks if mark)}", highlight=False)
-        console.print(f"  {example.before}", highlight=False, markup=False)
+        console.print(
+            f"[dim]{example.id}[/]  {' · '.join(mark for mark in marks if mark)}", highlight=False, soft_wrap=True
+        )
+        console.print(f"  {example.before}", highlight=False, markup=False, soft_wrap=True)
         if example.after and example.after != example.before:
-            console.print(f"  → {example.after}", highlight=False, markup=False)
+            console.print(f"  → {example.after}", highlight=False, markup=False, soft_wrap=True)
     if not found:
-        console.print("No example is like that.", highlight=False)
+        console.print("No example is like that.", highlight=False, soft_wrap=True)
     elif len(found) == limit:
-        console.print(f"[dim]The first {limit}; --limit shows more.[/]", highlight=False)
+        console.print(f"[dim]The first {limit}; --limit shows more.[/]", highlight=False, soft_wrap=True)
 
 
 def _as_json(row: StoredExample, likeness: float | None, origin: Any) -> dict[str, Any]:
@@ -105,15 +107,21 @@ def forget(
         print_json(gone.to_json())
         return
     parts = [f"{len(gone.snapshots)} snapshots", f"{gone.answers} answers", f"{gone.requests} teacher's requests"]
-    console.print(f"{gone.example_id} is forgotten, in {', '.join(parts)} too.", highlight=False)
+    console.print(f"{gone.example_id} is forgotten, in {', '.join(parts)} too.", highlight=False, soft_wrap=True)
     if gone.derived:
-        console.print(f"Forgotten with it, for it was written from it: {', '.join(gone.derived)}.", highlight=False)
+        console.print(
+            f"Forgotten with it, for it was written from it: {', '.join(gone.derived)}.",
+            highlight=False,
+            soft_wrap=True,
+        )
     if gone.adapters:
-        console.print(f"These adapters were trained on it: {', '.join(gone.adapters)}.", highlight=False)
+        console.print(
+            f"These adapters were trained on it: {', '.join(gone.adapters)}.", highlight=False, soft_wrap=True
+        )
     if gone.retrain:
-        console.print("The retrain sensor wants a new run without it.", highlight=False)
+        console.print("The retrain sensor wants a new run without it.", highlight=False, soft_wrap=True)
     for sentence in gone.left:
-        console.print(sentence, highlight=False, markup=False)
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def rejected(
@@ -159,20 +167,26 @@ def rejected(
         )
         return
     if directory is None:
-        console.print("No train set has kept what was refused yet: `correctly up --once` makes one.", highlight=False)
+        console.print(
+            "No train set has kept what was refused yet: `correctly up --once` makes one.",
+            highlight=False,
+            soft_wrap=True,
+        )
     for title, found in ((f"Train set {directory.name if directory else ''}", rungs), ("New examples", written)):
         if found:
-            console.print(f"{title}: {sum(rung.count for rung in found)} refused.", highlight=False)
+            console.print(f"{title}: {sum(rung.count for rung in found)} refused.", highlight=False, soft_wrap=True)
         for rung in found:
-            console.print(f"  [bold]{rung.name}[/]  {rung.count}", highlight=False)
+            console.print(f"  [bold]{rung.name}[/]  {rung.count}", highlight=False, soft_wrap=True)
             for reason, count, refusal in rung.reasons[:limit]:
-                console.print(f"    {count} × {reason}", highlight=False, markup=False)
+                console.print(f"    {count} × {reason}", highlight=False, markup=False, soft_wrap=True)
                 if refusal.row.get("before"):
-                    console.print(f"        {refusal.row['before']}", highlight=False, markup=False)
+                    console.print(f"        {refusal.row['before']}", highlight=False, markup=False, soft_wrap=True)
     for reason, count in held.items():
-        console.print(f"Held by the guards: {count} × {reason} See `correctly quarantine list`.", highlight=False)
+        console.print(
+            f"Held by the guards: {count} × {reason} See `correctly quarantine list`.", highlight=False, soft_wrap=True
+        )
     if unread:
-        console.print(f"Refused at landing: {unread}, each in its FILE.refused.jsonl.", highlight=False)
+        console.print(f"Refused at landing: {unread}, each in its FILE.refused.jsonl.", highlight=False, soft_wrap=True)
 
 
 # ------------------------------------------------------------------ quarantine
@@ -195,11 +209,11 @@ def list_quarantine(
         print_json([_held(item) for item in items])
         return
     for item in items:
-        console.print(f"[dim]{item.id}[/]  {item.rung}: {item.reason}", highlight=False)
+        console.print(f"[dim]{item.id}[/]  {item.rung}: {item.reason}", highlight=False, soft_wrap=True)
         if item.row.get("before"):
-            console.print(f"  {item.row['before']}", highlight=False, markup=False)
+            console.print(f"  {item.row['before']}", highlight=False, markup=False, soft_wrap=True)
     if not items:
-        console.print(f"Nothing is {'in quarantine' if state == 'open' else state}.", highlight=False)
+        console.print(f"Nothing is {'in quarantine' if state == 'open' else state}.", highlight=False, soft_wrap=True)
 
 
 @quarantine.command("release")
@@ -217,7 +231,7 @@ def release_quarantine(
         print_json({**_held(item), "state": "released", "status": status})
         return
     became = f"example {item.example_id} is {status} now" if item.example_id else "it was no example of its own"
-    console.print(f"{item.id} is released: {became}.", highlight=False)
+    console.print(f"{item.id} is released: {became}.", highlight=False, soft_wrap=True)
 
 
 @quarantine.command("drop")
@@ -233,7 +247,7 @@ def drop_quarantine(
     if as_json:
         print_json({**_held(item), "row": {}, "state": "dropped"})
         return
-    console.print(f"{item.id} is dropped; its text is removed.", highlight=False)
+    console.print(f"{item.id} is dropped; its text is removed.", highlight=False, soft_wrap=True)
 
 
 def _held(item: Quarantined) -> dict[str, Any]:

@@ -129,8 +129,8 @@ def generate(store: Store, settings: Settings, count: int, teacher: Teacher | No
     else:
         output = _derive(store, teacher, count, seed)
         name = teacher.name
-    if output.refused:
-        write_rejected(settings.home / "teacher", output.refused)
+    # Always: `correctly rejected` shows what fell the last time, which may be nothing.
+    write_rejected(settings.home / "teacher", output.refused)
     written = [_as_example(pair.pair, name) for pair in output.pairs[:count]]
     counts = _land(store, make_guards(settings), written, name)
     cells_filled = Counter((example.form or "", example.tone or "") for example, _ in written)

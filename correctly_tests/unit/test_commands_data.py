@@ -239,6 +239,8 @@ def test_what_was_refused_is_shown_by_rung_with_its_words(run: Run, tmp_path: Pa
     assert list(shown["held_by_guards"].values()) == [1]
     assert json.loads(run("rejected", "--train-set", "aaa", "--json")[1])["pairs"][0]["rung"] == "size"
     assert "2 × It fell at names." in run("rejected")[1]
+    write_rejected(settings.home / "teacher", [Refusal("differs", "Nothing was changed.", {})])
+    assert [rung["rung"] for rung in json.loads(run("rejected", "--json")[1])["new_examples"]] == ["differs"]
     code, _, error = run("rejected", "--train-set", "ccc")
     assert code == 1 and "keeps no refusals" in error
 
