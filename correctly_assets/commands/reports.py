@@ -59,11 +59,16 @@ def report(
             stderr.print(f"No browser could be opened here; open {page} yourself.", highlight=False, soft_wrap=True)
 
 
-def leaderboard(as_json: Json = False) -> None:
+def leaderboard(
+    csv: Annotated[Path | None, typer.Option(help="Write the whole table here too.")] = None, as_json: Json = False
+) -> None:
     """Every adapter there has been, the best F0.5 first."""
-    from correctly_assets.runtime.reports import leaderboard as rows_of
+    from correctly_assets.runtime.reports import leaderboard as frame_of
 
-    rows = rows_of(get_settings())
+    frame = frame_of(get_settings())
+    if csv is not None:
+        frame.to_csv(csv, index=False)
+    rows = frame.to_dict("records")
     if as_json:
         print_json(rows)
         return

@@ -39,10 +39,12 @@ evaluation_set = dg.AssetSpec(
 )
 def examples(context: dg.AssetExecutionContext, store: StoreResource):
     """Every accepted example, as one immutable snapshot. Examples land from files, the inbox, the API and the chat."""
+    from correctly_assets.runtime.versioning import version_snapshot
     from correctly_assets.store.snapshots import write_examples_snapshot
 
+    settings = get_settings()
     with store.open() as opened:
-        snapshot = write_examples_snapshot(opened, get_settings().snapshots_dir)
+        snapshot = write_examples_snapshot(opened, settings.snapshots_dir)
         counts = opened.counts()
         sample = [example for _, example in zip(range(10), opened.accepted(), strict=False)]
     yield dg.MaterializeResult(
@@ -54,6 +56,7 @@ def examples(context: dg.AssetExecutionContext, store: StoreResource):
             "examples": counts.accepted,
             "waiting": counts.waiting,
             "quarantined": counts.quarantined,
+            "dvc": version_snapshot(settings, snapshot.path) or "No DVC remote is set.",
             "why": context.run.tags.get(WHY_TAG, "Started by a person."),
             "samples": table(
                 ["Before", "After", "Form", "Source"], [[e.before, e.after, e.form, e.source] for e in sample]

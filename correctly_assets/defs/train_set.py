@@ -34,6 +34,7 @@ def train_set(context: dg.AssetExecutionContext):
     """The teacher's pairs, guarded, de-duplicated, split and weighed: one content-addressed Parquet file."""
     from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.runtime.join import make_train_set, read_evaluation_texts
+    from correctly_assets.runtime.versioning import version_snapshot
 
     settings = get_settings()
     head = latest(context, "examples")
@@ -53,6 +54,7 @@ def train_set(context: dg.AssetExecutionContext):
             "pairs": len(made.pairs),
             "dropped_as_leaks": len(made.leaked),
             "rejected": len(made.refused),
+            "dvc": version_snapshot(settings, made.snapshot.path) or "No DVC remote is set.",
             "teacher": made.teacher,
             "cost_usd": made.cost_usd,
             "by_origin": table(["Origin", "Pairs"], sorted(made.by_origin.items())),

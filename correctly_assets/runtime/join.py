@@ -125,6 +125,10 @@ class MadeTrainSet:
     by_type: dict[str, int]
 
 
+_LEAKS = ("decontamination", "the evaluation set holds this sentence or a stretch of it")
+_STRADDLES = ("straddles", "it is nearly the same as a sentence that is trained on and as one that is held out")
+
+
 def make_annotator() -> Annotator:
     """ERRANT's annotator."""
     from correctly_assets.correction.annotate import ErrantAnnotator
@@ -160,6 +164,7 @@ def make_corrector(settings: Settings, completer: Completer, annotator: Annotato
 
 def make_platform_teacher(settings: Settings) -> Teacher:
     """The configured teacher."""
+    from correctly_assets.curation.search import NeighbourIndex
     from correctly_assets.teachers.factory import make_teacher
 
     return make_teacher(
@@ -174,6 +179,7 @@ def make_platform_teacher(settings: Settings) -> Teacher:
         journal_dir=settings.home / "teacher" / "journal",
         recordings_dir=settings.home / "teacher" / "recordings",
         progress=progress_writer(settings.progress_path, f"the {settings.teacher} teacher writes pairs"),
+        exemplars=NeighbourIndex,
     )
 
 
@@ -210,6 +216,8 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
         PermanentError, RetryableError: the teacher or the disk.
     """
     from correctly_assets.core.taxonomy import family
+    from correctly_assets.curation.near import NearIndex
+    from correctly_assets.store.rejected import write_rejected
     from correctly_assets.store.snapshots import read_manifest
     from correctly_assets.store.train_set import read_train_set, write_train_set
 
@@ -219,7 +227,11 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     log(f"{teacher.name} wrote {len(output.pairs)} pairs from {len(examples)} examples.")
     pairs = [written.pair for written in output.pairs]
     shown = leaks((text for pair in pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
-    kept = [pair for pair in pairs if pair.before not in shown and pair.after not in shown]
+    clean = [pair for pair in pairs if pair.before not in shown and pair.after not in shown]
+    # Kept on disk: a near-duplicate that lands later inherits the split of what was there before it.
+    after_of = {pair.example_id: pair.after for pair in reversed(clean)}
+    placed = {text.id: text.split for text in NearIndex(settings.home / "near").place(sorted(after_of.items()))}
+    kept = [pair for pair in clean if placed[pair.example_id] is not None]
     manifest = read_manifest(settings.snapshots_dir / examples_snapshot)
     snapshot = write_train_set(
         kept,
@@ -232,7 +244,19 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
         },
         sql_dir=settings.sql_dir,
         human_weight=settings.human_weight,
+        splits={pair.id: split for pair in kept if (split := placed[pair.example_id]) is not None},
     )
+    dropped = {pair.id for pair in pairs} - {pair.id for pair in kept}
+    left_out = [
+        Refusal(
+            *(_LEAKS if pair.before in shown or pair.after in shown else _STRADDLES),
+            {"example_id": pair.example_id, "before": pair.before, "after": pair.after},
+        )
+        for pair in pairs
+        if pair.id in dropped
+    ]
+    refused = (*output.refused, *left_out)
+    write_rejected(snapshot.path, refused)
     written = list(read_train_set(snapshot.path))
     by_origin: dict[str, int] = {}
     by_type: dict[str, int] = {}
@@ -241,7 +265,7 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
         for edit in pair.edits:
             by_type[family(edit.type)] = by_type.get(family(edit.type), 0) + 1
     return MadeTrainSet(
-        snapshot, written, tuple(shown), output.refused, teacher.name, output.cost_usd, by_origin, by_type
+        snapshot, written, tuple(shown), refused, teacher.name, output.cost_usd, by_origin, by_type
     )  # fmt: skip
 
 

@@ -19,10 +19,19 @@ from .join import open_platform_store
 from .systems import adapter_named
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from correctly_assets.store.records import Decision, Release
 
 EVER = 1_000_000
 """More decisions and releases than a platform will have: all of them."""
+
+
+COLUMNS = (
+    "adapter", "gleu", "errant_f05", "overcorrected", "base_f05", "n", "data_sha256", "verdict", "reasons", "release",
+    "serves", "judged_at",
+)  # fmt: skip
+"""The leaderboard's columns, in their order."""
 
 
 def last_judged(settings: Settings) -> str:
@@ -76,13 +85,15 @@ def describe_report(settings: Settings, adapter: str | None) -> dict[str, Any]:
     }
 
 
-def leaderboard(settings: Settings) -> list[dict[str, Any]]:
+def leaderboard(settings: Settings) -> pd.DataFrame:
     """Every adapter there has been, the highest F0.5 first; those without figures last.
 
     Returns:
-        Per adapter: ``adapter, gleu, errant_f05, overcorrected, base_f05, n, data_sha256, verdict, reasons, release``
+        One row per adapter: ``adapter, gleu, errant_f05, overcorrected, base_f05, n, data_sha256, verdict, reasons, release``
         (its newest), ``serves, judged_at``; None where nothing is known.
     """
+    import pandas as pd
+
     decisions = _decisions(settings)
     with open_platform_store(settings) as store:
         releases: dict[str, Release] = {}
@@ -111,7 +122,10 @@ def leaderboard(settings: Settings) -> list[dict[str, Any]]:
                 "judged_at": decision.at if decision else None,
             }
         )
-    return sorted(rows, key=lambda row: (row["errant_f05"] is None, -(row["errant_f05"] or 0.0), row["adapter"]))
+    frame = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+    frame = frame.sort_values(["errant_f05", "adapter"], ascending=[False, True], na_position="last", ignore_index=True)
+    # None, not NaN, for what is unknown: it is shown to people and written as JSON.
+    return frame.astype(object).where(frame.notna(), None)
 
 
 def _decisions(settings: Settings) -> dict[str, Decision]:

@@ -183,6 +183,8 @@ def test_the_leaderboard_has_every_adapter_there_has_been_by_f05(settings: Setti
     assert [row["verdict"] for row in rows] == ["promoted", None, "refused", "refused"]
     assert (rows[0]["release"], rows[0]["serves"], rows[1]["serves"]) == (release.id, True, False)
     assert rows[3]["reasons"] == ["finite: NaN."]
+    invoke("leaderboard", "--csv", str(settings.home / "all.csv"))
+    assert (settings.home / "all.csv").read_text().splitlines()[1].startswith("bbb222,")
     assert "different sets" not in invoke("leaderboard")
     put_report(settings, "eee555", 20.0, sha="d" * 64)
     assert "2 different sets" in invoke("leaderboard")
