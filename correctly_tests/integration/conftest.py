@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from playwright.sync_api import Page, expect, sync_playwright
 
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT
 from correctly_tests.serving_fakes import free_port
@@ -107,10 +108,11 @@ def kill_in_mid_training(running: Platform, steps: int = 10) -> int:
         if (
             done.get("stage") == "train"
             and done["step"] >= steps
-            and list(running.home.glob("checkpoints/*/checkpoint.safetensors"))
+            and list(running.home.glob("checkpoints/*/checkpoint/checkpoint.safetensors"))
         ):
             break
         if running.process.poll() is not None or time.monotonic() > deadline:
+            stop(running)
             pytest.fail(f"Training did not start:\n{running.said()}")
         time.sleep(0.2)
     root = psutil.Process(running.process.pid)
@@ -145,3 +147,17 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     yield running
     stop(running)
     shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def page() -> Iterator[Page]:
+    """A page of headless Chromium."""
+    programs = ("chromium", "chromium-browser", "google-chrome")
+    found = next(path for name in programs if (path := shutil.which(name)))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1500, "height": 900})
+        page.set_default_timeout(90_000)  # milliseconds
+        expect.set_options(timeout=90_000)
+        yield page
+        browser.close()

@@ -6,31 +6,16 @@ there is reused and the run takes a minute.
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from correctly_tests.integration.conftest import Platform, graphql
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(1800)]
 
 RUNS = "{ runsOrError(limit: 5) { ... on Runs { results { runId status tags { key value } } } } }"
-SECONDS = 1000  # playwright counts in milliseconds
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    programs = ("chromium", "chromium-browser", "google-chrome")
-    found = next(path for name in programs if (path := shutil.which(name)))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1500, "height": 900})
-        page.set_default_timeout(90 * SECONDS)
-        yield page
-        browser.close()
 
 
 def test_materialize_all_runs_the_five_assets_end_to_end(platform: Platform, page: Page):
