@@ -37,12 +37,14 @@ def plan(as_json: Json = False) -> None:
         f"Train set {train_set} on {settings.base_model}: {made.pairs} pairs make {made.turns} turns, {made.tokens} tokens "
         f"over {made.steps} steps; some {made.minutes:.1f} minutes and {made.gigabytes:.1f} GB here.",
         highlight=False,
+        soft_wrap=True,
     )
     if made.limited:
         console.print(
             f"The budget of {settings.train_minutes:g} minutes cuts the plan to these steps; CORRECTLY_TRAIN_MINUTES "
             "raises it.",
             highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -59,17 +61,23 @@ def export(
     if as_json:
         print_json(done.to_json())
         return
-    console.print(f"Adapter {done.adapter} as {done.format}, {done.gigabytes:.2f} GB: {done.path}", highlight=False)
+    console.print(
+        f"Adapter {done.adapter} as {done.format}, {done.gigabytes:.2f} GB: {done.path}",
+        highlight=False,
+        soft_wrap=True,
+    )
     if "from_training" in done.check:
         console.print(
             f"The merged weights answer as in training to {done.check['from_training']:.3f} nats a token.",
             highlight=False,
+            soft_wrap=True,
         )
     if "max_logit_difference" in done.check:
         console.print(
             f"The GGUF file chose the same {done.check['tokens']} tokens for {done.check['prompts']} prompts; no logit is "
             f"more than {done.check['max_logit_difference']:.1g} away.",
             highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -89,7 +97,7 @@ def adopt(
     if as_json:
         print_json(done.to_json())
     else:
-        console.print(done.says, highlight=False)
+        console.print(done.says, highlight=False, soft_wrap=True)
 
 
 def learning_curve(
@@ -120,7 +128,7 @@ def learning_curve(
             ("F0.5", "errant_f05", "{:.1f}"),
         ),
     )
-    console.print(value["says"], highlight=False)
+    console.print(value["says"], highlight=False, soft_wrap=True)
     console.print(f"Kept in {settings.home / 'learning_curve.json'} and .png.", highlight=False, soft_wrap=True)
 
 
@@ -151,7 +159,7 @@ def bakeoff(
             ("Overcorrected %", "overcorrected", "{:.1f}"),
         ),
     )
-    console.print(value["says"], highlight=False)
+    console.print(value["says"], highlight=False, soft_wrap=True)
     console.print(f"Kept in {settings.home / 'bakeoff.json'}.", highlight=False, soft_wrap=True)
 
 
