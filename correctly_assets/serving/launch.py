@@ -122,8 +122,8 @@ def vllm_command(
         "DO_NOT_TRACK": "1",
         # Counts answers computed from NaN logits, which would otherwise leave as ordinary 200s.
         "VLLM_COMPUTE_NANS_IN_LOGITS": "1",
-        # No plugin is wanted: the filesystem resolver can be walked out of its folder by a model name.
-        "VLLM_PLUGINS": "",
+        # Ours alone (engine_lora.py): the filesystem resolver can be walked out of its folder by a model name.
+        "VLLM_PLUGINS": "correctly_lora" if lora and device == "cpu" else "",
     }
     if lora:
         environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
