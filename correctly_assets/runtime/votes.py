@@ -1,0 +1,174 @@
+"""Votes given in Open WebUI, joined to the answers they speak of.
+
+Belongs here: reading Open WebUI's feedback and finding each vote's answer in our journal. Does not belong here: what
+becomes of a reaction (feedback.py), or starting Open WebUI (webui.py).
+
+Open WebUI forwards the chat's id with every request and no message's, so a vote is joined by chat and text
+(open-webui 0.12.4; `GET /api/v1/evaluations/feedbacks/all/export` carries the chat as a snapshot).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from correctly_assets.core.errors import PermanentError, UnreachableError
+from correctly_assets.core.text import clean_line
+from correctly_assets.settings import Settings
+
+from .webui import admin
+
+if TYPE_CHECKING:
+    from correctly_assets.store import Store
+    from correctly_assets.store.records import JournalEntry
+
+MAX_CHANGED = 0.5
+"""Largest share of changed words at which a comment is taken for a better version rather than a note."""
+TABLE = re.compile(r"\n+\s*\|\s*(?:Was|이전|전)\s*\|", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One person's vote on one answer, in their own words.
+
+    Attributes:
+        id: Open WebUI's id of the vote; a vote that is changed keeps it.
+        rating: 1 or -1.
+        asked, answered: the message voted on and the user's before it, as they stand in the chat now: an edited answer
+            is the edited one. None where the chat no longer shows them.
+        updated_at: when it was last changed, in seconds since 1970.
+    """
+
+    id: str
+    rating: int
+    chat_id: str
+    asked: str | None
+    answered: str | None
+    comment: str | None
+    updated_at: int = 0
+
+
+def read_votes(settings: Settings, *, timeout: float = 10.0) -> list[Vote]:
+    """Every vote that Open WebUI holds.
+
+    Raises:
+        UnreachableError: Open WebUI is away.
+        PermanentError: it does not let us read its votes.
+    """
+    who = admin(settings)
+    credentials = {"email": who.get("WEBUI_ADMIN_EMAIL", ""), "password": who.get("WEBUI_ADMIN_PASSWORD", "")}
+    url = f"http://{settings.host}:{settings.webui_port}"
+    try:
+        with httpx.Client(base_url=url, timeout=timeout, trust_env=False) as client:
+            signed = client.post("/api/v1/auths/signin", json=credentials)
+            if signed.status_code != 200:
+                raise PermanentError(f"Open WebUI does not let us sign in to read its votes ({signed.status_code}).")
+            bearer = {"Authorization": f"Bearer {signed.json()['token']}"}
+            answer = client.get("/api/v1/evaluations/feedbacks/all/export", headers=bearer)
+            if answer.status_code != 200:
+                raise PermanentError(f"Open WebUI does not show its votes ({answer.status_code}).")
+            return [vote for row in answer.json() if (vote := parse_vote(row)) is not None]
+    except httpx.HTTPError as error:
+        raise UnreachableError(
+            f"Open WebUI does not answer at {url}: start the platform with `correctly up`."
+        ) from error
+
+
+def parse_vote(row: Mapping[str, Any]) -> Vote | None:
+    """A row of the export as a vote; None for what is no thumb on a chat's answer."""
+    data, meta = row.get("data") or {}, row.get("meta") or {}
+    try:
+        rating = int(data.get("rating") or 0)
+    except (TypeError, ValueError):
+        return None
+    chat_id = meta.get("chat_id")
+    if rating not in (1, -1) or not chat_id:
+        return None
+    messages = _messages(row.get("snapshot") or {})
+    answer = messages.get(str(meta.get("message_id"))) or {}
+    question = messages.get(str(answer.get("parentId"))) or {}
+    comment = str(data.get("comment") or "").strip() or None
+    asked, answered = _said(question.get("content")), _said(answer.get("content"))
+    return Vote(str(row["id"]), rating, str(chat_id), asked, answered, comment, int(row.get("updated_at") or 0))
+
+
+def take_votes(store: Store, votes: list[Vote], scrub: Callable[[str], str]) -> int:
+    """Write votes down as feedback on the answers they speak of; returns how many had an answer in the journal.
+
+    A vote that was taken already changes nothing; one that was turned round or edited is pending again. Raw chat text is
+    not kept: personal data is replaced first.
+    """
+    taken = 0
+    for vote in votes:
+        entry = _answer_of(vote, store.corrections(chat_id=vote.chat_id, limit=500), scrub)
+        if entry is None:
+            continue
+        taken += 1
+        better, note = better_version(vote, entry, scrub)
+        store.add_feedback(
+            source_key=f"open-webui:{vote.id}", correction_id=entry.id, rating=vote.rating, better=better, comment=note
+        )
+    return taken
+
+
+def better_version(vote: Vote, entry: JournalEntry, scrub: Callable[[str], str]) -> tuple[str | None, str | None]:
+    """(better version, note) that a vote carries.
+
+    An answer that the person edited is a better version. A comment is one when it aligns with the sentence with at most
+    half of its words changed; any other comment is a note.
+    """
+    edited = corrected_part(vote.answered) if vote.answered is not None else None
+    if edited is not None and clean_line(scrub(edited)) not in (clean_line(entry.after), clean_line(entry.before), ""):
+        return clean_line(scrub(edited)), scrub(vote.comment) if vote.comment else None
+    if vote.comment is None:
+        return None, None
+    comment = scrub(vote.comment)
+    if vote.rating < 0 and is_version_of(comment, entry.before):
+        return clean_line(comment), None
+    return None, comment
+
+
+def is_version_of(comment: str, sentence: str) -> bool:
+    """Whether a comment is the sentence written otherwise rather than a remark about it."""
+    was, now = clean_line(sentence).casefold().split(), clean_line(comment).casefold().split()
+    kept = sum(block.size for block in SequenceMatcher(None, was, now, autojunk=False).get_matching_blocks())
+    return bool(now) and 1 - kept / max(len(was), len(now)) <= MAX_CHANGED
+
+
+def corrected_part(answer: str) -> str:
+    """The corrected text of a chat answer: what stands before its table of changes."""
+    return TABLE.split(answer, maxsplit=1)[0].strip()
+
+
+def _answer_of(vote: Vote, entries: list[JournalEntry], scrub: Callable[[str], str]) -> JournalEntry | None:
+    """The newest answer of the vote's chat to the text that was asked; the chat's only one where its text is not shown."""
+    if vote.asked is None:
+        return entries[0] if len(entries) == 1 else None
+    asked = clean_line(scrub(vote.asked))
+    return next((entry for entry in entries if clean_line(entry.before) == asked), None)
+
+
+def _messages(snapshot: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The chat's messages by id, wherever this version of Open WebUI nests them."""
+    return {str(key): value for history in _histories(snapshot) for key, value in history.items()}
+
+
+def _histories(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        history = value.get("history")
+        if isinstance(history, Mapping) and isinstance(history.get("messages"), Mapping):
+            yield history["messages"]
+        elif "chat" in value:
+            yield from _histories(value["chat"])
+
+
+def _said(content: Any) -> str | None:
+    """A message's text: a string, or the text parts of a list."""
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping)) or None
+    return str(content) if content else None
