@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     train_batch_size: int = Field(default=16, ge=1)
     train_learning_rate: float = Field(default=4e-4, gt=0)
     train_start: Literal["base", "champion"] = "base"
-    lora_rank: Literal[1, 8, 16, 32, 64, 128, 256] = 16
+    lora_rank: int = Field(default=16, description="A rank that vLLM serves: 1, 8, 16, 32, 64, 128 or 256.")
     human_weight: int = Field(default=8, ge=1)
     seed: int = 20
     sensor_seconds: int = Field(default=5, ge=1, description="Interval between two ticks of each sensor.")
@@ -103,6 +103,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    @field_validator("lora_rank")
+    @classmethod
+    def _servable(cls, value: int) -> int:
+        if value not in (1, 8, 16, 32, 64, 128, 256):
+            raise ValueError("vLLM serves ranks 1, 8, 16, 32, 64, 128 and 256")
+        return value
 
     @property
     def snapshots_dir(self) -> Path:

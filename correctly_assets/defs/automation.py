@@ -55,16 +55,20 @@ def retrain_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
 
 @dg.sensor(
     name="feedback_sensor",
-    minimum_interval_seconds=get_settings().sensor_seconds,
+    # Signing in to the chat costs it a password hash: often enough is every quarter of a minute.
+    minimum_interval_seconds=max(15, get_settings().sensor_seconds),
     default_status=dg.DefaultSensorStatus.RUNNING,
     target=None,
-    description="Turns ratings and edited answers into examples, after the guards.",
+    description="Turns votes, ratings and edited answers into examples, after the guards and the ladder.",
 )
 def feedback_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
-    from correctly_assets.runtime.feedback import settle_feedback
+    from correctly_assets.runtime.feedback import collect_feedback
 
+    # The cursor only saves work: a wiped one reads every vote again, and each counts once.
+    since = int(context.cursor) if context.cursor and context.cursor.isdigit() else 0
     with store.open() as opened:
-        return dg.SkipReason(settle_feedback(opened, get_settings()))
+        says, since = collect_feedback(opened, get_settings(), since=since)
+    return dg.SensorResult(skip_reason=dg.SkipReason(says), cursor=str(since))
 
 
 @dg.sensor(

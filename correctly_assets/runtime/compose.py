@@ -30,7 +30,7 @@ HEADER = """\
 DATABASE = "postgresql://correctly:${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}@postgres:5432/correctly"
 OF_THIS_MACHINE = ("VLLM_CPU_NUM_OF_RESERVED_CPU",)
 """What the process table reads off the machine it runs on, and a rendered file must not."""
-MLFLOW_DATABASE = f"{DATABASE}?options=-csearch_path%3Dmlflow"
+MLFLOW_DATABASE = f"{DATABASE.replace('postgresql://', 'postgresql+psycopg2://', 1)}?options=-csearch_path%3Dmlflow"
 IN_CONTAINER = "/srv/correctly"
 HOME = "/var/lib/correctly"
 BASE_MODEL = f"${{CORRECTLY_BASE_MODEL:-{HOME}/models/{EMBEDDED_BASE_MODEL}}}"

@@ -1,24 +1,59 @@
-"""Turning reactions into examples: joins the store's feedback with the guards.
+"""Turning reactions into examples: joins the store's feedback with the guards and the ladder.
 
-Belongs here: what becomes of one piece of feedback. Does not belong here: receiving it (serving/gateway/) or the guards
-(curation/).
+Belongs here: what becomes of one piece of feedback. Does not belong here: receiving it (serving/gateway/, votes.py), the
+guards (curation/) or the ladder's rungs (teachers/).
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from correctly_assets.core.edits import accept_edits
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.landing import LandRow, identified
+from correctly_assets.core.ports import Refusal
 from correctly_assets.core.text import clean_line
-from correctly_assets.core.types import Example, Reason
+from correctly_assets.core.types import Example, Reason, TrainPair
 from correctly_assets.settings import Settings
 
-from .join import make_guards
+from .join import make_guards, read_evaluation_texts
 
 if TYPE_CHECKING:
+    from correctly_assets.curation.pii import PersonalData
     from correctly_assets.store import Store
     from correctly_assets.store.records import Feedback, JournalEntry
+    from correctly_assets.teachers.ladder import Ladder
+
+
+def collect_feedback(store: Store, settings: Settings, *, since: int = 0) -> tuple[str, int]:
+    """Take the votes given in the chat, where it runs, and settle everything that is pending.
+
+    Args:
+        since: votes changed before this second (since 1970) were taken already; taking them again would change nothing.
+
+    Returns:
+        One sentence, and the ``since`` of the next time.
+    """
+    from .votes import read_votes, take_votes
+
+    heard = ""
+    try:
+        votes = [vote for vote in read_votes(settings) if vote.updated_at >= since]
+        if votes:
+            take_votes(store, votes, _scrubber().scrub)
+            since = max(vote.updated_at for vote in votes)
+    except CorrectlyError as error:
+        # The chat is one of several ways in; what came another way is settled all the same.
+        heard = f" {error}"
+    return settle_feedback(store, settings) + heard, since
+
+
+@cache
+def _scrubber() -> PersonalData:
+    from correctly_assets.curation.pii import PersonalData
+
+    return PersonalData()
 
 
 def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> str:
@@ -26,8 +61,10 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
     pending = store.pending_feedback(limit)
     if not pending:
         return "No reaction is waiting."
-    landed = thumbs = ignored = 0
-    guards = make_guards(settings)
+    from correctly_assets.teachers.ladder import Ladder
+
+    landed = thumbs = ignored = kept_back = 0
+    guards, ladder = make_guards(settings), Ladder(read_evaluation_texts(settings))
     for feedback in pending:
         entry = store.correction(feedback.correction_id)
         if entry is None:
@@ -60,6 +97,7 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
             )
         )
         [(guarded, held)] = guards.check([example])
+        held = held or on_the_ladder(guarded, ladder)
         store.land([LandRow(identified(guarded), held=held)], file="feedback")
         store.settle_feedback(
             feedback.id,
@@ -67,10 +105,31 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
             says=held.reason if held else "It landed as a verified example.",
             example_id=identified(guarded).id,
         )
-        landed += 1
+        landed += not held
+        kept_back += bool(held)
     return (
-        f"{len(pending)} reactions settled: {landed} corrections landed, {thumbs} confirmations, {ignored} votes only."
+        f"{len(pending)} reactions settled: {landed} corrections landed, {kept_back} held in quarantine, "
+        f"{thumbs} confirmations, {ignored} votes only."
     )
+
+
+def on_the_ladder(example: Example, ladder: Ladder) -> Refusal | None:
+    """The refusal of the first rung that a person's correction does not pass: it is held, and can be released.
+
+    "Leave it as it was" is a correction too: then nothing may differ.
+    """
+    from correctly_assets.teachers.align import explained_edits
+
+    after = example.after or ""
+    pair = TrainPair(
+        id=example.id,
+        example_id=example.id,
+        origin="bait" if example.before == after else "human",
+        before=example.before,
+        after=after,
+        edits=explained_edits(example.before, after, example.reasons, None),
+    )
+    return ladder.check(pair)
 
 
 def better_text(feedback: Feedback, entry: JournalEntry) -> str | None:

@@ -27,6 +27,7 @@ from correctly_assets.serving.rollout import load_proven
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.base_model import base_model_revision
+from correctly_assets.training.card import write_card
 
 from .comparator import ask_judge, choose_comparator
 from .join import make_annotator, open_platform_store
@@ -190,6 +191,8 @@ async def judge_candidate(
         judge=verdicts,
         comparator=outside.says,
     )
+    # The card was written without scores: there were none yet.
+    await asyncio.to_thread(write_card, directory)
     if not decision.promote:
         record(settings, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
     figures = main_figures(written.report)
