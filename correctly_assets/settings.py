@@ -81,7 +81,11 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="Where vLLM is reached; loopback or a private network only."
     )
     mlflow_host: str = Field(default="127.0.0.1", description="Where MLflow is reached.")
-    vllm_kvcache_gb: int = Field(default=2, ge=1)
+    vllm_kvcache_gb: int = Field(
+        default=1,
+        ge=1,
+        description="The engine's cache on a CPU, in GiB: 1 holds some 56,000 tokens of the embedded model.",
+    )
     vllm_max_model_len: int = Field(default=1024, ge=256)
     edit_confidence: float = Field(
         default=0.55, ge=0, le=1, description="Least probability at which an edit is taken over; 0 takes all."

@@ -1,7 +1,7 @@
-"""LoRA in vLLM on a CPU: one product an adapter instead of one copied matrix a token. Loaded by vLLM as a plugin.
+"""LoRA in vLLM on a CPU: one product an adapter instead of one copied matrix a token.
 
-Belongs here: what our engine's workers compute otherwise than vLLM 0.32 ships. Does not belong here: starting the engine
-(launch.py). Only vLLM imports this module: it needs torch and vLLM.
+Belongs here: LoRA's products. Does not belong here: when they are used (engine_plugin.py). Only vLLM imports this module:
+it needs torch and vLLM.
 
 vLLM's CPU path gathers, for every token and every layer, the whole A and B matrix of the token's adapter, and multiplies
 one by one: three fifths of a worker's time went into those copies, on one thread (benchmarks/serve_notes.md). And it takes the
@@ -15,17 +15,9 @@ from typing import Any
 
 import torch
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
-from vllm.platforms import current_platform
 
 Rows = torch.Tensor | None
 """The rows of one adapter in a batch; None where they are all of them."""
-
-
-def register() -> None:
-    """The entry point ``vllm.general_plugins``: have CPU workers take the wrapper below."""
-    if current_platform.is_cpu():
-        wrapper = f"{GroupedPunicaWrapper.__module__}.{GroupedPunicaWrapper.__name__}"
-        type(current_platform).get_punica_wrapper = classmethod(lambda cls: wrapper)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class GroupedPunicaWrapper(PunicaWrapperCPU):

@@ -105,6 +105,8 @@ def vllm_command(
     # A model's own generation_config.json would set sampling parameters behind the caller's back.
     argv += ["--generation-config", "vllm", "--shutdown-timeout", str(shutdown_timeout)]
     argv += ["--disable-uvicorn-access-log"]
+    # The same numbers for greedy answers, without a copy of every logit that is kept from processing.
+    argv += ["--logprobs-mode", "processed_logprobs"]
     if lora:
         argv += ["--enable-lora", "--max-lora-rank", str(max_lora_rank)]
         argv += ["--max-loras", str(max_loras), "--max-cpu-loras", str(max(max_cpu_loras, max_loras))]
@@ -122,13 +124,15 @@ def vllm_command(
         "DO_NOT_TRACK": "1",
         # Counts answers computed from NaN logits, which would otherwise leave as ordinary 200s.
         "VLLM_COMPUTE_NANS_IN_LOGITS": "1",
-        # Ours alone (engine_lora.py): the filesystem resolver can be walked out of its folder by a model name.
-        "VLLM_PLUGINS": "correctly_lora" if lora and device == "cpu" else "",
+        # Ours alone (engine_plugin.py): the filesystem resolver can be walked out of its folder by a model name.
+        "VLLM_PLUGINS": "correctly_cpu" if device == "cpu" else "",
     }
     if lora:
         environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     if device == "cpu":
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(kvcache_gb)
+        # Speculation runs on numba, whose OpenMP layer would set the whole process to one thread at its first use.
+        environment["NUMBA_THREADING_LAYER"] = "workqueue"
         if (os.cpu_count() or 1) <= SMALL_MACHINE:
             # vLLM sets a core aside for its scheduler, which on two cores is half of what computes.
             environment["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"

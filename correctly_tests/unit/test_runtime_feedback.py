@@ -134,7 +134,9 @@ def test_leave_it_as_it_was_is_a_correction_too(chat: Chat, store: Store):
 
 def test_a_correction_that_changes_a_figure_is_held_with_the_rung_it_fell_from(chat: Chat, store: Store):
     journal(store, before="I has 3 cats at home.", after="I have 3 cats at home.", id="c_3")
-    chat.rows = [row(-1, asked="I has 3 cats at home.", comment="I have 4 cats at home.")]
+    chat.rows = [
+        row(-1, asked="I has 3 cats at home.", answered="I have 3 cats at home.", comment="I have 4 cats at home.")
+    ]
     says, _ = collect_feedback(store, get_settings())
     assert "0 corrections landed, 1 held in quarantine" in says
     assert not list(store.accepted())
@@ -144,7 +146,7 @@ def test_a_correction_that_changes_a_figure_is_held_with_the_rung_it_fell_from(c
 def test_personal_data_is_replaced_before_a_vote_is_kept(chat: Chat, store: Store):
     text, mail = "Write to ann@example.org when it are ready.", PersonalData()
     journal(store, before=mail.scrub(text), after=mail.scrub("Write to ann@example.org when it is ready."), id="c_4")
-    chat.rows = [row(-1, asked=text, comment="Write to ann@example.org as soon as it is ready.")]
+    chat.rows = [row(-1, asked=text, answered="", comment="Write to ann@example.org as soon as it is ready.")]
     collect_feedback(store, get_settings())
     kept = store.feedback("landed") + store.feedback("quarantined")
     assert kept and "ann@" not in (kept[0].better or "")

