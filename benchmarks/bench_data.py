@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import resource
 import subprocess
@@ -27,6 +26,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common import figure, write_results
 from correctly_assets.core.text import normalise
 from correctly_assets.core.types import Example, Reason
 
@@ -36,10 +36,6 @@ STARTER = ROOT / "correctly_assets" / "starter"
 PARTS = ("rows", "near", "teacher", "score")
 SIZES = (10_000, 100_000, 1_000_000)
 MORE = 100
-
-
-def figure(value: float, unit: str, floor: float | None, goal: float | None, better: str) -> dict[str, Any]:
-    return {"value": round(value, 3), "unit": unit, "floor": floor, "goal": goal, "better": better}
 
 
 def peak_mb() -> float:
@@ -313,20 +309,24 @@ def figures_of(parts: list[str], sizes: list[int], minutes: float, pairs: int) -
                 made["mb"] / 1024, "GiB", 6 if full else None, 4 if full else None, "lower"
             )
             share = 100 * made["more"] / made["seconds"]
-            figures[f"rows_{size}_then_{MORE}"] = figure(share, "%", 3 if full else None, 1 if full else None, "lower")
+            figures[f"rows_{size}_then_{MORE}"] = figure(
+                share, "%", floor=3 if full else None, goal=1 if full else None, better="lower"
+            )
     if "near" in parts:
-        figures["near_recall"] = figure(in_child("near")["recall"], "share", 0.95, 0.95, "higher")
+        figures["near_recall"] = figure(in_child("near")["recall"], "share", floor=0.95, goal=0.95, better="higher")
     if "teacher" in parts:
         made = in_child("teacher")
-        figures["pairs_per_minute"] = figure(60 * made["pairs"] / made["seconds"], "pairs/min", 2000, 6000, "higher")
-        figures["mix_distance"] = figure(made["away"], "%", None, None, "lower")
+        figures["pairs_per_minute"] = figure(
+            60 * made["pairs"] / made["seconds"], "pairs/min", floor=2000, goal=6000, better="higher"
+        )
+        figures["mix_distance"] = figure(made["away"], "%", floor=None, goal=None, better="lower")
     if "score" in parts:
         made = in_child("score", "--minutes", str(minutes), "--pairs", str(pairs))
         scored = made["scored"]
-        figures["jfleg_gleu"] = figure(scored["gleu_corpus"], "points", 45, 50, "higher")
-        figures["jfleg_errant_f05"] = figure(scored["errant_f05"], "points", 50, 58, "higher")
-        figures["overcorrected"] = figure(made["overcorrected"], "%", 10, 6, "lower")
-        figures["train_minutes"] = figure(made["seconds"] / 60, "min", 30, None, "lower")
+        figures["jfleg_gleu"] = figure(scored["gleu_corpus"], "points", floor=45, goal=50, better="higher")
+        figures["jfleg_errant_f05"] = figure(scored["errant_f05"], "points", floor=50, goal=58, better="higher")
+        figures["overcorrected"] = figure(made["overcorrected"], "%", floor=10, goal=6, better="lower")
+        figures["train_minutes"] = figure(made["seconds"] / 60, "min", floor=30, goal=None, better="lower")
     return figures
 
 
@@ -354,16 +354,9 @@ def main() -> None:
         print("CORRECTLY_BENCHMARK_DATA is not set: the score part is left out.", file=sys.stderr)
         parts.remove("score")
     figures = figures_of(parts, [int(s) for s in options.sizes.split(",")], options.minutes, options.pairs)
-    for key, one in figures.items():
-        print(f"figure {key} {one['value']} {one['unit']}")
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    # Parts may be run apart: figures of the others are kept.
     kept = json.loads(RESULT.read_text())["figures"] if RESULT.exists() else {}
-    result = {"commit": commit, "machine": machine, "rounds": 1, "figures": {**kept, **figures}}
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_results("data", {**kept, **figures}, rounds=1)
 
 
 if __name__ == "__main__":

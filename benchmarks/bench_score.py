@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from benchmarks.common import figure, write_results
 from correctly_assets.core.evaluation import Answers, Costs, EvaluationRow, EvaluationSet
 from correctly_assets.core.types import Correction
 from correctly_assets.correction.annotate import ErrantAnnotator
@@ -28,7 +28,6 @@ from correctly_assets.evaluation.score import compare_pair, resampler_for, score
 from correctly_assets.evaluation.systems import HarperSystem
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "benchmarks" / "results" / "score.json"
 SHIPPED = ROOT / "correctly_assets" / "starter" / "evaluation.jsonl"
 ROUNDS = 3
 ROWS, REFERENCES = 750, 4
@@ -71,12 +70,6 @@ def independent(folder: Path, texts: Sequence[str]) -> dict[str, Any]:
         return json.loads(out.read_text())
 
 
-def figure(
-    value: float, unit: str, *, floor: float | None = None, goal: float | None = None, better: str = "lower"
-) -> Any:
-    return {"value": round(value, 3), "unit": unit, "floor": floor, "goal": goal, "better": better}
-
-
 def main() -> None:
     folder = Path(os.environ["CORRECTLY_BENCHMARK_DATA"]) if os.environ.get("CORRECTLY_BENCHMARK_DATA") else None
     data = read_evaluation_set(folder / "jfleg_dev.jsonl") if folder is not None else made_set()
@@ -116,13 +109,7 @@ def main() -> None:
         f05 = max(abs(ours.scores["errant_f05"] - theirs["errant_f05"]) for ours, theirs in others)
         figures["gleu_delta"] = figure(gleu, "points", floor=0.3, goal=0.1)
         figures["f05_delta"] = figure(f05, "points", floor=0.3, goal=0.1)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    result = {"commit": commit, "machine": machine, "rounds": ROUNDS, "data": data.name, "figures": figures}
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    for key, one in figures.items():
-        print(f"figure {key} {one['value']} {one['unit']}")
+    write_results("score", figures, rounds=ROUNDS, data=data.name)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import signal
 import statistics
 import subprocess
@@ -27,9 +26,9 @@ import httpx
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.common import figure, write_results  # noqa: E402
 from correctly_assets.settings import Settings, get_settings  # noqa: E402
 
-RESULT = ROOT / "benchmarks" / "results" / "serve.json"
 # figure: (unit, floor, goal, better)
 KNOWN: dict[str, tuple[str, float | None, float | None, str]] = {
     "gateway_overhead_p50": ("ms", 8, 4, "lower"),
@@ -400,17 +399,11 @@ def quantile(values: list[float], percent: int) -> float:
 
 def report(figures: dict[str, float], rounds: int) -> None:
     """Write the results and print a line each."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     shown: dict[str, dict[str, Any]] = {}
     for key, value in figures.items():
         unit, floor, goal, better = KNOWN[key]
-        shown[key] = {"value": round(value, 4), "unit": unit, "floor": floor, "goal": goal, "better": better}
-        print(f"figure {key} {value:.4g} {unit}")
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    machine = {"cpus": os.cpu_count(), "memory_gb": round(pages / 2**30, 1), "arch": platform.machine()}
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    whole = {"commit": commit.strip(), "machine": machine, "rounds": rounds, "figures": shown}
-    RESULT.write_text(json.dumps(whole, indent=1) + "\n")
+        shown[key] = figure(value, unit, floor=floor, goal=goal, better=better)
+    write_results("serve", shown, rounds=rounds)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-RESULTS = Path(__file__).resolve().parent / "results"
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.common import RESULTS, ROOT, write_results
+from benchmarks.common import figure as made
+
 RATE = 2e-5  # TRL's default: at ours, 20 times that, bf16 noise alone moves single steps by several per cent
 WARM_STEPS = 2
 
@@ -285,8 +286,8 @@ def report(options: Any, systems: list[str], rounds: dict[str, Any], parity: dic
     rate = median(result["gflops"] for results in rounds.values() for result in results)
     figures: dict[str, dict[str, Any]] = {}
 
-    def figure(key: str, value: float, unit: str, floor: Any = None, goal: Any = None, better: str = "higher") -> None:
-        figures[key] = {"value": round(value, 4), "unit": unit, "floor": floor, "goal": goal, "better": better}
+    def figure(key: str, value: float, unit: str, floor: Any = None, goal: Any = None, better: Any = "higher") -> None:
+        figures[key] = made(value, unit, floor=floor, goal=goal, better=better)
 
     if "trl" in systems and "ours" in systems:
         # Rounds are paired: a neighbour's load falls on both systems of a round.
@@ -326,22 +327,8 @@ def report(options: Any, systems: list[str], rounds: dict[str, Any], parity: dic
 
 
 def write(count: int, figures: dict[str, Any], rounds: dict[str, Any]) -> None:
-    import platform
-
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
-    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            machine = f"{line.split(':', 1)[1].strip()}, {os.cpu_count()} cores"
-            break
-    RESULTS.mkdir(exist_ok=True)
-    record = {"commit": commit, "machine": machine, "rounds": count, "figures": figures}
-    (RESULTS / "train.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_results("train", figures, rounds=count)
     plot(rounds, figures, RESULTS / "train.png")
-    for key, entry in figures.items():
-        print(f"figure {key} {entry['value']} {entry['unit']}")
 
 
 def plot(rounds: dict[str, Any], figures: dict[str, Any], path: Path) -> None:
