@@ -1,4 +1,4 @@
-"""Commands over what is served: `rollback`, `releases`, `promote`.
+"""Commands over what is served: `rollback`, `releases`, `promote`, `gc`.
 
 Belongs here: arguments and printing. Does not belong here: work; each command calls a room or runtime/, imported by the
 command that needs it.
@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
         rollback,
         releases,
         promote,
+        gc,
     ):
         app.command()(command)
 
@@ -78,3 +79,35 @@ def promote(adapter: str, despite: Annotated[str, typer.Option(help="Why, althou
             )
         )
     console.print(f"{done.release} serves adapter {done.adapter}. {done.why}", highlight=False)
+
+
+def gc(
+    keep: Annotated[int, typer.Option(min=1, help="How many of the newest adapters stay.")] = 10,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove old adapters, snapshots, checkpoints and MLflow's copies; never what serves, or what the engine knows."""
+    import asyncio
+
+    from correctly_assets.core.errors import UnreachableError
+    from correctly_assets.runtime.gc import collect_garbage
+    from correctly_assets.runtime.join import DirectEngine, open_platform_store
+
+    settings = get_settings()
+
+    async def loaded() -> list[str]:
+        try:
+            async with DirectEngine(settings.vllm_url).client() as client:
+                return list(await client.models())
+        except UnreachableError:
+            return []  # no engine runs, so none can miss a directory
+
+    with open_platform_store(settings) as store:
+        removed = collect_garbage(settings, store, keep=keep, loaded=asyncio.run(loaded()), dry_run=dry_run)
+    if as_json:
+        print_json([{"kind": r.kind, "name": r.name, "path": str(r.path), "bytes": r.size} for r in removed])
+        return
+    for item in removed:
+        console.print(f"{item.kind} {item.name}  {item.size / 1e6:.1f} MB", highlight=False)
+    what = "would be freed" if dry_run else "freed"
+    console.print(f"{sum(item.size for item in removed) / 1e6:.1f} MB {what}.", highlight=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dagster as dg
 
 from correctly_assets.core.retrain import decide_retrain
+from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.runtime.wanted import policy, read_retrain_state, recipe_digest
 from correctly_assets.settings import get_settings
@@ -76,13 +77,20 @@ def feedback_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
     minimum_interval_seconds=max(10, get_settings().sensor_seconds),
     default_status=dg.DefaultSensorStatus.RUNNING,
     target=None,
-    description="Reports whether the gateway serves the newest release. Healing is the supervisor's and the gateway's.",
+    description="Reports whether the gateway serves the newest release, and returns to the one before where live signals "
+    "(answers that guards replaced, thumbs down) turn against it. Healing is the supervisor's and the gateway's.",
 )
-def serving_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
-    from correctly_assets.runtime.promotion import serving_says
+def serving_sensor(context: dg.SensorEvaluationContext, store: StoreResource, engine: EngineResource):
+    from correctly_assets.core.errors import CorrectlyError
+    from correctly_assets.runtime.promotion import serving_says, watch_release
 
+    settings = get_settings()
     with store.open() as opened:
-        return dg.SkipReason(serving_says(opened, get_settings()))
+        try:
+            done = watch_release(settings, opened, engine)
+        except CorrectlyError as error:
+            done = f"The release before could not be returned to: {error}"
+        return dg.SkipReason(done or serving_says(opened, settings))
 
 
 @dg.op(description="Completes what waits for a correction, then lands new examples over the thinnest cells.")

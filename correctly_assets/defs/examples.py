@@ -10,7 +10,7 @@ from correctly_assets.core.retrain import WHY_TAG
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import get_settings
 
-from .common import OWNERS, table
+from .common import OWNERS, refused, table
 
 base_model = dg.AssetSpec(
     "base_model",
@@ -39,10 +39,17 @@ evaluation_set = dg.AssetSpec(
 )
 def examples(context: dg.AssetExecutionContext, store: StoreResource):
     """Every accepted example, as one immutable snapshot. Examples land from files, the inbox, the API and the chat."""
+    from correctly_assets.core.errors import CorrectlyError
+    from correctly_assets.runtime.gc import require_space
     from correctly_assets.runtime.versioning import version_snapshot
     from correctly_assets.store.snapshots import write_examples_snapshot
 
     settings = get_settings()
+    try:
+        # The first asset of every run: better said now than in the middle of a training.
+        require_space(settings)
+    except CorrectlyError as error:
+        raise refused(error) from error
     with store.open() as opened:
         snapshot = write_examples_snapshot(opened, settings.snapshots_dir)
         counts = opened.counts()

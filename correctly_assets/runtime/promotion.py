@@ -19,6 +19,7 @@ import httpx
 
 from correctly_assets.core.errors import PermanentError, RefusedError
 from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Measured, decide_promotion
+from correctly_assets.core.rollback import decide_rollback
 from correctly_assets.serving.rollout import load_proven
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
@@ -225,6 +226,23 @@ async def roll_back(settings: Settings, store: Store, engine: EngineLike, why: s
     return Promotion(
         release.id, release.adapter, champion.id, release.why, proof.from_base, proof.from_training, serves
     )
+
+
+def watch_release(settings: Settings, store: Store, engine: EngineLike) -> str | None:
+    """Return to the previous release where live signals speak against the one that serves; what was done, or None.
+
+    Raises:
+        CorrectlyError: as `roll_back`; the champion keeps serving.
+    """
+    champion, previous = store.champion(), store.previous_release()
+    # A release that somebody chose (an override, a rollback) is theirs to take back.
+    if champion is None or previous is None or champion.kind != "promotion":
+        return None
+    reason = decide_rollback(store.signals(champion.id), store.signals(previous.id))
+    if reason is None:
+        return None
+    done = asyncio.run(roll_back(settings, store, engine, f"automatically: {reason}"))
+    return f"Rolled back from {champion.id} to adapter {done.adapter} ({done.release}): {reason}"
 
 
 def serving_says(store: Store, settings: Settings) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, text
 
 from ..core.errors import UsageError
+from ..core.rollback import Signals
 from ..core.text import text_sha
 from ..core.types import Correction
 from .records import Feedback, FeedbackState, JournalEntry, Thumb, edits_from, to_json
@@ -104,6 +105,23 @@ class Corrections(Subject):
                 ),
                 {"before": before},
             ).rowcount
+
+    def signals(self, release: str) -> Signals:
+        """What was seen of a release: answers, answers that a guard replaced, and votes on them."""
+        with self.database.read() as connection:
+            answers, failed = connection.execute(
+                text("SELECT count(*), count(fallback) FROM correction_journal WHERE release = :release"),
+                {"release": release},
+            ).one()
+            ups, downs = connection.execute(
+                text(
+                    "SELECT coalesce(sum(CASE WHEN f.rating > 0 THEN 1 ELSE 0 END), 0), "
+                    "coalesce(sum(CASE WHEN f.rating < 0 THEN 1 ELSE 0 END), 0) "
+                    "FROM feedback f JOIN correction_journal c ON c.id = f.correction_id WHERE c.release = :release"
+                ),
+                {"release": release},
+            ).one()
+        return Signals(int(answers), int(failed), int(ups), int(downs))
 
     # -- feedback ------------------------------------------------------------------------------------------------
 

@@ -8,21 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import dagster as dg
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
-from correctly_assets.core.hashing import write_artefact
 from correctly_assets.defs import eval_report, examples, lora_adapter, served_model, train_set
 from correctly_assets.defs.resources import make_resources
 from correctly_assets.resources.ledger import NoLedger
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
-from correctly_assets.training.adapter import CONTENT
-from correctly_tests.serving_fakes import ADAPTER_LOGPROB, BASE_LOGPROB, FakeEngine, fake_engine
+from correctly_tests.serving_fakes import FakeEngine, fake_engine
+from correctly_tests.tiny_adapter import put_adapter, put_base
 
 ROWS = 60
 
@@ -41,30 +37,7 @@ class Graph:
         """An adapter as training leaves it, whose answers are right for a share of the awkward rows and which changes
         a share of the correct ones. Its materialization is reported, as `lora_adapter` would."""
 
-        def fill(directory: Path) -> None:
-            b = np.full((6, 8), 0.1 + seed, np.float32)
-            name = "base_model.model.model.layers.0.self_attn.q_proj"
-            tensors = {f"{name}.lora_A.weight": np.ones((8, 6), np.float32), f"{name}.lora_B.weight": b}
-            save_file(tensors, directory / "adapter_model.safetensors")
-            config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "bias": "none", "base_model_name_or_path": "tiny"}
-            (directory / "adapter_config.json").write_text(json.dumps(config))
-
-        said = "She goes."
-        canary = {
-            "prompt": "Correct this English:\nShe go.",
-            "completion": said,
-            "base_logprob": BASE_LOGPROB * len(said),
-            "adapter_logprob": ADAPTER_LOGPROB * len(said),
-            "tokens": len(said),
-        }
-        manifest = {
-            "canary": [canary],
-            "base_model": {"name": "tiny", "revision": "r1"},
-            "rows_digest": f"rows-{seed}",
-            "recipe": {},
-            "recipe_digest": "recipe",
-        }
-        id, _ = write_artefact(self.settings.adapters_dir, fill, content=CONTENT, manifest=manifest)
+        id = put_adapter(self.settings, seed)
         awkward = [row for row in self.rows if row["source"] not in row["references"]]
         correct = [row for row in self.rows if row["source"] in row["references"]]
         fixes = {row["source"]: row["references"][0] for row in awkward[: round(right * len(awkward))]}
@@ -122,11 +95,7 @@ def graph(monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
         monkeypatch.setenv("CORRECTLY_EVALUATION_LIMIT", str(ROWS))
         get_settings.cache_clear()
         settings = get_settings()
-        base = Path(settings.base_model_path)
-        base.mkdir(parents=True)
-        weights = {"model.layers.0.self_attn.q_proj.weight": np.zeros((6, 6), np.float32)}
-        save_file(weights, base / "model.safetensors")
-        (base / "correctly_base.json").write_text(json.dumps({"name": "tiny", "revision": "r1"}))
+        put_base(settings)
         engine.reasons = "This is how it is said."
         rows = [json.loads(line) for line in settings.evaluation_path.read_text().splitlines()]
         with open_store(settings.store_url, settings.sql_dir) as store:

@@ -1,0 +1,78 @@
+"""Whether live signals speak against the release that serves: the decision behind the automatic rollback.
+
+Belongs here: the pure decision over counts, and its thresholds. Does not belong here: counting (store/), returning to the
+previous release (runtime/promotion.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What was seen of one release.
+
+    Attributes:
+        answers: sentences or texts answered. failed: of them, where a guard put the writer's own text in place of an answer.
+        ups, downs: votes of either kind.
+    """
+
+    answers: int = 0
+    failed: int = 0
+    ups: int = 0
+    downs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackPolicy:
+    """When a difference counts.
+
+    Attributes:
+        min_answers, min_votes: fewer of the champion's say nothing yet.
+        z: standard errors by which its rate must be the higher one (two-proportion z-test; 2.58 is one in a hundred).
+        min_rise: points (0 to 1) by which it must be higher besides, since with many answers any difference is certain.
+    """
+
+    min_answers: int = 200
+    min_votes: int = 10
+    z: float = 2.58
+    min_rise: float = 0.05
+
+
+def rate_rose(bad: int, of: int, bad_before: int, of_before: int, policy: RollbackPolicy) -> bool:
+    """Whether a rate is certainly, and by more than a trifle, above what it was.
+
+    An earlier release that was never asked counts as one without fault over as many answers.
+    """
+    before = bad_before / of_before if of_before else 0.0
+    now = bad / of if of else 0.0
+    if now - before < policy.min_rise:
+        return False
+    of_before = of_before or of
+    pooled = (bad + before * of_before) / (of + of_before)
+    error = sqrt(pooled * (1 - pooled) * (1 / of + 1 / of_before))
+    return error > 0 and (now - before) / error > policy.z
+
+
+def decide_rollback(champion: Signals, previous: Signals, policy: RollbackPolicy | None = None) -> str | None:
+    """Why the champion should give way to the release before it; None where nothing speaks for that."""
+    policy = policy or RollbackPolicy()
+    if champion.answers >= policy.min_answers and rate_rose(
+        champion.failed, champion.answers, previous.failed, previous.answers, policy
+    ):
+        before = f"{_percent(previous.failed, previous.answers)} before" if previous.answers else "none seen before"
+        return (
+            f"{_percent(champion.failed, champion.answers)} of {champion.answers} answers had to be replaced by the "
+            f"writer's own text ({before})."
+        )
+    votes, before_votes = champion.ups + champion.downs, previous.ups + previous.downs
+    if votes >= policy.min_votes and rate_rose(champion.downs, votes, previous.downs, before_votes, policy):
+        before = f"{_percent(previous.downs, before_votes)} before" if before_votes else "no votes before"
+        return f"{champion.downs} of {votes} votes are thumbs down ({before})."
+    return None
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %"
