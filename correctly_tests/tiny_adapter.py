@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from correctly_assets.core.hashing import write_artefact
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import CONTENT
+from correctly_assets.training.card import ELSEWHERE
 from correctly_tests.serving_fakes import ADAPTER_LOGPROB, BASE_LOGPROB
 
 
@@ -50,6 +51,8 @@ def put_adapter(settings: Settings, seed: int) -> str:
     manifest = {
         "canary": [canary],
         "base_model": {"name": "tiny", "revision": "r1"},
+        "prompt_sha256": "none",
+        "origin": ELSEWHERE,
         "rows_digest": f"rows-{seed}",
         "recipe": {},
         "recipe_digest": "recipe",
