@@ -149,9 +149,10 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     shutil.rmtree(home, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    """A page of headless Chromium."""
+    """A page of headless Chromium, for one file: while it is open, playwright's event loop runs in this thread, and no test
+    that starts one of its own could follow."""
     programs = ("chromium", "chromium-browser", "google-chrome")
     found = next(path for name in programs if (path := shutil.which(name)))
     with sync_playwright() as playwright:

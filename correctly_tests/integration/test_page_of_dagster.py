@@ -40,11 +40,23 @@ def test_materialize_all_runs_the_five_assets_end_to_end(platform: Platform, pag
 
 
 def test_the_assets_pages_show_pairs_a_loss_curve_and_the_verdict(platform: Platform, page: Page):
-    page.goto(f"{platform.url('DAGSTER')}/assets/eval_report?view=overview")
-    expect(page.get_by_text("over-correct", exact=False).or_(page.get_by_text("Verdict")).first).to_be_visible()
+    def open_page(asset: str, view: str = "overview") -> None:
+        page.goto(f"{platform.url('DAGSTER')}/assets/{asset}?view={view}")
+
+    open_page("eval_report")
+    # Plain numbers, which plot over time, and the whole report a click away.
+    expect(page.get_by_text("overcorrected", exact=True).first).to_be_visible()
+    page.get_by_text("[Show Markdown]").first.click()
+    report = page.get_by_role("dialog")
+    expect(report).to_contain_text("may serve")
+    expect(report).to_contain_text("untouched")
+    expect(report).to_contain_text("Correct sentences it changed")
+    open_page("eval_report", "checks")
     expect(page.get_by_text("the_gate").first).to_be_visible()
-    page.goto(f"{platform.url('DAGSTER')}/assets/lora_adapter?view=overview")
-    expect(page.get_by_text("loss_curve").first).to_be_visible()
+    open_page("lora_adapter")
     expect(page.get_by_text("A LoRA adapter of the base model", exact=False).first).to_be_visible()
-    page.goto(f"{platform.url('DAGSTER')}/assets/train_set?view=overview")
-    expect(page.get_by_text("train_set").first).to_be_visible()
+    page.get_by_text("[Show Markdown]").first.click()
+    expect(page.get_by_role("dialog").locator("img[alt=loss]")).to_be_visible()
+    open_page("train_set")
+    expect(page.get_by_text("rejected_because", exact=True).first).to_be_visible()
+    expect(page.get_by_text("injected", exact=True).first).to_be_visible()
