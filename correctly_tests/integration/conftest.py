@@ -81,7 +81,12 @@ def start(home: Path, *words: str, ports: dict[str, int] | None = None) -> Platf
     log = home / "up.out"
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "correctly_assets.cli", *words], env=env, stdout=out, stderr=subprocess.STDOUT
+            [sys.executable, "-m", "correctly_assets.cli", *words],
+            env=env,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            # A test run in the background ignores Ctrl-C, and its children would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     return Platform(home, env, process, log, ports)
 
