@@ -39,7 +39,7 @@ test: test-system install lint ## everything the CI runs, from a fresh clone
 	@$(OFFLINE) $(PY) -m pytest -p no:cacheprovider correctly_tests -m "not full"
 
 test-fast: install ## the inner loop: no model, under two minutes
-	@$(PY) -m pytest -p no:cacheprovider correctly_tests/unit correctly_tests/defs -m "not model and not full"
+	@$(PY) -m pytest -p no:cacheprovider correctly_tests/unit correctly_tests/defs -m "not model and not slow and not full"
 
 test-full: test-system install ## soak and faults too
 	@$(OFFLINE) $(PY) -m pytest -p no:cacheprovider correctly_tests

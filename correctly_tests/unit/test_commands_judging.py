@@ -36,6 +36,8 @@ from correctly_assets.training.adapter import CONTENT
 from correctly_tests.serving_fakes import ADAPTER_LOGPROB, BASE_LOGPROB, FakeEngine, errant_annotator, fake_engine
 from correctly_tests.teaching_fakes import ChatServer, answer, completion
 
+pytestmark = pytest.mark.slow
+
 RANK, ROWS = 8, 12
 MODULES = {"model.layers.0.self_attn.q_proj": (12, 6), "model.layers.0.mlp.down_proj": (6, 20)}
 

@@ -24,6 +24,8 @@ from correctly_tests.serving_fakes import ADAPTER_LOGPROB, BASE_LOGPROB, fake_en
 from correctly_tests.training_tiny import PAIRS, write_base_model
 from correctly_tests.unit.test_training_export import write_foreign
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -18,6 +18,8 @@ from correctly_assets.runtime.promotion import gate_settings
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, Settings
 from correctly_tests.serving_fakes import errant_annotator
 
+pytestmark = pytest.mark.slow
+
 ROWS = 96
 ANY_MODEL = GateSettings()
 Answer = Callable[[int, EvaluationRow], Correction]

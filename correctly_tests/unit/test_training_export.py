@@ -25,6 +25,8 @@ from correctly_assets.training.output import adapter_config
 from correctly_assets.training.rendering import Renderer, load_tokenizer
 from correctly_tests.training_tiny import gemma_config, tokenizer, train_config
 
+pytestmark = pytest.mark.slow
+
 PROMPTS: Prompts = load_prompts(PROJECT_ROOT / "prompts")
 ASKED = [PROMPTS.correct_prompt(text) for text in ("He go.", "They is late.", "Fine.")]
 
