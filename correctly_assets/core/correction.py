@@ -123,8 +123,8 @@ _KINDS: dict[str, tuple[str, str]] = {
     ),
     "capitals": (r"\bcapital\w*|\blower ?-?case\b|\bupper ?-?case\b|대문자|소문자", "ORTH SPELL PUNCT PRON"),
     "tense": (
-        r"\btenses?\b|\bpast\b|\bpresent perfect\b|\bfuture\b|시제|과거|현재완료|미래",
-        "VERB:TENSE VERB:FORM VERB:INFL VERB VERB:SVA MORPH CONTR SPELL",
+        r"\btenses?\b|\bpast\b(?! participle)|\bpresent perfect\b|\bfuture\b|시제|과거|현재완료|미래",
+        "VERB:TENSE VERB:FORM VERB:INFL VERB MORPH CONTR SPELL",
     ),
     "number": (
         r"\bplurals?\b|\bsingular\b|\b(?:un)?countable\b|복수|단수",
@@ -139,9 +139,9 @@ _KINDS: dict[str, tuple[str, str]] = {
         r"-ing\b|\binfinitives?\b|\bgerunds?\b|\bparticiples?\b|\bbase form\b|부정사|동명사|분사|원형",
         "VERB:FORM VERB:TENSE VERB VERB:SVA VERB:INFL PART MORPH ADJ NOUN WO SPELL",
     ),
-    "pronoun": (r"\bpronouns?\b|대명사", "PRON DET NOUN CONTR WO"),
+    "pronoun": (r"\bpronouns?\b|대명사", "PRON DET NOUN CONTR WO ORTH"),
     "order": (r"\bword order\b|어순", "WO ADV PUNCT VERB PRON NOUN ADJ"),
-    "conjunction": (r"\bconjunctions?\b|\blinking words?\b|접속사", "CONJ PREP PUNCT ADV PRON"),
+    "conjunction": (r"\bconjunctions?\b|\blinking words?\b|접속사", "CONJ PREP PUNCT ADV PRON SPELL"),
 }
 _KIND_PATTERNS = {kind: (re.compile(pattern, re.I), of.split()) for kind, (pattern, of) in _KINDS.items()}
 
@@ -157,17 +157,18 @@ def kinds_named(reason: str) -> frozenset[str]:
 
 
 def names_the_right_kind(reason: str, errant_type: str) -> bool | None:
-    """Whether one of the kinds a reason names may be said of an edit of this type; None where it names none.
+    """Whether every kind a reason names may be said of an edit of this type; None where it names none.
 
-    Spelling is what small models call everything, so it must fit by itself. Edits of type OTHER may be anything else.
+    A small model's false reason often names the right kind beside a wrong one ("the past simple is written with a capital
+    letter"). Edits of type OTHER may be anything but spelling, which is what small models call everything.
     """
     kinds = kinds_named(reason)
     if not kinds:
         return None
     of = family(errant_type)
-    if "spelling" in kinds and of not in _KIND_PATTERNS["spelling"][1]:
-        return False
-    return of == "OTHER" or any(of in _KIND_PATTERNS[kind][1] for kind in kinds)
+    if of == "OTHER":
+        return "spelling" not in kinds
+    return all(of in _KIND_PATTERNS[kind][1] for kind in kinds)
 
 
 _QUOTED = re.compile(

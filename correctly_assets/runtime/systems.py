@@ -34,6 +34,10 @@ SHOTS = 6
 """Solved pairs that the few-shot prompt shows; more leave a long text no room in the embedded model's context."""
 
 
+ANSWERS = 2
+"""Raised when the correction path or its checks change what the same model answers: kept answers then no longer count."""
+
+
 def model_system(
     settings: Settings,
     client: VllmClient,
@@ -55,6 +59,7 @@ def model_system(
         "adapter": adapter,
         "prompts": prompts.sha256,
         "max_model_len": settings.vllm_max_model_len,
+        "path": ANSWERS,
         "confidence": [settings.edit_confidence, settings.word_confidence],
     }
     return ModelSystem(

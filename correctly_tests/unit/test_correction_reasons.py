@@ -181,3 +181,8 @@ def test_a_kind_counts_as_right_for_neighbouring_types_only():
     assert names_the_right_kind("The past tense is needed.", "R:PREP") is False
     assert names_the_right_kind("This sounds better.", "R:PREP") is None
     assert names_the_right_kind("The past tense is needed.", "R:OTHER") is True
+    # One right kind does not make up for a wrong one; a past participle is no tense.
+    assert names_the_right_kind("The past simple is always written with a capital letter.", "R:ORTH") is False
+    assert names_the_right_kind('The past form of "have" is "has".', "R:VERB:SVA") is False
+    assert names_the_right_kind('The pronoun "I" is always a capital letter.', "R:ORTH") is True
+    assert names_the_right_kind('"Never" goes between "have" and the past participle.', "R:WO") is True
