@@ -146,6 +146,19 @@ def test_a_gateway_that_starts_with_a_broken_champion_serves_the_release_before(
     assert said["release"] == "r0001"
 
 
+def test_an_engine_that_went_away_to_restart_is_not_asked_to_restart_again(gateway: Running) -> None:
+    """Else the supervisor ends the engine that is starting, and the next one, for ever."""
+    gateway.release("aaa")
+    gateway.serves("r0001")
+    gateway.engine.corrupted = 1
+    gateway.until(lambda said: said["restart_engine"])
+    gateway.engine.away = True
+    gateway.until(lambda said: not said["engine"] and not said["restart_engine"])
+    gateway.engine.away, gateway.engine.corrupted = False, 0
+    gateway.engine.registered.clear()
+    gateway.serves("r0001")
+
+
 def test_nan_stops_every_answer_and_asks_for_a_restart_of_the_engine(gateway: Running) -> None:
     gateway.serves(gateway.release("a"))
     gateway.engine.poisoned = True

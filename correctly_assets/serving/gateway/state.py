@@ -192,6 +192,9 @@ class Releases:
             corrupted = await self._engine.corrupted_requests()
         except UnreachableError:
             self.engine_up, self._previous_settled = False, False
+            # What computed NaN is gone, or will be asked again: said of an engine that is starting, it would have the
+            # supervisor end that one too, and the next.
+            self.corrupted = False
             self._refused.clear()  # A restarted engine starts afresh.
             self._say("The engine (vLLM) is away or starting.")
             return None
