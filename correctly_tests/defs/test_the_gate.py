@@ -20,6 +20,8 @@ from correctly_assets.store import Store, open_store
 from correctly_tests.serving_fakes import FakeEngine, fake_engine
 from correctly_tests.tiny_adapter import put_adapter, put_base
 
+pytestmark = pytest.mark.slow
+
 ROWS = 60
 
 

@@ -30,6 +30,8 @@ from correctly_assets.teachers.exemplars import Cell
 from correctly_assets.teachers.journal import Journal
 from correctly_tests.teaching_fakes import ChatServer, teacher
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str, str]]
 ROWS = [
     {"before": "He go to the bus station.", "after": "He goes to the bus station.", "form": "email", "tone": "polite",
@@ -285,6 +287,7 @@ def test_the_thinnest_cells_come_first_and_the_choice_spreads(store: Store) -> N
     assert len({(c.form, c.tone) for c in thinnest_cells(taxonomy, [], 3 * len(tones))}) == len(tones)
 
 
+@pytest.mark.slow
 def test_the_embedded_teacher_derives_examples_that_know_their_source(run: Run, tmp_path: Path, store: Store) -> None:
     known = landed(run, tmp_path)
     code, out, error = run("generate", "--count", "4", "--json")

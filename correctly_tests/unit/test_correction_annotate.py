@@ -11,6 +11,8 @@ from correctly_assets.correction.alignment import AlignedEdit, character_edits, 
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.errant_speed import fast_alignment
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def annotator() -> ErrantAnnotator:

@@ -122,6 +122,7 @@ print([call for call in calls if call[0] != "subprocess.Popen"])
 """
 
 
+@pytest.mark.slow
 def test_neither_a_model_nor_the_network_is_asked(tmp_path: Path) -> None:
     env = {
         **os.environ,

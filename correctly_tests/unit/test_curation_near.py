@@ -35,6 +35,7 @@ def altered(text: str, chance: random.Random) -> str:
     return " ".join(words)
 
 
+@pytest.mark.slow
 def test_nearly_every_pair_that_brute_force_finds_is_found_and_no_other() -> None:
     chance = random.Random(1)
     texts = sentences()[:500]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from correctly_assets.core.landing import identified
 from correctly_assets.core.text import split_of
 from correctly_assets.core.types import Example
@@ -12,6 +14,8 @@ from correctly_assets.runtime.join import make_train_set, open_platform_store
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.rejected import read_rejected
 from correctly_assets.store.snapshots import write_examples_snapshot
+
+pytestmark = pytest.mark.slow
 
 
 def build(settings: Settings, *examples: Example):

@@ -21,6 +21,8 @@ from correctly_assets.serving.engine_lora import GroupedPunicaWrapper, group_row
 from correctly_assets.serving.engine_plugin import KNOWN, register
 from correctly_assets.settings import PROJECT_ROOT
 
+pytestmark = pytest.mark.slow
+
 SLOTS, RANK, WIDTH, SLICES = 2, 8, 24, (16, 8)
 
 

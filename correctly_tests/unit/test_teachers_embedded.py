@@ -250,6 +250,7 @@ def test_names_are_not_misspelt(parser: Parser) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_first_languages_shift_the_mix(examples: list[Example]) -> None:
     def share(pack: str, kind: str) -> float:
         made = EmbeddedTeacher(prompts_dir=PROMPTS, first_languages=(pack,)).write_pairs(examples, count=900, seed=3)

@@ -11,6 +11,8 @@ from correctly_assets.training.model import Adapter, PlainEngine
 from correctly_assets.training.packing import pack, share_out
 from correctly_tests.training_tiny import VOCABULARY, tiny_adapter, turns
 
+pytestmark = pytest.mark.slow
+
 
 def gradients(adapter: Adapter) -> dict[str, torch.Tensor]:
     """The adapter's gradients as the optimiser would see them, taken away."""

@@ -22,6 +22,8 @@ from correctly_assets.training.rendering import Renderer, Turn, load_tokenizer
 from correctly_assets.training.trainer import Interrupted, Trainer
 from correctly_tests.training_tiny import run_config, write_base_model, write_train_set
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
