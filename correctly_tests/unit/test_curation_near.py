@@ -17,6 +17,8 @@ from correctly_assets.curation import near
 from correctly_assets.curation.near import NearIndex
 from correctly_assets.settings import PROJECT_ROOT
 
+pytestmark = pytest.mark.slow
+
 STARTER = PROJECT_ROOT / "correctly_assets" / "starter" / "sentences.jsonl"
 
 

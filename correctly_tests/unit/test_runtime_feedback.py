@@ -18,6 +18,8 @@ from correctly_assets.runtime.votes import corrected_part, is_version_of, parse_
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store
 
+pytestmark = pytest.mark.slow
+
 BEFORE, AFTER = "She go to the office every days.", "She goes to the office every days."
 EDIT = Edit(4, 6, "go", "goes", "R:VERB:SVA", "The subject is she.", "model")
 ANSWER = f"{AFTER}\n\n| Was | Now | Why |\n| --- | --- | --- |\n| go | goes | The subject is she. |"

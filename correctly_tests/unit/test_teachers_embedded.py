@@ -20,6 +20,8 @@ from correctly_assets.teachers.rules import slips_in
 from correctly_assets.teachers.sentence import Parser, Sentence, Slip, load_data, read_yaml
 from correctly_assets.teachers.spelling_words import misspellings
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ROOT / "prompts"
 STARTER = ROOT / "correctly_assets" / "starter"

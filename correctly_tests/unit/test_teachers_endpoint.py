@@ -40,6 +40,8 @@ from correctly_tests.teaching_fakes import (
     teacher,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
