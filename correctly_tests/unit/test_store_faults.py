@@ -86,8 +86,6 @@ LIGHT = """
 import sys
 from correctly_assets.store import open_store
 from correctly_tests.unit.test_store_tables import SQL, example
-
-pytestmark = pytest.mark.slow
 store = open_store(sys.argv[1], SQL)
 store.land([example()])
 store.counts(), store.accepted_digest(), store.last_landed_at(), store.new_since_decision(), store.removed_since_decision()
