@@ -75,13 +75,15 @@ def model_card(manifest: Mapping[str, Any], report: Mapping[str, Any] | None = N
 
 
 def _made_from(manifest: Mapping[str, Any]) -> list[str]:
-    prompts = f"- **Prompts:** sha256 `{manifest['prompt_sha256']}`."
+    prompts = f"- **Prompts:** sha256 `{manifest.get('prompt_sha256', 'not recorded')}`."
     if manifest.get("origin") == ELSEWHERE:
         named = (manifest.get("elsewhere") or {}).get("base_model_name_or_path") or "no base model"
         return [
             f"- **Data:** {ELSEWHERE} and adopted; what it was trained on is not known here (its own config names {named}).",
             prompts,
         ]
+    if "figures" not in manifest or "config" not in manifest:
+        return ["- **Data:** its manifest does not say what it was trained on.", prompts]
     figures, lora = manifest["figures"], manifest["config"]["lora"]
     held_out = figures.get("held_out_loss")
     shown = "not measured" if held_out is None else f"{held_out:.3f}"
