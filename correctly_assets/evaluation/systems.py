@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -137,6 +137,7 @@ class ModelSystem:
         parts: what makes its answers: base-model revision, adapter id, prompts' hash, engine version.
         at_once: texts in flight; latencies are measured under that load.
         as_one: a row is handed to the model whole.
+        progress: told after every answer how many there are.
     """
 
     def __init__(
@@ -152,9 +153,11 @@ class ModelSystem:
         at_once: int = 32,
         priority: int = 10,
         as_one: bool = False,
+        progress: Callable[[int], None] | None = None,
     ) -> None:
         self.name = name
         self.costs = Costs()
+        self._progress = progress
         self._path = path
         self._model, self._release, self._adapter = model, release, adapter
         self._parts = {"language": reason_language, "as_one": as_one, **parts}
@@ -190,6 +193,8 @@ class ModelSystem:
                     as_one=self._as_one,
                 )
                 seconds[number] = time.perf_counter() - begun
+                if self._progress is not None:
+                    self._progress(sum(answer is not None for answer in answers))
 
         try:
             async with asyncio.TaskGroup() as group:

@@ -7,14 +7,13 @@ not belong here: which systems are measured against which (judging.py, full_repo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from correctly_assets.core.correction import CorrectionPath, Piece, ReasonLanguage
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.evaluation import Costs
 from correctly_assets.core.hashing import write_text_atomically
@@ -53,7 +52,6 @@ def model_system(
     from correctly_assets.evaluation.systems import ModelSystem
 
     prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
-    path = make_corrector(settings, client, annotator)
     parts = {
         "base": base_model_revision(settings.base_model_path),
         "adapter": adapter,
@@ -64,7 +62,7 @@ def model_system(
     }
     return ModelSystem(
         name,
-        path if progress is None else _Counted(path, progress),
+        make_corrector(settings, client, annotator),
         model=model,
         parts=parts,
         release=release,
@@ -72,62 +70,8 @@ def model_system(
         reason_language=settings.reason_language,
         # As fast as 96 on two cores, at a third of the memory: every sentence in flight holds nine rows of logits.
         at_once=32,
+        progress=progress,
     )
-
-
-class _Counted:
-    """The correction path, telling after every text how many of how many are done."""
-
-    def __init__(self, path: CorrectionPath, progress: Callable[[int], None]) -> None:
-        self._path, self._progress, self._done = path, progress, 0
-        self.usage = path.usage
-
-    async def correct(
-        self,
-        text: str,
-        *,
-        model: str,
-        release: str | None,
-        adapter: str | None,
-        reasons: bool = True,
-        reason_language: ReasonLanguage = "en",
-        priority: int = 0,
-        as_one: bool = False,
-    ) -> Correction:
-        correction = await self._path.correct(
-            text,
-            model=model,
-            release=release,
-            adapter=adapter,
-            reasons=reasons,
-            reason_language=reason_language,
-            priority=priority,
-            as_one=as_one,
-        )
-        self._done += 1
-        self._progress(self._done)
-        return correction
-
-    def stream(
-        self,
-        text: str,
-        *,
-        model: str,
-        release: str | None,
-        adapter: str | None,
-        reasons: bool = True,
-        reason_language: ReasonLanguage = "en",
-        priority: int = 0,
-    ) -> AsyncGenerator[Piece | Correction, None]:
-        return self._path.stream(
-            text,
-            model=model,
-            release=release,
-            adapter=adapter,
-            reasons=reasons,
-            reason_language=reason_language,
-            priority=priority,
-        )
 
 
 @asynccontextmanager

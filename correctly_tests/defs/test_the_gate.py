@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 import pytest
 
-from correctly_assets.defs import eval_report, examples, lora_adapter, served_model, train_set
+from correctly_assets.definitions import defs
 from correctly_assets.defs.resources import make_resources
 from correctly_assets.resources.ledger import NoLedger
 from correctly_assets.settings import Settings, get_settings
@@ -52,15 +52,7 @@ class Graph:
 
     def run(self, *names: str) -> dg.ExecuteInProcessResult:
         definitions = dg.Definitions(
-            assets=[
-                examples.base_model,
-                examples.evaluation_set,
-                examples.examples,
-                train_set.train_set,
-                lora_adapter.lora_adapter,
-                eval_report.eval_report,
-                served_model.served_model,
-            ],
+            assets=defs.assets,
             resources={
                 **make_resources(self.settings),
                 "mlflow": dg.ResourceDefinition.hardcoded_resource(NoLedger()),
