@@ -19,6 +19,7 @@ from correctly_assets.core.taxonomy import ERRANT_TYPES
 
 from .pages import to_html, to_markdown
 from .score import Compared, Evaluation, compare_pair, intervals, resampler_for
+from .stopwatch import Stopwatch
 
 FORMAT = 1
 EXAMPLES = 20
@@ -73,6 +74,8 @@ def build_section(
         "differences": {
             name: {metric: value.to_json() for metric, value in pair.metrics.items()} for name, pair in against.items()
         },
+        "draws": rounds,
+        "types_of": {name: {row["type"]: row for row in one.types} for name, one in systems.items()},
         "types": _types(candidate, systems[rival], against[rival]),
         "better": _examples(candidate, systems[rival], 1),
         "worse": _examples(candidate, systems[rival], -1),
@@ -153,15 +156,26 @@ def write_report(
     return write_pages(directory, report)
 
 
-def write_pages(directory: Path, report: dict[str, Any], name: str = "report") -> WrittenReport:
-    """Write a report as ``NAME.html`` and ``NAME.json``, each in one step."""
+def write_pages(
+    directory: Path, report: dict[str, Any], name: str = "report", watch: Stopwatch | None = None
+) -> WrittenReport:
+    """Write a report as ``NAME.html`` and ``NAME.json``, each in one step.
+
+    Args:
+        watch: what the report took so far; its figures stand under ``seconds`` in the JSON, plots and page included.
+    """
     json_path, html_path = directory / f"{name}.json", directory / f"{name}.html"
+    clock = watch or Stopwatch()
+    with clock.on("page"):
+        write_text_atomically(html_path, to_html(report, clock))
+        html_path.chmod(0o644)
+        markdown = to_markdown(report)
+    if watch is not None:
+        report = {**report, "seconds": watch.figures()}
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    write_text_atomically(html_path, to_html(report))
-    html_path.chmod(0o644)
     # The JSON last: where it stands, the page stands too.
     write_text_atomically(json_path, text)
-    return WrittenReport(report, to_markdown(report), json_path, html_path, hashlib.sha256(text.encode()).hexdigest())
+    return WrittenReport(report, markdown, json_path, html_path, hashlib.sha256(text.encode()).hexdigest())
 
 
 def main_figures(report: Mapping[str, Any]) -> dict[str, float]:

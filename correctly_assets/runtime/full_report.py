@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from correctly_assets.evaluation.cache import AnswerCache
     from correctly_assets.evaluation.report import WrittenReport
     from correctly_assets.evaluation.score import Evaluation
+    from correctly_assets.evaluation.stopwatch import Stopwatch
     from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import Store
 
@@ -153,15 +154,19 @@ async def write_full_report(
     """
     from correctly_assets.evaluation.cache import AnswerCache
     from correctly_assets.evaluation.report import build_full_report, write_pages
+    from correctly_assets.evaluation.stopwatch import Stopwatch, seconds_say
 
+    watch = Stopwatch()
     directory = settings.adapters_dir / adapter
     if not (directory / "manifest.json").exists():
         raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
     report = read_report(directory)
     manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-    sets = registered_sets(settings)
-    await asyncio.to_thread(refuse_trained_sets, settings, manifest, sets, log)
-    annotator = await asyncio.to_thread(make_annotator)
+    with watch.on("checks"):
+        sets = registered_sets(settings)
+        await asyncio.to_thread(refuse_trained_sets, settings, manifest, sets, log)
+    with watch.on("parser"):
+        annotator = await asyncio.to_thread(make_annotator)
     cache = AnswerCache(settings.answers_dir)
     champion = champion_on_this_base(store, settings)
     reigning = champion.adapter if champion is not None and champion.adapter != adapter else None
@@ -170,15 +175,18 @@ async def write_full_report(
         client = await stack.enter_async_context(engine.client())
         systems = _Systems(settings, client, annotator, adapter, reigning, log)
         if not all(systems.all_kept(cache, one.data) for one in sets):
-            await stack.enter_async_context(engine_needed())
+            with watch.on("generation"):
+                await stack.enter_async_context(engine_needed())
         for one in sets:
             log(f"Measuring on {one.data.name}, {len(one.data.rows)} rows.")
             outside = choose_comparator(settings, one.data, annotator, path=one.path, may_ask=True)
             if outside.system is not None:
                 stack.push_async_callback(outside.system.close)
-            sections.append(await _section(settings, systems, outside, one.data, annotator, cache, log))
+            sections.append(await _section(settings, systems, outside, one.data, annotator, cache, log, watch))
     full = build_full_report(manifest=manifest, report=report, sections=sections)
-    return await asyncio.to_thread(write_pages, directory, full, FULL)
+    written = await asyncio.to_thread(write_pages, directory, full, FULL, watch)
+    log(f"The report took {seconds_say(written.report['seconds'])}")
+    return written
 
 
 async def _section(
@@ -189,31 +197,42 @@ async def _section(
     annotator: Annotator,
     cache: AnswerCache,
     log: Log,
+    watch: Stopwatch,
 ) -> dict[str, Any]:
     from correctly_assets.evaluation.report import build_section
-    from correctly_assets.evaluation.score import evaluate
+    from correctly_assets.evaluation.score import answer, score
+
+    async def measured(system: SystemUnderTest, cache: AnswerCache | None = None, reasons: bool = False) -> Evaluation:
+        with watch.on("generation"):
+            answers = await answer(system, data, reasons=reasons, cache=cache)
+        with watch.on("scoring"):
+            return await asyncio.to_thread(score, answers, data, annotator, reasons=reasons)
 
     found: dict[str, Evaluation] = {}
     for name, system in systems.free.items():
-        found[name] = await evaluate(system, data, annotator)
+        found[name] = await measured(system)
     for name, system in systems.asked.items():
-        found[name] = await evaluate(system, data, annotator, cache=cache)
+        found[name] = await measured(system, cache)
     # Latency and scores are those of plain answers, as every other system's; reasons are asked for beside them.
-    explained = await evaluate(systems.candidate, data, annotator, reasons=True, cache=cache)
+    explained = await measured(systems.candidate, cache, reasons=True)
     found["candidate"].scores["explanations"] = explained.scores["explanations"] | {"rows": len(data.rows)}
     if outside.system is not None:
         # A recording is a kept answer already; a live endpoint's answers are paid for once.
-        found["comparator"] = await evaluate(outside.system, data, annotator, cache=cache if outside.live else None)
+        found["comparator"] = await measured(outside.system, cache if outside.live else None)
     found = {name: found[name] for name in ORDER if name in found}
     for name, one in found.items():
         if name in systems.asked:
             adapters = {correction.adapter for correction in one.answers.corrections} - {None}
             one.scores["weights_gb"] = weights_gb(settings, next(iter(adapters), None))
     rivals = {name: found.get(name) for name in ("champion", "comparator", "untouched")}
-    judge = await ask_judge(settings, found["candidate"], rivals, rows=None, log=log)
-    return await asyncio.to_thread(
-        build_section, systems=found, explained=explained, judge=judge, comparator=outside.says
-    )
+    with watch.on("judge"):
+        judge = await ask_judge(
+            settings, found["candidate"], rivals, systems=found, explained=explained, rows=None, log=log
+        )
+    with watch.on("bootstrap"):
+        return await asyncio.to_thread(
+            build_section, systems=found, explained=explained, judge=judge, comparator=outside.says
+        )
 
 
 def full_report_here(settings: Settings, adapter: str, console: Console) -> WrittenReport:
