@@ -42,7 +42,7 @@ def about_the_judge(report: Mapping[str, Any]) -> str:
     )
     left_out = judge.get("questions_say")
     questions = f" Whether meaning is kept and reasons are true could not be asked: {left_out}" if left_out else ""
-    return f"{judge['name']}, both orders, ties allowed. {verdicts}. {agreement}{questions}"
+    return f"{judge['name']}, both orders, ties allowed. The candidate {verdicts}. {agreement}{questions}"
 
 
 def questions_rows(judge: Mapping[str, Any] | None) -> list[Row]:

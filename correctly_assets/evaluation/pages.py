@@ -43,29 +43,43 @@ def _section_lines(report: Mapping[str, Any], examples: int) -> list[str]:
     lines = [
         _about_the_set(report),
         "",
-        "| System | GLEU | F0.5 | P | R | correct changed | missed | ran on |",
-        "| --- | --: | --: | --: | --: | --: | --: | --: |",
+        "| System | GLEU | F0.5 | P | R | candidate minus it, F0.5 | correct changed | missed | ran on |",
+        "| --- | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for name, scores in report["systems"].items():
         bold = "**" if name == "candidate" else ""
         spans = scores["intervals"]
+        to_it = report["differences"].get(name, {}).get("errant_f05")
+        versus = f"{signed(Interval.from_json(to_it))} {clear(to_it)}" if to_it else "–"
         lines.append(
             f"| {bold}{cell(name)}{bold} | {span(spans['gleu'])} | {span(spans['errant_f05'])} "
             f"| {scores['errant_p']:.1f} | {scores['errant_r']:.1f} "
-            f"| {scores['overcorrected']:.1f} % | {scores['missed']:.1f} % | {scores['run_on']:.1f} % |"
+            f"| {versus} | {scores['overcorrected']:.1f} % | {scores['missed']:.1f} % | {scores['run_on']:.1f} % |"
         )
     if "comparator" not in report["systems"]:
-        lines.append(f"| comparator | {cell(report.get('comparator') or NO_COMPARATOR)} | | | | | | |")
-    lines += ["", f"### Error types, against {cell(rival)}", "", "| Type | edits | candidate | other | difference |"]
+        lines.append(f"| comparator | {cell(report.get('comparator') or NO_COMPARATOR)} | | | | | | | |")
+    lines += ["", "▲ the candidate is better with its whole interval, ▼ worse, ≈ neither can be said."]
+    lines += [
+        "",
+        f"### Error types, against {cell(rival)}",
+        "",
+        f"| Type | edits | candidate | {cell(rival)} | difference |",
+    ]
     lines += ["| --- | --: | --: | --: | --: |"]
     for row in report["types"][:12]:
         difference = Interval.from_json(row["difference"])
         lines.append(
-            f"| {row['name']} | {row['edits']} | {row['candidate']:.0f} | {row['other']:.0f} | {signed(difference)} |"
+            f"| {row['name']} | {row['edits']} | {row['candidate']:.0f} | {row['other']:.0f} | {signed(difference)} {clear(row['difference'])} |"
         )
     for key, title in (("better", "Better"), ("worse", "Worse")):
         chosen = report[key][:examples]
-        lines += ["", f"### {title} than {cell(rival)}", "", "| Text | Candidate | Other |", "| --- | --- | --- |"]
+        lines += [
+            "",
+            f"### {title} than {cell(rival)}",
+            "",
+            f"| Text | Candidate | {cell(rival)} |",
+            "| --- | --- | --- |",
+        ]
         lines += [f"| {cell(e['source'])} | {cell(e['candidate'])} | {cell(e['other'])} |" for e in chosen]
         lines += [] if chosen else ["| none | | |"]
     lines += ["", "### Correct sentences it changed", "", "| Text | Candidate |", "| --- | --- |"]
@@ -193,7 +207,7 @@ def _about_the_set(report: Mapping[str, Any]) -> str:
     small = " It is a small set (under 300 rows), so differences must be large to show." if data["small"] else ""
     return (
         f"Measured on {data['name']} ({data['n']} rows, sha256 {data['sha256'][:12]}) with {report['scorer']}.{small} "
-        "Intervals are 95 %, paired bootstrap, 1,000 draws; nothing is called better inside its interval."
+        f"Intervals are 95 %, paired bootstrap, {report.get('draws', 1000):,} draws; nothing is called better inside its interval."
     )
 
 

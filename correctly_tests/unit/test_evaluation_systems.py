@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from matplotlib.figure import Figure
 
 from correctly_assets.core.correction import Usage
 from correctly_assets.core.errors import PermanentError, UnreachableError, UsageError
@@ -19,6 +21,7 @@ from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.evaluation.cache import AnswerCache, read_answers
 from correctly_assets.evaluation.pages import marked
+from correctly_assets.evaluation.plots import label_apart
 from correctly_assets.evaluation.report import main_figures, write_report
 from correctly_assets.evaluation.score import answer, compare, evaluate
 from correctly_assets.evaluation.systems import (
@@ -30,6 +33,7 @@ from correctly_assets.evaluation.systems import (
     apply_lints,
     few_shot,
 )
+from correctly_assets.evaluation.wording import clear
 
 PROMPTS = Path(__file__).resolve().parents[2] / "prompts"
 
@@ -279,6 +283,34 @@ def test_the_same_figures_give_the_same_page(written, annotator, tmp_path):
     from correctly_assets.evaluation.pages import to_html
 
     assert to_html(written.report) == written.html.read_text()
+
+
+def test_no_label_of_a_plot_hides_another_and_none_is_left_out():
+    figure = Figure(figsize=(7.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlim(0, 40)
+    axes.set_ylim(0, 100)
+    points = [("candidate", 20, 60), ("harper-then-candidate", 20.1, 59.5), ("champion", 20, 58), ("base", 3, 9)]
+    label_apart(figure, axes, points)
+    labels = [text for text in axes.texts if text.get_text()]
+    assert sorted(label.get_text() for label in labels) == sorted(name for name, _, _ in points)
+    boxes = [label.get_window_extent() for label in labels]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_a_difference_is_called_better_only_where_its_whole_interval_is():
+    assert [clear({"low": low, "high": high}) for low, high in ((0.1, 2), (-2, -0.1), (-1, 2), (0, 2), (-2, 0))] == [
+        "▲", "▼", "≈", "≈", "≈",
+    ]  # fmt: skip
+
+
+def test_the_page_names_set_scorer_and_the_identity_of_every_system(written):
+    page, report = written.html.read_text(), written.report
+    assert report["data"]["sha256"] in page
+    assert report["scorer"] in page
+    for name, scores in report["systems"].items():
+        assert f"identity of {name}</dt><dd><code>{scores['identity']}" in page
+    assert {row["type"] for row in report["types"]} <= set(report["types_of"]["candidate"])
 
 
 def test_changes_are_marked_word_by_word():
