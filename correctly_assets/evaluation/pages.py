@@ -19,6 +19,12 @@ from .stopwatch import Stopwatch
 from .wording import cell, clear, number, signed, span
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
+STACKS = {
+    "harper-then-model": " Base, champion and candidate answered behind Harper's rules, as they are served "
+    "(CORRECTLY_STACK=harper-then-model); candidate-alone is CORRECTLY_STACK=model.",
+    "model": " Models answered alone, as they are served; harper-then-candidate, where it is measured, is served with "
+    "CORRECTLY_STACK=harper-then-model.",
+}
 NO_COMPARATOR = "not recorded; run `correctly record --model MODEL` to record a large model's answers once"
 
 
@@ -208,6 +214,7 @@ def _about_the_set(report: Mapping[str, Any]) -> str:
     return (
         f"Measured on {data['name']} ({data['n']} rows, sha256 {data['sha256'][:12]}) with {report['scorer']}.{small} "
         f"Intervals are 95 %, paired bootstrap, {report.get('draws', 1000):,} draws; nothing is called better inside its interval."
+        f"{STACKS.get(report.get('stack', 'model'), '')}"
     )
 
 

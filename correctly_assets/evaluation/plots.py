@@ -6,6 +6,7 @@ Belongs here: matplotlib on its Agg-family backends, never a display. Does not b
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -106,19 +107,18 @@ def label_apart(figure: Figure, axes: Any, points: Sequence[tuple[str, float, fl
     taken: list[Any] = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in marks]
     # From the top, so that labels only move down and lines do not cross.
     for name, x, y in sorted(points, key=lambda point: (-point[2], point[1])):
-        for down in range(2 * len(points)):
+        for down in itertools.count():
             place = (9, 4 - 8 * down)
             label = axes.annotate(name, (x, y), xytext=place, textcoords="offset points", fontsize=8, color=INK)
             box = label.get_window_extent()
-            if not any(box.overlaps(other) for other in taken) or down == 2 * len(points) - 1:
-                taken.append(box)
+            if down == 2 * len(points) or not any(box.overlaps(other) for other in taken):
                 break
             label.remove()
+        taken.append(box)
         if down:
             line = {"arrowstyle": "-", "color": SOFT, "linewidth": 0.7}
-            axes.annotate(
-                "", (x, y), xytext=(place[0], place[1] + 3), textcoords="offset points", arrowprops=line, zorder=0
-            )
+            end = (place[0], place[1] + 3)
+            axes.annotate("", (x, y), xytext=end, textcoords="offset points", arrowprops=line, zorder=0)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:

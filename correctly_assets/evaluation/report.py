@@ -42,6 +42,7 @@ def build_section(
     explained: Evaluation | None = None,
     judge: Mapping[str, Any] | None = None,
     comparator: str | None = None,
+    stack: str = "model",
     rounds: int = 1000,
     seed: int = 20,
 ) -> dict[str, Any]:
@@ -53,6 +54,7 @@ def build_section(
         explained: the candidate's answers that were asked for with reasons, for samples of them.
         judge: the pairwise judge's summary (`judge.summarise`), None where none is configured.
         comparator: what stands in the comparator's row where it was not measured.
+        stack: what the platform serves models behind (CORRECTLY_STACK); base, champion and candidate were measured so.
 
     Raises:
         PermanentError: an evaluation was made on another set.
@@ -66,6 +68,7 @@ def build_section(
         "data": {"name": data.name, "sha256": data.sha256, "n": len(data.rows), "small": data.small},
         "scorer": candidate.scores["scorer"],
         "comparator": comparator,
+        "stack": stack,
         "rival": rival,
         "systems": {
             name: {**one.scores, "intervals": {key: value.to_json() for key, value in intervals(one, draws).items()}}
@@ -95,6 +98,7 @@ def build_report(
     explained: Evaluation | None = None,
     judge: Mapping[str, Any] | None = None,
     comparator: str | None = None,
+    stack: str = "model",
     rounds: int = 1000,
     seed: int = 20,
 ) -> dict[str, Any]:
@@ -107,7 +111,7 @@ def build_report(
         PermanentError: an evaluation was made on another set.
     """
     section = build_section(
-        systems=systems, explained=explained, judge=judge, comparator=comparator, rounds=rounds, seed=seed
+        systems=systems, explained=explained, judge=judge, comparator=comparator, stack=stack, rounds=rounds, seed=seed
     )
     return {
         "format": FORMAT,
@@ -142,6 +146,7 @@ def write_report(
     explained: Evaluation | None = None,
     judge: Mapping[str, Any] | None = None,
     comparator: str | None = None,
+    stack: str = "model",
 ) -> WrittenReport:
     """Build the report and write ``report.html`` and ``report.json`` into an adapter's directory, each in one step."""
     report = build_report(
@@ -152,6 +157,7 @@ def write_report(
         explained=explained,
         judge=judge,
         comparator=comparator,
+        stack=stack,
     )
     return write_pages(directory, report)
 

@@ -190,6 +190,7 @@ async def judge_candidate(
         explained=explained,
         judge=verdicts,
         comparator=outside.says,
+        stack=settings.stack,
     )
     # The card was written without scores: there were none yet.
     await asyncio.to_thread(write_card, directory)

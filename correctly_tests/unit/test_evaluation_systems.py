@@ -16,6 +16,7 @@ from correctly_assets.core.correction import Usage
 from correctly_assets.core.errors import PermanentError, UnreachableError, UsageError
 from correctly_assets.core.evaluation import Answers, Costs, EvaluationRow, EvaluationSet
 from correctly_assets.core.gate import EMBEDDED_GATE, Measured, decide_promotion
+from correctly_assets.core.lints import apply_lints
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
@@ -29,8 +30,6 @@ from correctly_assets.evaluation.systems import (
     HarperSystem,
     IdentitySystem,
     ModelSystem,
-    StackedSystem,
-    apply_lints,
     few_shot,
 )
 from correctly_assets.evaluation.wording import clear
@@ -187,15 +186,6 @@ def test_a_file_of_predictions_must_have_a_line_a_row(tmp_path):
         asyncio.run(FileSystem(path).correct_all(["1", "2"], reasons=False))
     with pytest.raises(UsageError, match="cannot be read"):
         FileSystem(tmp_path / "none.txt")
-
-
-def test_a_stack_gives_the_second_what_the_first_made_and_takes_edits_over_both(annotator):
-    second, _ = model(annotator)
-    stack = StackedSystem(HarperSystem(), second, annotator)
-    (found,) = asyncio.run(stack.correct_all(["He go and I recieve it."], reasons=True))
-    assert (found.before, found.after) == ("He go and I recieve it.", "He goes and I receive it.")
-    assert [edit.was for edit in found.edits] == ["go", "recieve"]
-    assert stack.name == "harper-then-candidate"
 
 
 def test_the_few_shot_prompt_shows_its_pairs_and_has_a_hash_of_its_own():
