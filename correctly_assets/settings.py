@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     word_confidence: float = Field(
         default=0.9, ge=0, le=1, description="The same for edits that only choose another word (mended, repaired)."
     )
+    stack: Literal["model", "harper-then-model"] = Field(
+        default="model", description="What answers: the model alone, or Harper's rules first and the model behind them."
+    )
     evaluation_limit: int | None = Field(default=None, description="Rows of the evaluation set to use; all when unset.")
     max_overcorrected: float = Field(
         default=15.0, description="Gate: share of correct sentences an adapter may change, in %."

@@ -172,7 +172,6 @@ async def judge_candidate(
     outside = choose_comparator(settings, data, annotator)
     recorded = None if outside.system is None else await evaluate(outside.system, data, annotator)
     rivals = {"champion": reigning, "comparator": recorded, "untouched": identity}
-    verdicts = await ask_judge(settings, candidate, rivals, log=log)
     systems = {
         "untouched": identity,
         "base": base,
@@ -180,6 +179,7 @@ async def judge_candidate(
         "comparator": recorded,
         "candidate": candidate,
     }
+    verdicts = await ask_judge(settings, candidate, rivals, systems=systems, explained=explained, log=log)
     written = await asyncio.to_thread(
         write_report,
         directory,
@@ -190,6 +190,7 @@ async def judge_candidate(
         explained=explained,
         judge=verdicts,
         comparator=outside.says,
+        stack=settings.stack,
     )
     # The card was written without scores: there were none yet.
     await asyncio.to_thread(write_card, directory)

@@ -26,6 +26,7 @@ class Options:
         keys_file: JSON ``{NAME: {"sha256": HEX, "reason_language"?: "en"|"ko"}}``; keys are asked for when it exists.
         parallel_texts: texts of one /v1/corrections under way at once; more would only fill the engine's queue, before
             everyone else's.
+        stack: what answers, as the models' list shows it: the model alone, or rules first.
         hold_back: code points of unchanged text that a stream holds back, in case nothing at all changes.
     """
 
@@ -39,6 +40,7 @@ class Options:
     keys_file: Path | None = None
     hold_back: int = 400
     parallel_texts: int = 12
+    stack: str = "model"
 
     @classmethod
     def of(cls, settings: Settings) -> Options:
@@ -46,6 +48,7 @@ class Options:
         return cls(
             rate_per_minute=0 if is_loopback(settings.host) else 600,
             keys_file=settings.home / "gateway-keys.json",
+            stack=settings.stack,
         )
 
 
