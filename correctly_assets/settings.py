@@ -47,6 +47,25 @@ class Settings(BaseSettings):
     teacher_base_url: str = "https://api.openai.com/v1"
     teacher_model: str = "gpt-4o-mini"
     teacher_api_key: SecretStr | None = None
+    teacher_budget_usd: float | None = Field(
+        default=None, ge=0, description="Most that one call of the openai teacher may spend; needs the model's price."
+    )
+    teacher_prices: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description='USD for a million tokens, as JSON: {"MODEL": {"prompt": 0.1, "completion": 0.4}}; none is built in.',
+    )
+    teacher_round_trip: bool = Field(
+        default=False, description="Keep only pairs that the teacher, unseen, corrects alike; asks once more a pair."
+    )
+    teacher_batch_at: int | None = Field(
+        default=None,
+        ge=1,
+        description="Requests of one job from which on they go through the Batch API; never when unset.",
+    )
+    teacher_batch_price_share: float = Field(
+        default=1.0, ge=0, le=1, description="What a request in a batch costs of the direct price: 0.5 is half of it."
+    )
+    teacher_batch_poll_seconds: float = Field(default=30.0, gt=0, description="Between two looks at a batch.")
     judge_base_url: str | None = None
     judge_model: str | None = None
     judge_api_key: SecretStr | None = None
@@ -110,6 +129,16 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    @field_validator("teacher_prices")
+    @classmethod
+    def _priced(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for model, price in value.items():
+            if set(price) != {"prompt", "completion"} or min(price.values()) < 0:
+                raise ValueError(
+                    f"the price of {model} is two numbers: prompt and completion, USD for a million tokens"
+                )
+        return value
 
     @field_validator("lora_rank")
     @classmethod

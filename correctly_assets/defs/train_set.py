@@ -33,7 +33,8 @@ from .common import OWNERS, latest, refused, table
 def train_set(context: dg.AssetExecutionContext):
     """The teacher's pairs, guarded, de-duplicated, split and weighed: one content-addressed Parquet file."""
     from correctly_assets.core.errors import CorrectlyError
-    from correctly_assets.runtime.join import make_train_set, read_evaluation_texts
+    from correctly_assets.runtime import train_set_page as page
+    from correctly_assets.runtime.join import make_train_set, read_evaluation_texts, read_examples
     from correctly_assets.runtime.versioning import version_snapshot
 
     settings = get_settings()
@@ -44,6 +45,8 @@ def train_set(context: dg.AssetExecutionContext):
         raise refused(error) from error
     # The builder drops what leaks; the check looks again at what was written, so that neither is trusted alone.
     leaked = leaks((text for pair in made.pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
+    mix = page.error_mix(made.pairs)
+    sources = {example.id: example.source or "" for example in read_examples(settings, head["snapshot"])}
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(made.snapshot.id),
         metadata={
@@ -57,12 +60,18 @@ def train_set(context: dg.AssetExecutionContext):
             "dvc": version_snapshot(settings, made.snapshot.path) or "No DVC remote is set.",
             "teacher": made.teacher,
             "cost_usd": made.cost_usd,
+            "cost_usd_per_pair": made.cost_usd / max(1, len(made.pairs)),
+            "error_mix": dg.MetadataValue.md(f"![error mix](data:image/png;base64,{page.draw_mix(mix)})"),
             "by_origin": table(["Origin", "Pairs"], sorted(made.by_origin.items())),
-            "by_error_type": table(["Error type", "Edits"], sorted(made.by_type.items(), key=lambda item: -item[1])),
-            "rejected_because": table(
-                ["Rung", "Reason", "Before"], [[r.rung, r.reason, r.row.get("before")] for r in made.refused[:20]]
+            "by_error_type": table(
+                ["Type", "In words", "Edits", "% of edits", "Target %", "Learners (W&I) %"], page.type_rows(mix)
             ),
-            "samples": table(["Before", "After", "Origin"], [[p.before, p.after, p.origin] for p in made.pairs[:10]]),
+            "by_source": table(*page.source_rows(made.pairs, sources)),
+            "rejected_because": table(["Rung", "Fell", "Reason", "For example"], page.rejected_rows(made.refused)),
+            "samples": table(
+                ["Before", "After", "Edits", "Origin", "Example"],
+                [page.sample_row(pair) for pair in page.samples(made.pairs)],
+            ),
         },
     )
     yield dg.AssetCheckResult(

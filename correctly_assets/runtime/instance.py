@@ -21,6 +21,7 @@ from .databases import dagster_storage, ensure_schemas
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
+_BATCH_SECONDS = 26 * 3600
 _PID = re.compile(r"pid: (\d+)")
 
 
@@ -34,6 +35,10 @@ def write_instance(settings: Settings) -> Path:
     ensure_schemas(settings)
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
     config = {**instance_config(dagster_storage(settings))}
+    if settings.teacher == "openai" and settings.teacher_batch_at is not None:
+        # A run then waits for a batch, which has a day; the endpoint ends it, not the monitor.
+        limit = config["run_monitoring"]["max_runtime_seconds"]
+        config["run_monitoring"] = {**config["run_monitoring"], "max_runtime_seconds": limit + _BATCH_SECONDS}
     config["compute_logs"] = {
         "module": "dagster._core.storage.local_compute_log_manager",
         "class": "LocalComputeLogManager",

@@ -189,6 +189,12 @@ def make_platform_teacher(settings: Settings) -> Teacher:
         api_key=settings.teacher_api_key.get_secret_value() if settings.teacher_api_key else None,
         journal_dir=settings.home / "teacher" / "journal",
         recordings_dir=settings.home / "teacher" / "recordings",
+        budget_usd=settings.teacher_budget_usd,
+        prices=settings.teacher_prices,
+        round_trip=settings.teacher_round_trip,
+        batch_at=settings.teacher_batch_at,
+        batch_price_share=settings.teacher_batch_price_share,
+        batch_poll_seconds=settings.teacher_batch_poll_seconds,
         progress=progress_writer(settings.progress_path, f"the {settings.teacher} teacher writes pairs"),
         exemplars=NeighbourIndex,
     )

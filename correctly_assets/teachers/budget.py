@@ -28,6 +28,12 @@ class PromptTooLongError(PermanentError):
     code = "prompt_too_long"
 
 
+class RequestRefusedError(PermanentError):
+    """The endpoint refuses this one request; others may go through."""
+
+    code = "request_refused"
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """USD for a million tokens, in and out."""
@@ -78,13 +84,16 @@ class Budget:
     def most(self, request: ChatRequest) -> float:
         return self.price.cost(tokens_at_most(request), request.max_tokens)
 
-    def reserve(self, request: ChatRequest) -> float:
+    def reserve(self, request: ChatRequest, share: float = 1.0) -> float:
         """Set aside the most that a request may cost.
+
+        Args:
+            share: of the price that this way of sending costs.
 
         Raises:
             BudgetReachedError: that might exceed the budget.
         """
-        most = self.most(request)
+        most = share * self.most(request)
         if self.limit_usd is not None and self.spent_usd + self._reserved + most > self.limit_usd + 1e-12:
             raise BudgetReachedError(
                 f"The budget of {self.limit_usd:.2f} USD is reached: {self.spent_usd:.4f} USD are spent and the next "

@@ -18,7 +18,8 @@ from .budget import Budget, PromptTooLongError, tokens_at_most
 from .journal import Journal
 
 _MODES = ("json_schema", "json_object", "text")
-_AGAIN = {408, 409, 425, 429}
+AGAIN = {408, 409, 425, 429}
+"""Statuses that say: the same request may be answered later."""
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
@@ -36,11 +37,34 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
         return None
 
 
+def body_of(request: ChatRequest, mode: str) -> dict[str, Any]:
+    """A request as the chat completions endpoint takes it.
+
+    Args:
+        mode: how the answer is asked to be JSON: ``json_schema``, ``json_object`` or ``text``.
+    """
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": [{"role": role, "content": content} for role, content in request.messages],
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+    }
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.schema is not None and mode == "json_schema":
+        named = {"name": "answer", "strict": True, "schema": request.schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": named}
+    elif request.schema is not None and mode == "json_object":
+        body["response_format"] = {"type": "json_object"}
+    return body
+
+
 class Endpoint:
     """Sends requests to ``base_url``.
 
     Attributes:
-        model: the model that is asked for.
+        base_url, model: the address and the model that is asked for.
+        client: the OpenAI client, for what shares the connection (batches.py).
         structured: how answers are asked to be JSON; falls back by itself when the server does not know a way.
     """
 
@@ -62,19 +86,19 @@ class Endpoint:
 
         self.model = model
         self.structured = _MODES[0]
-        self._base_url = base_url
+        self.base_url = base_url
         self._journal = journal
         self._budget = budget
         self._attempts = attempts
         self._backoff = backoff_seconds
         self._longest_wait = longest_wait_seconds
         self._timeout = timeout_seconds
-        self._limit = prompt_token_limit
+        self.prompt_token_limit = prompt_token_limit
         # Retries are ours: the client's own would not honour a long Retry-After or tell the journal.
-        self._client = AsyncOpenAI(base_url=base_url, api_key=api_key or "none", max_retries=0, timeout=timeout_seconds)
+        self.client = AsyncOpenAI(base_url=base_url, api_key=api_key or "none", max_retries=0, timeout=timeout_seconds)
 
     async def close(self) -> None:
-        await self._client.close()
+        await self.client.close()
 
     def begin(self, requests: Sequence[ChatRequest]) -> None:
         """Count what an earlier, killed run of the same requests has spent against the budget."""
@@ -92,9 +116,9 @@ class Endpoint:
         if known is not None:
             return known
         tokens = tokens_at_most(request)
-        if tokens > self._limit:
+        if tokens > self.prompt_token_limit:
             raise PromptTooLongError(
-                f"The prompt has up to {tokens} tokens, over the limit of {self._limit}; shorten the example."
+                f"The prompt has up to {tokens} tokens, over the limit of {self.prompt_token_limit}; shorten the example."
             )
         failure = ""
         attempt = 0
@@ -109,7 +133,7 @@ class Endpoint:
                 self._journal.answered(request, answer, most)
                 cost = answer.cost_usd
                 return answer
-            except _TurnedAwayError as turned:
+            except TurnedAwayError as turned:
                 cost = 0.0
                 self._journal.refused(request, most)
                 if turned.final is not None:
@@ -118,48 +142,38 @@ class Endpoint:
                     attempt -= 1  # another way of asking, not another try
                     continue
                 failure, wait = str(turned), turned.wait
-            except _LostError as lost:
+            except LostError as lost:
                 failure = str(lost)
             finally:
                 self._budget.settle(most, cost)
             if wait is not None and wait > self._longest_wait:
-                raise RetryableError(f"{self._base_url} asks to wait {wait:.0f} s ({failure}); try again then.")
+                raise RetryableError(f"{self.base_url} asks to wait {wait:.0f} s ({failure}); try again then.")
             if attempt < self._attempts:
                 await asyncio.sleep(wait if wait is not None else self._backoff * 2 ** (attempt - 1))
-        raise UnreachableError(f"{self._base_url} did not answer in {self._attempts} attempts: {failure}.")
+        raise UnreachableError(f"{self.base_url} did not answer in {self._attempts} attempts: {failure}.")
 
     async def _once(self, request: ChatRequest) -> ChatAnswer:
         import openai
 
         started = time.monotonic()
-        extra: dict[str, Any] = {} if request.seed is None else {"seed": request.seed}
         mode = self.structured
-        if request.schema is not None and mode == "json_schema":
-            named = {"name": "answer", "strict": True, "schema": request.schema}
-            extra["response_format"] = {"type": "json_schema", "json_schema": named}
-        elif request.schema is not None and mode == "json_object":
-            extra["response_format"] = {"type": "json_object"}
         try:
             # The client's timeout is for each read; a server that trickles bytes for ever needs one for the whole.
             async with asyncio.timeout(self._timeout):
-                reply = await self._client.chat.completions.create(
-                    model=request.model,
-                    messages=[{"role": role, "content": content} for role, content in request.messages],  # type: ignore[misc]
-                    max_tokens=request.max_tokens,
-                    temperature=request.temperature,
-                    extra_headers={"Idempotency-Key": request.key},
-                    **extra,
+                reply = await self.client.chat.completions.create(
+                    extra_headers={"Idempotency-Key": request.key}, **body_of(request, mode)
                 )
         except (TimeoutError, openai.APITimeoutError):
-            raise _LostError(f"no answer within {self._timeout:g} s") from None
+            raise LostError(f"no answer within {self._timeout:g} s") from None
         except openai.APIConnectionError as error:
-            raise _LostError(f"the connection failed or was cut ({error.__cause__ or error})") from error
+            raise LostError(f"the connection failed or was cut ({error.__cause__ or error})") from error
         except openai.APIStatusError as error:
-            raise self._status_error(error, mode, request) from error
+            body = str(error.message)[:300]
+            raise self.turned_away(request, mode, error.status_code, body, error.response.headers) from error
         except (openai.APIError, ValueError) as error:
-            raise _LostError(f"the answer was no JSON ({error})") from error
+            raise LostError(f"the answer was no JSON ({error})") from error
         if not hasattr(reply, "choices") or not reply.choices:
-            raise _LostError("the answer had no choices")
+            raise LostError("the answer had no choices")
         usage = reply.usage
         prompt_tokens = usage.prompt_tokens if usage else tokens_at_most(request)
         completion_tokens = usage.completion_tokens if usage else request.max_tokens
@@ -174,31 +188,33 @@ class Endpoint:
             at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
-    def _status_error(self, error: Any, mode: str, request: ChatRequest) -> Exception:
-        status, body = error.status_code, str(error.message)[:300]
+    def turned_away(
+        self, request: ChatRequest, mode: str, status: int, body: str, headers: Mapping[str, str]
+    ) -> TurnedAwayError:
+        """What a status other than 200 means for a request that was asked in ``mode``."""
         about_format = any(
             word in body.lower() for word in ("response_format", "json_schema", "json_object", "structured", "guided")
         )
         if status in {400, 422} and request.schema is not None and mode != "text" and about_format:
             if self.structured == mode:
                 self.structured = _MODES[_MODES.index(mode) + 1]
-            return _TurnedAwayError(body, ask_differently=True)
-        if status in _AGAIN or status >= 500:
-            return _TurnedAwayError(f"status {status}", wait=retry_after(error.response.headers))
+            return TurnedAwayError(body, ask_differently=True)
+        if status in AGAIN or status >= 500:
+            return TurnedAwayError(f"status {status}", wait=retry_after(headers))
         if status in {401, 403}:
-            words = f"{self._base_url} refuses the key (status {status}); set CORRECTLY_TEACHER_API_KEY."
+            words = f"{self.base_url} refuses the key (status {status}); set CORRECTLY_TEACHER_API_KEY."
         elif status == 404:
-            words = f"{self._base_url} knows no model {self.model!r}; set CORRECTLY_TEACHER_MODEL."
+            words = f"{self.base_url} knows no model {self.model!r}; set CORRECTLY_TEACHER_MODEL."
         else:
-            words = f"{self._base_url} refuses the request (status {status}): {body}"
-        return _TurnedAwayError(words, final=PermanentError(words))
+            words = f"{self.base_url} refuses the request (status {status}): {body}"
+        return TurnedAwayError(words, final=PermanentError(words))
 
 
-class _LostError(Exception):
+class LostError(Exception):
     """One attempt brought no answer, and may have been charged all the same."""
 
 
-class _TurnedAwayError(Exception):
+class TurnedAwayError(Exception):
     """The endpoint turned one attempt away, which costs nothing.
 
     Attributes:

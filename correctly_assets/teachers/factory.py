@@ -44,6 +44,9 @@ def make_teacher(
     attempts: int = 5,
     backoff_seconds: float = 1.0,
     prompt_token_limit: int = 6000,
+    batch_at: int | None = None,
+    batch_price_share: float = 1.0,
+    batch_poll_seconds: float = 30.0,
     round_trip: bool = False,
     exemplars: Callable[[], Exemplars] | None = None,
 ) -> Teacher:
@@ -61,6 +64,8 @@ def make_teacher(
         recordings_dir: recorded: where recordings stand; needed.
         budget_usd: openai: most to spend in one call, repeats of a killed one included; None for no limit.
         round_trip: openai, recorded: keep only pairs that a second, blind pass corrects alike; asks once more a pair.
+        batch_at: openai: from this many requests on a job goes through the endpoint's Batch API; None for never.
+        batch_price_share: what a request in a batch costs, as a share of the direct price.
         prices: USD per million tokens by model, over the shipped table.
         exemplars: openai, recorded: makes an index of neighbours (curation/search.py), by which the one shot of a prompt is
             picked; by form and by chance when None.
@@ -104,6 +109,7 @@ def make_teacher(
     else:
         if journal_dir is None:
             raise UsageError("The openai teacher needs a folder for its journal.")
+        from .batches import Batched
         from .budget import Budget, price_of
         from .endpoint import Endpoint
         from .journal import Journal
@@ -113,16 +119,28 @@ def make_teacher(
         Budget(budget_usd, price, model)  # an unknown price is said now, not at the first request
 
         def endpoint() -> ChatTransport:
-            return Endpoint(
+            budget = Budget(budget_usd, price, model)
+            direct = Endpoint(
                 base_url=base_url,
                 model=model,
                 api_key=api_key,
                 journal=journal,
-                budget=Budget(budget_usd, price, model),
+                budget=budget,
                 timeout_seconds=timeout_seconds,
                 attempts=attempts,
                 backoff_seconds=backoff_seconds,
                 prompt_token_limit=prompt_token_limit,
+            )
+            return Batched(
+                direct,
+                journal,
+                budget,
+                at=batch_at,
+                price_share=batch_price_share,
+                poll_seconds=batch_poll_seconds,
+                attempts=attempts,
+                backoff_seconds=backoff_seconds,
+                progress=progress,
             )
 
         connect = endpoint

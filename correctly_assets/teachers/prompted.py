@@ -29,7 +29,7 @@ from .asking import (
     read_json,
     read_reasons,
 )
-from .budget import BudgetReachedError, PromptTooLongError
+from .budget import BudgetReachedError, PromptTooLongError, RequestRefusedError
 from .exemplars import Cell, Exemplars, ask_for_cell, ask_to_complete_like
 from .ladder import Ladder, agreement, as_row
 
@@ -271,7 +271,7 @@ class PromptedTeacher:
                     return
                 try:
                     answers[number] = await transport.send(asked[number].request)
-                except (RetryableError, PromptTooLongError) as error:
+                except (RetryableError, PromptTooLongError, RequestRefusedError) as error:
                     failures[number] = error
                 except PermanentError as error:
                     failures[number] = error

@@ -64,7 +64,7 @@ async def record(
     recorder = Recorder(path, requested=transport.model, kind=kind, now=clock)
     if keep is not None:
         for entry in keep.entries.values():
-            recorder.add(_request_from(entry["request"]), ChatAnswer.from_json(entry["answer"], paid_before=True))
+            recorder.add(request_from(entry["request"]), ChatAnswer.from_json(entry["answer"], paid_before=True))
         requests = [request for request in requests if request.key not in keep.entries]
     gate = asyncio.Semaphore(concurrency)
     transport.begin(requests)
@@ -82,7 +82,7 @@ async def record(
     return recorder.write()
 
 
-def _request_from(record: dict[str, Any]) -> ChatRequest:
+def request_from(record: dict[str, Any]) -> ChatRequest:
     """A request as an entry holds it, with the same key."""
     messages = tuple((message["role"], message["content"]) for message in record["messages"])
     return ChatRequest(
