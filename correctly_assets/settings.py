@@ -100,6 +100,13 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="Where vLLM is reached; loopback or a private network only."
     )
     mlflow_host: str = Field(default="127.0.0.1", description="Where MLflow is reached.")
+    webui_host: str | None = Field(
+        default=None, description="Where Open WebUI is reached; where the platform itself listens when unset."
+    )
+    webui_admin_password: SecretStr | None = Field(
+        default=None,
+        description="Open WebUI's admin beyond loopback; made once and kept in HOME/webui/admin-password when unset.",
+    )
     vllm_kvcache_gb: int = Field(
         default=1,
         ge=1,
@@ -224,6 +231,12 @@ class Settings(BaseSettings):
     @property
     def mlflow_url(self) -> str:
         return f"http://{self.mlflow_host}:{self.mlflow_port}"
+
+    @property
+    def webui_url(self) -> str:
+        """Where Open WebUI is reached; from here, a part that listens everywhere is on loopback."""
+        host = self.webui_host or ("127.0.0.1" if self.host == "0.0.0.0" else self.host)
+        return f"http://{host}:{self.webui_port}"
 
     @property
     def dagster_url(self) -> str:

@@ -16,6 +16,8 @@ from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.curation.profanity import Profanity
 from correctly_assets.runtime.join import make_corrector, open_platform_store
+from correctly_assets.runtime.live_comparator import live_comparator
+from correctly_assets.runtime.promotion import return_to_previous
 from correctly_assets.serving.vllm import VllmClient
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
@@ -49,6 +51,10 @@ def build_parts(settings: Settings, options: Options) -> Parts:
     def check(directory: Path) -> object:
         return check_adapter(directory, Path(settings.base_model_path))
 
+    async def turn_back(why: str, instead_of: str) -> str:
+        release, _ = await return_to_previous(store, engine, settings.adapters_dir, check, why, instead_of=instead_of)
+        return release.id
+
     return Parts(
         engine=engine,
         corrector=corrector,
@@ -60,5 +66,8 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         adapters_dir=settings.adapters_dir,
         spool=settings.home / "run" / "journal.jsonl",
         check=check,
+        watched=store,
+        turn_back=turn_back,
+        comparator=live_comparator(settings, annotator),
         close=store.close,
     )
