@@ -14,6 +14,7 @@ from typing import Any
 from correctly_assets.core.gate import Interval
 
 from .plots import cost_plot, scores_plot, types_plot
+from .reviewed import reviewed_html, reviewed_lines
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 NO_COMPARATOR = "not recorded; run `correctly record --model MODEL` to record a large model's answers once"
@@ -30,6 +31,7 @@ def to_markdown(report: Mapping[str, Any], examples: int = 5) -> str:
     for section in sections:
         lines += [f"## {_cell(section['data']['name'])}", ""] if len(sections) > 1 else []
         lines += _section_lines(section, examples)
+    lines += reviewed_lines(report)
     lines += ["### Built from", "", *(f"- {key}: `{value}`" for key, value in report["provenance"].items())]
     return "\n".join(lines) + "\n"
 
@@ -101,6 +103,7 @@ def to_html(report: Mapping[str, Any]) -> str:
         headline=headline(report),
         views=[_view(section) for section in sections_of(report)],
         marked=marked,
+        reviewed=reviewed_html(report),
     )
 
 

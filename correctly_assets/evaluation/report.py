@@ -139,8 +139,13 @@ def write_report(
     explained: Evaluation | None = None,
     judge: Mapping[str, Any] | None = None,
     comparator: str | None = None,
+    reviews: Sequence[Mapping[str, Any]] = (),
 ) -> WrittenReport:
-    """Build the report and write ``report.html`` and ``report.json`` into an adapter's directory, each in one step."""
+    """Build the report and write ``report.html`` and ``report.json`` into an adapter's directory, each in one step.
+
+    Args:
+        reviews: what people's reviews come to so far (`core.review.summarise`). The others: see `build_report`.
+    """
     report = build_report(
         manifest=manifest,
         measured=measured,
@@ -150,18 +155,40 @@ def write_report(
         judge=judge,
         comparator=comparator,
     )
-    return write_pages(directory, report)
+    return write_pages(directory, report, reviews=reviews)
 
 
-def write_pages(directory: Path, report: dict[str, Any], name: str = "report") -> WrittenReport:
-    """Write a report as ``NAME.html`` and ``NAME.json``, each in one step."""
+def show_reviews(directory: Path, reviews: Sequence[Mapping[str, Any]], name: str = "report") -> bool:
+    """Write a report's page anew with the reviews given since; its JSON, what was measured, stays as it is.
+
+    Returns:
+        Whether there is such a report.
+    """
+    try:
+        report = json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    page = directory / f"{name}.html"
+    write_text_atomically(page, to_html(report | {"reviews": list(reviews)}))
+    page.chmod(0o644)
+    return True
+
+
+def write_pages(
+    directory: Path, report: dict[str, Any], name: str = "report", *, reviews: Sequence[Mapping[str, Any]] = ()
+) -> WrittenReport:
+    """Write a report as ``NAME.html`` and ``NAME.json``, each in one step.
+
+    The JSON is what was measured; what people said of it so far stands on the page alone (`show_reviews`).
+    """
     json_path, html_path = directory / f"{name}.json", directory / f"{name}.html"
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    write_text_atomically(html_path, to_html(report))
+    shown = report | {"reviews": list(reviews)}
+    write_text_atomically(html_path, to_html(shown))
     html_path.chmod(0o644)
     # The JSON last: where it stands, the page stands too.
     write_text_atomically(json_path, text)
-    return WrittenReport(report, to_markdown(report), json_path, html_path, hashlib.sha256(text.encode()).hexdigest())
+    return WrittenReport(report, to_markdown(shown), json_path, html_path, hashlib.sha256(text.encode()).hexdigest())
 
 
 def main_figures(report: Mapping[str, Any]) -> dict[str, float]:
