@@ -314,6 +314,7 @@ def running_gateway(
     def parts() -> Parts:
         client = VllmClient(engine.url, timeout=answer_seconds)
         prompts = load_prompts(settings.prompts_dir)
+
         async def turn_back(why: str, instead_of: str) -> str:
             adapters = settings.adapters_dir
             release, _ = await return_to_previous(store, client, adapters, None, why, instead_of=instead_of)

@@ -15,6 +15,7 @@ from correctly_assets.core.gate import Interval
 
 from .judged import about_the_judge, questions_lines, questions_rows, reasons_rows
 from .plots import cost_plot, scores_plot, types_plot
+from .reviewed import reviewed_html, reviewed_lines
 from .stopwatch import Stopwatch
 from .wording import cell, clear, number, signed, span
 
@@ -35,6 +36,7 @@ def to_markdown(report: Mapping[str, Any], examples: int = 5) -> str:
     for section in sections:
         lines += [f"## {cell(section['data']['name'])}", ""] if len(sections) > 1 else []
         lines += _section_lines(section, examples)
+    lines += reviewed_lines(report)
     lines += ["### Built from", "", *(f"- {key}: `{value}`" for key, value in report["provenance"].items())]
     return "\n".join(lines) + "\n"
 
@@ -145,6 +147,7 @@ def to_html(report: Mapping[str, Any], watch: Stopwatch | None = None) -> str:
         headline=headline(report),
         views=[_view(section, clock) for section in sections_of(report)],
         marked=marked,
+        reviewed=reviewed_html(report),
     )
 
 

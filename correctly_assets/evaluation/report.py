@@ -147,8 +147,13 @@ def write_report(
     judge: Mapping[str, Any] | None = None,
     comparator: str | None = None,
     stack: str = "model",
+    reviews: Sequence[Mapping[str, Any]] = (),
 ) -> WrittenReport:
-    """Build the report and write ``report.html`` and ``report.json`` into an adapter's directory, each in one step."""
+    """Build the report and write ``report.html`` and ``report.json`` into an adapter's directory, each in one step.
+
+    Args:
+        reviews: what people's reviews come to so far (`core.review.summarise`). The others: see `build_report`.
+    """
     report = build_report(
         manifest=manifest,
         measured=measured,
@@ -159,23 +164,47 @@ def write_report(
         comparator=comparator,
         stack=stack,
     )
-    return write_pages(directory, report)
+    return write_pages(directory, report, reviews=reviews)
+
+
+def show_reviews(directory: Path, reviews: Sequence[Mapping[str, Any]], name: str = "report") -> bool:
+    """Write a report's page anew with the reviews given since; its JSON, what was measured, stays as it is.
+
+    Returns:
+        Whether there is such a report.
+    """
+    try:
+        report = json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    page = directory / f"{name}.html"
+    write_text_atomically(page, to_html(report | {"reviews": list(reviews)}))
+    page.chmod(0o644)
+    return True
 
 
 def write_pages(
-    directory: Path, report: dict[str, Any], name: str = "report", watch: Stopwatch | None = None
+    directory: Path,
+    report: dict[str, Any],
+    name: str = "report",
+    watch: Stopwatch | None = None,
+    *,
+    reviews: Sequence[Mapping[str, Any]] = (),
 ) -> WrittenReport:
     """Write a report as ``NAME.html`` and ``NAME.json``, each in one step.
+
+    The JSON is what was measured; what people said of it so far stands on the page alone (`show_reviews`).
 
     Args:
         watch: what the report took so far; its figures stand under ``seconds`` in the JSON, plots and page included.
     """
     json_path, html_path = directory / f"{name}.json", directory / f"{name}.html"
     clock = watch or Stopwatch()
+    shown = report | {"reviews": list(reviews)}
     with clock.on("page"):
-        write_text_atomically(html_path, to_html(report, clock))
+        write_text_atomically(html_path, to_html(shown, clock))
         html_path.chmod(0o644)
-        markdown = to_markdown(report)
+        markdown = to_markdown(shown)
     if watch is not None:
         report = {**report, "seconds": watch.figures()}
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"

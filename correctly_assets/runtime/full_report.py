@@ -28,6 +28,7 @@ from .comparator import Comparator, ask_judge, choose_comparator
 from .join import DirectEngine, make_annotator, open_platform_store
 from .judging import champion_on_this_base
 from .promotion import EngineLike, read_report
+from .review import reviews_so_far
 from .systems import LoadedFirst, few_shot_settings, model_system, running_engine, weights_gb
 
 if TYPE_CHECKING:
@@ -191,7 +192,9 @@ async def write_full_report(
                 stack.push_async_callback(outside.system.close)
             sections.append(await _section(settings, systems, outside, one.data, annotator, cache, log, watch))
     full = build_full_report(manifest=manifest, report=report, sections=sections)
-    written = await asyncio.to_thread(write_pages, directory, full, FULL, watch)
+    written = await asyncio.to_thread(
+        write_pages, directory, full, FULL, watch, reviews=reviews_so_far(settings, store)
+    )
     log(f"The report took {seconds_say(written.report['seconds'])}")
     return written
 

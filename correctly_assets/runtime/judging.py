@@ -33,6 +33,7 @@ from .comparator import ask_judge, choose_comparator
 from .join import make_annotator, open_platform_store
 from .progress import progress_writer
 from .promotion import EngineLike, gate_settings, record
+from .review import reviews_so_far
 from .systems import adapter_named, model_system, running_engine
 
 if TYPE_CHECKING:
@@ -191,6 +192,7 @@ async def judge_candidate(
         judge=verdicts,
         comparator=outside.says,
         stack=settings.stack,
+        reviews=reviews_so_far(settings, store),
     )
     # The card was written without scores: there were none yet.
     await asyncio.to_thread(write_card, directory)
