@@ -78,7 +78,7 @@ def registered_sets(settings: Settings) -> list[Registered]:
     return [Registered(frozen, None), *(Registered(read_evaluation_set(path), path) for path in files)]
 
 
-class _Systems:
+class Systems:
     """Every system of a full report, by the name it is shown under."""
 
     def __init__(
@@ -161,7 +161,7 @@ async def write_full_report(
     sections: list[dict[str, Any]] = []
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(engine.client())
-        systems = _Systems(settings, client, annotator, adapter, reigning, log)
+        systems = Systems(settings, client, annotator, adapter, reigning, log)
         if not all(systems.all_kept(cache, one.data) for one in sets):
             with watch.on("generation"):
                 await stack.enter_async_context(engine_needed())
@@ -179,7 +179,7 @@ async def write_full_report(
 
 async def _section(
     settings: Settings,
-    systems: _Systems,
+    systems: Systems,
     outside: Comparator,
     data: EvaluationSet,
     annotator: Annotator,

@@ -26,7 +26,7 @@ from correctly_assets.defs.full_report import report_full
 from correctly_assets.defs.resources import make_resources
 from correctly_assets.evaluation.data import limited, read_evaluation_set
 from correctly_assets.runtime.comparator import choose_comparator, read_calibration
-from correctly_assets.runtime.full_report import full_report_here, registered_sets
+from correctly_assets.runtime.full_report import Systems, full_report_here, registered_sets
 from correctly_assets.runtime.join import DirectEngine, open_platform_store
 from correctly_assets.runtime.judging import judge_candidate
 from correctly_assets.runtime.leaks import refuse_trained_on
@@ -437,6 +437,25 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
     again_full = json.loads((settings.adapters_dir / new / "report.full.json").read_text())
     assert [one["types"] for one in again_full["sets"]] == [one["types"] for one in full["sets"]]
     engine.start()
+
+
+def test_the_other_stack_of_a_report_is_the_very_system_that_is_served_when_it_is_chosen(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    alone = prepare(engine, monkeypatch, tmp_path)
+    stacked = alone.model_copy(update={"stack": "harper-then-model"})
+    adapter = write_adapter(alone.adapters_dir)
+
+    async def identities(settings: Settings) -> dict[str, str]:
+        async with DirectEngine(settings.vllm_url).client() as client:
+            made = Systems(settings, client, errant_annotator(), adapter, None, lambda _: None)
+            return {name: system.identity() for name, system in made.asked.items()}
+
+    one, two = asyncio.run(identities(alone)), asyncio.run(identities(stacked))
+    assert one["harper-then-candidate"] == two["candidate"]
+    assert one["candidate"] == two["candidate-alone"]
+    assert one["candidate"] != two["candidate"]
+    assert one["base"] != two["base"]
 
 
 def test_an_adapter_without_a_verdict_has_no_full_report(
