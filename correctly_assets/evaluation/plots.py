@@ -106,20 +106,23 @@ def label_apart(figure: Figure, axes: Any, points: Sequence[tuple[str, float, fl
     taken: list[Any] = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in marks]
     # From the top, so that labels only move down and lines do not cross.
     for name, x, y in sorted(points, key=lambda point: (-point[2], point[1])):
-        down, place = 0, (9, 4)
-        while True:
-            label = axes.annotate(name, (x, y), xytext=place, textcoords="offset points", fontsize=8, color=INK)
-            box = label.get_window_extent()
-            if down == 2 * len(points) or not any(box.overlaps(other) for other in taken):
-                break
-            label.remove()
+        down, label = -1, None
+        while label is None or (down < 2 * len(points) and _covers(label, taken)):
+            if label is not None:
+                label.remove()
             down += 1
             place = (9, 4 - 8 * down)
-        taken.append(box)
+            label = axes.annotate(name, (x, y), xytext=place, textcoords="offset points", fontsize=8, color=INK)
+        taken.append(label.get_window_extent())
         if down:
             line = {"arrowstyle": "-", "color": SOFT, "linewidth": 0.7}
-            end = (place[0], place[1] + 3)
+            end = (9, 7 - 8 * down)
             axes.annotate("", (x, y), xytext=end, textcoords="offset points", arrowprops=line, zorder=0)
+
+
+def _covers(label: Any, taken: Sequence[Any]) -> bool:
+    box = label.get_window_extent()
+    return any(box.overlaps(other) for other in taken)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:

@@ -27,6 +27,7 @@ from correctly_assets.training.adapter import check_adapter
 from .comparator import Comparator, ask_judge, choose_comparator
 from .join import DirectEngine, make_annotator, open_platform_store
 from .judging import champion_on_this_base
+from .leaks import refuse_trained_on
 from .promotion import EngineLike, read_report
 from .review import reviews_so_far
 from .systems import LoadedFirst, few_shot_settings, model_system, running_engine, weights_gb
@@ -78,27 +79,7 @@ def registered_sets(settings: Settings) -> list[Registered]:
     return [Registered(frozen, None), *(Registered(read_evaluation_set(path), path) for path in files)]
 
 
-def refuse_trained_sets(
-    settings: Settings, manifest: dict[str, Any], sets: list[Registered], log: Log = lambda _: None
-) -> None:
-    """Refuse to measure an adapter on sentences it was trained on.
-
-    Raises:
-        PermanentError: a pair of its train set shows a row of a set; the message names set and rows.
-    """
-    from correctly_assets.evaluation.score import refuse_leaks
-    from correctly_assets.store.train_set import TRAIN_FILE, read_train_set
-
-    directory = settings.snapshots_dir / str(manifest.get("train_set"))
-    if not (directory / TRAIN_FILE).is_file():
-        log(f"The train set of adapter {manifest['id']} is not here, so no set could be checked against it.")
-        return
-    texts = [text for pair in read_train_set(directory) for text in (pair.before, pair.after)]
-    for one in sets:
-        refuse_leaks(texts, one.data)
-
-
-class _Systems:
+class Systems:
     """Every system of a full report, by the name it is shown under."""
 
     def __init__(
@@ -172,7 +153,7 @@ async def write_full_report(
     manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
     with watch.on("checks"):
         sets = registered_sets(settings)
-        await asyncio.to_thread(refuse_trained_sets, settings, manifest, sets, log)
+        await asyncio.to_thread(refuse_trained_on, settings, manifest, [one.data for one in sets], log)
     with watch.on("parser"):
         annotator = await asyncio.to_thread(make_annotator)
     cache = AnswerCache(settings.answers_dir)
@@ -181,7 +162,7 @@ async def write_full_report(
     sections: list[dict[str, Any]] = []
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(engine.client())
-        systems = _Systems(settings, client, annotator, adapter, reigning, log)
+        systems = Systems(settings, client, annotator, adapter, reigning, log)
         if not all(systems.all_kept(cache, one.data) for one in sets):
             with watch.on("generation"):
                 await stack.enter_async_context(engine_needed())
@@ -201,7 +182,7 @@ async def write_full_report(
 
 async def _section(
     settings: Settings,
-    systems: _Systems,
+    systems: Systems,
     outside: Comparator,
     data: EvaluationSet,
     annotator: Annotator,

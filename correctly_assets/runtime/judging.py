@@ -31,6 +31,7 @@ from correctly_assets.training.card import write_card
 
 from .comparator import ask_judge, choose_comparator
 from .join import make_annotator, open_platform_store
+from .leaks import refuse_trained_on
 from .progress import progress_writer
 from .promotion import EngineLike, gate_settings, record
 from .review import reviews_so_far
@@ -100,7 +101,7 @@ async def judge_candidate(
 
     Raises:
         UnreachableError: the engine is away.
-        PermanentError: the adapter's files are gone.
+        PermanentError: the adapter's files are gone, or the frozen set shows what it was trained on.
     """
     from correctly_assets.evaluation.cache import AnswerCache
     from correctly_assets.evaluation.data import read_evaluation_set
@@ -113,6 +114,7 @@ async def judge_candidate(
         raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
     manifest = json.loads((directory / "manifest.json").read_text())
     data = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+    await asyncio.to_thread(refuse_trained_on, settings, manifest, [data], log)
     annotator = await asyncio.to_thread(make_annotator)
     cache = AnswerCache(settings.answers_dir)
     champion = champion_on_this_base(store, settings)

@@ -26,9 +26,10 @@ from correctly_assets.defs.full_report import report_full
 from correctly_assets.defs.resources import make_resources
 from correctly_assets.evaluation.data import limited, read_evaluation_set
 from correctly_assets.runtime.comparator import choose_comparator, read_calibration
-from correctly_assets.runtime.full_report import full_report_here, refuse_trained_sets, registered_sets
+from correctly_assets.runtime.full_report import Systems, full_report_here, registered_sets
 from correctly_assets.runtime.join import DirectEngine, open_platform_store
 from correctly_assets.runtime.judging import judge_candidate
+from correctly_assets.runtime.leaks import refuse_trained_on
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.records import Verdict
 from correctly_assets.store.train_set import write_train_set
@@ -438,6 +439,25 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
     engine.start()
 
 
+def test_the_other_stack_of_a_report_is_the_very_system_that_is_served_when_it_is_chosen(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    alone = prepare(engine, monkeypatch, tmp_path)
+    stacked = alone.model_copy(update={"stack": "harper-then-model"})
+    adapter = write_adapter(alone.adapters_dir)
+
+    async def identities(settings: Settings) -> dict[str, str]:
+        async with DirectEngine(settings.vllm_url).client() as client:
+            made = Systems(settings, client, errant_annotator(), adapter, None, lambda _: None)
+            return {name: system.identity() for name, system in made.asked.items()}
+
+    one, two = asyncio.run(identities(alone)), asyncio.run(identities(stacked))
+    assert one["harper-then-candidate"] == two["candidate"]
+    assert one["candidate"] == two["candidate-alone"]
+    assert one["candidate"] != two["candidate"]
+    assert one["base"] != two["base"]
+
+
 def test_an_adapter_without_a_verdict_has_no_full_report(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -456,8 +476,21 @@ def test_a_set_that_shows_what_the_adapter_was_trained_on_is_refused_by_name(set
     sets = registered_sets(settings)
     assert [one.data.name for one in sets] == ["evaluation.jsonl", "ours.jsonl"]
     assert limited(sets[0].data, 10_000) is sets[0].data
+    read = [one.data for one in sets]
     with pytest.raises(PermanentError, match=r"rows 2 of ours\.jsonl"):
-        refuse_trained_sets(settings, {"id": "a", "train_set": snapshot.id}, sets)
+        refuse_trained_on(settings, {"id": "a", "train_set": snapshot.id}, read)
     said: list[str] = []
-    refuse_trained_sets(settings, {"id": "a", "train_set": "gone"}, sets, said.append)
+    refuse_trained_on(settings, {"id": "a", "train_set": "gone"}, read, said.append)
     assert "no set could be checked" in said[0]
+
+
+def test_the_loop_judges_no_adapter_that_was_trained_on_the_frozen_set(settings: Settings) -> None:
+    row = read_evaluation_set(settings.evaluation_path).rows[2]
+    pair = TrainPair("p1", "e1", "example", row.source.upper(), row.references[0])
+    snapshot = write_train_set([pair], settings.snapshots_dir, {"seed": 1}, sql_dir=settings.sql_dir, human_weight=8)
+    adapter = write_adapter(settings.adapters_dir)
+    manifest = settings.adapters_dir / adapter / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "train_set": snapshot.id}))
+    # No engine runs here: the refusal comes before anything is asked.
+    with pytest.raises(PermanentError, match=r"rows 3 of evaluation\.jsonl"):
+        judge(settings, adapter)

@@ -192,6 +192,25 @@ def test_the_bootstrap_of_a_share_has_the_width_that_theory_gives_it():
     assert found.high == pytest.approx(25 + width, abs=0.5)
 
 
+def test_sentences_that_are_all_alike_leave_no_doubt_and_one_of_two_leaves_it_all():
+    ones = np.ones(40, np.int64)
+    alike = interval(*Resampler(40, ones).f05(np.tile([2, 1, 1], (40, 1))))
+    assert (alike.point, alike.low, alike.high) == pytest.approx((200 / 3, 200 / 3, 200 / 3))
+    half = interval(*Resampler(2, np.ones(2, np.int64)).share(np.array([True, False]), np.ones(2, bool)))
+    assert (half.point, half.low, half.high) == (50, 0, 100)
+
+
+def test_a_paired_difference_of_shares_has_the_width_that_theory_gives_it():
+    n, all_ = 400, np.ones(400, bool)
+    first, second = np.arange(n) < 120, np.arange(n) < 80  # 40 sentences changed sides, none the other way
+    draws = Resampler(n, np.ones(n, np.int64), rounds=4000)
+    found = difference(draws.share(first, all_), draws.share(second, all_))
+    width = 1.96 * math.sqrt(0.1 * 0.9 / n) * 100
+    assert found.point == pytest.approx(10)
+    assert found.low == pytest.approx(10 - width, abs=0.4)
+    assert found.high == pytest.approx(10 + width, abs=0.4)
+
+
 def test_pairing_makes_a_constant_difference_certain():
     hits = np.stack([np.full(60, 2), np.zeros(60), np.tile([1, 3], 30)], axis=1).astype(np.int64)
     fewer = hits.copy()
@@ -266,6 +285,29 @@ def test_a_leak_names_the_rows_that_were_trained_on():
     with pytest.raises(PermanentError, match="rows 3 of six"):
         refuse_leaks(["we discussed   ABOUT it", "something else"], SET)
     refuse_leaks(["something else"], SET)
+
+
+@pytest.mark.parametrize(
+    ("trained", "leaks"),
+    [
+        ("we met them on the first day of school", True),  # eight words in a row of the reference
+        ("they left on the first day of school", False),  # five of them
+        ("I MET THEM, on the ﬁrst day of - and it rained", False),  # seven, normalised
+        ("Yesterday we met THEM on the ﬁrst  day, of spring", True),  # eight, normalised: case, width, comma
+        ("They meet us on first day.", True),  # the source itself, short as it is
+        ("they MEET us, on first day", True),
+        ("They meet us on first", False),
+    ],
+)
+def test_decontamination_finds_equal_rows_and_eight_words_in_a_row_and_nothing_less(trained: str, leaks: bool):
+    row = EvaluationRow("They meet us on first day.", ("We met them on the first day of spring.",), "awkward")
+    other = EvaluationRow("It is late.", ("It is late.",), "correct")
+    data = EvaluationSet("two", (other, row), "2" * 64)
+    if leaks:
+        with pytest.raises(PermanentError, match="1 training texts show rows 2 of two"):
+            refuse_leaks([trained], data)
+    else:
+        refuse_leaks([trained], data)
 
 
 # ---------------------------------------------------------------- explanations
