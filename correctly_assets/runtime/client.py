@@ -12,6 +12,8 @@ import httpx
 from correctly_assets.core.errors import CorrectlyError, UnreachableError
 from correctly_assets.settings import Settings
 
+from .keys import bearer
+
 
 def correct_texts(settings: Settings, texts: list[str], *, reasons: bool, language: str) -> list[dict[str, Any]]:
     """Corrections of texts, in order, as the gateway answers them.
@@ -22,7 +24,9 @@ def correct_texts(settings: Settings, texts: list[str], *, reasons: bool, langua
     """
     body = {"text": texts, "reasons": reasons, "reason_language": language}
     try:
-        answer = httpx.post(f"{settings.gateway_url}/v1/corrections", json=body, timeout=600, trust_env=False)
+        answer = httpx.post(
+            f"{settings.gateway_url}/v1/corrections", json=body, headers=bearer(settings), timeout=600, trust_env=False
+        )
     except httpx.HTTPError as error:
         raise UnreachableError(
             f"The gateway does not answer at {settings.gateway_url}: start the platform with `correctly up`."

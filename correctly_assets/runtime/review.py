@@ -18,6 +18,8 @@ from correctly_assets.core.errors import CorrectlyError, PermanentError, Unreach
 from correctly_assets.core.review import Review, Scenario, blind_order, parse_scenarios, review_id, summarise
 from correctly_assets.settings import Settings
 
+from .keys import bearer
+
 if TYPE_CHECKING:
     from correctly_assets.store import Store
 
@@ -191,7 +193,7 @@ class _Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.gateway_url
-        self._client = httpx.Client(base_url=f"{self._url}/v1", timeout=600, trust_env=False)
+        self._client = httpx.Client(base_url=f"{self._url}/v1", headers=bearer(settings), timeout=600, trust_env=False)
 
     def __enter__(self) -> _Gateway:
         return self

@@ -25,6 +25,7 @@ from correctly_assets.settings import Settings
 
 from .instance import fail_dead_runs, open_instance
 from .join import land_starter, open_platform_store
+from .keys import bearer
 from .processes import common_environment, parts
 from .progress import read_progress
 from .supervisor import Supervisor, check_ports, clear_leftovers, remove_record, running_supervisor, write_record
@@ -381,7 +382,10 @@ def show_corrections(settings: Settings, console: Console) -> None:
     """
     try:
         answer = httpx.post(
-            f"{settings.gateway_url}/v1/corrections", json={"text": list(AWKWARD), "reasons": True}, timeout=120
+            f"{settings.gateway_url}/v1/corrections",
+            json={"text": list(AWKWARD), "reasons": True},
+            headers=bearer(settings),
+            timeout=120,
         )
         answer.raise_for_status()
     except httpx.HTTPError as error:

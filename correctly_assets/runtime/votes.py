@@ -132,16 +132,42 @@ def better_version(vote: Vote, entry: JournalEntry, scrub: Callable[[str], str])
     if vote.comment is None:
         return None, None
     comment = scrub(vote.comment)
-    if vote.rating < 0 and is_version_of(comment, entry.before):
-        return clean_line(comment), None
+    if vote.rating < 0:
+        if is_version_of(comment, entry.before):
+            return clean_line(comment), None
+        whole = one_sentence_better(comment, entry.after)
+        if whole is not None:
+            return whole, None
     return None, comment
+
+
+def one_sentence_better(comment: str, text: str) -> str | None:
+    """A text of several sentences with the one that a comment writes otherwise put right; None where it is no version of
+    one, or as much of two."""
+    from correctly_assets.correction.segment import segments
+
+    text = clean_line(text)
+    parts = list(segments(text))
+    close = [(_kept(comment, part.text), n) for n, part in enumerate(parts) if part.prose]
+    close = sorted((item for item in close if 1 - item[0] <= MAX_CHANGED), reverse=True)
+    if len(close) == 0 or len([part for part in parts if part.prose]) < 2:
+        return None
+    if len(close) > 1 and close[0][0] == close[1][0]:
+        return None
+    chosen = close[0][1]
+    return "".join(clean_line(comment) if n == chosen else part.text for n, part in enumerate(parts))
 
 
 def is_version_of(comment: str, sentence: str) -> bool:
     """Whether a comment is the sentence written otherwise rather than a remark about it."""
+    return bool(comment.strip()) and 1 - _kept(comment, sentence) <= MAX_CHANGED
+
+
+def _kept(comment: str, sentence: str) -> float:
+    """The share of words that both have in the same order, from 0 to 1."""
     was, now = clean_line(sentence).casefold().split(), clean_line(comment).casefold().split()
     kept = sum(block.size for block in SequenceMatcher(None, was, now, autojunk=False).get_matching_blocks())
-    return bool(now) and 1 - kept / max(len(was), len(now)) <= MAX_CHANGED
+    return kept / max(len(was), len(now), 1)
 
 
 def corrected_part(answer: str) -> str:

@@ -14,6 +14,8 @@ from ipaddress import ip_address
 from correctly_assets.core.hashing import write_text_atomically
 from correctly_assets.settings import PROJECT_ROOT, Settings
 
+from .keys import own_key
+
 VENV = PROJECT_ROOT / ".venv-webui"
 ADMIN_EMAIL = "admin@localhost"
 SUGGESTIONS = (
@@ -114,4 +116,6 @@ def webui_command(settings: Settings) -> tuple[list[str], dict[str, str]]:
 def private_environment(settings: Settings) -> dict[str, str]:
     """Secrets, made at the first start; kept apart so that nothing rendered can hold them."""
     (settings.home / "webui").mkdir(parents=True, exist_ok=True)
-    return {"WEBUI_SECRET_KEY": secret_key(settings), **admin(settings)}
+    key = own_key(settings)
+    shown = {"OPENAI_API_KEY": key} if key else {}
+    return {"WEBUI_SECRET_KEY": secret_key(settings), **shown, **admin(settings)}
