@@ -10,10 +10,11 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.landing import LandOutcome
 from correctly_assets.core.ports import Annotator, Completer, Refusal, Teacher
 from correctly_assets.core.prompts import family_of, load_prompts
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from correctly_assets.correction.path import Corrector
     from correctly_assets.curation.inbox import InboxFile
     from correctly_assets.curation.profanity import Profanity
+    from correctly_assets.curation.search import Embedding
     from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import Store
     from correctly_assets.store.snapshots import Snapshot
@@ -162,11 +164,44 @@ def make_corrector(settings: Settings, completer: Completer, annotator: Annotato
     )
 
 
+def make_embedding(settings: Settings) -> Embedding:
+    """The configured embedding (CORRECTLY_EMBEDDING), by which neighbours are found.
+
+    Raises:
+        UsageError: no model is named for the endpoint.
+        PermanentError: the base model's files are not there.
+    """
+    from correctly_assets.curation.search import HashedNgrams
+
+    if settings.embedding == "openai":
+        from correctly_assets.curation.embeddings import EndpointEmbedding
+
+        if not settings.embedding_model:
+            raise UsageError("CORRECTLY_EMBEDDING=openai needs a model: set CORRECTLY_EMBEDDING_MODEL.")
+        key = settings.embedding_api_key
+        return EndpointEmbedding(
+            base_url=settings.embedding_base_url,
+            model=settings.embedding_model,
+            api_key=key.get_secret_value() if key else None,
+            cache=settings.vectors_path,
+        )
+    model = Path(settings.base_model_path)
+    there = (model / "tokenizer.json").is_file() and any(model.glob("*.safetensors"))
+    if settings.embedding == "base" or (settings.embedding is None and there):
+        from correctly_assets.curation.embeddings import base_embedding
+
+        rows = (json.loads(line) for path in settings.starter_paths for line in path.open(encoding="utf-8"))
+        return base_embedding(model, (row["before"] for row in rows))
+    return HashedNgrams()
+
+
 def make_platform_teacher(settings: Settings) -> Teacher:
     """The configured teacher."""
     from correctly_assets.curation.search import NeighbourIndex
     from correctly_assets.teachers.factory import make_teacher
 
+    # Made when the first prompt needs it: the embedded teacher shows nobody an example.
+    embedding = lru_cache(lambda: make_embedding(settings))
     return make_teacher(
         settings.teacher,
         prompts_dir=settings.prompts_dir,
@@ -185,7 +220,7 @@ def make_platform_teacher(settings: Settings) -> Teacher:
         batch_price_share=settings.teacher_batch_price_share,
         batch_poll_seconds=settings.teacher_batch_poll_seconds,
         progress=progress_writer(settings.progress_path, f"the {settings.teacher} teacher writes pairs"),
-        exemplars=NeighbourIndex,
+        exemplars=lambda: NeighbourIndex(embedding()),
     )
 
 
