@@ -238,97 +238,53 @@ def part_neighbours() -> dict[str, Any]:
     return made
 
 
-def part_score(minutes: float, pairs: int) -> dict[str, Any]:
-    """Train on embedded output alone, answer greedily, score with the independent scorer."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def part_score(minutes: float, pairs: int, keep: Path | None = None) -> dict[str, Any]:
+    """Train on what the factory makes of the shipped examples alone, correct through the one path that the chat uses,
+    and score learners' sentences with the independent scorer.
 
+    Args:
+        keep: a home to work in, kept afterwards: what was made there already is not made again.
+    """
+    from correctly_assets.runtime.join import land_starter, make_train_set, open_platform_store, train_config
+    from correctly_assets.runtime.training import run_training
     from correctly_assets.settings import get_settings
-    from correctly_assets.teachers.factory import make_teacher
+    from correctly_assets.store.snapshots import write_examples_snapshot
 
     folder = Path(os.environ["CORRECTLY_BENCHMARK_DATA"])
-    teacher = make_teacher("embedded", prompts_dir=ROOT / "prompts", evaluation=evaluation_texts())
-    output = teacher.write_pairs(landed_examples(), count=pairs, seed=20)
-    rows = [
-        {
-            "id": w.pair.id, "example_id": w.pair.example_id, "origin": w.pair.origin, "before": w.pair.before,
-            "after": w.pair.after, "edits": json.dumps([e.to_json() for e in w.pair.edits], ensure_ascii=False),
-            "weight": w.pair.weight, "split": w.pair.split, "language": w.pair.language,
-        }
-        for w in output.pairs
-    ]  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="bench-data-") as name:
-        work = Path(name)
-        pq.write_table(pa.Table.from_pylist(rows), work / "pairs.parquet")
-        config = {
-            "train_set": str(work), "base_model": get_settings().base_model_path, "adapters_dir": str(work / "adapters"),
-            "checkpoint_dir": str(work / "checkpoints"), "prompts_dir": str(ROOT / "prompts"), "explain_share": 0.25,
-            "stages": [{"passes": 2.0, "learning_rate": 4e-4}], "max_minutes": minutes,
-        }  # fmt: skip
-        (work / "config.json").write_text(json.dumps(config))
-        started = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "correctly_assets.training", str(work / "config.json")], check=True, cwd=ROOT
-        )
-        seconds = time.perf_counter() - started
-        adapter = next(p for p in (work / "adapters").iterdir() if (p / "adapter_config.json").exists())
-        learners = [json.loads(line)["source"] for line in (folder / "jfleg_dev.jsonl").open(encoding="utf-8")]
-        correct = [row["source"] for row in shipped("evaluation.jsonl") if row["kind"] == "correct"]
-        answers = greedy_answers(adapter, [*learners, *correct])
-        (work / "predictions.txt").write_text("\n".join(answers[: len(learners)]) + "\n", encoding="utf-8")
-        command = [sys.executable, str(folder / "score_gec.py"), "--data", str(folder / "jfleg_dev.jsonl"), "--pred"]
-        subprocess.run([*command, str(work / "predictions.txt"), "--json", str(work / "s.json")], check=True)
-        scored = json.loads((work / "s.json").read_text())
-    changed = sum(a != b for a, b in zip(correct, answers[len(learners) :], strict=True))
-    return {"scored": scored, "overcorrected": 100 * changed / len(correct), "seconds": seconds, "pairs": len(rows)}
-
-
-def greedy_answers(adapter: Path, texts: list[str], batch: int = 16) -> list[str]:
-    """Greedy corrections by transformers alone: no server is needed to measure data.
-
-    The loop is written out because ``generate`` keeps logits of the whole prompt: 262,144 of them for every token.
-    """
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from correctly_assets.core.prompts import load_prompts
-    from correctly_assets.settings import get_settings
-
     base = get_settings().base_model_path
-    prompts, tokenizer = load_prompts(ROOT / "prompts"), AutoTokenizer.from_pretrained(base, padding_side="left")
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16), str(adapter))
-    merged = model.merge_and_unload().eval()
-    ends = {tokenizer.convert_tokens_to_ids("<eos>"), *tokenizer.encode("\n", add_special_tokens=False)}
-    answers = [""] * len(texts)
-    order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
-    for first in range(0, len(order), batch):
-        chunk = order[first : first + batch]
-        encoded = tokenizer([prompts.correct_prompt(texts[n]) for n in chunk], return_tensors="pt", padding=True)
-        ids, mask, cache = encoded["input_ids"], encoded["attention_mask"], None
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        made: list[list[int]] = [[] for _ in chunk]
-        going = set(range(len(chunk)))
-        for _ in range(int(1.5 * max(len(tokenizer.encode(texts[n])) for n in chunk)) + 16):
-            with torch.inference_mode():
-                out = merged(
-                    input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True,
-                    logits_to_keep=1,
-                )  # fmt: skip
-            cache, chosen = out.past_key_values, out.logits[:, -1].argmax(-1)
-            for row in list(going):
-                token = int(chosen[row])
-                if token in ends:
-                    going.discard(row)
-                else:
-                    made[row].append(token)
-            if not going:
-                break
-            ids, places = chosen[:, None], places[:, -1:] + 1
-            mask = torch.cat([mask, mask.new_ones(len(chunk), 1)], dim=1)
-        for row, n in enumerate(chunk):
-            answers[n] = tokenizer.decode(made[row], skip_special_tokens=True).strip() or texts[n]
-    return answers
+    with tempfile.TemporaryDirectory(prefix="bench-data-") as name:
+        home = keep or Path(name)
+        given = {"CORRECTLY_HOME": str(home), "CORRECTLY_BASE_MODEL": base}
+        given |= {"CORRECTLY_TRAIN_PAIRS": str(pairs), "CORRECTLY_TRAIN_MINUTES": str(minutes)}
+        os.environ.update(given)
+        get_settings.cache_clear()
+        settings = get_settings()
+        land_starter(settings)
+        with open_platform_store(settings) as store:
+            examples = write_examples_snapshot(store, settings.snapshots_dir)
+        made = make_train_set(settings, examples_snapshot=examples.id, log=print)
+        config = train_config(settings, train_set=made.snapshot.id)
+        result = run_training(settings, config, settings.checkpoints_dir / "bench")
+        predictions, scored = home / "predictions.txt", home / "scored.json"
+        learners = folder / "jfleg_dev.jsonl"
+        ours = evaluated(result.adapter, learners, "--predictions", str(predictions))
+        frozen = evaluated(result.adapter, settings.evaluation_path)
+        command = [sys.executable, str(folder / "score_gec.py"), "--data", str(learners), "--pred", str(predictions)]
+        subprocess.run([*command, "--json", str(scored)], check=True, stdout=subprocess.DEVNULL)
+        return {
+            "scored": json.loads(scored.read_text()),
+            "ours": ours,
+            "frozen": frozen,
+            "seconds": result.seconds,
+            "pairs": len(made.pairs),
+        }
+
+
+def evaluated(adapter: str, data: Path, *more: str) -> dict[str, Any]:
+    """What `correctly evaluate` says of an adapter."""
+    command = [sys.executable, "-m", "correctly_assets.cli", "evaluate", "--system", f"adapter:{adapter}"]
+    command += ["--data", str(data), "--json", *more]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT).stdout)
 
 
 def in_child(*words: str) -> dict[str, Any]:
@@ -341,17 +297,17 @@ def in_child(*words: str) -> dict[str, Any]:
         return json.loads(out.read_text())
 
 
-def figures_of(parts: list[str], sizes: list[int], minutes: float, pairs: int) -> dict[str, Any]:
+def figures_of(parts: list[str], sizes: list[int], minutes: float, pairs: int, keep: Path | None) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     if "rows" in parts:
         for size in sizes:
             made = in_child("rows", "--size", str(size))
             full = size == SIZES[-1]
             figures[f"rows_{size}_minutes"] = figure(
-                made["seconds"] / 60, "min", 25 if full else None, 15 if full else None, "lower"
+                made["seconds"] / 60, "min", floor=25 if full else None, goal=15 if full else None, better="lower"
             )
             figures[f"rows_{size}_memory"] = figure(
-                made["mb"] / 1024, "GiB", 6 if full else None, 4 if full else None, "lower"
+                made["mb"] / 1024, "GiB", floor=6 if full else None, goal=4 if full else None, better="lower"
             )
             share = 100 * made["more"] / made["seconds"]
             figures[f"rows_{size}_then_{MORE}"] = figure(
@@ -380,11 +336,16 @@ def figures_of(parts: list[str], sizes: list[int], minutes: float, pairs: int) -
         )
         figures["mix_distance"] = figure(made["away"], "%", floor=None, goal=None, better="lower")
     if "score" in parts:
-        made = in_child("score", "--minutes", str(minutes), "--pairs", str(pairs))
+        kept = ["--keep", str(keep)] if keep else []
+        made = in_child("score", "--minutes", str(minutes), "--pairs", str(pairs), *kept)
         scored = made["scored"]
         figures["jfleg_gleu"] = figure(scored["gleu_corpus"], "points", floor=45, goal=50, better="higher")
         figures["jfleg_errant_f05"] = figure(scored["errant_f05"], "points", floor=50, goal=58, better="higher")
-        figures["overcorrected"] = figure(made["overcorrected"], "%", floor=10, goal=6, better="lower")
+        figures["overcorrected"] = figure(made["frozen"]["overcorrected"], "%", floor=10, goal=6, better="lower")
+        figures["frozen_errant_f05"] = figure(
+            made["frozen"]["errant_f05"], "points", floor=None, goal=None, better="higher"
+        )
+        figures["train_pairs"] = figure(made["pairs"], "pairs", floor=None, goal=None, better="lower")
         figures["train_minutes"] = figure(made["seconds"] / 60, "min", floor=30, goal=None, better="lower")
     return figures
 
@@ -395,6 +356,7 @@ def main() -> None:
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     parser.add_argument("--minutes", type=float, default=25.0, help="training budget of the score part")
     parser.add_argument("--pairs", type=int, default=6000)
+    parser.add_argument("--keep", type=Path, help="a home for the score part, kept afterwards")
     parser.add_argument("--worker", choices=PARTS)
     parser.add_argument("--size", type=int, default=SIZES[0])
     parser.add_argument("--out", type=Path)
@@ -405,7 +367,7 @@ def main() -> None:
             "near": part_near,
             "neighbours": part_neighbours,
             "teacher": part_teacher,
-            "score": lambda: part_score(options.minutes, options.pairs),
+            "score": lambda: part_score(options.minutes, options.pairs, options.keep),
         }[options.worker]()
         options.out.write_text(json.dumps(made))
         return
@@ -413,7 +375,9 @@ def main() -> None:
     if "score" in parts and "CORRECTLY_BENCHMARK_DATA" not in os.environ:
         print("CORRECTLY_BENCHMARK_DATA is not set: the score part is left out.", file=sys.stderr)
         parts.remove("score")
-    figures = figures_of(parts, [int(s) for s in options.sizes.split(",")], options.minutes, options.pairs)
+    figures = figures_of(
+        parts, [int(s) for s in options.sizes.split(",")], options.minutes, options.pairs, options.keep
+    )
     # Parts may be run apart: figures of the others are kept.
     kept = json.loads(RESULT.read_text())["figures"] if RESULT.exists() else {}
     write_results("data", {**kept, **figures}, rounds=1)

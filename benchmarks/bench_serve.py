@@ -88,7 +88,7 @@ def serve_upstream(port: int) -> None:
         """Every adapter corrects the one known sentence in its own way, so that an answer shows who gave it."""
 
         def get(self, adapter: str, default: Any = None) -> dict[str, str]:
-            return {SWAPPED: f"{SWAPPED[:-1]} {adapter}."}
+            return {SWAPPED: swapped(adapter)}
 
     engine.fixes = Marks()
     engine.start()
@@ -160,7 +160,14 @@ async def until(ask: Callable[[], Any], seconds: float) -> float:
 # ---------------------------------------------------------------- the gateway alone
 
 SWAPPED = "She go to school with her friend."
+WORDS = ("goes", "went", "walks", "walked", "runs", "ran", "drives", "drove", "cycles", "comes", "came")
 UNCHANGED = "The meeting starts at nine in the large room."
+
+
+def swapped(adapter: str) -> str:
+    """The sentence as an adapter of the instant upstream corrects it, each with a word of its own that no veto minds."""
+    number = int("".join(filter(str.isdigit, adapter))[:2])
+    return SWAPPED.replace(" go ", f" {WORDS[number % len(WORDS)]} ")
 
 
 async def measure_gateway(home: Path, seconds: float) -> dict[str, float]:
@@ -240,7 +247,7 @@ async def swap(client: httpx.AsyncClient, gateway: str, promote: Callable[[str],
                 failed += 1
                 continue
             [correction] = answer.json()["corrections"]
-            wrong += f" {correction['adapter']}." not in correction["after"]
+            wrong += correction["after"] != swapped(correction["adapter"])
 
     async def change() -> None:
         for n in range(1, 11):

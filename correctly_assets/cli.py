@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from pydantic import ValidationError
 
-from correctly_assets.commands import data, examples, judging, reports, serving, training
+from correctly_assets.commands import data, examples, judging, reports, review, serving, training
 from correctly_assets.commands.common import Json, console, print_json, stderr
 from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
 from correctly_assets.settings import get_settings
@@ -123,7 +123,7 @@ def status(as_json: Json = False) -> None:
         print_status(value, console)
 
 
-for room in (data, examples, judging, reports, serving, training):
+for room in (data, examples, judging, reports, review, serving, training):
     room.register(app)
 
 

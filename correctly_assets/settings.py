@@ -108,6 +108,13 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="Where vLLM is reached; loopback or a private network only."
     )
     mlflow_host: str = Field(default="127.0.0.1", description="Where MLflow is reached.")
+    webui_host: str | None = Field(
+        default=None, description="Where Open WebUI is reached; where the platform itself listens when unset."
+    )
+    webui_admin_password: SecretStr | None = Field(
+        default=None,
+        description="Open WebUI's admin beyond loopback; made once and kept in HOME/webui/admin-password when unset.",
+    )
     vllm_kvcache_gb: int = Field(
         default=1,
         ge=1,
@@ -119,6 +126,9 @@ class Settings(BaseSettings):
     )
     word_confidence: float = Field(
         default=0.9, ge=0, le=1, description="The same for edits that only choose another word (mended, repaired)."
+    )
+    stack: Literal["model", "harper-then-model"] = Field(
+        default="model", description="What answers: the model alone, or Harper's rules first and the model behind them."
     )
     evaluation_limit: int | None = Field(default=None, description="Rows of the evaluation set to use; all when unset.")
     max_overcorrected: float = Field(
@@ -234,6 +244,12 @@ class Settings(BaseSettings):
     @property
     def mlflow_url(self) -> str:
         return f"http://{self.mlflow_host}:{self.mlflow_port}"
+
+    @property
+    def webui_url(self) -> str:
+        """Where Open WebUI is reached; from here, a part that listens everywhere is on loopback."""
+        host = self.webui_host or ("127.0.0.1" if self.host == "0.0.0.0" else self.host)
+        return f"http://{host}:{self.webui_port}"
 
     @property
     def dagster_url(self) -> str:

@@ -32,6 +32,7 @@ from correctly_assets.correction.path import Corrector
 from correctly_assets.curation.guards import Guards
 from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
+from correctly_assets.runtime.promotion import return_to_previous
 from correctly_assets.serving.gateway.app import create_app
 from correctly_assets.serving.gateway.options import Options
 from correctly_assets.serving.gateway.service import MeteredCompleter, Parts
@@ -313,6 +314,12 @@ def running_gateway(
     def parts() -> Parts:
         client = VllmClient(engine.url, timeout=answer_seconds)
         prompts = load_prompts(settings.prompts_dir)
+
+        async def turn_back(why: str, instead_of: str) -> str:
+            adapters = settings.adapters_dir
+            release, _ = await return_to_previous(store, client, adapters, None, why, instead_of=instead_of)
+            return release.id
+
         made = Parts(
             engine=client,
             corrector=Corrector(MeteredCompleter(client), errant_annotator(), prompts),
@@ -324,6 +331,8 @@ def running_gateway(
             adapters_dir=settings.adapters_dir,
             spool=home / "run" / "journal.jsonl",
             check=None,
+            watched=store,
+            turn_back=turn_back,
         )
         return replace(made, **changed)
 

@@ -41,7 +41,9 @@ def report(
     if full:
         from correctly_assets.runtime.full_report import full_report_here
 
-        found["full"] = str(full_report_here(settings, found["adapter"], stderr).html)
+        written = full_report_here(settings, found["adapter"], stderr)
+        found["full"] = str(written.html)
+        found["seconds"] = written.report["seconds"]
     page = found["full"] if full or found["html"] is None else found["html"]
     if as_json:
         print_json(found)

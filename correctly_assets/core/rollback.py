@@ -1,12 +1,12 @@
 """Whether live signals speak against the release that serves: the decision behind the automatic rollback.
 
 Belongs here: the pure decision over counts, and its thresholds. Does not belong here: counting (store/), returning to the
-previous release (runtime/promotion.py).
+previous release (runtime/promotion.py), or when it is looked at (serving/gateway/watch.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 
@@ -23,6 +23,15 @@ class Signals:
     failed: int = 0
     ups: int = 0
     downs: int = 0
+
+
+def seen(stored: Signals, live: Signals) -> Signals:
+    """A release's signals from what is written down and from what one process counted since it started.
+
+    Answers are written down late, and not while the store is away; what was answered before a restart is written down
+    alone. So the count that saw more answers is the truer one. Votes are only ever written down.
+    """
+    return stored if stored.answers >= live.answers else replace(live, ups=stored.ups, downs=stored.downs)
 
 
 @dataclass(frozen=True, slots=True)

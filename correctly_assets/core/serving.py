@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from .errors import RetryableError
 from .landing import LandOutcome
+from .rollback import Signals
 from .types import Correction, Edit
 
 
@@ -43,6 +44,41 @@ class ReleaseBook(Protocol):
 
     def releases(self, limit: int = 50) -> Sequence[ReleaseLike]:
         """Newest first. Cheap: the gateway asks twice a second."""
+        ...
+
+
+class WatchedRelease(ReleaseLike, Protocol):
+    """A release with what made it."""
+
+    @property
+    def kind(self) -> str: ...
+
+
+class ReleaseWatch(Protocol):
+    """What an automatic rollback looks at. Calls block. The store satisfies it."""
+
+    def champion(self) -> WatchedRelease | None: ...
+    def previous_release(self) -> WatchedRelease | None: ...
+
+    def signals(self, release: str) -> Signals:
+        """What is written down of a release."""
+        ...
+
+
+class TurnBack(Protocol):
+    """Returns to the release before the champion's: proves it, then writes the new release."""
+
+    async def __call__(self, why: str, instead_of: str, /) -> str:
+        """
+        Args:
+            instead_of: the release that is to give way; one that somebody promoted meanwhile stays.
+
+        Returns:
+            The new release's id.
+
+        Raises:
+            CorrectlyError: it could not be done; the champion keeps serving.
+        """
         ...
 
 
@@ -100,6 +136,20 @@ class Journal(Protocol):
     ) -> FeedbackTaken:
         """Keep one reaction; the same ``source_key`` with the same words counts once."""
         ...
+
+
+class OutsideModel(Protocol):
+    """A model from outside that a reviewer compares with (the comparator), as the gateway asks it."""
+
+    async def correct(self, text: str) -> Correction:
+        """What it makes of a text; its edits carry no reasons, for it gives none.
+
+        Raises:
+            CorrectlyError: it did not answer, or not to us; one sentence.
+        """
+        ...
+
+    async def close(self) -> None: ...
 
 
 class Lander(Protocol):

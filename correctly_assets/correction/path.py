@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +25,7 @@ from .alignment import flatten, to_layout
 from .confidence import sure_edits
 from .guards import answer_limit, refuse, settle_end
 from .reasons import check_model_reason, load_rule_reasons
+from .rules_first import sparing_names
 from .segment import MAX_SENTENCE, Segment, protected_spans, segments
 from .vetoes import kept_edits
 
@@ -64,6 +65,8 @@ class Corrector:
         concurrency: sentences, and separately reasons, asked for at one time per text.
         edit_confidence, word_confidence: least probability, from 0 to 1, at which an edit is taken over, and the same for
             one that chooses another word (confidence.py); 0 takes all.
+        first: mends a sentence before the model sees it (rules_first.py); edits are taken over both, from what the user
+            wrote. Nothing comes first when None.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Corrector:
         concurrency: int = 8,
         edit_confidence: float = 0.0,
         word_confidence: float = 0.0,
+        first: Callable[[str], str] | None = None,
     ) -> None:
         self.usage = Usage()
         self._completer = completer
@@ -88,6 +92,7 @@ class Corrector:
         self._concurrency = concurrency
         self._edit_confidence, self._word_confidence = edit_confidence, word_confidence
         self._dictionary = dictionary or (annotator if isinstance(annotator, Dictionary) else None)
+        self._first = first
         self._echoes = _fixed_phrases(prompts)
 
     async def correct(
@@ -196,25 +201,40 @@ class Corrector:
         if len(raw) > MAX_SENTENCE:
             return _Sentence(raw, raw, fallback="length")
         flat, origin = flatten(raw)
-        prompt = self._prompts.correct_prompt(flat)
+        asked = await self._mended(flat)
+        prompt = self._prompts.correct_prompt(asked)
         sure = max(self._edit_confidence, self._word_confidence) > 0
-        completion = await self._complete(prompt, answer_limit(flat), ask.model, ask.priority, logprobs=sure)
-        fallback = refuse(flat, completion, echoes=self._echoes, profanity=self._profanity)
+        completion = await self._complete(prompt, answer_limit(asked), ask.model, ask.priority, logprobs=sure)
+        fallback = refuse(asked, completion, echoes=self._echoes, profanity=self._profanity)
         if fallback is not None:
             return _Sentence(raw, raw, fallback=fallback)
-        answer = settle_end(flat, flatten(completion.text)[0])
+        answer = settle_end(asked, flatten(completion.text)[0])
         if several and part.fragment:
-            answer = _as_fragment(flat, answer)
-        if answer == flat:
-            return _Sentence(raw, raw)
-        found = await asyncio.to_thread(self._annotator.edits, flat, answer)
-        if sure:
-            found = sure_edits(
-                answer, found, completion, least=self._edit_confidence, least_for_words=self._word_confidence
-            )
-        kept = kept_edits(flat, found, protected_spans(flat), self._dictionary)
+            answer = _as_fragment(asked, answer)
+        kept: Sequence[Edit] = ()
+        if answer != asked:
+            found = await asyncio.to_thread(self._annotator.edits, asked, answer)
+            if sure:
+                found = sure_edits(
+                    answer, found, completion, least=self._edit_confidence, least_for_words=self._word_confidence
+                )
+            kept = kept_edits(asked, found, protected_spans(asked), self._dictionary)
+        if asked != flat:
+            # What the user is shown counts from what the user wrote.
+            kept = await asyncio.to_thread(self._annotator.edits, flat, apply_edits(asked, kept))
         edits = to_layout(raw, origin, kept)
         return _Sentence(raw, apply_edits(raw, edits), tuple(edits))
+
+    async def _mended(self, flat: str) -> str:
+        """The sentence as the model is given it: mended by rules where some come first, under the model's vetoes."""
+        if self._first is None:
+            return flat
+        mended = await asyncio.to_thread(self._first, flat)
+        if mended == flat or (self._profanity is not None and self._profanity.added(flat, mended)):
+            return flat
+        found = await asyncio.to_thread(self._annotator.edits, flat, flatten(mended)[0])
+        kept = kept_edits(flat, sparing_names(flat, found), protected_spans(flat), self._dictionary)
+        return apply_edits(flat, kept)
 
     async def _explain(self, sentence: _Sentence, ask: _Ask, limit: asyncio.Semaphore) -> tuple[Edit, ...]:
         """Complete a reason for each edit: the model's where it passes its check, else the rule's."""

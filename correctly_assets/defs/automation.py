@@ -7,9 +7,9 @@ Belongs here: thin shells that read facts, call a pure decision and enact it. Do
 from __future__ import annotations
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from correctly_assets.core.retrain import decide_retrain
-from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.runtime.wanted import policy, read_retrain_state, recipe_digest
 from correctly_assets.settings import get_settings
@@ -77,20 +77,34 @@ def feedback_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
     minimum_interval_seconds=max(10, get_settings().sensor_seconds),
     default_status=dg.DefaultSensorStatus.RUNNING,
     target=None,
-    description="Reports whether the gateway serves the newest release, and returns to the one before where live signals "
-    "(answers that guards replaced, thumbs down) turn against it. Healing is the supervisor's and the gateway's.",
+    description="Reports whether the gateway serves the newest release, and writes releases made elsewhere (a rollback, an "
+    "override) into this asset's record. Rolling back and healing are the gateway's and the supervisor's: they wait for no sensor.",
 )
-def serving_sensor(context: dg.SensorEvaluationContext, store: StoreResource, engine: EngineResource):
-    from correctly_assets.core.errors import CorrectlyError
-    from correctly_assets.runtime.promotion import serving_says, watch_release
+def serving_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
+    from correctly_assets.runtime.promotion import serving_says
 
     settings = get_settings()
     with store.open() as opened:
-        try:
-            done = watch_release(settings, opened, engine)
-        except CorrectlyError as error:
-            done = f"The release before could not be returned to: {error}"
-        return dg.SkipReason(done or serving_says(opened, settings))
+        champion = opened.champion()
+        says = serving_says(opened, settings)
+    known = context.instance.get_latest_materialization_event(dg.AssetKey("served_model"))
+    recorded = known.asset_materialization.metadata.get("release") if known and known.asset_materialization else None
+    # A promotion in a run is recorded by its asset; here it would only be written twice.
+    if champion is None or champion.kind == "promotion" or (recorded and recorded.value == champion.id):
+        return dg.SkipReason(says)
+    event = dg.AssetMaterialization(
+        "served_model",
+        description=champion.why,
+        metadata={
+            "release": champion.id,
+            "adapter": champion.adapter,
+            "previous": champion.previous or "none",
+            "why": champion.why,
+            "gateway": dg.MetadataValue.url(settings.gateway_url),
+        },
+        tags={DATA_VERSION_TAG: champion.adapter},
+    )
+    return dg.SensorResult(skip_reason=dg.SkipReason(says), asset_events=[event])
 
 
 @dg.op(description="Completes what waits for a correction, then lands new examples over the thinnest cells.")

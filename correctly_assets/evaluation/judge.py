@@ -17,14 +17,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import httpx
 import numpy as np
 
-from correctly_assets.core.errors import PermanentError, RetryableError, UsageError
+from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.evaluation import Comparison, Judge, Verdict
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.prompts import fill
 
+from .asking import JudgeEndpoint
 from .bootstrap import ROUNDS, interval
 
 SWAPPED: dict[Verdict, Verdict] = {"first": "second", "second": "first", "tie": "tie"}
@@ -35,27 +35,14 @@ class EndpointJudge:
     """A judge behind an OpenAI-compatible endpoint.
 
     Args:
-        base_url: up to and including ``/v1``.
-        prompt: the template with ``{source}``, ``{first}`` and ``{second}`` (prompts/judge.txt).
-        attempts: how often a busy endpoint is asked; ``patience``: seconds before the second time, doubled each time.
+        prompt: the template with ``{source}``, ``{first}`` and ``{second}`` (prompts/judge.txt). The others: see
+            `asking.JudgeEndpoint`.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        model: str,
-        prompt: str,
-        *,
-        api_key: str | None = None,
-        timeout: float = 60.0,
-        attempts: int = 4,
-        patience: float = 1.0,
-    ) -> None:
+    def __init__(self, base_url: str, model: str, prompt: str, **how: Any) -> None:
         self.name = model
-        self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._endpoint = JudgeEndpoint(base_url, model, **how)
         self._prompt = prompt
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._timeout, self._attempts, self._patience = timeout, attempts, patience
 
     async def prefer(self, source: str, first: str, second: str) -> Verdict:
         """One verdict in the order given.
@@ -64,45 +51,8 @@ class EndpointJudge:
             RetryableError: the endpoint stays away or busy.
             PermanentError: it refuses the request or answers with something that is no verdict.
         """
-        content = fill(self._prompt, source=source, first=first, second=second)
-        body = {
-            "model": self.name,
-            "messages": [{"role": "user", "content": content}],
-            "temperature": 0,
-            "max_tokens": 8,
-        }
-        async with httpx.AsyncClient(timeout=self._timeout, headers=self._headers) as client:
-            answer = await self._post(client, body)
-        try:
-            said = str(answer["choices"][0]["message"]["content"])
-        except (KeyError, IndexError, TypeError) as error:
-            raise PermanentError(f"The judge {self.name} answered in no shape of the chat API.") from error
+        said = await self._endpoint.say(fill(self._prompt, source=source, first=first, second=second))
         return verdict_in(said, self.name)
-
-    async def _post(self, client: httpx.AsyncClient, body: Mapping[str, Any]) -> Any:
-        trouble = ""
-        for attempt in range(self._attempts):
-            if attempt:
-                await asyncio.sleep(self._patience * 2 ** (attempt - 1))
-            try:
-                response = await client.post(self._url, json=body)
-            except httpx.HTTPError as error:
-                trouble = type(error).__name__
-                continue
-            if response.status_code == 429 or response.status_code >= 500:
-                trouble = f"status {response.status_code}"
-                continue
-            if response.status_code >= 400:
-                raise PermanentError(
-                    f"The judge {self.name} refused the request (status {response.status_code}); check CORRECTLY_JUDGE_*."
-                )
-            try:
-                return response.json()
-            except ValueError as error:
-                raise PermanentError(
-                    f"The judge {self.name} answered with something that is no JSON; check CORRECTLY_JUDGE_BASE_URL."
-                ) from error
-        raise RetryableError(f"The judge {self.name} is not reachable ({trouble}); try again later.")
 
 
 def verdict_in(said: str, name: str) -> Verdict:

@@ -132,6 +132,7 @@ def figures(stats: Statistics, corrections: Sequence[Correction]) -> dict[str, A
         "n_wrong": int(stats.wrong.sum()),
         "run_on": _share(stats.run_on),
         "run_on_count": int(stats.run_on.sum()),
+        "empty_count": sum(c.fallback == "empty" or not c.after.strip() for c in corrections),
         "length_ratio": float(stats.length_ratio.mean()) if stats.n else 1.0,
         "length_outside": _share(outside),
         "numbers_kept": 100 - _share(stats.numbers_lost),

@@ -13,14 +13,20 @@ from typing import Any
 
 from correctly_assets.core.gate import Interval
 
+from .judged import about_the_judge, questions_lines, questions_rows, reasons_rows
 from .plots import cost_plot, scores_plot, types_plot
+from .reviewed import reviewed_html, reviewed_lines
+from .stopwatch import Stopwatch
+from .wording import cell, clear, number, signed, span
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
+STACKS = {
+    "harper-then-model": " Base, champion and candidate answered behind Harper's rules, as they are served "
+    "(CORRECTLY_STACK=harper-then-model); candidate-alone is CORRECTLY_STACK=model.",
+    "model": " Models answered alone, as they are served; harper-then-candidate, where it is measured, is served with "
+    "CORRECTLY_STACK=harper-then-model.",
+}
 NO_COMPARATOR = "not recorded; run `correctly record --model MODEL` to record a large model's answers once"
-NO_JUDGE = (
-    "No judge is configured, so nobody was asked which answer reads better. Set CORRECTLY_JUDGE_BASE_URL and "
-    "CORRECTLY_JUDGE_MODEL, and measure the judge against people with `correctly judge calibrate`."
-)
 
 
 def to_markdown(report: Mapping[str, Any], examples: int = 5) -> str:
@@ -28,8 +34,9 @@ def to_markdown(report: Mapping[str, Any], examples: int = 5) -> str:
     lines = [f"## {headline(report)}", "", *(f"- {reason}" for reason in report["reasons"]), ""]
     sections = sections_of(report)
     for section in sections:
-        lines += [f"## {_cell(section['data']['name'])}", ""] if len(sections) > 1 else []
+        lines += [f"## {cell(section['data']['name'])}", ""] if len(sections) > 1 else []
         lines += _section_lines(section, examples)
+    lines += reviewed_lines(report)
     lines += ["### Built from", "", *(f"- {key}: `{value}`" for key, value in report["provenance"].items())]
     return "\n".join(lines) + "\n"
 
@@ -44,33 +51,47 @@ def _section_lines(report: Mapping[str, Any], examples: int) -> list[str]:
     lines = [
         _about_the_set(report),
         "",
-        "| System | GLEU | F0.5 | P | R | correct changed | missed | ran on |",
-        "| --- | --: | --: | --: | --: | --: | --: | --: |",
+        "| System | GLEU | F0.5 | P | R | candidate minus it, F0.5 | correct changed | missed | ran on |",
+        "| --- | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for name, scores in report["systems"].items():
         bold = "**" if name == "candidate" else ""
         spans = scores["intervals"]
+        to_it = report["differences"].get(name, {}).get("errant_f05")
+        versus = f"{signed(Interval.from_json(to_it))} {clear(to_it)}" if to_it else "–"
         lines.append(
-            f"| {bold}{_cell(name)}{bold} | {_span(spans['gleu'])} | {_span(spans['errant_f05'])} "
+            f"| {bold}{cell(name)}{bold} | {span(spans['gleu'])} | {span(spans['errant_f05'])} "
             f"| {scores['errant_p']:.1f} | {scores['errant_r']:.1f} "
-            f"| {scores['overcorrected']:.1f} % | {scores['missed']:.1f} % | {scores['run_on']:.1f} % |"
+            f"| {versus} | {scores['overcorrected']:.1f} % | {scores['missed']:.1f} % | {scores['run_on']:.1f} % |"
         )
     if "comparator" not in report["systems"]:
-        lines.append(f"| comparator | {_cell(report.get('comparator') or NO_COMPARATOR)} | | | | | | |")
-    lines += ["", f"### Error types, against {_cell(rival)}", "", "| Type | edits | candidate | other | difference |"]
+        lines.append(f"| comparator | {cell(report.get('comparator') or NO_COMPARATOR)} | | | | | | | |")
+    lines += ["", "▲ the candidate is better with its whole interval, ▼ worse, ≈ neither can be said."]
+    lines += [
+        "",
+        f"### Error types, against {cell(rival)}",
+        "",
+        f"| Type | edits | candidate | {cell(rival)} | difference |",
+    ]
     lines += ["| --- | --: | --: | --: | --: |"]
     for row in report["types"][:12]:
         difference = Interval.from_json(row["difference"])
         lines.append(
-            f"| {row['name']} | {row['edits']} | {row['candidate']:.0f} | {row['other']:.0f} | {_signed(difference)} |"
+            f"| {row['name']} | {row['edits']} | {row['candidate']:.0f} | {row['other']:.0f} | {signed(difference)} {clear(row['difference'])} |"
         )
     for key, title in (("better", "Better"), ("worse", "Worse")):
         chosen = report[key][:examples]
-        lines += ["", f"### {title} than {_cell(rival)}", "", "| Text | Candidate | Other |", "| --- | --- | --- |"]
-        lines += [f"| {_cell(e['source'])} | {_cell(e['candidate'])} | {_cell(e['other'])} |" for e in chosen]
+        lines += [
+            "",
+            f"### {title} than {cell(rival)}",
+            "",
+            f"| Text | Candidate | {cell(rival)} |",
+            "| --- | --- | --- |",
+        ]
+        lines += [f"| {cell(e['source'])} | {cell(e['candidate'])} | {cell(e['other'])} |" for e in chosen]
         lines += [] if chosen else ["| none | | |"]
     lines += ["", "### Correct sentences it changed", "", "| Text | Candidate |", "| --- | --- |"]
-    lines += [f"| {_cell(e['source'])} | {_cell(e['candidate'])} |" for e in report["meddled"][:examples]] or [
+    lines += [f"| {cell(e['source'])} | {cell(e['candidate'])} |" for e in report["meddled"][:examples]] or [
         "| none | |"
     ]
     return [
@@ -80,32 +101,73 @@ def _section_lines(report: Mapping[str, Any], examples: int) -> list[str]:
         "",
         _about_explanations(report),
         "",
+        "### Cost",
+        "",
+        *_cost_lines(report),
+        "",
         "### Judge",
         "",
-        _about_the_judge(report),
+        about_the_judge(report),
         "",
+        *questions_lines(report["judge"]),
     ]
 
 
-def to_html(report: Mapping[str, Any]) -> str:
-    """One self-contained HTML file: styles and pictures inside, nothing fetched, no scripts."""
+def _cost_lines(report: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "| System | texts a second | p50 ms | p95 ms | tokens in / out | $ per thousand |",
+        "| --- | --: | --: | --: | --: | --: |",
+    ]
+    for name, s in report["systems"].items():
+        tokens = f"{s['prompt_tokens']:,} / {s['completion_tokens']:,}" if s["prompt_tokens"] else "–"
+        speed = number(s["sentences_per_second"] if s["p50_ms"] is not None else None)
+        lines.append(
+            f"| {cell(name)} | {speed} | {number(s['p50_ms'], 0)} | {number(s['p95_ms'], 0)} | {tokens} "
+            f"| {number(s['usd_per_thousand'], 2)} |"
+        )
+    return lines
+
+
+def to_html(report: Mapping[str, Any], watch: Stopwatch | None = None) -> str:
+    """One self-contained HTML file: styles and pictures inside, nothing fetched, no scripts.
+
+    Args:
+        watch: the pictures' seconds are counted under ``plots``.
+    """
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
-        span=_span, code=_code, signed=lambda value: _signed(Interval.from_json(value)), number=_number
+        span=span, code=_code, signed=lambda value: signed(Interval.from_json(value)), number=number, clear=clear
     )
+    clock = watch or Stopwatch()
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         report=report,
         headline=headline(report),
-        views=[_view(section) for section in sections_of(report)],
+        views=[_view(section, clock) for section in sections_of(report)],
         marked=marked,
+        reviewed=reviewed_html(report),
     )
 
 
-def _view(section: Mapping[str, Any]) -> dict[str, Any]:
+def _view(section: Mapping[str, Any], watch: Stopwatch) -> dict[str, Any]:
     """One set's part of the page: its figures with the sentences and pictures made of them."""
+    with watch.on("plots"):
+        pictures = _pictures(section)
+    return {
+        "section": section,
+        "about_the_set": _about_the_set(section),
+        "about_explanations": _about_explanations(section),
+        "about_the_judge": about_the_judge(section),
+        "questions": questions_rows(section["judge"]),
+        "reasons": reasons_rows(section["judge"]),
+        "no_comparator": section.get("comparator") or NO_COMPARATOR,
+        **pictures,
+    }
+
+
+def _pictures(section: Mapping[str, Any]) -> dict[str, Any]:
     rival, systems = section["rival"], section["systems"]
     rows = [{"name": name, **scores["intervals"]} for name, scores in systems.items()]
     costs = [
@@ -123,11 +185,6 @@ def _view(section: Mapping[str, Any]) -> dict[str, Any]:
         if len(known) > 1:
             pictures.append((label, _image(cost_plot(known, key, label))))
     return {
-        "section": section,
-        "about_the_set": _about_the_set(section),
-        "about_explanations": _about_explanations(section),
-        "about_the_judge": _about_the_judge(section),
-        "no_comparator": section.get("comparator") or NO_COMPARATOR,
         "scores_image": _image(scores_plot(rows)),
         "types_image": _image(types_plot(section["types"][:14], "candidate", rival)) if section["types"] else None,
         "cost_images": pictures,
@@ -159,7 +216,8 @@ def _about_the_set(report: Mapping[str, Any]) -> str:
     small = " It is a small set (under 300 rows), so differences must be large to show." if data["small"] else ""
     return (
         f"Measured on {data['name']} ({data['n']} rows, sha256 {data['sha256'][:12]}) with {report['scorer']}.{small} "
-        "Intervals are 95 %, paired bootstrap, 1,000 draws; nothing is called better inside its interval."
+        f"Intervals are 95 %, paired bootstrap, {report.get('draws', 1000):,} draws; nothing is called better inside its interval."
+        f"{STACKS.get(report.get('stack', 'model'), '')}"
     )
 
 
@@ -178,43 +236,6 @@ def _about_explanations(report: Mapping[str, Any]) -> str:
         f"kind of error, {counts['type_named_rightly']:.0f} % name a fitting one; "
         f"{counts['words_per_reason'] or 0:.1f} words a reason."
     )
-
-
-def _about_the_judge(report: Mapping[str, Any]) -> str:
-    judge = report["judge"]
-    if judge is None:
-        return NO_JUDGE
-    if judge.get("says"):
-        return f"{judge['name']} could not be asked, so its verdicts are left out. {judge['says']}"
-    calibration = judge.get("calibration")
-    agreement = (
-        f"It agrees with people in {calibration['agreement']:.0f} % of {calibration['n']} labelled pairs "
-        f"(kappa {calibration['kappa']:.2f})."
-        if calibration
-        else "It has not been measured against people: run `correctly judge calibrate`."
-    )
-    verdicts = "; ".join(
-        f"against {name}, {v['n']} sentences: {v['win']} won, {v['tie']} tied, {v['loss']} lost, "
-        f"{_signed(Interval.from_json(v['net']))} points net"
-        for name, v in judge["against"].items()
-    )
-    return f"{judge['name']}, both orders, ties allowed. {verdicts}. {agreement}"
-
-
-def _span(value: Mapping[str, float]) -> str:
-    return f"{value['point']:.1f} ({value['low']:.1f}–{value['high']:.1f})"
-
-
-def _signed(value: Interval) -> str:
-    return f"{value.point:+.1f} ({value.low:+.1f} to {value.high:+.1f})"
-
-
-def _number(value: Any, digits: int = 1, unit: str = "") -> str:
-    return "–" if value is None else f"{value:,.{digits}f}{unit}"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def _code(text: str) -> str:

@@ -6,6 +6,7 @@ Belongs here: matplotlib on its Agg-family backends, never a display. Does not b
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -79,17 +80,12 @@ def cost_plot(rows: Sequence[Mapping[str, Any]], key: str, label: str) -> str:
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    figure, axes = _figure(7.6, 3.2)
+    figure, axes = _figure(7.6, 3.6)
     for number, row in enumerate(rows):
-        axes.plot(row[key], row["errant_f05"], MARKERS[number % len(MARKERS)], color=ACCENT, markersize=8)
-        axes.annotate(
-            str(row["name"]),
-            (row[key], row["errant_f05"]),
-            xytext=(8, 4),
-            textcoords="offset points",
-            fontsize=8,
-            color=INK,
-        )
+        # Hollow, so that one mark shows through another; the candidate's alone is filled.
+        inside = ACCENT if row["name"] == "candidate" else "none"
+        mark = MARKERS[number % len(MARKERS)]
+        axes.plot(row[key], row["errant_f05"], mark, color=ACCENT, markerfacecolor=inside, markersize=8)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
@@ -98,7 +94,31 @@ def cost_plot(rows: Sequence[Mapping[str, Any]], key: str, label: str) -> str:
     axes.set_ylabel("F0.5")
     axes.margins(0.25)
     axes.set_ylim(bottom=min(0.0, *(row["errant_f05"] for row in rows)) - 3)
+    label_apart(figure, axes, [(str(row["name"]), row[key], row["errant_f05"]) for row in rows])
     return _svg(figure)
+
+
+def label_apart(figure: Figure, axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
+    """A label right of each point, lower where a mark or an earlier one stands, with a line to its point then."""
+    from matplotlib.transforms import Bbox
+
+    figure.draw_without_rendering()
+    marks = axes.transData.transform([(x, y) for _, x, y in points])
+    taken: list[Any] = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in marks]
+    # From the top, so that labels only move down and lines do not cross.
+    for name, x, y in sorted(points, key=lambda point: (-point[2], point[1])):
+        for down in itertools.count():
+            place = (9, 4 - 8 * down)
+            label = axes.annotate(name, (x, y), xytext=place, textcoords="offset points", fontsize=8, color=INK)
+            box = label.get_window_extent()
+            if down == 2 * len(points) or not any(box.overlaps(other) for other in taken):
+                break
+            label.remove()
+        taken.append(box)
+        if down:
+            line = {"arrowstyle": "-", "color": SOFT, "linewidth": 0.7}
+            end = (place[0], place[1] + 3)
+            axes.annotate("", (x, y), xytext=end, textcoords="offset points", arrowprops=line, zorder=0)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:

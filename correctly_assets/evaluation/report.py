@@ -19,6 +19,7 @@ from correctly_assets.core.taxonomy import ERRANT_TYPES
 
 from .pages import to_html, to_markdown
 from .score import Compared, Evaluation, compare_pair, intervals, resampler_for
+from .stopwatch import Stopwatch
 
 FORMAT = 1
 EXAMPLES = 20
@@ -41,6 +42,7 @@ def build_section(
     explained: Evaluation | None = None,
     judge: Mapping[str, Any] | None = None,
     comparator: str | None = None,
+    stack: str = "model",
     rounds: int = 1000,
     seed: int = 20,
 ) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def build_section(
         explained: the candidate's answers that were asked for with reasons, for samples of them.
         judge: the pairwise judge's summary (`judge.summarise`), None where none is configured.
         comparator: what stands in the comparator's row where it was not measured.
+        stack: what the platform serves models behind (CORRECTLY_STACK); base, champion and candidate were measured so.
 
     Raises:
         PermanentError: an evaluation was made on another set.
@@ -65,6 +68,7 @@ def build_section(
         "data": {"name": data.name, "sha256": data.sha256, "n": len(data.rows), "small": data.small},
         "scorer": candidate.scores["scorer"],
         "comparator": comparator,
+        "stack": stack,
         "rival": rival,
         "systems": {
             name: {**one.scores, "intervals": {key: value.to_json() for key, value in intervals(one, draws).items()}}
@@ -73,6 +77,8 @@ def build_section(
         "differences": {
             name: {metric: value.to_json() for metric, value in pair.metrics.items()} for name, pair in against.items()
         },
+        "draws": rounds,
+        "types_of": {name: {row["type"]: row for row in one.types} for name, one in systems.items()},
         "types": _types(candidate, systems[rival], against[rival]),
         "better": _examples(candidate, systems[rival], 1),
         "worse": _examples(candidate, systems[rival], -1),
@@ -92,6 +98,7 @@ def build_report(
     explained: Evaluation | None = None,
     judge: Mapping[str, Any] | None = None,
     comparator: str | None = None,
+    stack: str = "model",
     rounds: int = 1000,
     seed: int = 20,
 ) -> dict[str, Any]:
@@ -104,7 +111,7 @@ def build_report(
         PermanentError: an evaluation was made on another set.
     """
     section = build_section(
-        systems=systems, explained=explained, judge=judge, comparator=comparator, rounds=rounds, seed=seed
+        systems=systems, explained=explained, judge=judge, comparator=comparator, stack=stack, rounds=rounds, seed=seed
     )
     return {
         "format": FORMAT,
@@ -139,8 +146,14 @@ def write_report(
     explained: Evaluation | None = None,
     judge: Mapping[str, Any] | None = None,
     comparator: str | None = None,
+    stack: str = "model",
+    reviews: Sequence[Mapping[str, Any]] = (),
 ) -> WrittenReport:
-    """Build the report and write ``report.html`` and ``report.json`` into an adapter's directory, each in one step."""
+    """Build the report and write ``report.html`` and ``report.json`` into an adapter's directory, each in one step.
+
+    Args:
+        reviews: what people's reviews come to so far (`core.review.summarise`). The others: see `build_report`.
+    """
     report = build_report(
         manifest=manifest,
         measured=measured,
@@ -149,19 +162,55 @@ def write_report(
         explained=explained,
         judge=judge,
         comparator=comparator,
+        stack=stack,
     )
-    return write_pages(directory, report)
+    return write_pages(directory, report, reviews=reviews)
 
 
-def write_pages(directory: Path, report: dict[str, Any], name: str = "report") -> WrittenReport:
-    """Write a report as ``NAME.html`` and ``NAME.json``, each in one step."""
+def show_reviews(directory: Path, reviews: Sequence[Mapping[str, Any]], name: str = "report") -> bool:
+    """Write a report's page anew with the reviews given since; its JSON, what was measured, stays as it is.
+
+    Returns:
+        Whether there is such a report.
+    """
+    try:
+        report = json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    page = directory / f"{name}.html"
+    write_text_atomically(page, to_html(report | {"reviews": list(reviews)}))
+    page.chmod(0o644)
+    return True
+
+
+def write_pages(
+    directory: Path,
+    report: dict[str, Any],
+    name: str = "report",
+    watch: Stopwatch | None = None,
+    *,
+    reviews: Sequence[Mapping[str, Any]] = (),
+) -> WrittenReport:
+    """Write a report as ``NAME.html`` and ``NAME.json``, each in one step.
+
+    The JSON is what was measured; what people said of it so far stands on the page alone (`show_reviews`).
+
+    Args:
+        watch: what the report took so far; its figures stand under ``seconds`` in the JSON, plots and page included.
+    """
     json_path, html_path = directory / f"{name}.json", directory / f"{name}.html"
+    clock = watch or Stopwatch()
+    shown = report | {"reviews": list(reviews)}
+    with clock.on("page"):
+        write_text_atomically(html_path, to_html(shown, clock))
+        html_path.chmod(0o644)
+        markdown = to_markdown(shown)
+    if watch is not None:
+        report = {**report, "seconds": watch.figures()}
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    write_text_atomically(html_path, to_html(report))
-    html_path.chmod(0o644)
     # The JSON last: where it stands, the page stands too.
     write_text_atomically(json_path, text)
-    return WrittenReport(report, to_markdown(report), json_path, html_path, hashlib.sha256(text.encode()).hexdigest())
+    return WrittenReport(report, markdown, json_path, html_path, hashlib.sha256(text.encode()).hexdigest())
 
 
 def main_figures(report: Mapping[str, Any]) -> dict[str, float]:

@@ -1,5 +1,5 @@
-"""Systems under test: untouched text, Harper, a file of predictions, a model through the correction path, a chat model
-from outside, and stacks.
+"""Systems under test: untouched text, Harper, a file of predictions, a model through the correction path, and a chat
+model from outside.
 
 Belongs here: anything that implements `core.ports.SystemUnderTest`. Does not belong here: the correction path itself,
 which is handed in, or scoring (score.py).
@@ -12,15 +12,15 @@ import hashlib
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from correctly_assets.core.correction import CorrectionPath, ReasonLanguage
-from correctly_assets.core.errors import PermanentError, UsageError
+from correctly_assets.core.errors import UsageError
 from correctly_assets.core.evaluation import Costs
 from correctly_assets.core.hashing import sha256_file, sha256_of
-from correctly_assets.core.ports import Annotator, SystemUnderTest
+from correctly_assets.core.lints import apply_lints, linter_identity, load_linter
+from correctly_assets.core.ports import Annotator
 from correctly_assets.core.prompts import Prompts, fill
 from correctly_assets.core.teaching import ChatAnswer, ChatRequest, ChatTransport
 from correctly_assets.core.types import Correction
@@ -51,7 +51,7 @@ class HarperSystem:
         self._annotator = annotator
 
     def identity(self) -> str:
-        return sha256_of({"system": self.name, "version": version("harper-py"), "rule": "first suggestion"})
+        return sha256_of({"system": self.name, **linter_identity()})
 
     async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
         """Correct each text; Harper gives no reasons of ours, so ``reasons`` changes nothing.
@@ -59,11 +59,7 @@ class HarperSystem:
         Raises:
             PermanentError: harper-py is not installed.
         """
-        try:
-            import harper
-        except ImportError as error:
-            raise PermanentError("Harper is not installed; install the package harper-py.") from error
-        linter = harper.Linter()
+        linter = load_linter()
         started = time.perf_counter()
         self.costs = Costs()
         answers: list[Correction] = []
@@ -73,25 +69,6 @@ class HarperSystem:
             self.costs.seconds.append(time.perf_counter() - one)
         self.costs.wall_seconds = time.perf_counter() - started
         return answers
-
-
-def apply_lints(linter: Any, text: str) -> str:
-    """The text with the first suggestion of each lint, skipping lints that overlap an earlier one.
-
-    ``REMOVE`` deletes the span, ``INSERT_AFTER`` adds behind it, ``REPLACE`` puts other words in its place.
-    """
-    pieces: list[str] = []
-    position = 0
-    for lint in sorted(linter.lint(text), key=lambda lint: (lint.span.start, lint.span.end)):
-        start, end = lint.span.start, lint.span.end
-        if start < position or not lint.suggestions:
-            continue
-        first = lint.suggestions[0]
-        kind = first.kind.name
-        now = "" if kind == "REMOVE" else first.replacement_text
-        pieces += [text[position:start], text[start:end] + now if kind == "INSERT_AFTER" else now]
-        position = end
-    return "".join(pieces) + text[position:]
 
 
 class FileSystem:
@@ -297,27 +274,6 @@ def _chatted(number: int, text: str, after: str, annotator: Annotator) -> Correc
     return _plain(number, text, after, annotator)
 
 
-class StackedSystem:
-    """One system's answers given to the next, e.g. Harper before the model; edits are taken over both."""
-
-    def __init__(self, first: SystemUnderTest, second: SystemUnderTest, annotator: Annotator) -> None:
-        self.name = f"{first.name}-then-{second.name}"
-        self.costs = Costs()
-        self._first, self._second, self._annotator = first, second, annotator
-
-    def identity(self) -> str:
-        return sha256_of({"system": "stack", "of": [self._first.identity(), self._second.identity()]})
-
-    async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
-        between = await self._first.correct_all(texts, reasons=False)
-        after = await self._second.correct_all([correction.after for correction in between], reasons=False)
-        self.costs = _sum_costs(getattr(self._first, "costs", Costs()), getattr(self._second, "costs", Costs()))
-        return [
-            replace(last, before=text, edits=self._annotator.edits(text, last.after))
-            for text, last in zip(texts, after, strict=True)
-        ]
-
-
 async def _gather(work: Sequence[Coroutine[Any, Any, ChatAnswer]]) -> list[ChatAnswer]:
     """All results in order; the first failure cancels the others and is raised as itself."""
     try:
@@ -339,15 +295,3 @@ def few_shot(prompts: Prompts, pairs: Sequence[tuple[str, str]]) -> Prompts:
 def _plain(number: int, text: str, after: str, annotator: Annotator | None = None) -> Correction:
     edits = annotator.edits(text, after) if annotator is not None else ()
     return Correction(f"c_{number}", text, after, edits)
-
-
-def _sum_costs(first: Costs, second: Costs) -> Costs:
-    seconds = [a + b for a, b in zip(first.seconds, second.seconds, strict=False)] or first.seconds or second.seconds
-    return Costs(
-        seconds,
-        first.wall_seconds + second.wall_seconds,
-        first.prompt_tokens + second.prompt_tokens,
-        first.completion_tokens + second.completion_tokens,
-        max(first.at_once, second.at_once),
-        None if first.usd is None and second.usd is None else (first.usd or 0) + (second.usd or 0),
-    )

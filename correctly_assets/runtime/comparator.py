@@ -22,6 +22,8 @@ from correctly_assets.core.ports import Annotator
 from correctly_assets.core.teaching import ChatTransport, Recording
 from correctly_assets.settings import Settings
 
+from .asking import ask_questions, read_prompt
+
 if TYPE_CHECKING:
     from correctly_assets.evaluation.score import Evaluation
     from correctly_assets.evaluation.systems import ChatSystem
@@ -40,18 +42,6 @@ def recordings_dir(settings: Settings) -> Path:
 def calibration_path(settings: Settings) -> Path:
     """What `correctly judge calibrate` measured last."""
     return settings.home / "judge" / "calibration.json"
-
-
-def read_prompt(settings: Settings, name: str) -> str:
-    """A prompt file that only evaluation uses.
-
-    Raises:
-        PermanentError: it is missing.
-    """
-    try:
-        return (settings.prompts_dir / name).read_text(encoding="utf-8").strip("\n")
-    except OSError as error:
-        raise PermanentError(f"The prompt file {settings.prompts_dir / name} is missing; restore prompts/.") from error
 
 
 # ------------------------------------------------------------------ the comparator
@@ -233,14 +223,19 @@ async def ask_judge(
     candidate: Evaluation,
     rivals: Mapping[str, Evaluation | None],
     *,
+    systems: Mapping[str, Evaluation | None] | None = None,
+    explained: Evaluation | None = None,
     rows: int | None = JUDGED_ROWS,
     log: Callable[[str], object] = lambda _: None,
 ) -> dict[str, Any] | None:
-    """The report's judge section: the candidate against each rival; None where no judge is configured.
+    """The report's judge section: the candidate against each rival, and two questions (asking.py); None where no judge
+    is configured.
 
     The gate needs no judge, so one that cannot be asked is a sentence in the section and no failure.
 
     Args:
+        systems: those whose changed sentences are asked about: do they still mean the same?
+        explained: the candidate's answers with reasons: are the reasons true?
         rows: how many sentences, spread over the set; all when None.
     """
     from correctly_assets.evaluation.judge import judge_all, summarise
@@ -263,4 +258,5 @@ async def ask_judge(
     except CorrectlyError as error:
         log(str(error))
         return {"name": settings.judge_model, "against": {}, "calibration": None, "says": str(error)}
-    return summarise(judge.name, outcomes, calibration)
+    asked = await ask_questions(settings, systems or {}, explained, chosen=chosen, log=log)
+    return {**summarise(judge.name, outcomes, calibration), **asked}

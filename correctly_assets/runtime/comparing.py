@@ -270,14 +270,14 @@ async def _score(settings: Settings, engine: EngineLike, base: Path, adapter: Pa
 
     data = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
     annotator = await asyncio.to_thread(make_annotator)
-    async with _loaded(engine, adapter, base) as client:
+    async with loaded(engine, adapter, base) as client:
         system = model_system(settings, client, annotator, name=adapter.name, model=adapter.name, adapter=adapter.name)
         found = await evaluate(system, data, annotator, cache=AnswerCache(settings.answers_dir))
     return {name: found.scores[name] for name in _SCORES}
 
 
 @asynccontextmanager
-async def _loaded(engine: EngineLike, adapter: Path, base: Path) -> AsyncIterator[Any]:
+async def loaded(engine: EngineLike, adapter: Path, base: Path) -> AsyncIterator[Any]:
     """The adapter in the engine, proved, for the length of the block."""
     from correctly_assets.serving.rollout import load_proven
     from correctly_assets.training.adapter import check_adapter

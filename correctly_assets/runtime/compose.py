@@ -16,6 +16,7 @@ import yaml
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
 
 from .processes import PROCESSES, QUIET, Process, engine_command
+from .webui import ADMIN_EMAIL
 
 HEADER = """\
 # Rendered from the process table (correctly_assets/runtime/processes.py) by
@@ -24,10 +25,13 @@ HEADER = """\
 #   docker compose --profile cpu up      vLLM on the CPU, the embedded Gemma 3 270M
 #   docker compose --profile gpu up      vLLM on an NVIDIA GPU; set CORRECTLY_BASE_MODEL, e.g. to Gemma 3 1B
 #
-# Set POSTGRES_PASSWORD and WEBUI_SECRET_KEY in .env first. Only the gateway, Dagster, MLflow and the chat are published,
+# Set POSTGRES_PASSWORD, WEBUI_SECRET_KEY and WEBUI_ADMIN_PASSWORD (of admin@localhost) in .env first. Only the gateway, Dagster, MLflow and the chat are published,
 # on loopback; vLLM's management routes have no key, so it stays on the private network.
 """
 DATABASE = "postgresql://correctly:${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}@postgres:5432/correctly"
+ADMIN_PASSWORD = "${WEBUI_ADMIN_PASSWORD:?set WEBUI_ADMIN_PASSWORD in .env}"
+WEBUI_PORT = 8080
+"""Where Open WebUI's image listens, inside its container."""
 OF_THIS_MACHINE = ("VLLM_CPU_NUM_OF_RESERVED_CPU",)
 """What the process table reads off the machine it runs on, and a rendered file must not."""
 MLFLOW_DATABASE = f"{DATABASE.replace('postgresql://', 'postgresql+psycopg2://', 1)}?options=-csearch_path%3Dmlflow"
@@ -73,6 +77,9 @@ def _service(process: Process, settings: Settings, *, image: str = "correctly") 
             "CORRECTLY_HOST": "0.0.0.0",
             "CORRECTLY_VLLM_HOST": "vllm",
             "CORRECTLY_MLFLOW_HOST": "mlflow",
+            "CORRECTLY_WEBUI_HOST": "open-webui",
+            "CORRECTLY_WEBUI_PORT": str(WEBUI_PORT),
+            "CORRECTLY_WEBUI_ADMIN_PASSWORD": ADMIN_PASSWORD,
             "CORRECTLY_DATABASE_URL": DATABASE,
             "CORRECTLY_BASE_MODEL": BASE_MODEL,
             "CORRECTLY_TEACHER": "${CORRECTLY_TEACHER:-embedded}",
@@ -152,11 +159,15 @@ def _webui(process: Process, settings: Settings) -> dict[str, Any]:
     environment |= {
         "OPENAI_API_BASE_URL": f"http://gateway:{settings.gateway_port}/v1",
         "WEBUI_SECRET_KEY": "${WEBUI_SECRET_KEY:?set WEBUI_SECRET_KEY in .env}",
+        # The votes' reader signs in as this admin; other people's accounts are made by it, not by signing up.
+        "WEBUI_ADMIN_EMAIL": ADMIN_EMAIL,
+        "WEBUI_ADMIN_PASSWORD": ADMIN_PASSWORD,
+        "ENABLE_SIGNUP": "False",
     }
     return {
         "image": "ghcr.io/open-webui/open-webui:v0.12.4",
         "environment": environment,
-        "ports": [f"127.0.0.1:{settings.webui_port}:8080"],
+        "ports": [f"127.0.0.1:{settings.webui_port}:{WEBUI_PORT}"],
         "volumes": ["webui-data:/app/backend/data"],
         "depends_on": {"gateway": {"condition": "service_healthy"}},
         "restart": "unless-stopped",

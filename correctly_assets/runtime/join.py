@@ -148,9 +148,19 @@ class ProfanityVeto:
         return bool(self.words.added_profanity(before, after))
 
 
-def make_corrector(settings: Settings, completer: Completer, annotator: Annotator) -> Corrector:
-    """The one correction path, with its guards."""
+def make_corrector(
+    settings: Settings, completer: Completer, annotator: Annotator, words: Profanity | None = None
+) -> Corrector:
+    """The one correction path, with its guards and what comes before the model: what is measured is what is served.
+
+    Args:
+        words: curation's word list where it is loaded already.
+
+    Raises:
+        PermanentError: the stack needs a package that is not installed.
+    """
     from correctly_assets.correction.path import Corrector
+    from correctly_assets.correction.rules_first import HarperFirst
     from correctly_assets.curation.profanity import Profanity
 
     prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
@@ -158,9 +168,10 @@ def make_corrector(settings: Settings, completer: Completer, annotator: Annotato
         completer,
         annotator,
         prompts,
-        profanity=ProfanityVeto(Profanity()),
+        profanity=ProfanityVeto(words or Profanity()),
         edit_confidence=settings.edit_confidence,
         word_confidence=settings.word_confidence,
+        first=HarperFirst() if settings.stack == "harper-then-model" else None,
     )
 
 

@@ -33,6 +33,7 @@ from .comparator import ask_judge, choose_comparator
 from .join import make_annotator, open_platform_store
 from .progress import progress_writer
 from .promotion import EngineLike, gate_settings, record
+from .review import reviews_so_far
 from .systems import adapter_named, model_system, running_engine
 
 if TYPE_CHECKING:
@@ -172,7 +173,6 @@ async def judge_candidate(
     outside = choose_comparator(settings, data, annotator)
     recorded = None if outside.system is None else await evaluate(outside.system, data, annotator)
     rivals = {"champion": reigning, "comparator": recorded, "untouched": identity}
-    verdicts = await ask_judge(settings, candidate, rivals, log=log)
     systems = {
         "untouched": identity,
         "base": base,
@@ -180,6 +180,7 @@ async def judge_candidate(
         "comparator": recorded,
         "candidate": candidate,
     }
+    verdicts = await ask_judge(settings, candidate, rivals, systems=systems, explained=explained, log=log)
     written = await asyncio.to_thread(
         write_report,
         directory,
@@ -190,6 +191,8 @@ async def judge_candidate(
         explained=explained,
         judge=verdicts,
         comparator=outside.says,
+        stack=settings.stack,
+        reviews=reviews_so_far(settings, store),
     )
     # The card was written without scores: there were none yet.
     await asyncio.to_thread(write_card, directory)

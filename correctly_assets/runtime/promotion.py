@@ -19,8 +19,8 @@ import httpx
 
 from correctly_assets.core.errors import PermanentError, RefusedError
 from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Measured, decide_promotion
-from correctly_assets.core.rollback import decide_rollback
-from correctly_assets.serving.rollout import load_proven
+from correctly_assets.core.serving import AdapterCheck
+from correctly_assets.serving.rollout import Engine, Proof, load_proven
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 
@@ -29,6 +29,7 @@ from .wanted import fingerprint_of
 if TYPE_CHECKING:
     from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import Store
+    from correctly_assets.store.records import Release
 
 
 class EngineLike(Protocol):
@@ -200,19 +201,48 @@ async def _gateway_serves(url: str, release: str, seconds: float = 15.0) -> bool
 
 
 async def roll_back(settings: Settings, store: Store, engine: EngineLike, why: str) -> Promotion:
-    """Return to the release before the champion's: prove, flip, record.
+    """Return to the release before the champion's: prove, flip, record, and wait until the gateway has seen it.
 
     Raises:
         PermanentError: there is no earlier release, or its adapter's files are gone.
     """
-    champion, previous = store.champion(), store.previous_release()
+    async with engine.client() as client:
+        release, proof = await return_to_previous(
+            store, client, settings.adapters_dir, lambda d: check_adapter(d, Path(settings.base_model_path)), why
+        )
+    serves = await _gateway_serves(settings.gateway_url, release.id)
+    return Promotion(
+        release.id, release.adapter, release.previous, release.why, proof.from_base, proof.from_training, serves
+    )
+
+
+async def return_to_previous(
+    store: Store,
+    client: Engine,
+    adapters_dir: Path,
+    check: AdapterCheck | None,
+    why: str,
+    *,
+    instead_of: str | None = None,
+) -> tuple[Release, Proof]:
+    """Prove the release before the champion's and write it down as the new one, which is the flip.
+
+    Args:
+        instead_of: the release that is to give way; None takes whichever serves.
+
+    Raises:
+        PermanentError: there is no earlier release, or its adapter's files are gone.
+        RetryableError: another release was written meanwhile; it stays.
+        CorrectlyError: as `load_proven`; the champion keeps serving.
+    """
+    champion = await asyncio.to_thread(store.champion)
+    previous = await asyncio.to_thread(store.previous_release)
     if champion is None or previous is None:
         raise PermanentError("There is no earlier release to return to.")
-    directory = settings.adapters_dir / previous.adapter
+    directory = adapters_dir / previous.adapter
     if not directory.is_dir():
         raise PermanentError(f"The files of adapter {previous.adapter} are gone; train again or restore {directory}.")
-    async with engine.client() as client:
-        proof = await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
+    proof = await load_proven(client, directory, check)
     release = await asyncio.to_thread(
         store.add_release,
         adapter=previous.adapter,
@@ -221,42 +251,23 @@ async def roll_back(settings: Settings, store: Store, engine: EngineLike, why: s
         scores=previous.scores,
         kind="rollback",
         why=f"Rolled back from {champion.id}: {why}",
+        instead_of=instead_of or champion.id,
     )
-    serves = await _gateway_serves(settings.gateway_url, release.id)
-    return Promotion(
-        release.id, release.adapter, champion.id, release.why, proof.from_base, proof.from_training, serves
-    )
-
-
-def watch_release(settings: Settings, store: Store, engine: EngineLike) -> str | None:
-    """Return to the previous release where live signals speak against the one that serves; what was done, or None.
-
-    Raises:
-        CorrectlyError: as `roll_back`; the champion keeps serving.
-    """
-    champion, previous = store.champion(), store.previous_release()
-    # A release that somebody chose (an override, a rollback) is theirs to take back.
-    if champion is None or previous is None or champion.kind != "promotion":
-        return None
-    reason = decide_rollback(store.signals(champion.id), store.signals(previous.id))
-    if reason is None:
-        return None
-    done = asyncio.run(roll_back(settings, store, engine, f"automatically: {reason}"))
-    return f"Rolled back from {champion.id} to adapter {done.adapter} ({done.release}): {reason}"
+    return release, proof
 
 
 def serving_says(store: Store, settings: Settings) -> str:
-    """One sentence on whether the gateway serves the newest release."""
+    """One sentence or two on whether the gateway serves the newest release, and on what its watch over it says."""
     champion = store.champion()
     if champion is None:
         return "No adapter has been promoted yet."
     try:
-        answer = httpx.get(f"{settings.gateway_url}/readyz", timeout=3, trust_env=False)
-        served = answer.json().get("release")
+        answer = httpx.get(f"{settings.gateway_url}/readyz", timeout=3, trust_env=False).json()
+        served, watch = answer.get("release"), answer.get("rollback")
     except (httpx.HTTPError, ValueError):
         return f"The gateway does not answer; {champion.id} is served when it does."
     if served == champion.id:
-        return f"The gateway serves {champion.id} (adapter {champion.adapter})."
-    return (
-        f"The gateway serves {served or 'nothing'}, not {champion.id}: it is loading, or see `correctly logs gateway`."
-    )
+        says = f"The gateway serves {champion.id} (adapter {champion.adapter})."
+    else:
+        says = f"The gateway serves {served or 'nothing'}, not {champion.id}: it is loading, or see `correctly logs gateway`."
+    return f"{says} {watch}" if watch else says

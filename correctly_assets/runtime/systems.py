@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.evaluation import Costs
 from correctly_assets.core.hashing import write_text_atomically
+from correctly_assets.core.lints import linter_identity
 from correctly_assets.core.ports import Annotator, SystemUnderTest
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.types import Correction
@@ -52,7 +53,7 @@ def model_system(
     from correctly_assets.evaluation.systems import ModelSystem
 
     prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
-    parts = {
+    parts: dict[str, Any] = {
         "base": base_model_revision(settings.base_model_path),
         "adapter": adapter,
         "prompts": prompts.sha256,
@@ -60,6 +61,9 @@ def model_system(
         "path": ANSWERS,
         "confidence": [settings.edit_confidence, settings.word_confidence],
     }
+    if settings.stack != "model":
+        # Only then: answers of the model alone keep the identity that they were kept under.
+        parts["stack"] = [settings.stack, linter_identity()]
     return ModelSystem(
         name,
         make_corrector(settings, client, annotator),

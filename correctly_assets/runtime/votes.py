@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MAX_CHANGED = 0.5
 """Largest share of changed words at which a comment is taken for a better version rather than a note."""
+COMPARATOR = "correctly-comparator"
+"""The name under which the gateway lists the comparator."""
 TABLE = re.compile(r"\n+\s*\|\s*(?:Was|이전|전)\s*\|", re.I)
 
 
@@ -62,7 +64,7 @@ def read_votes(settings: Settings, *, timeout: float = 10.0) -> list[Vote]:
     """
     who = admin(settings)
     credentials = {"email": who.get("WEBUI_ADMIN_EMAIL", ""), "password": who.get("WEBUI_ADMIN_PASSWORD", "")}
-    url = f"http://{settings.host}:{settings.webui_port}"
+    url = settings.webui_url
     try:
         with httpx.Client(base_url=url, timeout=timeout, trust_env=False) as client:
             signed = client.post("/api/v1/auths/signin", json=credentials)
@@ -89,6 +91,8 @@ def parse_vote(row: Mapping[str, Any]) -> Vote | None:
     chat_id = meta.get("chat_id")
     if rating not in (1, -1) or not chat_id:
         return None
+    if data.get("model_id") == COMPARATOR:
+        return None  # it speaks of somebody else's answer, which may stand beside ours in the same chat
     messages = _messages(row.get("snapshot") or {})
     answer = messages.get(str(meta.get("message_id"))) or {}
     question = messages.get(str(answer.get("parentId"))) or {}

@@ -15,6 +15,7 @@ from correctly_assets.core.hashing import write_text_atomically
 from correctly_assets.settings import PROJECT_ROOT, Settings
 
 VENV = PROJECT_ROOT / ".venv-webui"
+ADMIN_EMAIL = "admin@localhost"
 SUGGESTIONS = (
     ("A mail to a colleague", "about a delay", "I am sorry for answer you so late, I was in holidays the last week and didn't saw your mail."),
     ("A review of a café", "with three small errors", "The coffee was amazing but the staffs was too busy for to smile, I will come back although."),
@@ -48,16 +49,22 @@ def admin(settings: Settings) -> dict[str, str]:
     """Who signs in: nobody on loopback; beyond it a preset admin whose password stands in a file, never a default one."""
     if is_loopback(settings.host):
         return {"WEBUI_AUTH": "False"}
+    return {
+        "WEBUI_AUTH": "True",
+        "WEBUI_ADMIN_EMAIL": ADMIN_EMAIL,
+        "WEBUI_ADMIN_PASSWORD": _admin_password(settings),
+        "ENABLE_SIGNUP": "False",
+    }
+
+
+def _admin_password(settings: Settings) -> str:
+    if settings.webui_admin_password is not None:
+        return settings.webui_admin_password.get_secret_value()
     path = settings.home / "webui" / "admin-password"
     if not path.exists():
         write_text_atomically(path, secrets.token_urlsafe(18))
         path.chmod(0o600)
-    return {
-        "WEBUI_AUTH": "True",
-        "WEBUI_ADMIN_EMAIL": "admin@localhost",
-        "WEBUI_ADMIN_PASSWORD": path.read_text().strip(),
-        "ENABLE_SIGNUP": "False",
-    }
+    return path.read_text().strip()
 
 
 def environment() -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
+from ..core.errors import RetryableError
 from .records import Decision, Release, ReleaseKind, Verdict, to_json
 from .seen import mark_decided
 from .subject import Subject
@@ -109,11 +110,21 @@ class Decisions(Subject):
         why: str,
         train_set: str | None = None,
         scores: Mapping[str, Any] | None = None,
+        instead_of: str | None = None,
     ) -> Release:
-        """Make an adapter the champion. The one INSERT is the whole switch; releases are numbered r0001, r0002, …"""
+        """Make an adapter the champion. The one INSERT is the whole switch; releases are numbered r0001, r0002, …
+
+        Args:
+            instead_of: write only while this release is still the newest.
+
+        Raises:
+            RetryableError: another release was written meanwhile.
+        """
         with self.database.write() as connection:
             seq = _next(connection, "release")
             previous = connection.execute(text("SELECT id FROM release ORDER BY seq DESC LIMIT 1")).scalar()
+            if instead_of is not None and previous != instead_of:
+                raise RetryableError(f"{previous} was released meanwhile, so {instead_of} was not replaced.")
             release = Release(
                 f"r{seq:04}",
                 adapter,

@@ -30,6 +30,8 @@ ACCEPTED_COLUMNS = (
     "id", "content_sha", "before", "after", "reason", "reasons", "form", "tone", "topic", "language", "style",
     "key_expressions", "speaker", "source", "cefr", "licence", "verified", "weight",
 )  # fmt: skip
+STAMP_COLUMNS = ("id", "content_sha", "verified", "weight")
+"""What tells whether an accepted row still stands as it did: its content's address and what may change beside it."""
 _TEXT_COLUMNS = frozenset(("form", "tone", "topic", "language", "source", "cefr", "licence"))
 _FROM = "FROM correction_script c JOIN text_repository t ON t.id = c.text_id"
 _PAGE = 5000
@@ -243,6 +245,28 @@ class Examples(Subject):
             rows = streamed.execute(text(f"SELECT {names} {_FROM} WHERE c.status || '' = 'accepted'"))
             for part in rows.partitions(size):
                 yield [list(column) for column in zip(*part, strict=True)]
+
+    def accepted_stamps(self, size: int) -> Iterator[list[list[Any]]]:
+        """``STAMP_COLUMNS`` of the accepted rows of one moment, column by column, ``size`` rows at a time in no order."""
+        with self.database.read() as connection:
+            streamed = connection.execution_options(stream_results=True, max_row_buffer=size)
+            rows = streamed.execute(
+                text(f"SELECT {', '.join(STAMP_COLUMNS)} FROM correction_script WHERE status || '' = 'accepted'")
+            )
+            for part in rows.partitions(size):
+                yield [list(column) for column in zip(*part, strict=True)]
+
+    def accepted_columns_of(self, ids: Sequence[str]) -> Iterator[list[list[Any]]]:
+        """``ACCEPTED_COLUMNS`` of these rows, as ``accepted_columns`` gives them; a row no longer accepted is left out."""
+        names = ", ".join(("t." if name in _TEXT_COLUMNS else "c.") + name for name in ACCEPTED_COLUMNS)
+        statement = text(f"SELECT {names} {_FROM} WHERE c.status = 'accepted' AND c.id IN :ids").bindparams(
+            bindparam("ids", expanding=True)
+        )
+        for chunk in slices(ids, 1000):
+            with self.database.read() as connection:
+                rows = connection.execute(statement, {"ids": chunk}).all()
+            if rows:
+                yield [list(column) for column in zip(*rows, strict=True)]
 
     def accepted_hashes(self) -> Iterator[str]:
         """Content hashes of the accepted examples, in the order of their ids: the rows of the fingerprint."""

@@ -20,16 +20,12 @@ from typing import Any
 from ..core.errors import PermanentError
 from ..core.hashing import sha256_file, write_artefact, write_text_atomically
 from ..core.retrain import rows_digest
-from .duck import is_disk_error, open_duckdb
-from .examples import ACCEPTED_COLUMNS, Examples
+from .duck import is_disk_error
+from .examples import Examples
+from .increment import all_pages, merged_pages, schema
 
 EXAMPLES_FILE = "examples.parquet"
-EXAMPLES_FORMAT = 1
-_PAGE = 20_000
-_TEXT_COLUMNS = (
-    "id", "content_sha", "before", "after", "reason", "reasons", "form", "tone", "topic", "language", "style",
-    "key_expressions", "speaker", "source", "cefr", "licence",
-)  # fmt: skip
+EXAMPLES_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,38 +102,26 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 def write_examples_snapshot(store: Examples, directory: Path) -> Snapshot:
     """Write the accepted examples as ``directory/ID/examples.parquet``, in the order of their ids.
 
-    The same rows give the same ID, whenever and in whatever order they landed. The rows are those of one moment, and
-    memory does not grow with them.
+    The same rows give the same ID, whenever and in whatever order they landed, and whether they were read afresh or
+    merged into the snapshot before (increment.py). The rows are those of one moment, and memory does not grow with them.
 
     Raises:
         PermanentError: the disk is full or cannot be written; nothing is left behind.
     """
     import duckdb
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [*((name, pa.string()) for name in _TEXT_COLUMNS), ("verified", pa.bool_()), ("weight", pa.int32())]
-    )
     figures: dict[str, Any] = {}
 
     def fill(work: Path) -> None:
         with TemporaryDirectory(prefix=".stage-", dir=directory) as scratch:
-            # Read in the order of the table, which is fast, and sorted afterwards, which DuckDB does outside memory.
-            staged = Path(scratch) / "staged.parquet"
-            with pq.ParquetWriter(staged, schema, compression="lz4") as writer:
-                for rows in store.accepted_columns(_PAGE):
-                    columns = dict(zip(ACCEPTED_COLUMNS, rows, strict=True))
-                    columns["verified"] = [value == 1 for value in columns["verified"]]
-                    writer.write_table(pa.table({name: columns[name] for name in schema.names}, schema=schema))
+            base = _newest_examples(directory)
+            pages = (merged_pages(store, base) if base else None) or all_pages(store, Path(scratch))
             shas: list[str] = []
-            with open_duckdb(Path(scratch)) as connection:
-                connection.execute("SELECT * FROM read_parquet($path) ORDER BY id", {"path": str(staged)})
-                with pq.ParquetWriter(work / EXAMPLES_FILE, schema, compression="zstd") as writer:
-                    for batch in connection.to_arrow_reader(_PAGE):
-                        table = pa.Table.from_batches([batch]).cast(schema)
-                        shas += table["content_sha"].to_pylist()
-                        writer.write_table(table)
+            with pq.ParquetWriter(work / EXAMPLES_FILE, schema(), compression="zstd") as writer:
+                for page in pages:
+                    shas += page["content_sha"].to_pylist()
+                    writer.write_table(page)
         figures.update(rows=len(shas), row_digest=rows_digest(shas))
 
     try:
@@ -151,6 +135,19 @@ def write_examples_snapshot(store: Examples, directory: Path) -> Snapshot:
         if is_disk_error(error):
             raise PermanentError(f"There is no room left under {directory}; free some space and run again.") from error
         raise
+
+
+def _newest_examples(directory: Path) -> Path | None:
+    """The file of the snapshot of examples that was written last, if there is one that can be read on from."""
+    found = [path for path in directory.glob(f"[!.]*/{EXAMPLES_FILE}") if _is_current(path.parent)]
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def _is_current(directory: Path) -> bool:
+    try:
+        return read_manifest(directory).get("format") == EXAMPLES_FORMAT
+    except PermanentError:
+        return False  # whoever asks for that snapshot is told; the next one is simply read afresh
 
 
 def example_ids(directory: Path) -> Iterator[str]:

@@ -17,11 +17,12 @@ from .examples import Examples
 from .forget import Forgetting
 from .migrations import migrate_up
 from .quarantine import Quarantine
+from .reviews import Reviews
 from .search import Search
 from .seen import Seen
 
 
-class Store(Examples, Search, DerivedFrom, Seen, Quarantine, Decisions, Corrections, Forgetting):
+class Store(Examples, Search, DerivedFrom, Seen, Quarantine, Decisions, Corrections, Reviews, Forgetting):
     """Everything that has landed, was decided, was answered and is served. Open one with ``open_store``.
 
     Safe to use from several threads and processes at once. Times are ISO 8601 text in UTC.

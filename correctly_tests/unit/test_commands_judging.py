@@ -201,6 +201,8 @@ def reply(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
     if "Which correction is better" in said:
         a, b = (line[3:] for line in said.splitlines() if line.startswith(("A: ", "B: ")))
         text = "T" if ("goes" in a) == ("goes" in b) else "A" if "goes" in a else "B"
+    elif "yes or no" in said:
+        text = "Yes"
     else:
         text = said.rsplit("\n\n", 1)[1].replace(" go ", " goes ")
     answer(handler, 200, completion(text, model=f"{body['model']}-2026-01-01"))
@@ -343,7 +345,15 @@ def test_the_loops_report_holds_a_recorded_comparator_and_the_judges_verdicts_wi
     against = report["judge"]["against"]["untouched"]
     assert against["n"] == ROWS == against["win"] + against["tie"] + against["loss"]
     assert report["judge"]["calibration"]["agreement"] == 75
-    assert all("Which correction" in request["messages"][0]["content"] for request in outside.requests[asked:])
+    said = [request["messages"][0]["content"] for request in outside.requests[asked:]]
+    assert all("Which correction" in one or "yes or no" in one for one in said)
+    meaning, true = report["judge"]["same_meaning"], report["judge"]["reasons_true"]
+    assert set(meaning) == set(report["systems"])
+    assert (meaning["untouched"]["asked"], meaning["untouched"]["share"]) == (0, None)
+    assert meaning["candidate"]["share"]["point"] == 100
+    assert meaning["candidate"]["n"] == meaning["candidate"]["asked"] > 0
+    counts = report["explanations"]
+    assert [true[origin]["asked"] for origin in ("model", "rule")] == [counts["model_reasons"], counts["rule_reasons"]]
     recording = settings.home / "comparator" / "recordings" / "toy.jsonl"
     recording.write_text(recording.read_text().replace("stop", "length"))
     found = choose_comparator(
@@ -405,6 +415,11 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
     # The champion was asked about the frozen set when it was the candidate, then only about the other set.
     (once,) = asked_of_old()[asked:]
     assert "He go to the pool." in once
+    seconds = full["seconds"]
+    assert {"generation", "scoring", "bootstrap", "plots", "page", "checks", "parser"} < set(seconds)
+    own = sum(seconds[name] for name in ("checks", "parser", "scoring", "bootstrap", "plots", "page"))
+    assert seconds["beyond_generation"] == pytest.approx(own, abs=0.01)
+    assert [one["draws"] for one in full["sets"]] == [1000, 1000]
     page = (settings.adapters_dir / new / "report.full.html").read_text()
     assert page.count("<h2>Systems</h2>") == 2
     assert "The gate" in page[: page.index("<h2>")]

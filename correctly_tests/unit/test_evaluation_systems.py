@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from matplotlib.figure import Figure
 
 from correctly_assets.core.correction import Usage
 from correctly_assets.core.errors import PermanentError, UnreachableError, UsageError
 from correctly_assets.core.evaluation import Answers, Costs, EvaluationRow, EvaluationSet
 from correctly_assets.core.gate import EMBEDDED_GATE, Measured, decide_promotion
+from correctly_assets.core.lints import apply_lints
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.evaluation.cache import AnswerCache, read_answers
 from correctly_assets.evaluation.pages import marked
+from correctly_assets.evaluation.plots import label_apart
 from correctly_assets.evaluation.report import main_figures, write_report
 from correctly_assets.evaluation.score import answer, compare, evaluate
 from correctly_assets.evaluation.systems import (
@@ -26,10 +30,9 @@ from correctly_assets.evaluation.systems import (
     HarperSystem,
     IdentitySystem,
     ModelSystem,
-    StackedSystem,
-    apply_lints,
     few_shot,
 )
+from correctly_assets.evaluation.wording import clear
 
 PROMPTS = Path(__file__).resolve().parents[2] / "prompts"
 
@@ -185,15 +188,6 @@ def test_a_file_of_predictions_must_have_a_line_a_row(tmp_path):
         FileSystem(tmp_path / "none.txt")
 
 
-def test_a_stack_gives_the_second_what_the_first_made_and_takes_edits_over_both(annotator):
-    second, _ = model(annotator)
-    stack = StackedSystem(HarperSystem(), second, annotator)
-    (found,) = asyncio.run(stack.correct_all(["He go and I recieve it."], reasons=True))
-    assert (found.before, found.after) == ("He go and I recieve it.", "He goes and I receive it.")
-    assert [edit.was for edit in found.edits] == ["go", "recieve"]
-    assert stack.name == "harper-then-candidate"
-
-
 def test_the_few_shot_prompt_shows_its_pairs_and_has_a_hash_of_its_own():
     prompts = load_prompts(PROMPTS)
     shown = few_shot(prompts, [("He go.", "He goes.")])
@@ -279,6 +273,34 @@ def test_the_same_figures_give_the_same_page(written, annotator, tmp_path):
     from correctly_assets.evaluation.pages import to_html
 
     assert to_html(written.report) == written.html.read_text()
+
+
+def test_no_label_of_a_plot_hides_another_and_none_is_left_out():
+    figure = Figure(figsize=(7.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlim(0, 40)
+    axes.set_ylim(0, 100)
+    points = [("candidate", 20, 60), ("harper-then-candidate", 20.1, 59.5), ("champion", 20, 58), ("base", 3, 9)]
+    label_apart(figure, axes, points)
+    labels = [text for text in axes.texts if text.get_text()]
+    assert sorted(label.get_text() for label in labels) == sorted(name for name, _, _ in points)
+    boxes = [label.get_window_extent() for label in labels]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_a_difference_is_called_better_only_where_its_whole_interval_is():
+    assert [clear({"low": low, "high": high}) for low, high in ((0.1, 2), (-2, -0.1), (-1, 2), (0, 2), (-2, 0))] == [
+        "▲", "▼", "≈", "≈", "≈",
+    ]  # fmt: skip
+
+
+def test_the_page_names_set_scorer_and_the_identity_of_every_system(written):
+    page, report = written.html.read_text(), written.report
+    assert report["data"]["sha256"] in page
+    assert report["scorer"] in page
+    for name, scores in report["systems"].items():
+        assert f"identity of {name}</dt><dd><code>{scores['identity']}" in page
+    assert {row["type"] for row in report["types"]} <= set(report["types_of"]["candidate"])
 
 
 def test_changes_are_marked_word_by_word():

@@ -14,7 +14,7 @@ from correctly_assets.core.types import Correction, Edit
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.runtime.feedback import collect_feedback, settle_feedback
 from correctly_assets.runtime.join import open_platform_store
-from correctly_assets.runtime.votes import corrected_part, is_version_of, parse_vote
+from correctly_assets.runtime.votes import corrected_part, is_version_of, parse_vote, read_votes
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store
 
@@ -62,6 +62,7 @@ class Chat:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.signed_in = 0
+        self.credentials: list[dict[str, str]] = []
         chat = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -73,7 +74,7 @@ class Chat:
                 self.wfile.write(body)
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
+                chat.credentials.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 chat.signed_in += 1
                 self._answer(200, {"token": "t"})
 
@@ -161,6 +162,24 @@ def test_a_chat_that_is_away_holds_up_nothing_that_came_another_way(settings: Se
     store.add_feedback(source_key="api:1", correction_id="c_1", rating=-1, better="She goes to the office every day.")
     says, since = collect_feedback(store, get_settings())
     assert "1 corrections landed" in says and "Open WebUI does not answer" in says and since == 0
+
+
+def test_votes_are_read_where_the_chat_is_reached_and_with_the_admin_that_was_preset(chat: Chat, monkeypatch):
+    monkeypatch.setenv("CORRECTLY_HOST", "192.0.2.1")  # listens where nobody answers
+    monkeypatch.setenv("CORRECTLY_WEBUI_HOST", "127.0.0.1")
+    monkeypatch.setenv("CORRECTLY_WEBUI_ADMIN_PASSWORD", "as in .env")
+    get_settings.cache_clear()
+    chat.rows = [row(1)]
+    assert [vote.rating for vote in read_votes(get_settings())] == [1]
+    assert chat.credentials == [{"email": "admin@localhost", "password": "as in .env"}]
+
+
+def test_a_chat_without_an_address_of_its_own_is_where_the_platform_listens(settings: Settings):
+    def url(host: str) -> str:
+        return settings.model_copy(update={"host": host, "webui_port": 8380}).webui_url
+
+    assert url("192.0.2.1") == "http://192.0.2.1:8380"
+    assert url("0.0.0.0") == "http://127.0.0.1:8380"
 
 
 def test_edits_accepted_and_rejected_one_by_one_make_the_better_version(settings: Settings, store: Store):

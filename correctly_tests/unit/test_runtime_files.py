@@ -42,6 +42,14 @@ def test_every_part_stands_in_compose_and_the_engine_publishes_no_port():
             assert published.startswith("127.0.0.1:")
 
 
+def test_in_compose_the_votes_reader_finds_the_chat_by_its_service_and_signs_in_as_the_chats_own_admin():
+    services = compose.render()["services"]
+    reader, chat = services["daemon"]["environment"], services["open-webui"]["environment"]
+    assert reader["CORRECTLY_WEBUI_HOST"] in services
+    assert services["open-webui"]["ports"][0].endswith(f":{reader['CORRECTLY_WEBUI_PORT']}")
+    assert reader["CORRECTLY_WEBUI_ADMIN_PASSWORD"] == chat["WEBUI_ADMIN_PASSWORD"]
+
+
 def test_the_instance_file_is_the_repositorys_plus_one_storage_stanza(settings):
     written = yaml.safe_load((write_instance(settings) / "dagster.yaml").read_text())
     given = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())

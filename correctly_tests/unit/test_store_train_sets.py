@@ -20,7 +20,7 @@ from correctly_assets.core.hashing import content_id, hash_files, sha256_file
 from correctly_assets.core.text import split_of
 from correctly_assets.core.types import Edit, Origin, TrainPair
 from correctly_assets.settings import PROJECT_ROOT
-from correctly_assets.store import Store, open_store
+from correctly_assets.store import Store, increment, open_store
 from correctly_assets.store.snapshots import (
     EXAMPLES_FILE,
     Snapshot,
@@ -89,6 +89,41 @@ def test_an_empty_store_has_a_snapshot_too(store: Store, tmp_path: Path) -> None
     snapshot = write_examples_snapshot(store, tmp_path / "snapshots")
     assert snapshot.rows == 0
     assert list(example_ids(snapshot.path)) == []
+
+
+def test_a_snapshot_merged_into_the_one_before_is_the_very_file_that_reading_afresh_gives(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(increment, "PAGE", 50)  # several pages, and a last one that is not full
+    store.land([example(number) for number in range(930)])
+    snapshots = tmp_path / "snapshots"
+    before = write_examples_snapshot(store, snapshots)
+    ids = list(example_ids(before.path))
+    store.land([example(number) for number in range(2000, 2030)])
+    store.mark_verified([ids[3], ids[49], ids[50]])
+    store.forget(ids[0])
+    store.forget(ids[-1])
+    assert increment.merged_pages(store, before.path / EXAMPLES_FILE) is not None
+    merged, afresh = write_examples_snapshot(store, snapshots), write_examples_snapshot(store, tmp_path / "others")
+    assert merged.rows == 958 and merged.id == afresh.id
+    assert sha256_file(merged.path / EXAMPLES_FILE) == sha256_file(afresh.path / EXAMPLES_FILE)
+    assert merged.row_digest == store.accepted_digest()
+
+
+def test_a_snapshot_is_read_afresh_when_much_has_changed(store: Store, tmp_path: Path) -> None:
+    store.land([example(number) for number in range(20)])
+    before = write_examples_snapshot(store, tmp_path / "snapshots")
+    store.land([example(number) for number in range(100, 120)])
+    assert increment.merged_pages(store, before.path / EXAMPLES_FILE) is None
+    assert write_examples_snapshot(store, tmp_path / "snapshots").rows == 40
+
+
+def test_a_snapshot_follows_the_newest_one_even_where_an_older_one_cannot_be_read(store: Store, tmp_path: Path) -> None:
+    store.land([example(number) for number in range(20)])
+    first = write_examples_snapshot(store, tmp_path / "snapshots")
+    (first.path / "manifest.json").write_text("not json")
+    store.land([example(50)])
+    assert write_examples_snapshot(store, tmp_path / "snapshots").rows == 21
 
 
 # -- train sets ----------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ NO_ANSWER = {
     "en": "There is no answer before this one to explain; send me an English text first.",
     "ko": "설명할 이전 답변이 없습니다. 먼저 영어 글을 보내 주세요.",
 }
+COMPARATOR_SAYS_NOT_WHY = "The comparator gives no reasons; ask `correctly` for the same text to see why."
 _ENGLISHES = frozenset(("en", "pcm", "sco"))
 _SURE = 0.6
 _WHY = re.compile(r"^\W*(why|how come|why is that|why so|explain( it| that| why)?)\W*(please)?\W*$", re.IGNORECASE)

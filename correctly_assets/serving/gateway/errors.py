@@ -15,6 +15,7 @@ _BY_CODE = {
     "text_too_long": 413,
     "too_many_texts": 413,
     "no_candidate": 404,
+    "comparator_refused": 502,
 }
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from correctly_assets.core.landing import LandOutcome
-from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.correction.annotate import ErrantAnnotator
-from correctly_assets.correction.path import Corrector
 from correctly_assets.curation.guards import Guards
 from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.curation.profanity import Profanity
-from correctly_assets.runtime.join import ProfanityVeto, open_platform_store
+from correctly_assets.runtime.join import make_corrector, open_platform_store
+from correctly_assets.runtime.live_comparator import live_comparator
+from correctly_assets.runtime.promotion import return_to_previous
 from correctly_assets.serving.vllm import VllmClient
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
@@ -38,19 +38,11 @@ def build_parts(settings: Settings, options: Options) -> Parts:
     personal_data, profane = PersonalData(), Profanity()
     guards = Guards(personal_data=personal_data, profane=profane)
     engine = VllmClient(settings.vllm_url, timeout=options.answer_seconds)
-    prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
     annotator = ErrantAnnotator()
     # The first parse builds what every later one uses; no person should wait for it.
     annotator.edits("He go there.", "He goes there.")
     answers.warm()
-    corrector = Corrector(
-        MeteredCompleter(engine),
-        annotator,
-        prompts,
-        profanity=ProfanityVeto(profane),
-        edit_confidence=settings.edit_confidence,
-        word_confidence=settings.word_confidence,
-    )
+    corrector = make_corrector(settings, MeteredCompleter(engine), annotator, profane)
 
     def land(rows: Sequence[Mapping[str, Any]]) -> LandOutcome:
         outcome, _ = land_rows(rows, store, guards, source="api", name="/v1/examples")
@@ -58,6 +50,10 @@ def build_parts(settings: Settings, options: Options) -> Parts:
 
     def check(directory: Path) -> object:
         return check_adapter(directory, Path(settings.base_model_path))
+
+    async def turn_back(why: str, instead_of: str) -> str:
+        release, _ = await return_to_previous(store, engine, settings.adapters_dir, check, why, instead_of=instead_of)
+        return release.id
 
     return Parts(
         engine=engine,
@@ -70,5 +66,8 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         adapters_dir=settings.adapters_dir,
         spool=settings.home / "run" / "journal.jsonl",
         check=check,
+        watched=store,
+        turn_back=turn_back,
+        comparator=live_comparator(settings, annotator),
         close=store.close,
     )

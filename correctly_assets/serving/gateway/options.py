@@ -18,6 +18,7 @@ class Options:
 
     Attributes:
         poll_seconds: how often the newest release is asked for; a flip takes at most this long to be seen.
+        watch_seconds: how often the served release's signals are looked at; a rollback waits at most this long.
         retry_after: seconds that a client is told to wait while the engine is away.
         answer_seconds: a single completion that takes longer counts as a hanging engine.
         max_characters: longest text of a request, in code points. max_texts: texts of one /v1/corrections.
@@ -26,10 +27,12 @@ class Options:
         keys_file: JSON ``{NAME: {"sha256": HEX, "reason_language"?: "en"|"ko"}}``; keys are asked for when it exists.
         parallel_texts: texts of one /v1/corrections under way at once; more would only fill the engine's queue, before
             everyone else's.
+        stack: what answers, as the models' list shows it: the model alone, or rules first.
         hold_back: code points of unchanged text that a stream holds back, in case nothing at all changes.
     """
 
     poll_seconds: float = 0.5
+    watch_seconds: float = 5.0
     retry_after: int = 5
     answer_seconds: float = 120.0
     max_characters: int = 60_000
@@ -39,6 +42,7 @@ class Options:
     keys_file: Path | None = None
     hold_back: int = 400
     parallel_texts: int = 12
+    stack: str = "model"
 
     @classmethod
     def of(cls, settings: Settings) -> Options:
@@ -46,6 +50,7 @@ class Options:
         return cls(
             rate_per_minute=0 if is_loopback(settings.host) else 600,
             keys_file=settings.home / "gateway-keys.json",
+            stack=settings.stack,
         )
 
 

@@ -76,14 +76,14 @@ platform = APIRouter()
 
 @v1.get("/models", summary="Models that can be asked for")
 async def list_models(service: ServiceOf, client: ClientOf) -> dict[str, Any]:
-    return {"object": "list", "data": [model_card(name) for name in service.releases.names()]}
+    return {"object": "list", "data": [model_card(name, service.options.stack) for name in service.names()]}
 
 
 @v1.get("/models/{name}", summary="One model")
 async def get_model(name: str, service: ServiceOf, client: ClientOf) -> dict[str, Any]:
-    if name not in service.releases.names():
+    if name not in service.names():
         raise UsageError(f"There is no model {name!r} here.", code="model_not_found")
-    return model_card(name)
+    return model_card(name, service.options.stack)
 
 
 @v1.post("/chat/completions", summary="Correct the last user message")
@@ -176,8 +176,10 @@ async def readyz(request: Request) -> JSONResponse:
         "says": state.says,
         "release": champion.release if champion else None,
         "adapter": champion.adapter if champion else None,
+        "stack": service.options.stack,
         "engine": state.engine_up,
         "restart_engine": state.corrupted,
+        "rollback": service.watch.says,
         "journal_pending": service.journal.pending,
     }
     return JSONResponse(body, 200 if state.ready else 503)

@@ -23,7 +23,10 @@ from correctly_assets.core.serving import (
     EngineCorruptedError,
     Journal,
     Lander,
+    OutsideModel,
     ReleaseBook,
+    ReleaseWatch,
+    TurnBack,
     UnknownModelError,
 )
 from correctly_assets.core.types import Correction
@@ -36,7 +39,8 @@ from .journal import BackgroundJournal, Entry
 from .observe import Metrics
 from .options import Options
 from .shapes import FeedbackRequest
-from .state import Current, Releases
+from .state import PUBLIC_COMPARATOR, Current, Releases
+from .watch import RollbackWatch
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +95,9 @@ class Parts:
     adapters_dir: Path
     spool: Path
     check: AdapterCheck | None
+    watched: ReleaseWatch
+    turn_back: TurnBack
+    comparator: OutsideModel | None = None
     close: Callable[[], None] = lambda: None
 
 
@@ -120,20 +127,30 @@ class Service:
             parts.engine, parts.book, parts.adapters_dir, parts.check, poll_seconds=options.poll_seconds
         )
         self.journal = BackgroundJournal(parts.journal, parts.scrub_correction, parts.spool)
-        self._follow: asyncio.Task[None] | None = None
+        self.watch = RollbackWatch(parts.watched, parts.turn_back, self.releases.refresh, seconds=options.watch_seconds)
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         self.journal.start()
-        self._follow = asyncio.create_task(self.releases.run(), name="releases")
+        self._tasks = [
+            asyncio.create_task(self.releases.run(), name="releases"),
+            asyncio.create_task(self.watch.run(), name="watch"),
+        ]
 
     async def stop(self) -> None:
         """Stop following, write the journal to its end, let go of engine and store."""
-        if self._follow is not None:
-            self._follow.cancel()
-            await asyncio.gather(self._follow, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.journal.stop(seconds=5.0)
         await self.parts.engine.aclose()
+        if self.parts.comparator is not None:
+            await self.parts.comparator.close()
         await asyncio.to_thread(self.parts.close)
+
+    def names(self) -> list[str]:
+        """Public model names that can be asked for now."""
+        return self.releases.names() + ([PUBLIC_COMPARATOR] if self.parts.comparator is not None else [])
 
     # -- /v1/corrections -----------------------------------------------------------------------------------------
 
@@ -150,6 +167,7 @@ class Service:
             )
         for text in texts:
             self._check_length(text)
+        outside = self._outside(model)
         room = asyncio.Semaphore(self.options.parallel_texts)
 
         async def one(text: str, current: Current) -> Correction:
@@ -176,6 +194,8 @@ class Service:
                 raise failures.exceptions[0] from None
             return [task.result() for task in tasks]
 
+        if outside is not None:
+            return await self._compared(outside, texts)
         for again in (True, False):
             current = self.releases.resolve(model)
             try:
@@ -219,12 +239,23 @@ class Service:
 
     async def _chat(self, messages: Sequence[dict[str, Any]], model: str, asker: Asker) -> AsyncIterator[str | ChatEnd]:
         text = answers.text_of(messages)
+        outside = self._outside(model)
+        if outside is not None and answers.why_language(text) is not None:
+            # What we kept are our own reasons, for our own answer.
+            yield answers.COMPARATOR_SAYS_NOT_WHY
+            yield ChatEnd()
+            return
         without_model = await self._without_model(messages, text, asker)
         if without_model is not None:
             yield without_model
             yield ChatEnd()
             return
         self._check_length(text)
+        if outside is not None:
+            [correction] = await self._compared(outside, [text])
+            yield chat_answer(correction, asker.language)
+            yield ChatEnd(extra={"changed": correction.changed, "fallback": correction.fallback})
+            return
         for again in (True, False):
             current = self.releases.resolve(model)
             said = False
@@ -340,6 +371,20 @@ class Service:
         """Land rows as ``correctly add`` does."""
         return await asyncio.to_thread(self.parts.lander, rows)
 
+    # -- the comparator ------------------------------------------------------------------------------------------
+
+    def _outside(self, model: str) -> OutsideModel | None:
+        return self.parts.comparator if model == PUBLIC_COMPARATOR else None
+
+    async def _compared(self, outside: OutsideModel, texts: Sequence[str]) -> list[Correction]:
+        """What the comparator makes of texts, one after the other. Not journalled: it is no answer of ours, and a vote on
+        it must teach us nothing.
+
+        Raises:
+            CorrectlyError: it did not answer; one sentence.
+        """
+        return [await outside.correct(text) for text in texts]
+
     # -- within --------------------------------------------------------------------------------------------------
 
     async def _recover(self, error: CorrectlyError) -> bool:
@@ -354,6 +399,7 @@ class Service:
 
     def _keep(self, correction: Correction, meter: Meter, seconds: float, asker: Asker) -> None:
         self.metrics.answered(correction, seconds, meter.prompt, meter.completion)
+        self.watch.answered(correction)
         entry = Entry(correction, asker.client.name, asker.chat_id, round(seconds, 4), meter.prompt + meter.completion)
         self.journal.add(entry)
         if correction.fallback == "empty":

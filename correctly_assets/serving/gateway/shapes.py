@@ -123,8 +123,10 @@ def event(value: dict[str, Any]) -> str:
     return f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
 
-def model_card(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 1735689600, "owned_by": "correctly"}
+def model_card(name: str, stack: str) -> dict[str, Any]:
+    """One model of the list; ``stack`` says whether it answers alone or behind a rule checker (CORRECTLY_STACK)."""
+    card = {"id": name, "object": "model", "created": 1735689600, "owned_by": "correctly"}
+    return {**card, "correctly": {"stack": stack}}
 
 
 def _usage(usage: tuple[int, int]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from correctly_assets.serving.vllm import VllmClient
 log = logging.getLogger(__name__)
 
 PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE = "correctly", "correctly-base", "correctly-candidate"
+PUBLIC_COMPARATOR = "correctly-comparator"
+"""Listed where one is configured; answered by the service, for no engine of ours knows it."""
 NO_RELEASE = "no adapter has been promoted yet"
 _SERVED_LOOK_BACK = 12
 _TRY_AGAIN = 60.0

@@ -1,0 +1,124 @@
+"""`correctly review`: a reviewer walks through chats and rates the answers.
+
+Belongs here: showing an answer, asking for grades. Does not belong here: asking the gateway, keeping grades (runtime/).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.markdown import Markdown
+from rich.padding import Padding
+from rich.text import Text
+
+from correctly_assets.core.errors import UsageError
+from correctly_assets.core.review import GRADES
+from correctly_assets.runtime.review import Grades, Task
+from correctly_assets.settings import get_settings
+
+from .common import Json, console, print_json, stderr
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the program."""
+    app.command()(review)
+
+
+def review(
+    system: Annotated[
+        list[str] | None, typer.Option(help="A model that the gateway lists; repeat it; all when left out.")
+    ] = None,
+    reviewer: Annotated[
+        str, typer.Option("--as", help="Who reviews; each person's grades are kept apart.")
+    ] = "reviewer",
+    results: Annotated[bool, typer.Option("--results", help="Show what reviews come to; ask nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Rate twenty chats, blind, from 1 to 5; Ctrl-C stops, the same command goes on."""
+    from correctly_assets.runtime.join import open_platform_store
+    from correctly_assets.runtime.review import left_to_review, reviews_so_far
+    from correctly_assets.runtime.review import review as walk
+
+    settings = get_settings()
+    if not results and not sys.stdin.isatty():
+        raise UsageError(
+            "`correctly review` asks a person: run it in a terminal, or read what there is with --results."
+        )
+    with open_platform_store(settings) as store:
+        rated, stopped = 0, False
+        if not results:
+
+            def rate(task: Task, index: int) -> Grades:
+                nonlocal rated
+                grades = _rate(task, index)
+                rated += len(task.answers[index])
+                return grades
+
+            try:
+                rated = walk(settings, store, systems=system or (), reviewer=reviewer, rate=rate)
+            except (KeyboardInterrupt, EOFError):
+                stopped = True
+        rows = reviews_so_far(settings, store)
+        left = left_to_review(settings, store, reviewer)
+    if as_json:
+        print_json({"rated": rated, "stopped": stopped, "left": left, "systems": rows})
+        return
+    if stopped:
+        console.print(f"\n{rated} answers rated and kept; `correctly review` goes on where you stopped.")
+    elif not results:
+        done = f"{rated} answers rated." if rated else "Everything there is was rated already."
+        console.print(f"{done} The grades stand in the report: `correctly report --open`.")
+    _table(rows)
+
+
+def _rate(task: Task, index: int) -> Grades:
+    """Show one answer, without its author, and ask."""
+    answer = task.answers[index][0]
+    if index == 0:
+        stderr.rule(f"{task.number} of {task.of}: {task.scenario.title}")
+        stderr.print("[bold]Before[/]")
+        for says in task.scenario.says:
+            stderr.print(Padding(Text(says), (0, 2)))
+        stderr.print(f"\n[dim]Look at:[/] {task.scenario.look_at}", highlight=False)
+    if len(task.answers) > 1:
+        stderr.print(f"\n[bold cyan]Answer {chr(ord('A') + index)} of {len(task.answers)}[/]")
+    stderr.print("\n[bold]After[/]")
+    stderr.print(Padding(Text(answer.text), (0, 2)))
+    stderr.print("\n[bold]Why[/]")
+    stderr.print(Markdown(answer.table) if answer.table else Padding("No change was named.", (0, 2)), highlight=False)
+    naturalness = _grade("Naturalness: would a person write it so?")
+    clarity = _grade("Clarity: do text and reasons say plainly what is meant?")
+    note = stderr.input("A note, or Enter: ").strip()
+    return Grades(naturalness, clarity, note or None)
+
+
+def _grade(question: str) -> int:
+    while True:
+        said = stderr.input(f"{question} [1-5] ", markup=False).strip()
+        if said.isascii() and said.isdigit() and int(said) in GRADES:
+            return int(said)
+        stderr.print("A number from 1 to 5, 5 the best.", highlight=False)
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        console.print("Nothing was reviewed yet.")
+        return
+    from rich.table import Table
+
+    table = Table()
+    for head in ("System", "Adapter"):
+        table.add_column(head, overflow="fold")
+    for head in ("naturalness", "clarity", "grades", "scenarios", "people"):
+        table.add_column(head, justify="right")
+    for row in rows:
+        grades = [_spread(row[name]) for name in ("naturalness", "clarity")]
+        scenarios = f"{row['scenarios']} of {row['total']}"
+        table.add_row(row["system"], row["adapter"] or "–", *grades, str(row["n"]), scenarios, str(row["reviewers"]))
+    console.print(table)
+
+
+def _spread(value: dict[str, float | None]) -> str:
+    return f"{value['mean']:.1f}" + (f" ± {value['sd']:.1f}" if value["sd"] is not None else "")

@@ -1,0 +1,143 @@
+"""Reviews: what a person thinks of answers, scenario by scenario, and what it comes to per system.
+
+Belongs here: scenarios and grades as values, the blind order, mean and spread. Does not belong here: asking the gateway or
+a person (runtime/review.py, commands/), rows (store/reviews.py), wording of the report (evaluation/reviewed.py).
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import UsageError
+from .hashing import sha256_of
+
+GRADES = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One chat to look at.
+
+    Attributes:
+        says: the user's messages in turn; the answer to the last one is rated.
+        look_at: what a careful reader checks.
+    """
+
+    id: str
+    title: str
+    says: tuple[str, ...]
+    look_at: str
+
+    @property
+    def sha(self) -> str:
+        """Of what is asked: a scenario that is reworded is reviewed anew."""
+        return sha256_of(list(self.says))
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One person's grades for one answer.
+
+    Attributes:
+        system: the public model name that was asked.
+        release, adapter: who answered under it; None for the base model and for a comparator.
+        naturalness, clarity: 1 to 5, 5 the best.
+    """
+
+    reviewer: str
+    scenario: str
+    scenario_sha: str
+    system: str
+    release: str | None
+    adapter: str | None
+    naturalness: int
+    clarity: int
+    note: str | None = None
+    at: str = ""
+
+    @property
+    def id(self) -> str:
+        """The same person on the same scenario and adapter: a later review replaces the earlier one."""
+        return review_id(self.reviewer, self.scenario, self.scenario_sha, self.subject)
+
+    @property
+    def subject(self) -> str:
+        """Whom the grades speak of: the adapter, whatever name it answered under, else the system."""
+        return self.adapter or self.system
+
+
+def review_id(reviewer: str, scenario: str, scenario_sha: str, subject: str) -> str:
+    return sha256_of([reviewer, scenario, scenario_sha, subject])[:24]
+
+
+def parse_scenarios(value: Any) -> list[Scenario]:
+    """The scenarios of a parsed YAML file.
+
+    Raises:
+        UsageError: it does not hold a list of ``{id, title, says: [...], look_at}`` with ids of their own.
+    """
+    if not isinstance(value, list) or not value:
+        raise UsageError("The scenarios file holds no list of scenarios.")
+    found: dict[str, Scenario] = {}
+    for number, item in enumerate(value, 1):
+        says = item.get("says") if isinstance(item, Mapping) else None
+        texts = [item.get(key) for key in ("id", "title", "look_at")] if isinstance(item, Mapping) else [None]
+        whole = (
+            isinstance(says, list) and says and all(isinstance(text, str) and text.strip() for text in [*says, *texts])
+        )
+        if not whole or not isinstance(says, list):
+            raise UsageError(f"Scenario {number} needs id, title, look_at, and under says a list of messages.")
+        if item["id"] in found:
+            raise UsageError(f"Two scenarios are called {item['id']}; rename one.")
+        found[item["id"]] = Scenario(item["id"], item["title"], tuple(says), item["look_at"])
+    return list(found.values())
+
+
+def blind_order(systems: Sequence[str], *, reviewer: str, scenario: str) -> list[str]:
+    """The systems in an order that tells nobody which is which, and is the same when the review goes on another day."""
+    shuffled = sorted(systems)
+    random.Random(sha256_of([reviewer, scenario])).shuffle(shuffled)
+    return shuffled
+
+
+def summarise(reviews: Iterable[Review], *, total: int) -> list[dict[str, Any]]:
+    """What reviews come to, JSON-able, one row per who answered, the most natural first.
+
+    Args:
+        total: how many scenarios there are.
+
+    Returns:
+        ``system, adapter, release`` (the newest seen), ``n`` (grades given), ``scenarios``, ``total``, ``reviewers``, and
+        for naturalness and clarity ``{"mean", "sd"}``; ``sd`` is the sample's, None for a single grade.
+    """
+    groups: dict[str, list[Review]] = {}
+    for review in reviews:
+        groups.setdefault(review.subject, []).append(review)
+    rows: list[dict[str, Any]] = []
+    for group in groups.values():
+        newest = max(group, key=lambda review: review.at)
+        rows.append(
+            {
+                "system": newest.system,
+                "adapter": newest.adapter,
+                "release": newest.release,
+                "n": len(group),
+                "scenarios": len({review.scenario for review in group}),
+                "total": total,
+                "reviewers": len({review.reviewer for review in group}),
+                "naturalness": _spread([review.naturalness for review in group]),
+                "clarity": _spread([review.clarity for review in group]),
+            }
+        )
+    return sorted(rows, key=lambda row: (-row["naturalness"]["mean"], -row["clarity"]["mean"], row["system"]))
+
+
+def _spread(grades: Sequence[int]) -> dict[str, float | None]:
+    return {
+        "mean": round(statistics.fmean(grades), 2),
+        "sd": round(statistics.stdev(grades), 2) if len(grades) > 1 else None,
+    }
