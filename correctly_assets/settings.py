@@ -135,6 +135,9 @@ class Settings(BaseSettings):
         default=15.0, description="Gate: share of correct sentences an adapter may change, in %."
     )
 
+    pii: Literal["quarantine", "scrub", "off"] = Field(
+        default="quarantine", description="A landed row with personal data is held, lands with placeholders, or lands."
+    )
     dvc_remote: str | None = None
     retention_days: int = Field(default=90, ge=1)
     prompts_dir: Path = PROJECT_ROOT / "prompts"

@@ -35,6 +35,7 @@ def examples(
     topic: Annotated[str | None, typer.Option(help="A part of the topic.")] = None,
     language: Annotated[str | None, typer.Option(help="en, ko …")] = None,
     level: Annotated[str | None, typer.Option(help="CEFR level: A2, B1 …")] = None,
+    source: Annotated[str | None, typer.Option(help="Where it came from: starter, a file's name …")] = None,
     status: Annotated[str | None, typer.Option(help=" | ".join(_STATUSES))] = None,
     text: Annotated[str | None, typer.Option(help="Words that all stand in the text or its correction.")] = None,
     like: Annotated[str | None, typer.Option(help="Show examples like this text, most alike first.")] = None,
@@ -47,7 +48,7 @@ def examples(
 
     if status is not None and status not in _STATUSES:
         raise UsageError(f"--status is one of {', '.join(_STATUSES)}, not {status!r}.")
-    wanted = ExampleFilter(form, tone, topic, language, level, None, status, (text or "").split())  # pyright: ignore[reportArgumentType]
+    wanted = ExampleFilter(form, tone, topic, language, level, source, status, (text or "").split())  # pyright: ignore[reportArgumentType]
     settings = get_settings()
     with open_platform_store(settings) as store:
         if like is None:
