@@ -4,6 +4,7 @@
   rows     10⁴ to 10⁶ rows (recombined from the shipped ones) landed, guarded, de-duplicated, split and written; then 100 more
   near     recall of near-duplicates at Jaccard 0.8 against brute force
   teacher  train pairs a minute, ladder included, and how near the mix is to its target
+  neighbours  which embedding without a download finds better neighbours (`base` needs the converted base model)
   score    an adapter trained on the embedded teacher's output alone, on learners' sentences (needs the converted base
            model and CORRECTLY_BENCHMARK_DATA, a folder with `jfleg_dev.jsonl` and `score_gec.py`; nothing of it is kept)
 
@@ -33,7 +34,7 @@ from correctly_assets.core.types import Example, Reason
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "data.json"
 STARTER = ROOT / "correctly_assets" / "starter"
-PARTS = ("rows", "near", "teacher", "score")
+PARTS = ("rows", "near", "neighbours", "teacher", "score")
 SIZES = (10_000, 100_000, 1_000_000)
 MORE = 100
 
@@ -193,6 +194,50 @@ def part_teacher(count: int = 20_000) -> dict[str, Any]:
     return {"pairs": len(output.pairs), "seconds": seconds, "refused": len(output.refused), "away": 100 * away}
 
 
+def part_neighbours() -> dict[str, Any]:
+    """Which embedding finds better neighbours, by what nobody wrote for this.
+
+    topics      an example's topic, as a person wrote it, finds its text among all examples: what picks a prompt's one shot
+    paraphrase  of two references of one sentence each finds the other among all references
+    reworded    topics again, with every word gone from the texts that begins like one of the topic's
+    """
+    import numpy as np
+
+    from correctly_assets.curation.embeddings import TokenVectors, base_embedding
+    from correctly_assets.curation.search import Embedding, HashedNgrams
+    from correctly_assets.settings import get_settings
+
+    examples, model = shipped("examples.jsonl"), Path(get_settings().base_model_path)
+    known = [row["before"] for name in ("examples.jsonl", "sentences.jsonl") for row in shipped(name)]
+    makers: dict[str, Callable[[], Embedding]] = {"ngrams": HashedNgrams}
+    if (model / "tokenizer.json").is_file():
+        makers |= {"tokens": lambda: TokenVectors(model, known), "base": lambda: base_embedding(model, known)}
+    texts, topics = [row["before"] for row in examples], [row["topic"] for row in examples]
+    reworded = [
+        " ".join(w for w in text.split() if w[:4].lower() not in {t[:4].lower() for t in topic.split()})
+        for text, topic in zip(texts, topics, strict=True)
+    ]
+    twins = [row["references"] for row in shipped("evaluation.jsonl") if len(set(row["references"])) > 1]
+    one, other = [pair[0] for pair in twins], [pair[1] for pair in twins]
+    tasks = {"topics": (topics, texts), "paraphrase": (one, other + one), "reworded": (topics, reworded)}
+    made: dict[str, Any] = {"examples": len(examples), "hits": {}}
+    for name, maker in makers.items():
+        started = time.perf_counter()
+        embedding = maker()
+        made[f"{name}_start_seconds"] = time.perf_counter() - started
+        for task, (queries, among) in tasks.items():
+            likeness = embedding.embed(queries) @ embedding.embed(among).T
+            if task == "paraphrase":  # itself is no neighbour
+                likeness[np.arange(len(one)), len(one) + np.arange(len(one))] = -1
+            better = (likeness > np.diagonal(likeness)[:, None]).sum(axis=1)
+            made[f"{name}_{task}_at_1"], made[f"{name}_{task}_at_5"] = (float(np.mean(better < k)) for k in (1, 5))
+            made["hits"].setdefault(task, {})[name] = (better < 1).tolist()
+        started = time.perf_counter()
+        embedding.embed(texts)
+        made[f"{name}_ms"] = 1000 * (time.perf_counter() - started) / len(texts)
+    return made
+
+
 def part_score(minutes: float, pairs: int, keep: Path | None = None) -> dict[str, Any]:
     """Train on what the factory makes of the shipped examples alone, correct through the one path that the chat uses,
     and score learners' sentences with the independent scorer.
@@ -270,6 +315,20 @@ def figures_of(parts: list[str], sizes: list[int], minutes: float, pairs: int, k
             )
     if "near" in parts:
         figures["near_recall"] = figure(in_child("near")["recall"], "share", floor=0.95, goal=0.95, better="higher")
+    if "neighbours" in parts:
+        made = in_child("neighbours")
+        first = made["hits"]["topics"]
+        if "base" in first:
+            won = sum(b and not a for a, b in zip(first["ngrams"], first["base"], strict=True))
+            lost = sum(a and not b for a, b in zip(first["ngrams"], first["base"], strict=True))
+            print(f"base finds {won} topics that ngrams does not, and misses {lost} that it finds")
+        for key, value in made.items():
+            if key.endswith(("_at_1", "_at_5")):
+                figures[f"neighbours_{key}"] = figure(value, "share", floor=None, goal=None, better="higher")
+            elif key.endswith("_ms"):
+                figures[f"neighbours_{key}"] = figure(value, "ms", floor=None, goal=None, better="lower")
+            elif key.endswith("_seconds"):
+                figures[f"neighbours_{key}"] = figure(value, "s", floor=None, goal=None, better="lower")
     if "teacher" in parts:
         made = in_child("teacher")
         figures["pairs_per_minute"] = figure(
@@ -306,6 +365,7 @@ def main() -> None:
         made = {
             "rows": lambda: part_rows(options.size),
             "near": part_near,
+            "neighbours": part_neighbours,
             "teacher": part_teacher,
             "score": lambda: part_score(options.minutes, options.pairs, options.keep),
         }[options.worker]()

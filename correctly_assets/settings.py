@@ -66,6 +66,14 @@ class Settings(BaseSettings):
         default=1.0, ge=0, le=1, description="What a request in a batch costs of the direct price: 0.5 is half of it."
     )
     teacher_batch_poll_seconds: float = Field(default=30.0, gt=0, description="Between two looks at a batch.")
+    embedding: Literal["ngrams", "base", "openai"] | None = Field(
+        default=None,
+        description="What makes neighbours: wording (ngrams), it and the base model's token vectors (base), an endpoint. "
+        "When unset: base where the base model is a directory, else ngrams.",
+    )
+    embedding_base_url: str = "https://api.openai.com/v1"
+    embedding_model: str | None = None
+    embedding_api_key: SecretStr | None = None
     judge_base_url: str | None = None
     judge_model: str | None = None
     judge_api_key: SecretStr | None = None
@@ -127,6 +135,9 @@ class Settings(BaseSettings):
         default=15.0, description="Gate: share of correct sentences an adapter may change, in %."
     )
 
+    pii: Literal["quarantine", "scrub", "off"] = Field(
+        default="quarantine", description="A landed row with personal data is held, lands with placeholders, or lands."
+    )
     dvc_remote: str | None = None
     retention_days: int = Field(default=90, ge=1)
     prompts_dir: Path = PROJECT_ROOT / "prompts"
@@ -165,6 +176,11 @@ class Settings(BaseSettings):
     @property
     def models_dir(self) -> Path:
         return self.home / "models"
+
+    @property
+    def vectors_path(self) -> Path:
+        """Vectors that an endpoint made, by the hash of their text (CORRECTLY_EMBEDDING=openai)."""
+        return self.home / "vectors.sqlite"
 
     @property
     def logs_dir(self) -> Path:

@@ -35,6 +35,7 @@ def examples(
     topic: Annotated[str | None, typer.Option(help="A part of the topic.")] = None,
     language: Annotated[str | None, typer.Option(help="en, ko …")] = None,
     level: Annotated[str | None, typer.Option(help="CEFR level: A2, B1 …")] = None,
+    source: Annotated[str | None, typer.Option(help="Where it came from: starter, a file's name …")] = None,
     status: Annotated[str | None, typer.Option(help=" | ".join(_STATUSES))] = None,
     text: Annotated[str | None, typer.Option(help="Words that all stand in the text or its correction.")] = None,
     like: Annotated[str | None, typer.Option(help="Show examples like this text, most alike first.")] = None,
@@ -42,13 +43,14 @@ def examples(
     as_json: Json = False,
 ) -> None:
     """Look through the examples, by what they are and by what they are like."""
-    from correctly_assets.runtime.join import open_platform_store
+    from correctly_assets.runtime.join import make_embedding, open_platform_store
     from correctly_assets.store.search import ExampleFilter
 
     if status is not None and status not in _STATUSES:
         raise UsageError(f"--status is one of {', '.join(_STATUSES)}, not {status!r}.")
-    wanted = ExampleFilter(form, tone, topic, language, level, None, status, (text or "").split())  # pyright: ignore[reportArgumentType]
-    with open_platform_store(get_settings()) as store:
+    wanted = ExampleFilter(form, tone, topic, language, level, source, status, (text or "").split())  # pyright: ignore[reportArgumentType]
+    settings = get_settings()
+    with open_platform_store(settings) as store:
         if like is None:
             found: list[tuple[StoredExample, float | None]] = [(row, None) for row in store.find(wanted, limit=limit)]
         else:
@@ -56,7 +58,7 @@ def examples(
 
             hits = nearest(
                 like, ((row.example.id, f"{row.example.before} {row.example.after or ''}") for row in store.find(wanted)),
-                limit,
+                limit, embedding=make_embedding(settings),
             )  # fmt: skip
             found = [(store.get(hit.id), hit.likeness) for hit in hits]
         origins = store.sources_of([row.example.id for row, _ in found])

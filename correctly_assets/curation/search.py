@@ -1,6 +1,7 @@
 """Examples like this one: nearest neighbours through FAISS, over any embedding.
 
-Belongs here: the embedding that needs no download, and the index around it. Does not belong here: near-duplicates, which
+Belongs here: the embedding that needs nothing, and the index around any. Does not belong here: other embeddings
+(embeddings.py), near-duplicates, which
 are counted exactly (near.py), or filters over attributes (store/search.py).
 """
 
@@ -111,10 +112,8 @@ class NeighbourIndex:
     """
 
     def __init__(self, embedding: Embedding | None = None) -> None:
-        import faiss
-
         self._embedding = embedding or HashedNgrams()
-        self._index = faiss.IndexFlatIP(self._embedding.dimensions)
+        self._index: Any = None  # made with the first text: an endpoint's dimensions cost a request to know
         self._ids: list[str] = []
 
     @property
@@ -127,18 +126,21 @@ class NeighbourIndex:
 
     def add(self, items: Iterable[tuple[str, str]]) -> None:
         """Take in (id, text) pairs."""
+        import faiss
+
         iterator = iter(items)
         while chunk := list(islice(iterator, _BLOCK)):
-            self._index.add(self._embedding.embed([text for _, text in chunk]))  # pyright: ignore[reportCallIssue]
+            vectors = self._embedding.embed([text for _, text in chunk])
+            if self._index is None:
+                self._index = faiss.IndexFlatIP(vectors.shape[1])
+            self._index.add(vectors)
             self._ids += [id for id, _ in chunk]
 
     def nearest(self, text: str, k: int = 1) -> list[Hit]:
         """The ``k`` most alike, most alike first; those equally alike in the order they came."""
         if not self._ids or k < 1:
             return []
-        likeness, places = self._index.search(  # pyright: ignore[reportCallIssue]
-            self._embedding.embed([text]), min(k, len(self._ids))
-        )
+        likeness, places = self._index.search(self._embedding.embed([text]), min(k, len(self._ids)))
         found = sorted(zip(places[0].tolist(), likeness[0].tolist(), strict=True), key=lambda hit: (-hit[1], hit[0]))
         return [Hit(self._ids[place], value) for place, value in found]
 

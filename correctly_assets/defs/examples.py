@@ -34,7 +34,12 @@ evaluation_set = dg.AssetSpec(
     owners=OWNERS,
     code_version="1",
     check_specs=[
-        dg.AssetCheckSpec("nothing_is_held_back", asset="examples", description="How many rows are in quarantine.")
+        dg.AssetCheckSpec(
+            "nothing_is_held_back",
+            asset="examples",
+            blocking=True,
+            description="How many rows are in quarantine. They are kept out of training; a warning stops nothing.",
+        )
     ],
 )
 def examples(context: dg.AssetExecutionContext, store: StoreResource):

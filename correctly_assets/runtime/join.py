@@ -10,14 +10,15 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.landing import LandOutcome
-from correctly_assets.core.ports import Annotator, Completer, Refusal, Teacher
+from correctly_assets.core.ports import Annotator, Completer, Refusal, Teacher, TeacherOutput
 from correctly_assets.core.prompts import family_of, load_prompts
-from correctly_assets.core.text import leaks
+from correctly_assets.core.text import leaks, split_of
 from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.settings import Settings
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from correctly_assets.correction.path import Corrector
     from correctly_assets.curation.inbox import InboxFile
     from correctly_assets.curation.profanity import Profanity
+    from correctly_assets.curation.search import Embedding
     from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import Store
     from correctly_assets.store.snapshots import Snapshot
@@ -70,7 +72,7 @@ def make_guards(settings: Settings) -> ExampleGuard:
     """The guards every row passes before it lands."""
     from correctly_assets.curation.guards import Guards
 
-    return Guards()
+    return Guards(pii=settings.pii)
 
 
 def land(settings: Settings, path: Path) -> LandOutcome:
@@ -173,11 +175,66 @@ def make_corrector(
     )
 
 
+def make_embedding(settings: Settings) -> Embedding:
+    """The configured embedding (CORRECTLY_EMBEDDING), by which neighbours are found.
+
+    Raises:
+        UsageError: no model is named for the endpoint.
+        PermanentError: the base model's files are not there.
+    """
+    from correctly_assets.curation.search import HashedNgrams
+
+    if settings.embedding == "openai":
+        from correctly_assets.curation.embeddings import EndpointEmbedding
+
+        if not settings.embedding_model:
+            raise UsageError("CORRECTLY_EMBEDDING=openai needs a model: set CORRECTLY_EMBEDDING_MODEL.")
+        key = settings.embedding_api_key
+        return EndpointEmbedding(
+            base_url=settings.embedding_base_url,
+            model=settings.embedding_model,
+            api_key=key.get_secret_value() if key else None,
+            cache=settings.vectors_path,
+        )
+    model = Path(settings.base_model_path)
+    there = (model / "tokenizer.json").is_file() and any(model.glob("*.safetensors"))
+    if settings.embedding == "base" or (settings.embedding is None and there):
+        from correctly_assets.curation.embeddings import base_embedding
+
+        rows = (json.loads(line) for path in settings.starter_paths for line in path.open(encoding="utf-8"))
+        return base_embedding(model, (row["before"] for row in rows))
+    return HashedNgrams()
+
+
+def make_safety() -> Callable[[TrainPair], str | None]:
+    """Why a pair that a teacher wrote is not safe to train on, or None: personal data, or a profane word.
+
+    Pairs made of landed rows are not looked at: the guards held those that were not safe, or a person released them.
+    """
+    from correctly_assets.curation.pii import PersonalData, in_words
+    from correctly_assets.curation.profanity import Profanity
+
+    personal, profane = PersonalData(), Profanity()
+
+    def unsafe(pair: TrainPair) -> str | None:
+        if pair.origin != "teacher":
+            return None
+        text = "\n".join((pair.before, pair.after, *(edit.reason or "" for edit in pair.edits)))
+        kinds = {find.kind for find in personal.find(text)}
+        if kinds:
+            return f"It holds {in_words(kinds)}."
+        return "It holds a profane word." if profane.words(text) else None
+
+    return unsafe
+
+
 def make_platform_teacher(settings: Settings) -> Teacher:
     """The configured teacher."""
     from correctly_assets.curation.search import NeighbourIndex
     from correctly_assets.teachers.factory import make_teacher
 
+    # Made when the first prompt needs it: the embedded teacher shows nobody an example.
+    embedding = lru_cache(lambda: make_embedding(settings))
     return make_teacher(
         settings.teacher,
         prompts_dir=settings.prompts_dir,
@@ -196,7 +253,8 @@ def make_platform_teacher(settings: Settings) -> Teacher:
         batch_price_share=settings.teacher_batch_price_share,
         batch_poll_seconds=settings.teacher_batch_poll_seconds,
         progress=progress_writer(settings.progress_path, f"the {settings.teacher} teacher writes pairs"),
-        exemplars=NeighbourIndex,
+        exemplars=lambda: NeighbourIndex(embedding()),
+        safety=make_safety(),
     )
 
 
@@ -226,6 +284,42 @@ def read_evaluation_texts(settings: Settings) -> list[str]:
     return texts
 
 
+def _written(settings: Settings, teacher: Teacher, examples: list[Example]) -> TeacherOutput:
+    """The teacher's pairs, and beside a prompted teacher's what people landed: their corrections and untouched texts.
+
+    A prompted teacher writes new pairs only; without these a human correction would never be trained on, and without bait a
+    model over-corrects.
+    """
+    if teacher.name == "embedded":
+        return teacher.write_pairs(examples, count=settings.train_pairs, seed=settings.seed)
+    from correctly_assets.teachers.embedded import EmbeddedTeacher
+    from correctly_assets.teachers.ladder import Ladder
+
+    own = EmbeddedTeacher(
+        prompts_dir=settings.prompts_dir,
+        reason_language=settings.reason_language,
+        annotator=make_annotator(),
+        ladder=Ladder(read_evaluation_texts(settings)),
+    )
+    landed = own.write_landed(examples, count=settings.train_pairs, seed=settings.seed)
+    left = settings.train_pairs - len(landed.pairs)
+    if left < 1:
+        return landed
+    asked = teacher.write_pairs(examples, count=left, seed=settings.seed)
+    return TeacherOutput(
+        (*landed.pairs, *asked.pairs), (*landed.refused, *asked.refused), asked.requests, asked.cost_usd
+    )
+
+
+def _confirmations(settings: Settings) -> list[TrainPair]:
+    """Thumbs up, as the train set's query takes them: they raise the weight of a pair that is there, and are none."""
+    with open_platform_store(settings) as store:
+        return [
+            TrainPair(f"thumb-{thumb.id}", "", "thumb", thumb.before, thumb.after, (), 1, split_of(thumb.before))
+            for thumb in store.thumbs()
+        ]
+
+
 def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[[str], object]) -> MadeTrainSet:
     """Have the teacher write pairs from a snapshot of examples, drop what leaks, and write the train set.
 
@@ -240,7 +334,7 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
 
     examples = list(read_examples(settings, examples_snapshot))
     teacher = make_platform_teacher(settings)
-    output = teacher.write_pairs(examples, count=settings.train_pairs, seed=settings.seed)
+    output = _written(settings, teacher, examples)
     log(f"{teacher.name} wrote {len(output.pairs)} pairs from {len(examples)} examples.")
     pairs = [written.pair for written in output.pairs]
     shown = leaks((text for pair in pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
@@ -251,7 +345,7 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     kept = [pair for pair in clean if placed[pair.example_id] is not None]
     manifest = read_manifest(settings.snapshots_dir / examples_snapshot)
     snapshot = write_train_set(
-        kept,
+        [*kept, *_confirmations(settings)],
         settings.snapshots_dir,
         {
             "examples_snapshot": examples_snapshot,

@@ -87,6 +87,14 @@ class EmbeddedTeacher:
         Landed corrections come first (at most half of the pairs when there are many), then bait up to its share, then
         injected errors; a text that is asked for again gets other errors.
         """
+        return self._write(examples, count, seed, inject=True)
+
+    def write_landed(self, examples: Sequence[Example], *, count: int, seed: int) -> TeacherOutput:
+        """The part of ``write_pairs`` that puts nothing in: landed corrections and bait, for a set of ``count`` pairs whose
+        others another teacher writes."""
+        return self._write(examples, count, seed, inject=False)
+
+    def _write(self, examples: Sequence[Example], count: int, seed: int, *, inject: bool) -> TeacherOutput:
         landed = sorted((e for e in examples if e.after is not None), key=lambda e: e.id)
         rng = random.Random(f"{seed}:order")
         rng.shuffle(landed)
@@ -120,7 +128,8 @@ class EmbeddedTeacher:
         left = max(0, count - len(pairs))
         bait = min(left, round(count * self.mix.bait_percent / 100))
         self._write_bait(landed, bait, keep)
-        self._inject(landed, count, seed, keep, lambda: len(pairs))
+        if inject:
+            self._inject(landed, count, seed, keep, lambda: len(pairs))
         return TeacherOutput(tuple(pairs), tuple(refused))
 
     def complete_examples(

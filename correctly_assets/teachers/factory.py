@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import UsageError
 from ..core.ports import Annotator, Teacher
 from ..core.teaching import ChatTransport, Recording
+from ..core.types import TrainPair
 from .ladder import Ladder
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def make_teacher(
     batch_poll_seconds: float = 30.0,
     round_trip: bool = False,
     exemplars: Callable[[], Exemplars] | None = None,
+    safety: Callable[[TrainPair], str | None] | None = None,
 ) -> Teacher:
     """The teacher of a kind.
 
@@ -69,12 +71,13 @@ def make_teacher(
         prices: USD per million tokens by model, over the shipped table.
         exemplars: openai, recorded: makes an index of neighbours (curation/search.py), by which the one shot of a prompt is
             picked; by form and by chance when None.
+        safety: why a pair is not safe to train on, the ladder's last rung but one; not asked when None.
 
     Raises:
         UsageError: no such kind, or a folder it needs was not named.
         PermanentError: a prompt file is missing, the model is not recorded, or has no price to keep a budget by.
     """
-    ladder = Ladder(evaluation)
+    ladder = Ladder(evaluation, safety=safety)
     if kind == "embedded":
         from .embedded import EmbeddedTeacher
         from .inject import Mix

@@ -132,8 +132,18 @@ RUNGS: tuple[tuple[str, Check], ...] = (
 class Ladder:
     """The rungs in order, ending with decontamination against every evaluation text it was given."""
 
-    def __init__(self, evaluation: Iterable[str] = (), *, rungs: tuple[tuple[str, Check], ...] = RUNGS) -> None:
-        self._rungs = rungs
+    def __init__(
+        self,
+        evaluation: Iterable[str] = (),
+        *,
+        rungs: tuple[tuple[str, Check], ...] = RUNGS,
+        safety: Check | None = None,
+    ) -> None:
+        """
+        Args:
+            safety: why a pair is not safe to train on (curation's detectors, joined in runtime/); none when left out.
+        """
+        self._rungs = (*rungs, ("safety", safety)) if safety else rungs
         self._whole: dict[str, str] = {}
         self._grams: dict[tuple[str, ...], str] = {}
         for text in evaluation:

@@ -99,6 +99,7 @@ def test_examples_are_found_by_what_they_are_and_by_their_words(run: Run, tmp_pa
     assert ids(run, "--text", "%_%") == []
     assert len(ids(run, "--limit", "2")) == 2
     assert ids(run, "--language", "ko") == []
+    assert ids(run, "--source", "nowhere") == []
     code, _, error = run("examples", "--status", "lost")
     assert code == 2 and "accepted" in error
 

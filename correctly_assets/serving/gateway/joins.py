@@ -36,7 +36,7 @@ def build_parts(settings: Settings, options: Options) -> Parts:
     """
     store = open_platform_store(settings)
     personal_data, profane = PersonalData(), Profanity()
-    guards = Guards(personal_data=personal_data, profane=profane)
+    guards = Guards(pii=settings.pii, personal_data=personal_data, profane=profane)
     engine = VllmClient(settings.vllm_url, timeout=options.answer_seconds)
     annotator = ErrantAnnotator()
     # The first parse builds what every later one uses; no person should wait for it.

@@ -1,0 +1,97 @@
+"""What else is in a train set: people's corrections beside a prompted teacher's pairs, confirmations, and nothing unsafe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from correctly_assets.core.landing import identified
+from correctly_assets.core.types import Example
+from correctly_assets.runtime.join import make_guards, make_train_set, open_platform_store
+from correctly_assets.settings import Settings, get_settings
+from correctly_assets.store.snapshots import write_examples_snapshot
+from correctly_tests.teaching_fakes import GOOD, ChatServer, answer, completion
+
+pytestmark = pytest.mark.slow
+MINE = Example("", "I has a question about the rent.", "I have a question about the rent.", verified=True)
+SOUND = Example("", "The ferry leaves from the old pier at noon.", "The ferry leaves from the old pier at noon.")
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    made = ChatServer()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def prompted(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name, value in {
+        "TEACHER": "openai",
+        "TEACHER_MODEL": "toy",
+        "TEACHER_BASE_URL": server.url,
+        "TRAIN_PAIRS": "12",
+    }.items():
+        monkeypatch.setenv(f"CORRECTLY_{name}", value)
+    get_settings.cache_clear()
+    return get_settings()
+
+
+def build(settings: Settings, *examples: Example):
+    with open_platform_store(settings) as store:
+        store.land([identified(example) for example in examples])
+        snapshot = write_examples_snapshot(store, settings.snapshots_dir)
+    return make_train_set(settings, examples_snapshot=snapshot.id, log=lambda _: None)
+
+
+def test_a_person_s_correction_and_bait_stand_beside_what_a_prompted_teacher_wrote(prompted: Settings) -> None:
+    made = build(prompted, MINE, SOUND)
+    weights = {pair.origin: pair.weight for pair in made.pairs}
+    assert {"human", "bait", "teacher"} == set(weights)
+    assert weights["human"] == prompted.human_weight and weights["teacher"] == 1
+    assert SOUND.before in {pair.before for pair in made.pairs if pair.origin == "bait"}
+
+
+def test_a_pair_with_personal_data_or_profanity_falls_at_the_rung_of_safety(
+    prompted: Settings, server: ChatServer
+) -> None:
+    def with_mail(handler, _) -> None:  # type: ignore[no-untyped-def]
+        pair = {
+            "before": "He write to ann.miller@example.org every week.",
+            "after": "He writes to ann.miller@example.org every week.",
+            "edits": [{"was": "write", "now": "writes", "reason": '"He" takes "writes".'}],
+        }
+        answer(handler, 200, completion(json.dumps({"pairs": [pair, *GOOD["pairs"]]})))
+
+    server.otherwise = with_mail
+    made = build(prompted, MINE, SOUND)
+    assert {r.rung for r in made.refused} == {"safety"} and "e-mail" in made.refused[0].reason
+    assert [pair.before for pair in made.pairs if pair.origin == "teacher"] == [GOOD["pairs"][0]["before"]]
+
+
+def test_a_thumb_up_raises_the_weight_of_the_pair_that_it_confirms_and_adds_none(prompted: Settings) -> None:
+    said = Example("", MINE.before, MINE.after)
+    before = build(prompted, said, SOUND)
+    with open_platform_store(prompted) as store:
+        for number, after in enumerate((said.after or "", "Something that no pair holds.")):
+            one = store.add_feedback(source_key=f"chat:{number}", correction_id="c1", rating=1)
+            store.settle_feedback(one.id, "thumb", says="It confirms the answer.", thumb=(said.before, after))
+    after = build(prompted)
+    weights = [
+        {(pair.before, pair.after): pair.weight for pair in made.pairs if pair.before == said.before}
+        for made in (before, after)
+    ]
+    assert weights == [{(said.before, said.after): 1}, {(said.before, said.after): 2}]
+    assert len(after.pairs) == len(before.pairs) and after.snapshot.id != before.snapshot.id
+
+
+def test_what_is_done_with_personal_data_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = identified(Example("", "Write to ann.miller@example.org.", None))
+    [(_, held)] = make_guards(get_settings()).check([row])
+    assert held is not None and held.rung == "pii"
+    monkeypatch.setenv("CORRECTLY_PII", "scrub")
+    get_settings.cache_clear()
+    [(scrubbed, held)] = make_guards(get_settings()).check([row])
+    assert held is None and "ann.miller" not in scrubbed.before and scrubbed.before.startswith("Write to ")
