@@ -41,7 +41,8 @@ class Settings(BaseSettings):
     webui_port: int = 8380
 
     base_model: str = Field(
-        default=EMBEDDED_BASE_MODEL, description="A directory, a hub name, or the embedded model's name."
+        default=EMBEDDED_BASE_MODEL,
+        description="A directory, a hub name, the embedded model's name or one made by `prepare --gguf`.",
     )
     teacher: Literal["embedded", "openai", "recorded"] = "embedded"
     teacher_base_url: str = "https://api.openai.com/v1"
@@ -174,6 +175,10 @@ class Settings(BaseSettings):
         """What transformers and vLLM are given: the converted embedded model's directory, a directory or a hub name."""
         if self.base_model == EMBEDDED_BASE_MODEL:
             return str(self.models_dir / EMBEDDED_BASE_MODEL)
+        # `correctly prepare --gguf FILE --name NAME` puts other models there; a name with a slash is a path or a hub's.
+        prepared = self.models_dir / self.base_model
+        if "/" not in self.base_model and (prepared / "config.json").is_file():
+            return str(prepared)
         return self.base_model
 
     @property

@@ -45,7 +45,24 @@ def adopt(request: dict[str, Any]) -> dict[str, Any]:
     return {"adapter": identity, "path": str(path), "known": known}
 
 
-TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"merge": merge, "gguf": gguf, "adopt": adopt}
+def convert(request: dict[str, Any]) -> dict[str, Any]:
+    """A GGUF file as a base model's directory."""
+    from correctly_assets.core.prompts import load_prompts
+
+    from .base_model import base_model_revision, convert_gguf
+
+    family = request["chat_family"]
+    prompts = load_prompts(Path(request["prompts_dir"]), family)
+    path = convert_gguf(Path(request["gguf"]), Path(request["target"]), prompts, family)
+    return {"path": str(path), "revision": base_model_revision(str(path))}
+
+
+TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "merge": merge,
+    "gguf": gguf,
+    "adopt": adopt,
+    "convert": convert,
+}
 
 
 def main(name: str, request: Path, result: Path) -> int:

@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trainer_for(config: TrainConfig, stop: Callable[[], bool] = lambda: False, say: Any = lambda _: None) -> Trainer:
-    renderer = Renderer(load_tokenizer(config.base_model), load_prompts(PROJECT_ROOT / "prompts"))
+    renderer = Renderer(load_tokenizer(config.base_model), load_prompts(PROJECT_ROOT / "prompts", config.chat_family))
     data = build_data(read_pairs(config.train_set), renderer, config)
     device = torch.device("cpu")
     torch.set_num_threads(1)
