@@ -39,6 +39,8 @@ def plan(as_json: Json = False) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if made.learned_from:
+        console.print(f"Learned from the last {made.learned_from} runs on this machine.", highlight=False)
     if made.limited:
         console.print(
             f"The budget of {settings.train_minutes:g} minutes cuts the plan to these steps; CORRECTLY_TRAIN_MINUTES "

@@ -71,7 +71,13 @@ def _pair(row: dict[str, Any], file: Path) -> TrainPair:
         weight=max(1, int(row.get("weight") or 1)),
         split="held_out" if row.get("split") == "held_out" else "train",
         language=row.get("language") or "en",
+        attributes={name: str(row[name]) for name in ("form", "tone") if row.get(name)},
     )
+
+
+def completions(pair: TrainPair, config: TrainConfig) -> list[str]:
+    """The texts of a pair's answers in the order of its turns: the corrected sentence, then the reasons."""
+    return [pair.after, *[edit.reason for edit in pair.edits if edit.reason][: config.max_explain_per_pair]]
 
 
 def pairs_sha(pairs: Sequence[TrainPair]) -> str:
