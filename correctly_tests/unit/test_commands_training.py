@@ -94,6 +94,59 @@ def test_a_plan_counts_the_newest_train_set_and_says_what_to_do_when_there_is_no
         assert value[figure] > 0
 
 
+def test_the_curriculum_is_a_table_in_the_settings_and_part_of_the_recipe(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from correctly_assets.runtime.join import train_config
+    from correctly_assets.runtime.wanted import recipe_digest
+    from correctly_assets.training.config import TrainConfig
+
+    train_set = write_pairs(settings)
+    shipped, digest = train_config(settings, train_set=train_set)["stages"], recipe_digest(settings)
+    assert [(stage["name"], stage["mix"], stage["learning_rate"]) for stage in shipped] == [
+        ("all", {"bait": 2.0}, 4e-4)
+    ]
+    table = [
+        {"name": "typed errors", "mix": {"injected": 1, "*": 0}},
+        {"name": "verified", "mix": {"human": 2, "example": 1, "*": 0}, "passes": 2},
+        {"name": "half untouched", "mix": {"bait": 3, "*": 0.5}, "passes": 0.2, "learning_rate": 1e-4},
+    ]
+    monkeypatch.setenv("CORRECTLY_TRAIN_STAGES", json.dumps(table))
+    get_settings.cache_clear()
+    config = train_config(get_settings(), train_set=train_set) | {"checkpoint_dir": "/nowhere"}
+    stages = TrainConfig.model_validate(config).stages
+    assert [(s.name, s.passes, s.learning_rate) for s in stages] == [
+        ("typed errors", 1, 4e-4),
+        ("verified", 2, 4e-4),
+        ("half untouched", 0.2, 1e-4),
+    ]
+    assert stages[0].mix == {"injected": 1, "*": 0}
+    assert recipe_digest(get_settings()) != digest
+
+
+def test_a_run_from_the_champion_replays_what_it_was_trained_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from correctly_assets.runtime.join import train_config
+    from correctly_assets.training.config import TrainConfig
+
+    train_set = write_pairs(settings)
+    monkeypatch.setenv("CORRECTLY_TRAIN_START", "champion")
+    get_settings.cache_clear()
+    settings = get_settings()
+    assert train_config(settings, train_set=train_set)["warm_start"] is None
+    directory = settings.adapters_dir / "abc"
+    directory.mkdir(parents=True)
+    (directory / "manifest.json").write_text(json.dumps({"train_set": train_set}))
+    with open_platform_store(settings) as store:
+        store.add_release(adapter="abc", base_model="b", kind="promotion", why="A test.")
+    config = TrainConfig.model_validate(train_config(settings, train_set=train_set) | {"checkpoint_dir": "/nowhere"})
+    assert config.warm_start == directory
+    assert config.replay is not None
+    assert config.replay.seen.is_file()
+    assert config.replay.share == settings.train_replay
+
+
 def test_a_base_model_that_is_not_there_is_named_before_anything_is_planned(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -68,6 +68,26 @@ def test_explain_turns_stay_within_their_share_and_human_pairs_come_first(tmp_pa
     assert {turn.origin for turn in explain} == {"human"}
 
 
+def test_a_warm_start_shows_every_new_pair_and_a_fixed_share_of_those_that_were_seen(tmp_path: Path) -> None:
+    whole = write_train_set(tmp_path / "now", 120)
+    seen = write_train_set(tmp_path / "then", 90)
+    warm = {"warm_start": tmp_path / "adapter", "replay": {"seen": seen, "share": 0.25}}
+    renderer = Renderer(tokenizer("gemma3"), load_prompts(PROJECT_ROOT / "prompts"))
+    pairs, before = read_pairs(whole), {pair.id for pair in read_pairs(seen) if pair.split == "train"}
+    every = build_data(pairs, renderer, train_config(tmp_path))
+    some = build_data(pairs, renderer, train_config(tmp_path, **warm))
+    shown = {turn.pair_id for turn in some.turns}
+    assert shown >= {pair.id for pair in pairs if pair.split == "train"} - before
+    assert 0.1 < len(shown & before) / len(before) < 0.4
+    assert some.held_out == every.held_out
+    assert some.sha256 != every.sha256
+    assert build_data(pairs, renderer, train_config(tmp_path, **warm)).plan == some.plan
+    # From the base there is nothing to replay, and with nothing new all of it is the work.
+    assert build_data(pairs, renderer, train_config(tmp_path, replay=warm["replay"])) == every
+    nothing_new = {**warm, "replay": {"seen": whole, "share": 0.25}}
+    assert build_data(pairs, renderer, train_config(tmp_path, **nothing_new)).turns == every.turns
+
+
 def test_a_token_budget_bounds_every_batch_of_more_than_one_turn(tmp_path: Path) -> None:
     made = data(tmp_path, token_budget=400)
     sizes = [(len(batch.turns), sum(made.turns[i].length for i in batch.turns)) for batch in made.plan]
