@@ -57,11 +57,22 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     return {"path": str(path), "revision": base_model_revision(str(path))}
 
 
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Greedy corrections of texts by a base model with an adapter."""
+    from correctly_assets.core.prompts import load_prompts
+
+    from .answering import answer_texts
+
+    prompts = load_prompts(Path(request["prompts_dir"]), request["chat_family"])
+    return {"answers": answer_texts(request["base_model"], Path(request["adapter"]), prompts, request["texts"])}
+
+
 TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "merge": merge,
     "gguf": gguf,
     "adopt": adopt,
     "convert": convert,
+    "answer": answer,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
@@ -300,9 +301,39 @@ def test_a_bakeoff_compares_by_held_out_loss_a_character_where_no_engine_is_want
     assert code == 0
     good, bad = value["models"]
     assert good["held_out_nats_a_character"] < bad["held_out_nats_a_character"]
+    assert good["held_out_bits_a_byte"] < good["held_out_bits_a_byte_before"]
+    # The test's sentences are ASCII: a character is a byte.
+    assert good["held_out_bits_a_byte"] == pytest.approx(good["held_out_nats_a_character"] / math.log(2))
     assert value["best"] == str(made / "base")
     assert value["compared_by"] == "held_out_nats_a_character"
     assert json.loads((settings.home / "bakeoff.json").read_text()) == value
+
+
+def test_a_bakeoff_measures_models_of_other_tokenizers_on_the_same_answers_and_can_ask_them_without_an_engine(
+    settings: Settings, made: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from correctly_assets.core.prompts import load_prompts
+    from correctly_assets.training.base_model import convert_gguf
+    from correctly_tests.unit.test_training_base_models import write_llama_gguf
+
+    write_pairs(settings, 240)
+    monkeypatch.setenv("CORRECTLY_EVALUATION_LIMIT", "12")
+    get_settings.cache_clear()
+    write_llama_gguf(tmp_path / "tiny.gguf")
+    other = convert_gguf(
+        tmp_path / "tiny.gguf", tmp_path / "tiny-chatml", load_prompts(settings.prompts_dir, "chatml"), "chatml"
+    )
+    models = f"{made / 'base'},{other}"
+    code, value, _ = run(monkeypatch, capfd, "bakeoff", "--models", models, "--greedy", "--steps", "4")
+    assert code == 0
+    gemma, llama = value["models"]
+    assert (gemma["steps"], llama["steps"]) == (4, 4)
+    assert (gemma["engine"], llama["engine"]) == ("fast", "plain")
+    assert (gemma["chat_family"], llama["chat_family"]) == ("gemma3", "chatml")
+    assert gemma["held_out_bytes"] == llama["held_out_bytes"] > 0
+    assert value["asked"] == "greedily, without guards"
+    assert value["compared_by"] == "errant_f05"
+    assert gemma["n"] == llama["n"] == 12
 
 
 def test_a_bakeoff_names_a_missing_model_before_the_first_is_trained(

@@ -146,6 +146,25 @@ def test_it_is_trained_by_the_plain_engine_and_the_fast_one_says_what_it_is_for(
         trainer_for(train_config(tmp_path, stages=stages, engine="fast", **changes))
 
 
+def test_greedy_answers_are_those_of_one_text_alone_whatever_stands_beside_it_in_a_batch(
+    converted: tuple[Path, Any],
+) -> None:
+    from correctly_assets.training.answering import greedy_answers
+
+    path, model = converted
+    renderer = Renderer(load_tokenizer(str(path)), load_prompts(PROJECT_ROOT / "prompts", "chatml"))
+    texts = ["He go.", "We discussed about it yesterday evening.", "I am agree."]
+    together = greedy_answers(model, renderer, texts, batch=3)
+    assert together == [greedy_answers(model, renderer, [text])[0] for text in texts]
+    prompt = list(renderer.prompt_ids(renderer.prompts.correct_prompt(texts[1])))
+    found: list[int] = []
+    with torch.no_grad():
+        for _ in range(8):
+            found.append(int(model(torch.tensor([prompt + found])).logits[0, -1].argmax()))
+    shown = " ".join(renderer.tokenizer.decode(found, skip_special_tokens=True).split())
+    assert together[1].startswith(shown[:4])
+
+
 def test_a_name_that_tells_another_chat_format_a_taken_name_and_no_gguf_file_are_refused(
     tmp_path: Path, converted: tuple[Path, Any]
 ) -> None:
