@@ -80,6 +80,7 @@ class TrainConfig(_Strict):
         warm_start: an adapter directory to start from; None starts a fresh adapter.
         replay: with ``warm_start``, how much of what that adapter has seen is shown again; None shows all.
         extras: provenance written into the manifest as it is (train set id, data sha, base revision, …).
+        compile: have torch compile the plain engine's forward; worth its warm-up on a GPU.
         engine: ``fast`` is the hand-written path (Gemma 3 on CPU), ``plain`` transformers' own forward; ``auto`` takes
             the fast one where it applies.
     """
@@ -112,6 +113,7 @@ class TrainConfig(_Strict):
     mlflow: Mlflow | None = None
     threads: int | None = Field(None, ge=1)
     engine: Literal["auto", "fast", "plain"] = "auto"
+    compile: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_seconds: float = Field(30.0, gt=0)
     result_path: Path | None = None
@@ -124,7 +126,7 @@ class TrainConfig(_Strict):
             include={
                 "base_model", "chat_family", "stages", "lora", "batch_size", "token_budget", "max_length", "max_steps",
                 "schedule", "warmup_steps", "weight_decay", "clip_norm", "seed", "explain_share",
-                "max_explain_per_pair", "warm_start", "code_version", "engine",
+                "max_explain_per_pair", "warm_start", "code_version", "engine", "compile",
             },
         )  # fmt: skip
         return sha256_of({**shaping, "data": data_sha})

@@ -37,4 +37,4 @@ def make_engine(adapter: Adapter, config: TrainConfig, device: torch.device) -> 
         return FastEngine(adapter)
     if config.engine == "fast":
         raise PermanentError("The fast engine computes Gemma 3 on a CPU without dropout only; set engine to auto.")
-    return PlainEngine(adapter, device)
+    return PlainEngine(adapter, device, compiled=config.compile)

@@ -316,7 +316,7 @@ def test_a_bakeoff_measures_models_of_other_tokenizers_on_the_same_answers_and_c
     from correctly_assets.training.base_model import convert_gguf
     from correctly_tests.unit.test_training_base_models import write_llama_gguf
 
-    write_pairs(settings, 240)
+    write_pairs(settings, 120)
     monkeypatch.setenv("CORRECTLY_EVALUATION_LIMIT", "12")
     get_settings.cache_clear()
     write_llama_gguf(tmp_path / "tiny.gguf")
