@@ -139,7 +139,7 @@ def run_trl(batches: list[list[Any]], held_out: list[Any], *, tuned: bool) -> di
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     from correctly_assets.settings import get_settings
     from correctly_assets.training.process import peak_rss_mb

@@ -73,7 +73,7 @@ def measure_trl(config: Any, batches: list[list[Any]], device: Any) -> dict[str,
     from peft import LoraConfig
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()

@@ -157,7 +157,7 @@ class PlainEngine:
         causal = adapter.model.get_base_model()
         # One graph for batches of all lengths; on a CPU the tracing alone, for inductor needs a C++ compiler there.
         backend = "inductor" if device.type == "cuda" else "aot_eager"
-        self._body = torch.compile(causal.model, dynamic=True, backend=backend) if compiled else causal.model
+        self._body: Any = torch.compile(causal.model, dynamic=True, backend=backend) if compiled else causal.model
         self._device = device
         self._loss = VocabularyLoss(causal.get_output_embeddings().weight)
 

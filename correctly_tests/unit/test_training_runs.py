@@ -69,6 +69,20 @@ def test_a_run_stopped_at_any_step_goes_on_to_the_same_weights_and_losses(
             torch.testing.assert_close(second.adapter.tensors()[name], tensor, rtol=0, atol=0)
 
 
+def test_a_run_stopped_while_it_measures_keeps_every_step_it_made(home: Path, tmp_path: Path) -> None:
+    config = run_config(home, tmp_path)
+    first = trainer_for(config)
+    first.run()
+    first._stop = lambda: True
+    with pytest.raises(Interrupted):
+        first.held_out()
+    second = trainer_for(config)
+    assert second.resume()
+    assert second.progress.step == len(second.progress.plan)
+    second.run()
+    assert second.progress.losses == first.progress.losses
+
+
 def test_a_checkpoint_of_another_config_or_a_broken_one_is_not_taken_up(home: Path, tmp_path: Path) -> None:
     config = run_config(home, tmp_path)
     first = trainer_for(config)
