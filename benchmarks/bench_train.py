@@ -139,7 +139,7 @@ def run_trl(batches: list[list[Any]], held_out: list[Any], *, tuned: bool) -> di
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     from correctly_assets.settings import get_settings
     from correctly_assets.training.process import peak_rss_mb
@@ -259,12 +259,29 @@ def main() -> None:
     parser.add_argument("--parity-steps", type=int, default=24)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--systems", default=",".join(SYSTEMS))
+    parser.add_argument("--part", choices=("trl", "growth"), default="trl", help="growth: time and memory over sizes")
+    parser.add_argument("--gpu", action="store_true", help="Gemma 3 1B's architecture on a GPU, against stock TRL")
+    parser.add_argument("--gpu-batch", type=int, default=256, help="turns in a batch of --gpu")
+    parser.add_argument("--no-compile", action="store_true", help="--gpu without torch.compile")
+    parser.add_argument("--no-trl", action="store_true", help="--gpu without TRL beside it")
     parser.add_argument("--grid", action="store_true", help="also our speed over batch sizes")
     parser.add_argument("--worker", choices=SYSTEMS, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         worker(options.worker, options.batch_size, options.steps, options.out)
+        return
+    if options.gpu:
+        from benchmarks.train_gpu import main as on_gpu
+
+        sys.exit(
+            on_gpu(batch=options.gpu_batch, steps=options.steps, compile=not options.no_compile, trl=not options.no_trl)
+        )
+    if options.part == "growth":
+        from benchmarks import train_growth
+
+        cells = train_growth.measure(train_growth.BATCHES, train_growth.LENGTHS, options.steps, small=False)
+        train_growth.report(cells, options.steps)
         return
     systems = options.systems.split(",")
     rounds: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}

@@ -7,6 +7,7 @@ runtime/. Heavy modules are imported by the command that needs them, so that `co
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -26,8 +27,23 @@ app = typer.Typer(
 
 
 @app.command()
-def prepare() -> None:
-    """Make sure of the folders, the embedded base model and the store's tables."""
+def prepare(
+    gguf: Annotated[Path | None, typer.Option(help="Make a base model from this GGUF file instead.")] = None,
+    name: Annotated[str | None, typer.Option(help="What that base model is to be called.")] = None,
+) -> None:
+    """Make sure of the folders, the embedded base model and the store's tables; or make a base model from a GGUF file."""
+    if gguf is not None or name is not None:
+        from correctly_assets.runtime.training import prepare_gguf
+
+        if gguf is None or name is None:
+            raise UsageError("--gguf and --name go together: the file, and what the base model is to be called.")
+        made = prepare_gguf(get_settings(), gguf, name)
+        console.print(
+            f"{name} stands in {made}; CORRECTLY_BASE_MODEL={name} trains and serves it.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
     from correctly_assets.runtime.up import prepare as prepare_home
 
     prepare_home(get_settings(), console)

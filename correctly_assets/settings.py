@@ -10,11 +10,33 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED_BASE_MODEL = "gemma-3-270m"
+
+
+class TrainStage(BaseModel):
+    """One row of the curriculum's table.
+
+    Attributes:
+        mix: per pair origin (human, example, injected, bait, teacher, thumb; ``*`` for the others) how often its pairs are
+            seen in one pass; 0 leaves them out, fractions take a fixed part.
+        learning_rate: the stage's peak rate; CORRECTLY_TRAIN_LEARNING_RATE where none is given.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    mix: dict[str, float] = Field(default_factory=dict)
+    passes: float = Field(default=1.0, gt=0)
+    learning_rate: float | None = Field(default=None, gt=0, lt=1)
+
+
+# Untouched sentences count double: with each pair seen once they are nearly half of what the model is shown, and what keeps
+# it from meddling with names, British spelling and whatever else is unusual but right.
+DEFAULT_STAGES = (TrainStage(name="all", mix={"bait": 2.0}),)
 
 
 class Settings(BaseSettings):
@@ -41,7 +63,8 @@ class Settings(BaseSettings):
     webui_port: int = 8380
 
     base_model: str = Field(
-        default=EMBEDDED_BASE_MODEL, description="A directory, a hub name, or the embedded model's name."
+        default=EMBEDDED_BASE_MODEL,
+        description="A directory, a hub name, the embedded model's name or one made by `prepare --gguf`.",
     )
     teacher: Literal["embedded", "openai", "recorded"] = "embedded"
     teacher_base_url: str = "https://api.openai.com/v1"
@@ -99,6 +122,15 @@ class Settings(BaseSettings):
     train_batch_size: int = Field(default=16, ge=1)
     train_learning_rate: float = Field(default=4e-4, gt=0)
     train_start: Literal["base", "champion"] = "base"
+    train_stages: tuple[TrainStage, ...] = Field(
+        default=DEFAULT_STAGES, min_length=1, description="The curriculum, in order; JSON in the environment."
+    )
+    train_replay: float = Field(
+        default=0.25,
+        ge=0,
+        le=1,
+        description="When training starts from the champion: share of the pairs it has seen that is shown again.",
+    )
     lora_rank: int = Field(default=16, description="A rank that vLLM serves: 1, 8, 16, 32, 64, 128 or 256.")
     human_weight: int = Field(default=8, ge=1)
     seed: int = 20
@@ -229,6 +261,10 @@ class Settings(BaseSettings):
         """What transformers and vLLM are given: the converted embedded model's directory, a directory or a hub name."""
         if self.base_model == EMBEDDED_BASE_MODEL:
             return str(self.models_dir / EMBEDDED_BASE_MODEL)
+        # `correctly prepare --gguf FILE --name NAME` puts other models there; a name with a slash is a path or a hub's.
+        prepared = self.models_dir / self.base_model
+        if "/" not in self.base_model and (prepared / "config.json").is_file():
+            return str(prepared)
         return self.base_model
 
     @property

@@ -39,6 +39,8 @@ def plan(as_json: Json = False) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if made.learned_from:
+        console.print(f"Learned from the last {made.learned_from} runs on this machine.", highlight=False)
     if made.limited:
         console.print(
             f"The budget of {settings.train_minutes:g} minutes cuts the plan to these steps; CORRECTLY_TRAIN_MINUTES "
@@ -135,13 +137,26 @@ def learning_curve(
 def bakeoff(
     models: Annotated[str, typer.Option(help="Base models with commas between: the embedded name, or directories.")],
     engine: Annotated[bool, typer.Option(help="Start an engine for each model and ask the frozen set.")] = True,
+    greedy: Annotated[
+        bool, typer.Option("--greedy", help="Ask each model itself instead, without engine and guards.")
+    ] = False,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="The same number of steps for each, instead of the same minutes.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Which base model learns and corrects best on the same data and budget?"""
     from correctly_assets.runtime.comparing import bakeoff as compare
 
     settings = get_settings()
-    value = compare(settings, [name.strip() for name in models.split(",") if name.strip()], stderr, engine=engine)
+    value = compare(
+        settings,
+        [name.strip() for name in models.split(",") if name.strip()],
+        stderr,
+        engine=engine,
+        greedy=greedy,
+        steps=steps,
+    )
     if as_json:
         print_json(value)
         return
@@ -153,7 +168,9 @@ def bakeoff(
             ("Steps", "steps", "{}"),
             ("Minutes", "seconds", ""),
             ("Peak MiB", "peak_rss_mb", "{:.0f}"),
-            ("Nats a character", "held_out_nats_a_character", "{:.4f}"),
+            ("Engine", "engine", "{}"),
+            ("Bits a byte, base", "held_out_bits_a_byte_before", "{:.4f}"),
+            ("Trained", "held_out_bits_a_byte", "{:.4f}"),
             ("GLEU", "gleu", "{:.1f}"),
             ("F0.5", "errant_f05", "{:.1f}"),
             ("Overcorrected %", "overcorrected", "{:.1f}"),

@@ -99,8 +99,16 @@ def load_prompts(directory: Path, family: str = "gemma3") -> Prompts:
 
 
 def family_of(base_model: str) -> str:
-    """The chat family a base model's name tells; Gemma 3 when it tells none."""
-    name = base_model.lower()
-    if "llama" in name:
-        return "llama3"
-    return "chatml" if any(word in name for word in ("smollm", "qwen", "chatml")) else "gemma3"
+    """The chat family a base model's name tells; Gemma 3 when it tells none.
+
+    The last part of a path goes before the rest: a model may lie below a folder that is named for something else.
+    """
+    whole = base_model.rstrip("/").lower()
+    for name in (whole.rsplit("/", 1)[-1], whole):
+        if "gemma" in name:
+            return "gemma3"
+        if "llama" in name:
+            return "llama3"
+        if any(word in name for word in ("smollm", "qwen", "chatml")):
+            return "chatml"
+    return "gemma3"

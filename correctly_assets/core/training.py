@@ -51,7 +51,12 @@ class TrainResult:
         seconds, tokens_per_second: of the optimisation loop alone, over all resumed parts.
         peak_rss_mb: peak resident memory of the process, in MiB.
         steps, resumed: optimiser steps in all; whether a checkpoint was taken up.
-        forgetting: per origin {"before", "after", "items"}: held-out loss of the initial and of the trained adapter.
+        forgetting: per slice (``all``, origin, task, ``type:…``, ``form:…``, ``tone:…``) {"before", "after", "items"}:
+            held-out loss of the initial and of the trained adapter.
+        plan: what was promised and what it took (training/promise.py).
+        engine, device: what computed it: ``fast`` or ``plain``; ``cpu`` or ``cuda``.
+        peak_gpu_mb: peak of the GPU's memory, in MiB; None without one.
+        model_tflops: model FLOPs (training/planning.py) over the loop's time, in 10¹² a second.
     """
 
     adapter: str
@@ -72,6 +77,11 @@ class TrainResult:
     mlflow_url: str | None = None
     model_version: str | None = None
     warnings: tuple[str, ...] = ()
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    engine: str = ""
+    device: str = "cpu"
+    peak_gpu_mb: float | None = None
+    model_tflops: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -90,6 +100,22 @@ class TrainResult:
         known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         known["warnings"] = tuple(known.get("warnings", ()))
         return cls(**known)
+
+
+WORSE_PERCENT = 1.0
+"""A held-out loss that has risen by less is called the same."""
+
+_FEW_ITEMS = 5
+
+
+def got_worse(forgetting: Mapping[str, Mapping[str, float]]) -> list[tuple[str, float]]:
+    """(slice, per cent by which its held-out loss has risen), worst first; slices of a handful of turns say nothing."""
+    risen = [
+        (name, 100 * (value["after"] - value["before"]) / value["before"])
+        for name, value in forgetting.items()
+        if value["items"] >= _FEW_ITEMS and value["before"] > 0
+    ]
+    return sorted(((name, by) for name, by in risen if by >= WORSE_PERCENT), key=lambda item: -item[1])
 
 
 def failure_of(exit_code: int, outcome: Mapping[str, Any] | None, *, batch_size: int) -> CorrectlyError | None:

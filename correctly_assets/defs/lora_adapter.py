@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from correctly_assets.core.retrain import WHY_TAG
+from correctly_assets.core.training import got_worse
 from correctly_assets.resources.ledger import EXPERIMENT, LEDGER_HOOKS, Ledger, NoLedger
 from correctly_assets.resources.trainer import TrainerResource
 from correctly_assets.settings import get_settings
@@ -44,7 +45,13 @@ def lora_adapter(context: dg.AssetExecutionContext, trainer: TrainerResource, ml
     child_ledger = None
     if ledger.run_id:
         child_ledger = {"tracking_uri": settings.mlflow_url, "experiment": EXPERIMENT, "run_id": ledger.run_id}
-        ledger.tags({"dagster_run": context.run_id, "why": context.run.tags.get(WHY_TAG, "Started by a person.")})
+        ledger.tags(
+            {
+                "dagster_run": context.run_id,
+                "dagster_url": f"{settings.dagster_url}/runs/{context.run_id}",
+                "why": context.run.tags.get(WHY_TAG, "Started by a person."),
+            }
+        )
     head = latest(context, "train_set")
     try:
         result, curve = trainer.train(context, settings, train_set=head["snapshot"], mlflow=child_ledger)
@@ -60,11 +67,22 @@ def lora_adapter(context: dg.AssetExecutionContext, trainer: TrainerResource, ml
         "steps": result.steps,
         "tokens": result.tokens,
         "seconds": result.seconds,
-        "core_minutes": result.seconds / 60 * (os.cpu_count() or 1),
+        "engine": f"{result.engine} on {result.device}",
         "tokens_per_second": result.tokens_per_second,
         "peak_memory_mb": result.peak_rss_mb,
         "resumed": str(result.resumed),
     }
+    if result.device == "cuda":
+        metadata["gpu_minutes"] = result.seconds / 60
+        metadata["peak_gpu_memory_mb"] = result.peak_gpu_mb or 0.0
+    else:
+        metadata["core_minutes"] = result.seconds / 60 * (os.cpu_count() or 1)
+    if result.plan:
+        promised, took = result.plan["promised"], result.plan["took"]
+        metadata["promised_minutes"], metadata["took_minutes"] = promised["minutes"], took["minutes"]
+        metadata["promised_gigabytes"], metadata["took_gigabytes"] = promised["gigabytes"], took["gigabytes"]
+    worse = got_worse(result.forgetting)
+    metadata["got_worse"] = ", ".join(f"{name} by {by:.0f} %" for name, by in worse) or "no held-out slice"
     if result.held_out_loss is not None:
         metadata["held_out_loss"] = result.held_out_loss
     if curve:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,7 +26,7 @@ from correctly_assets.settings import Settings
 
 from .join import DirectEngine, make_annotator, train_config
 from .promotion import EngineLike
-from .training import local_base, newest_train_set, run_training
+from .training import local_base, newest_train_set, run_task, run_training
 
 WORTH_WHILE = 1.0
 """Per cent by which the held-out loss must fall over a curve's last part for more examples to be called worth while."""
@@ -157,11 +159,24 @@ def draw_curve(points: Sequence[dict[str, Any]], path: Path) -> None:
 # ------------------------------------------------------------------ the bake-off
 
 
-def bakeoff(settings: Settings, models: Sequence[str], console: Console, *, engine: bool = True) -> dict[str, Any]:
+def bakeoff(
+    settings: Settings,
+    models: Sequence[str],
+    console: Console,
+    *,
+    engine: bool = True,
+    greedy: bool = False,
+    steps: int | None = None,
+) -> dict[str, Any]:
     """Train each base model on the newest train set with the same budget, and compare.
 
-    Writes ``HOME/bakeoff.json``. On the frozen set where an engine can be started for each model in turn, else by
-    held-out loss a character, which does not depend on how a tokenizer cuts.
+    Writes ``HOME/bakeoff.json``. On the frozen set, through an engine for each model in turn or by plain greedy answers;
+    and by the cost of the same held-out answers in bits a byte, which does not depend on how a tokenizer cuts.
+
+    Args:
+        engine: start an engine for each model and ask it through the correction path, guards included.
+        greedy: ask each model itself instead, without engine and guards.
+        steps: give every model so many steps of the same batches' size instead of the same minutes.
 
     Raises:
         UsageError: fewer than two models, one twice, or one that does not lie in a directory.
@@ -169,44 +184,69 @@ def bakeoff(settings: Settings, models: Sequence[str], console: Console, *, engi
     """
     from correctly_assets.core.prompts import family_of
     from correctly_assets.training.config import TrainConfig
-    from correctly_assets.training.planning import held_out_size, model_size
+    from correctly_assets.training.planning import held_out_fitting, held_out_size, model_size, write_comparable
 
     if len(models) < 2 or len(set(models)) < len(models):
         raise UsageError("A bake-off needs two base models at least, each named once, as in --models gemma-3-270m,DIR.")
     train_set = newest_train_set(settings)
     each = [settings.model_copy(update={"base_model": model}) for model in models]
     bases = [local_base(one) for one in each]  # all of them before the first hour is spent
+    engine = engine and not greedy
     busy = engine and asyncio.run(_engine_runs(settings))
     if busy:
         console.print(
             "The platform's engine runs and holds one base model, so the models are compared by held-out loss; "
-            "`correctly down` first to compare them on the frozen set.",
+            "`correctly down` first to compare them on the frozen set, or ask them with --greedy.",
             highlight=False,
         )
     work = settings.checkpoints_dir / f"bakeoff-{train_set}"
+    configs: list[dict[str, Any]] = []
+    for number, (one, base) in enumerate(zip(each, bases, strict=True)):
+        config = _base_config(one, train_set, work / str(number)) | {"base_model": str(base)}
+        configs.append(config if steps is None else config | {"max_steps": steps, "max_minutes": None})
+    checked = [TrainConfig.model_validate(config | {"checkpoint_dir": str(work)}) for config in configs]
+    # What one tokenizer cuts into more tokens than a turn may have must not be missing from that model's measure alone.
+    part = work / "pairs.parquet"
+    write_comparable(Path(configs[0]["train_set"]), part, set.intersection(*map(held_out_fitting, checked)))
     rows: list[dict[str, Any]] = []
     for number, (one, base) in enumerate(zip(each, bases, strict=True)):
-        console.print(f"{one.base_model}: training with {one.train_minutes:g} minutes at most.", highlight=False)
+        budget = f"{one.train_minutes:g} minutes at most" if steps is None else f"{steps} steps"
+        console.print(f"{one.base_model}: training with {budget}.", highlight=False)
         place = work / str(number)
-        config = _base_config(one, train_set, place) | {"base_model": str(base)}
+        config = configs[number] | {"train_set": str(part)}
         result = run_training(one, config, place)
-        tokens, characters = held_out_size(TrainConfig.model_validate(config | {"checkpoint_dir": str(place)}))
+        tokens, characters, size = held_out_size(checked[number].model_copy(update={"train_set": part}))
         if result.held_out_loss is None or not characters:
             raise PermanentError(
                 "This train set holds nothing out, so that models cannot be compared; land more examples."
             )
         body, head = model_size(base)
+        before = result.forgetting["all"]["before"]
         row = {
             "model": one.base_model,
             "chat_family": family_of(one.base_model),
             "weights": body + head,
             **_figures(result),
+            "engine": result.engine,
+            "held_out_bytes": size,
             "held_out_nats_a_character": result.held_out_loss * tokens / characters,
+            "held_out_bits_a_byte_before": before * tokens / size / math.log(2),
+            "held_out_bits_a_byte": result.held_out_loss * tokens / size / math.log(2),
         }
-        if engine and not busy:
+        if greedy:
+            console.print(f"{one.base_model}: answering the frozen set greedily.", highlight=False)
+            row |= greedy_scores(one, base, Path(result.path))
+        elif engine and not busy:
             row |= scores_through_own_engine(one, base, Path(result.path), console)
         rows.append(row)
-    value = {"train_set": train_set, "minutes_each": settings.train_minutes, **choose(rows), "models": rows}
+    value = {
+        "train_set": train_set,
+        "minutes_each": settings.train_minutes if steps is None else None,
+        "steps_each": steps,
+        "asked": "greedily, without guards" if greedy else "through the correction path" if engine else "not at all",
+        **choose(rows),
+        "models": rows,
+    }
     write_text_atomically(settings.home / "bakeoff.json", json.dumps(value, indent=1) + "\n")
     shutil.rmtree(work, ignore_errors=True)
     return value
@@ -224,6 +264,34 @@ def choose(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
         "Only the frozen set tells how it corrects."
     )
     return {"compared_by": "held_out_nats_a_character", "best": best["model"], "says": says}
+
+
+def greedy_scores(settings: Settings, base: Path, adapter: Path) -> dict[str, Any]:
+    """Scores on the frozen set by the model's own greedy answers: no engine, no guards, no confidence.
+
+    Raises:
+        PermanentError: the model cannot answer.
+    """
+    from correctly_assets.core.prompts import family_of
+    from correctly_assets.evaluation.data import read_evaluation_set
+    from correctly_assets.evaluation.score import evaluate
+    from correctly_assets.evaluation.systems import FileSystem
+
+    data = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+    request = {
+        "base_model": base,
+        "adapter": adapter,
+        "prompts_dir": settings.prompts_dir,
+        "chat_family": family_of(settings.base_model),
+        "texts": data.sources,
+    }
+    answers = run_task(settings, "answer", request)["answers"]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "answers.txt"
+        file.write_text("".join(f"{line}\n" for line in answers), encoding="utf-8")
+        annotator = make_annotator()
+        found = asyncio.run(evaluate(FileSystem(file, annotator), data, annotator))
+    return {name: found.scores[name] for name in _SCORES}
 
 
 def scores_through_own_engine(settings: Settings, base: Path, adapter: Path, console: Console) -> dict[str, Any]:

@@ -380,6 +380,24 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     )  # fmt: skip
 
 
+def train_stages(settings: Settings) -> list[dict[str, Any]]:
+    """The curriculum's table as the trainer takes it."""
+    rate = settings.train_learning_rate
+    return [{**stage.model_dump(), "learning_rate": stage.learning_rate or rate} for stage in settings.train_stages]
+
+
+def _trained_on(settings: Settings, adapter: str) -> Path | None:
+    """The train set that an adapter of ours was made from, if it still stands."""
+    from correctly_assets.store.train_set import TRAIN_FILE
+
+    try:
+        manifest = json.loads((settings.adapters_dir / adapter / "manifest.json").read_text(encoding="utf-8"))
+        path = settings.snapshots_dir / str(manifest["train_set"]) / TRAIN_FILE
+    except (OSError, ValueError, KeyError):
+        return None
+    return path if path.is_file() else None
+
+
 def train_config(settings: Settings, *, train_set: str) -> dict[str, Any]:
     """The trainer's config for a train set, less the paths that differ from run to run."""
     from correctly_assets.store.snapshots import read_manifest
@@ -389,27 +407,30 @@ def train_config(settings: Settings, *, train_set: str) -> dict[str, Any]:
     manifest = read_manifest(directory)
     family = family_of(settings.base_model)
     made = recipe(settings)
-    warm_start = None
+    warm_start = replay = None
     if settings.train_start == "champion":
         with open_platform_store(settings) as store:
             champion = store.champion()
         if champion is not None and (settings.adapters_dir / champion.adapter).is_dir():
             warm_start = str(settings.adapters_dir / champion.adapter)
+            seen = _trained_on(settings, champion.adapter)
+            # Without its train set nothing is known to be old, and everything is shown.
+            if seen is not None:
+                replay = {"seen": str(seen), "share": settings.train_replay}
     return {
         "train_set": str(directory / TRAIN_FILE),
         "base_model": settings.base_model_path,
         "adapters_dir": str(settings.adapters_dir),
         "prompts_dir": str(settings.prompts_dir),
         "chat_family": family,
-        # Untouched sentences count double: with each pair seen once they are nearly half of what the model is shown, and
-        # what keeps it from meddling with names, British spelling and whatever else is unusual but right.
-        "stages": [{"name": "all", "mix": {"bait": 2.0}, "passes": 1, "learning_rate": settings.train_learning_rate}],
+        "stages": train_stages(settings),
         "explain_share": 0.35,
         "lora": {"rank": settings.lora_rank, "alpha": 2 * settings.lora_rank},
         "batch_size": settings.train_batch_size,
         "max_minutes": settings.train_minutes,
         "seed": settings.seed,
         "warm_start": warm_start,
+        "replay": replay,
         "extras": {
             "train_set": train_set,
             "examples_snapshot": manifest["examples_snapshot"],

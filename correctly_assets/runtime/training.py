@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from correctly_assets.core.errors import (
     UsageError,
 )
 from correctly_assets.core.training import TrainResult, failure_of
-from correctly_assets.settings import PROJECT_ROOT, Settings
+from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
 
 from .join import DirectEngine, open_platform_store, train_config
 from .processes import common_environment
@@ -78,6 +79,32 @@ def local_base(settings: Settings) -> Path:
         )
         raise UsageError(f"The base model {settings.base_model} does not lie in {path}: {hint}.")
     return path
+
+
+def prepare_gguf(settings: Settings, gguf: Path, name: str) -> Path:
+    """Make a base model's directory below HOME from a GGUF file, in a child process.
+
+    Returns:
+        The directory; its name is from then on a value of CORRECTLY_BASE_MODEL.
+
+    Raises:
+        UsageError: the name is no plain name or taken, or the file is none.
+        PermanentError: it cannot be converted.
+    """
+    from correctly_assets.core.prompts import family_of
+
+    if name == EMBEDDED_BASE_MODEL:
+        raise UsageError(f"{name} is the embedded base model's name; choose another --name.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(f"{name!r} is no name for a base model: use letters, digits, dots, dashes and underscores.")
+    target = settings.models_dir / name
+    request = {
+        "gguf": gguf.expanduser().resolve(),
+        "target": target,
+        "prompts_dir": settings.prompts_dir,
+        "chat_family": family_of(name),
+    }
+    return Path(run_task(settings, "convert", request)["path"])
 
 
 def plan(settings: Settings) -> tuple[str, TrainPlan]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.retrain import WANT_TAG, RetrainPolicy, RetrainState, fingerprint
-from correctly_assets.settings import Settings
+from correctly_assets.settings import DEFAULT_STAGES, Settings
 from correctly_assets.training.base_model import base_model_revision
 
 if TYPE_CHECKING:
@@ -48,12 +48,24 @@ def recipe(settings: Settings) -> dict[str, Any]:
             "batch_size": settings.train_batch_size,
             "learning_rate": settings.train_learning_rate,
             "start": settings.train_start,
+            **_curriculum(settings),
             "lora_rank": settings.lora_rank,
             "human_weight": settings.human_weight,
             "reason_language": settings.reason_language,
             "seed": settings.seed,
         },
     }
+
+
+def _curriculum(settings: Settings) -> dict[str, Any]:
+    """Stages and replay where they are not the shipped ones, so that a platform from before they were settings, which has
+    the shipped ones, does not train again for them."""
+    made: dict[str, Any] = {}
+    if settings.train_stages != DEFAULT_STAGES:
+        made["stages"] = [stage.model_dump() for stage in settings.train_stages]
+    if settings.train_start == "champion":
+        made["replay"] = settings.train_replay
+    return made
 
 
 def recipe_digest(settings: Settings) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from correctly_assets.core.hashing import write_text_atomically
+from correctly_assets.core.training import got_worse
 
 CARD = "README.md"
 ELSEWHERE = "trained elsewhere"
@@ -133,8 +134,10 @@ def _forgetting(figures: Mapping[str, Any]) -> list[str]:
         "| Held-out turns | Loss before | Loss after | Turns |",
         "| --- | --- | --- | --- |",
         *(
-            f"| {key} | {value['before']:.3f} | {value['after']:.3f} | {value['items']} |"
+            f"| {key.replace('|', ' ')} | {value['before']:.3f} | {value['after']:.3f} | {value['items']} |"
             for key, value in slices.items()
         ),
+        "",
+        "Got worse: " + (", ".join(f"{name} by {by:.0f} %" for name, by in got_worse(slices)) or "no slice") + ".",
         "",
     ]

@@ -29,6 +29,7 @@ class Checkpoint:
         first, second: AdamW's moments by name; empty before the first step.
         rng: torch's random state.
         state: JSON-able rest: steps done, the plan as cut, schedule anchor, losses, seconds.
+        gpu_rng: the GPU's random state, where one trains.
     """
 
     fingerprint: str
@@ -37,6 +38,7 @@ class Checkpoint:
     second: dict[str, torch.Tensor]
     rng: torch.Tensor
     state: dict[str, Any]
+    gpu_rng: torch.Tensor | None = None
 
 
 def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
@@ -45,6 +47,8 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
     tensors = {f"w/{k}": v for k, v in checkpoint.weights.items()}
     tensors |= {f"m/{k}": v for k, v in checkpoint.first.items()} | {f"v/{k}": v for k, v in checkpoint.second.items()}
     tensors["rng"] = checkpoint.rng
+    if checkpoint.gpu_rng is not None:
+        tensors["gpu_rng"] = checkpoint.gpu_rng
     handle, name = tempfile.mkstemp(prefix=f".{NAME}-", dir=directory)
     os.close(handle)
     try:
@@ -77,10 +81,17 @@ def read_checkpoint(directory: Path, fingerprint: str) -> Checkpoint | None:
                 return None
             groups: dict[str, dict[str, torch.Tensor]] = {"w": {}, "m": {}, "v": {}}
             for key in file.keys():  # noqa: SIM118 - safe_open is no mapping
-                if key != "rng":
+                if key not in ("rng", "gpu_rng"):
                     groups[key[0]][key[2:]] = file.get_tensor(key)
+            gpu_rng = file.get_tensor("gpu_rng") if "gpu_rng" in file.keys() else None  # noqa: SIM118
             return Checkpoint(
-                fingerprint, groups["w"], groups["m"], groups["v"], file.get_tensor("rng"), json.loads(meta["state"])
+                fingerprint,
+                groups["w"],
+                groups["m"],
+                groups["v"],
+                file.get_tensor("rng"),
+                json.loads(meta["state"]),
+                gpu_rng,
             )
     except (SafetensorError, OSError, KeyError, ValueError):
         return None

@@ -46,6 +46,18 @@ class Lora(_Strict):
     targets: str | list[str] = "all-linear"
 
 
+class Replay(_Strict):
+    """What is shown again of the pairs that the adapter to start from has seen.
+
+    Attributes:
+        seen: the train set it was trained on, as ``train_set``.
+        share: the part of these pairs that stays, chosen by hash; pairs it has not seen all stay.
+    """
+
+    seen: Path
+    share: float = Field(ge=0, le=1)
+
+
 class Mlflow(_Strict):
     """Where the run is written down. ``run_id`` continues a run that somebody else (dagster-mlflow) starts and ends."""
 
@@ -66,7 +78,9 @@ class TrainConfig(_Strict):
         token_budget: when set, batches are filled to so many tokens instead of ``batch_size`` turns.
         max_minutes: wall-clock budget of the whole process; plan and schedule are cut only if it bites.
         warm_start: an adapter directory to start from; None starts a fresh adapter.
+        replay: with ``warm_start``, how much of what that adapter has seen is shown again; None shows all.
         extras: provenance written into the manifest as it is (train set id, data sha, base revision, …).
+        compile: have torch compile the plain engine's forward; worth its warm-up on a GPU.
         engine: ``fast`` is the hand-written path (Gemma 3 on CPU), ``plain`` transformers' own forward; ``auto`` takes
             the fast one where it applies.
     """
@@ -93,11 +107,13 @@ class TrainConfig(_Strict):
     max_explain_per_pair: int = Field(2, ge=0)
     held_out_limit: int = Field(256, ge=0)
     warm_start: Path | None = None
+    replay: Replay | None = None
     code_version: str = "1"
     extras: dict[str, Any] = Field(default_factory=dict)
     mlflow: Mlflow | None = None
     threads: int | None = Field(None, ge=1)
     engine: Literal["auto", "fast", "plain"] = "auto"
+    compile: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_seconds: float = Field(30.0, gt=0)
     result_path: Path | None = None
@@ -110,7 +126,7 @@ class TrainConfig(_Strict):
             include={
                 "base_model", "chat_family", "stages", "lora", "batch_size", "token_budget", "max_length", "max_steps",
                 "schedule", "warmup_steps", "weight_decay", "clip_norm", "seed", "explain_share",
-                "max_explain_per_pair", "warm_start", "code_version", "engine",
+                "max_explain_per_pair", "warm_start", "code_version", "engine", "compile",
             },
         )  # fmt: skip
         return sha256_of({**shaping, "data": data_sha})

@@ -71,7 +71,13 @@ def _pair(row: dict[str, Any], file: Path) -> TrainPair:
         weight=max(1, int(row.get("weight") or 1)),
         split="held_out" if row.get("split") == "held_out" else "train",
         language=row.get("language") or "en",
+        attributes={name: str(row[name]) for name in ("form", "tone") if row.get(name)},
     )
+
+
+def completions(pair: TrainPair, config: TrainConfig) -> list[str]:
+    """The texts of a pair's answers in the order of its turns: the corrected sentence, then the reasons."""
+    return [pair.after, *[edit.reason for edit in pair.edits if edit.reason][: config.max_explain_per_pair]]
 
 
 def pairs_sha(pairs: Sequence[TrainPair]) -> str:
@@ -121,7 +127,7 @@ def build_data(pairs: Sequence[TrainPair], renderer: Renderer, config: TrainConf
     weights: list[tuple[str, int]] = []
     held_out: list[Turn] = []
     too_long = 0
-    training = [pair for pair in pairs if pair.split == "train"]
+    training = with_replay([pair for pair in pairs if pair.split == "train"], config)
     explained = _choose_explained(training, renderer, config)
     for pair in training:
         for turn in (renderer.correct_turn(pair), *explained.get(pair.id, ())):
@@ -130,7 +136,9 @@ def build_data(pairs: Sequence[TrainPair], renderer: Renderer, config: TrainConf
                 continue
             turns.append(turn)
             weights.append((pair.origin, pair.weight if turn.task == "correct" else 1))
-    for pair in (pair for pair in pairs if pair.split == "held_out"):
+    kept = {pair.id for pair in training}
+    chosen = [pair for pair in pairs if pair.split == "held_out" or pair.id in kept]
+    for pair in (pair for pair in chosen if pair.split == "held_out"):
         new = (renderer.correct_turn(pair), *renderer.explain_turns(pair, config.max_explain_per_pair))
         held_out += [turn for turn in new if turn.length <= config.max_length]
     if not turns:
@@ -143,8 +151,29 @@ def build_data(pairs: Sequence[TrainPair], renderer: Renderer, config: TrainConf
     if not plan:
         raise UsageError("The stages' mixes leave nothing to train on; give some origin a multiplier above 0.")
     return TrainData(
-        tuple(turns), tuple(held_out[: config.held_out_limit]), tuple(plan), len(pairs), too_long, pairs_sha(pairs)
+        tuple(turns), tuple(held_out[: config.held_out_limit]), tuple(plan), len(chosen), too_long, pairs_sha(chosen)
     )
+
+
+def with_replay(pairs: Sequence[TrainPair], config: TrainConfig) -> list[TrainPair]:
+    """The pairs to train on: new ones all, and of those that the adapter to start from has seen the share to replay.
+
+    A pair is the same where its texts are: another train set may have named it otherwise.
+
+    Raises:
+        UsageError: the train set of what was seen cannot be read.
+    """
+    if config.warm_start is None or config.replay is None:
+        return list(pairs)
+    old = {(pair.before, pair.after) for pair in read_pairs(config.replay.seen) if pair.split == "train"}
+    share = config.replay.share
+    chosen = [
+        pair
+        for pair in pairs
+        if (pair.before, pair.after) not in old or _share(config.seed, "replay", pair.before, pair.after) < share
+    ]
+    # Nothing new (a changed setting, say): all of it is the work then, not a repetition.
+    return chosen if any((pair.before, pair.after) not in old for pair in chosen) else list(pairs)
 
 
 def _choose_explained(pairs: Sequence[TrainPair], renderer: Renderer, config: TrainConfig) -> dict[str, list[Turn]]:

@@ -1,9 +1,12 @@
-"""Which engine computes a run.
+"""Which engine computes a run, and which one will, told without loading a model.
 
 Belongs here: the choice. Does not belong here: the engines (model.py, fast.py).
 """
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import torch
 
@@ -11,7 +14,17 @@ from correctly_assets.core.errors import PermanentError
 
 from .config import TrainConfig
 from .fast import FastEngine
-from .model import Adapter, Engine, PlainEngine
+from .model import Adapter, Engine, PlainEngine, choose_device
+
+
+def expected_engine(config: TrainConfig) -> str:
+    """The engine that `make_engine` will most likely choose, from the base model's config alone."""
+    try:
+        kind = json.loads((Path(config.base_model) / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError):
+        kind = None
+    fits = kind == "gemma3_text" and not config.lora.dropout and choose_device(config.device).type == "cpu"
+    return "fast" if fits and config.engine != "plain" and config.lora.targets == "all-linear" else "plain"
 
 
 def make_engine(adapter: Adapter, config: TrainConfig, device: torch.device) -> Engine:
@@ -24,4 +37,4 @@ def make_engine(adapter: Adapter, config: TrainConfig, device: torch.device) -> 
         return FastEngine(adapter)
     if config.engine == "fast":
         raise PermanentError("The fast engine computes Gemma 3 on a CPU without dropout only; set engine to auto.")
-    return PlainEngine(adapter, device)
+    return PlainEngine(adapter, device, compiled=config.compile)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 _CHUNK_BYTES = 160 * 2**20
+_GPU_CHUNK_BYTES = 2**30
 _COLUMNS = 16384
 _BLOCK_ROWS = 16  # 8 MB of Gemma's logits: a block stays in cache through the passes over it
 
@@ -29,7 +30,10 @@ class VocabularyLoss:
 
     def __init__(self, weight: torch.Tensor) -> None:
         self.weight = weight
-        self.rows = max(1, _CHUNK_BYTES // (weight.shape[0] * weight.element_size()))
+        room = _GPU_CHUNK_BYTES if weight.is_cuda else _CHUNK_BYTES
+        self.rows = max(1, room // (weight.shape[0] * weight.element_size()))
+        # A GPU has no cache to stay in, and pays for every kernel that is started.
+        self._block = self.rows if weight.is_cuda else _BLOCK_ROWS
         # The matrix library copies its operands into its own layout: a slice of the weight at a time, not all 335 MB.
         step = weight.shape[0] if weight.is_cuda else _COLUMNS
         self._columns = [slice(start, start + step) for start in range(0, weight.shape[0], step)]
@@ -60,8 +64,8 @@ class VocabularyLoss:
             logits = self._buffer[: part.stop - start]
             for columns in self._columns:
                 torch.mm(hidden[part], self.weight[columns].t(), out=logits[:, columns])
-            for first in range(start, part.stop, _BLOCK_ROWS):
-                block = slice(first, min(first + _BLOCK_ROWS, part.stop))
+            for first in range(start, part.stop, self._block):
+                block = slice(first, min(first + self._block, part.stop))
                 losses[block] = _probabilities_to_gradient(
                     logits[block.start - start : block.stop - start], targets[block]
                 )

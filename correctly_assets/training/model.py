@@ -153,9 +153,11 @@ class PlainEngine:
 
     name = "plain"
 
-    def __init__(self, adapter: Adapter, device: torch.device) -> None:
+    def __init__(self, adapter: Adapter, device: torch.device, *, compiled: bool = False) -> None:
         causal = adapter.model.get_base_model()
-        self._body = causal.model
+        # One graph for batches of all lengths; on a CPU the tracing alone, for inductor needs a C++ compiler there.
+        backend = "inductor" if device.type == "cuda" else "aot_eager"
+        self._body: Any = torch.compile(causal.model, dynamic=True, backend=backend) if compiled else causal.model
         self._device = device
         self._loss = VocabularyLoss(causal.get_output_embeddings().weight)
 

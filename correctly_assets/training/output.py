@@ -90,7 +90,12 @@ def base_name(base_model: str) -> str:
 
 
 def write_adapter(
-    config: TrainConfig, trainer: Trainer, prompts: Prompts, canaries: Sequence[Canary], figures: Mapping[str, Any]
+    config: TrainConfig,
+    trainer: Trainer,
+    prompts: Prompts,
+    canaries: Sequence[Canary],
+    figures: Mapping[str, Any],
+    code_sha256: str | None = None,
 ) -> tuple[str, Path]:
     """Write ``adapters_dir/ID`` in one step.
 
@@ -107,6 +112,7 @@ def write_adapter(
         "prompt_sha256": prompts.sha256,
         "chat_family": config.chat_family,
         "code_version": config.code_version,
+        "code_sha256": code_sha256,
         "seed": config.seed,
         "config": config.model_dump(mode="json", include=_RECORDED),
         "figures": dict(figures),

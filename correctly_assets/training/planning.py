@@ -1,13 +1,15 @@
-"""What a run will take on this machine, said before it starts; and smaller train sets for a learning curve.
+"""What a run will take on this machine, said before it starts and held against what it took; and parts of train sets.
 
-Belongs here: counting, and one short measurement of the machine. Does not belong here: training.
+Belongs here: counting, one short measurement of the machine, and what earlier runs here have taught. Does not belong
+here: training.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,9 @@ from correctly_assets.core.text import text_sha
 from correctly_assets.core.types import TrainPair
 
 from .config import TrainConfig
-from .data import TrainData, build_data, read_pairs
-from .rendering import Renderer, load_tokenizer, total_tokens
-
-_SHARE_OF_RATE = 0.5
-"""The part of the bf16 matrix rate that a step reaches (benchmarks/train_notes.md)."""
-
-_FIXED_SECONDS = 25.0
-"""Loading libraries and the base model, the canary and writing."""
+from .data import TrainData, build_data, completions, read_pairs
+from .promise import Experience, learned
+from .rendering import Renderer, Turn, load_tokenizer, total_tokens
 
 _FIXED_BYTES = 0.9e9
 
@@ -38,8 +35,10 @@ class TrainPlan:
         tokens: over all steps.
         steps: as planned, or as the time budget will leave.
         minutes: wall-clock time of the whole process; never above ``max_minutes``.
-        gigabytes: peak memory, 10⁹ bytes.
+        gigabytes: peak memory, 10⁹ bytes; the GPU's where one trains.
         limited: whether the time budget will cut the plan.
+        learned_from: how many earlier runs on this machine the estimate has learned from.
+        basis: what the estimate was made of, from which the next one learns.
     """
 
     pairs: int
@@ -49,44 +48,77 @@ class TrainPlan:
     minutes: float
     gigabytes: float
     limited: bool
+    learned_from: int = 0
+    basis: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def plan_training(config: TrainConfig) -> TrainPlan:
-    """Estimate a run, from its tokens and a half-second measurement of this machine's bf16 matrix rate.
+    """Estimate a run, from its tokens, a half-second measurement of this machine's bf16 matrix rate, and earlier runs.
 
     Raises:
         UsageError, PermanentError: as training itself would, for a train set or base model that cannot be used.
     """
     renderer = Renderer(load_tokenizer(config.base_model), load_prompts(config.prompts_dir, config.chat_family))
-    data = build_data(read_pairs(config.train_set), renderer, config)
-    return estimate(config, data, matrix_rate(config.threads))
+    return plan_for(config, build_data(read_pairs(config.train_set), renderer, config))
 
 
-def estimate(config: TrainConfig, data: TrainData, rate: float) -> TrainPlan:
+def plan_for(config: TrainConfig, data: TrainData) -> TrainPlan:
+    """`plan_training` for data that is built already."""
+    from .engine import expected_engine
+    from .model import choose_device
+
+    device = choose_device(config.device).type
+    known = learned(config.adapters_dir, base_model=config.base_model, engine=expected_engine(config), device=device)
+    return estimate(config, data, matrix_rate(config.threads, device), known)
+
+
+def estimate(config: TrainConfig, data: TrainData, rate: float, known: Experience | None = None) -> TrainPlan:
     """The plan's arithmetic, for a machine of ``rate`` FLOPs a second."""
-    body, head = model_size(Path(config.base_model))
+    known = known or Experience()
     seen = [data.turns[i] for batch in data.plan for i in batch.turns]
-    learned = sum(turn.learned for turn in seen)
     tokens = total_tokens(seen)
-    effective = rate * _SHARE_OF_RATE
-    seconds = (4 * body * tokens + 4 * head * learned) / effective
-    # Held-out turns are computed twice, forward only; so are the canaries, which the fixed part holds.
-    held = 2 * sum(2 * body * turn.length + 2 * head * turn.learned for turn in data.held_out) / effective
-    total = seconds + held + _FIXED_SECONDS
+    size = model_size(Path(config.base_model))
+    work = model_flops(size, seen)
+    # Held-out turns are computed twice, forward only: half of a training step's work each.
+    held = model_flops(size, data.held_out)
+    effective = rate * known.share
+    total = (work + held) / effective + known.fixed_seconds
     limit = config.max_minutes * 60 if config.max_minutes else total
     limited = total > limit
     steps = len(data.plan)
     if limited:
-        steps = max(1, round(steps * max(0.0, limit - held - _FIXED_SECONDS) / seconds))
+        left = limit - held / effective - known.fixed_seconds
+        steps = max(1, round(steps * max(0.0, left) * effective / work))
+        tokens = round(tokens * steps / len(data.plan))
+    memory = raw_memory(config, data) * known.memory
+    basis = {"matrix_gflops": round(rate / 1e9, 1), "held_flops": held, "raw_gigabytes": raw_memory(config, data) / 1e9}
+    return TrainPlan(
+        data.pairs, len(data.turns), tokens, steps, round(min(total, limit) / 60, 2), round(memory / 1e9, 2), limited,
+        known.runs, basis,
+    )  # fmt: skip
+
+
+def raw_memory(config: TrainConfig, data: TrainData) -> float:
+    """Peak memory in bytes before anything was learned of this machine."""
+    body, head = model_size(Path(config.base_model))
     largest = max(sum(data.turns[i].length for i in batch.turns) for batch in data.plan)
     # Weights once as mapped and once as loaded; a token's kept activations are some 60 widths a layer.
-    memory = _FIXED_BYTES + 4 * (body + head) + 160 * 2**20 + largest * _activation_bytes(Path(config.base_model))
-    return TrainPlan(
-        data.pairs, len(data.turns), tokens, steps, round(min(total, limit) / 60, 2), round(memory / 1e9, 2), limited
-    )
+    return _FIXED_BYTES + 4 * (body + head) + 160 * 2**20 + largest * _activation_bytes(Path(config.base_model))
+
+
+def model_flops(size: tuple[int, int], turns: Sequence[Turn]) -> float:
+    """Model FLOPs of forward and activation gradient over turns.
+
+    Two for a weight and token in the forward pass (a product and a sum), two in the gradient of the activations; the
+    base model's weights have no gradient of their own. The layers' matrices count on every token, the vocabulary
+    projection on learned ones only. Attention's scores, LoRA's products and norms are left out: at these lengths they are
+    a few per cent, so that a share of the machine's rate made from this number is slightly too low, never too high.
+    """
+    body, head = size
+    return float(sum(4 * body * turn.length + 4 * head * turn.learned for turn in turns))
 
 
 def model_size(base_model: Path) -> tuple[int, int]:
@@ -104,22 +136,26 @@ def _activation_bytes(base_model: Path) -> int:
     return 2 * config["num_hidden_layers"] * (20 * config["hidden_size"] + 6 * config["intermediate_size"])
 
 
-def matrix_rate(threads: int | None = None) -> float:
-    """bf16 FLOPs a second of a matrix product, best of a few."""
+def matrix_rate(threads: int | None = None, device: str = "cpu") -> float:
+    """bf16 FLOPs a second of a matrix product on a device, best of a few."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
+    rows, width = (1024, 2048) if device == "cpu" else (8192, 8192)
     try:
-        a, b = torch.randn(1024, 2048).bfloat16(), torch.randn(2048, 2048).bfloat16()
+        a = torch.randn(rows, width, device=device).bfloat16()
+        b = torch.randn(width, width, device=device).bfloat16()
         best = float("inf")
         for _ in range(12):
             start = time.perf_counter()
             torch.mm(a, b)
+            if device != "cpu":
+                torch.cuda.synchronize()
             best = min(best, time.perf_counter() - start)
     finally:
         torch.set_num_threads(before)
-    return 2 * 1024 * 2048 * 2048 / best
+    return 2 * rows * width * width / best
 
 
 def write_part(train_set: Path, target: Path, percent: float) -> tuple[int, int]:
@@ -144,17 +180,46 @@ def write_part(train_set: Path, target: Path, percent: float) -> tuple[int, int]
     return len(training), len({pair.example_id for pair in training})
 
 
-def held_out_size(config: TrainConfig) -> tuple[int, int]:
-    """(tokens, characters) of the held-out answers, so that models with other tokenizers can be compared.
+def held_out_size(config: TrainConfig) -> tuple[int, int, int]:
+    """(tokens, characters, UTF-8 bytes) of the held-out answers, so that models with other tokenizers can be compared.
+
+    Characters and bytes are counted on the texts, not on what a tokenizer decodes to, and are thus the same for every
+    model. The end token is no character; its cost is part of the loss all the same, for every model.
 
     Raises:
         UsageError, PermanentError: as training itself would.
     """
     renderer = Renderer(load_tokenizer(config.base_model), load_prompts(config.prompts_dir, config.chat_family))
-    turns = build_data(read_pairs(config.train_set), renderer, config).held_out
-    # Without the end token, which is no character; its cost is part of the loss all the same, for every model.
-    characters = sum(len(renderer.tokenizer.decode(list(t.ids[t.prompt_length : -1]))) for t in turns)
-    return sum(turn.learned for turn in turns), characters
+    pairs = read_pairs(config.train_set)
+    turns = build_data(pairs, renderer, config).held_out
+    answers = {pair.id: completions(pair, config) for pair in pairs if pair.split == "held_out"}
+    texts = [answers[turn.pair_id].pop(0) for turn in turns]
+    return sum(t.learned for t in turns), sum(map(len, texts)), sum(len(text.encode()) for text in texts)
+
+
+def held_out_fitting(config: TrainConfig) -> set[str]:
+    """The held-out pairs all of whose turns are short enough for this model's tokenizer.
+
+    A tokenizer that cuts finer would otherwise lose long pairs that another model is measured on.
+    """
+    renderer = Renderer(load_tokenizer(config.base_model), load_prompts(config.prompts_dir, config.chat_family))
+    fitting: set[str] = set()
+    for pair in read_pairs(config.train_set):
+        if pair.split == "held_out":
+            turns = (renderer.correct_turn(pair), *renderer.explain_turns(pair, config.max_explain_per_pair))
+            if all(turn.length <= config.max_length for turn in turns):
+                fitting.add(pair.id)
+    return fitting
+
+
+def write_comparable(train_set: Path, target: Path, held_out: set[str]) -> None:
+    """Write a train set with only these of its held-out pairs, every column as it is."""
+    import pyarrow.parquet as parquet
+
+    drop = {pair.id for pair in read_pairs(train_set) if pair.split == "held_out" and pair.id not in held_out}
+    table = parquet.read_table(train_set)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(table.filter([str(name) not in drop for name in table["id"].to_pylist()]), target)
 
 
 def part_of(pairs: list[TrainPair], percent: float) -> list[TrainPair]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import logging
 import os
@@ -148,11 +149,14 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
 
+    from . import promise
+    from .base_model import base_model_revision
     from .data import build_data, read_pairs
     from .engine import make_engine
     from .ledger import RunLedger
     from .model import choose_device, load_base, put_adapter_on, read_adapter
     from .output import measure_canaries, write_adapter
+    from .planning import model_flops, model_size, plan_for
     from .rendering import Renderer, load_tokenizer
     from .trainer import Interrupted, Point, Trainer
 
@@ -168,6 +172,13 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
         + (f" {data.too_long} turns were left out as longer than {config.max_length} tokens." if data.too_long else "")
     )
     device = choose_device(config.device)
+    # Before the weights: the measurement is then the one that `correctly plan` makes.
+    promised = plan_for(config, data) if Path(config.base_model).is_dir() else None
+    if promised is not None:
+        reporter.say(
+            f"Promised: {promised.tokens} tokens in {promised.steps} steps, {promised.minutes:.1f} minutes, "
+            f"{promised.gigabytes:.1f} GB."
+        )
     adapter = put_adapter_on(load_base(config.base_model, device), config)
     if config.warm_start is not None:
         adapter.load(read_adapter(config.warm_start))
@@ -189,6 +200,7 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
 
     trainer = Trainer(config, data, adapter, engine, started=started, stop=stop, report=report, say=reporter.say)
     resumed = trainer.resume()
+    spent_before = trainer.progress.spent
     note = config.checkpoint_dir / "mlflow_run"
     ledger.start(_params(config, data, prompts.sha256), note.read_text() if resumed and note.exists() else None)
     if ledger.run_id:
@@ -220,13 +232,46 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
             "peak_rss_mb": round(peak_rss_mb(), 1),
             "steps": state.step,
             "engine": engine.name,
+            "device": device.type,
+            "peak_gpu_mb": round(peak_gpu_mb(), 1) if device.type == "cuda" else None,
+            "model_tflops": None,
+            "plan": {},
         }
-        identity, path = write_adapter(config, trainer, prompts, canaries, figures)
+        if promised is not None:
+            seen = [data.turns[i] for number in state.plan for i in data.plan[number].turns]
+            flops = model_flops(model_size(Path(config.base_model)), seen)
+            figures["model_tflops"] = round(flops / max(state.seconds, 1e-9) / 1e12, 4)
+            memory = peak_gpu_mb() if device.type == "cuda" else peak_rss_mb()
+            figures["plan"] = promise.record(
+                promised.to_json(),
+                kind={
+                    "machine": promise.machine(),
+                    "engine": engine.name,
+                    "device": device.type,
+                    "base_revision": base_model_revision(config.base_model),
+                    "resumed": resumed,
+                },
+                took={
+                    "minutes": (spent_before + time.monotonic() - started) / 60,
+                    "gigabytes": memory * 2**20 / 1e9,
+                    "tokens": state.tokens,
+                    "steps": state.step,
+                    "flops": flops,
+                    "loop_seconds": state.seconds,
+                },
+            )
+            reporter.say(_kept(figures["plan"]))
+        identity, path = write_adapter(config, trainer, prompts, canaries, figures, code_sha())
         from .adapter import check_adapter
 
         if Path(config.base_model).is_dir():
             check_adapter(path, Path(config.base_model))
-        ledger.metrics({k: v for k, v in figures.items() if isinstance(v, int | float)}, state.step)
+        numbers = {k: v for k, v in figures.items() if isinstance(v, int | float)}
+        for side in ("promised", "took"):
+            # MLflow shows them under one another: promised_minutes, took_minutes.
+            part = figures["plan"].get(side, {})
+            numbers |= {f"{side}_{key}": part[key] for key in ("minutes", "gigabytes", "tokens") if key in part}
+        ledger.metrics(numbers, state.step)
         version = ledger.adapter(path, {"adapter": identity})
         status = "FINISHED"
     except Interrupted:
@@ -239,7 +284,6 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
 
     drop_checkpoint(config.checkpoint_dir)
     note.unlink(missing_ok=True)
-    del figures["engine"]
     return TrainResult(
         adapter=identity,
         path=str(path),
@@ -250,6 +294,30 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
         warnings=tuple(ledger.warnings),
         **figures,
     )
+
+
+def peak_gpu_mb() -> float:
+    """Peak of the GPU memory that this process's tensors took, MiB."""
+    import torch
+
+    return torch.cuda.max_memory_allocated() / 2**20
+
+
+def _kept(plan: Mapping[str, Any]) -> str:
+    promised, took = plan["promised"], plan["took"]
+    return (
+        f"Took {took['minutes']:.1f} of {promised['minutes']:.1f} promised minutes and {took['gigabytes']:.1f} of "
+        f"{promised['gigabytes']:.1f} GB" + ("." if plan["kept"] else ": further off than a promise should be.")
+    )
+
+
+def code_sha() -> str:
+    """sha256 over the sources that make the weights: the training room and the prompts' rendering."""
+    room = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in (*sorted(room.glob("*.py")), room.parent / "core" / "prompts.py"):
+        digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def _params(config: TrainConfig, data: Any, prompt_sha: str) -> dict[str, Any]:
@@ -268,6 +336,7 @@ def _params(config: TrainConfig, data: Any, prompt_sha: str) -> dict[str, Any]:
         "data_sha256": data.sha256,
         "prompt_sha256": prompt_sha,
         "code_version": config.code_version,
+        "code_sha256": code_sha(),
         **{key: value for key, value in config.extras.items() if isinstance(value, str | int | float)},
     }
 
@@ -306,8 +375,10 @@ def _outcome(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> tuple[d
 
         return dict(out_of_memory(config).to_json()), EXIT_PERMANENT
     except Exception as error:
-        from .trainer import Interrupted
+        from .trainer import Interrupted, is_out_of_memory, out_of_memory
 
+        if is_out_of_memory(error):
+            return dict(out_of_memory(config).to_json()), EXIT_PERMANENT
         if isinstance(error, Interrupted):
             text = "Training was stopped and left a checkpoint; the same config resumes from it."
             return {"error": {"message": text, "type": "Interrupted", "code": "interrupted"}}, EXIT_INTERRUPTED

@@ -13,6 +13,7 @@ from typing import Any
 
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.prompts import Prompts
+from correctly_assets.core.taxonomy import family
 from correctly_assets.core.types import Task, TrainPair
 
 
@@ -23,6 +24,7 @@ class Turn:
     Attributes:
         ids: prompt (with BOS), completion and the end token.
         prompt_length: how many leading ids are the prompt; everything after is learned.
+        slices: what else its held-out loss is reported by (``type:VERB``, ``form:email``).
     """
 
     pair_id: str
@@ -30,6 +32,7 @@ class Turn:
     task: Task
     ids: tuple[int, ...]
     prompt_length: int
+    slices: tuple[str, ...] = ()
 
     @property
     def length(self) -> int:
@@ -80,14 +83,18 @@ class Renderer:
         """A completion's ids. They are tokenised apart from the prompt, for so they meet in generation."""
         return (*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.end_id)
 
-    def turn(self, prompt: str, completion: str, *, pair_id: str, origin: str, task: Task) -> Turn:
+    def turn(
+        self, prompt: str, completion: str, *, pair_id: str, origin: str, task: Task, slices: tuple[str, ...] = ()
+    ) -> Turn:
         start = self.prompt_ids(prompt)
-        return Turn(pair_id, origin, task, start + self.completion_ids(completion), len(start))
+        return Turn(pair_id, origin, task, start + self.completion_ids(completion), len(start), slices)
 
     def correct_turn(self, pair: TrainPair) -> Turn:
         """The turn that teaches to correct ``pair.before``."""
         prompt = self.prompts.correct_prompt(pair.before)
-        return self.turn(prompt, pair.after, pair_id=pair.id, origin=pair.origin, task="correct")
+        return self.turn(
+            prompt, pair.after, pair_id=pair.id, origin=pair.origin, task="correct", slices=slices_of(pair)
+        )
 
     def explain_turns(self, pair: TrainPair, limit: int) -> list[Turn]:
         """Up to ``limit`` turns that teach to explain the pair's edits, in order; only edits with a reason."""
@@ -99,9 +106,16 @@ class Renderer:
                 pair_id=pair.id,
                 origin=pair.origin,
                 task="explain",
+                slices=slices_of(pair),
             )
             for edit in explained
         ]
+
+
+def slices_of(pair: TrainPair) -> tuple[str, ...]:
+    """The slices that a pair counts in beside its origin: the kinds of error it holds, and the form and tone of its text."""
+    kinds = sorted({f"type:{family(edit.type)}" for edit in pair.edits})
+    return (*kinds, *(f"{name}:{pair.attributes[name]}" for name in ("form", "tone") if pair.attributes.get(name)))
 
 
 def load_tokenizer(base_model: str) -> Any:

@@ -45,7 +45,35 @@ def adopt(request: dict[str, Any]) -> dict[str, Any]:
     return {"adapter": identity, "path": str(path), "known": known}
 
 
-TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"merge": merge, "gguf": gguf, "adopt": adopt}
+def convert(request: dict[str, Any]) -> dict[str, Any]:
+    """A GGUF file as a base model's directory."""
+    from correctly_assets.core.prompts import load_prompts
+
+    from .base_model import base_model_revision, convert_gguf
+
+    family = request["chat_family"]
+    prompts = load_prompts(Path(request["prompts_dir"]), family)
+    path = convert_gguf(Path(request["gguf"]), Path(request["target"]), prompts, family)
+    return {"path": str(path), "revision": base_model_revision(str(path))}
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Greedy corrections of texts by a base model with an adapter."""
+    from correctly_assets.core.prompts import load_prompts
+
+    from .answering import answer_texts
+
+    prompts = load_prompts(Path(request["prompts_dir"]), request["chat_family"])
+    return {"answers": answer_texts(request["base_model"], Path(request["adapter"]), prompts, request["texts"])}
+
+
+TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "merge": merge,
+    "gguf": gguf,
+    "adopt": adopt,
+    "convert": convert,
+    "answer": answer,
+}
 
 
 def main(name: str, request: Path, result: Path) -> int:

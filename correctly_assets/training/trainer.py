@@ -116,11 +116,14 @@ class Trainer:
         for name, master in zip(self.adapter.names, self.adapter.masters, strict=True):
             if name in found.first:
                 self._optimiser.state[master] = {
-                    "step": torch.tensor(float(found.state["step"])),
+                    # Beside the weights: the fused kernel of a GPU refuses a counter on the CPU.
+                    "step": torch.tensor(float(found.state["step"]), device=master.device),
                     "exp_avg": found.first[name].to(master.device),
                     "exp_avg_sq": found.second[name].to(master.device),
                 }
         torch.set_rng_state(found.rng)
+        if found.gpu_rng is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(found.gpu_rng)
         self.progress = Progress.from_json(found.state)
         self.resumed = True
         self._say(f"Resuming after step {self.progress.step} of {len(self.progress.plan)}.")
@@ -139,6 +142,7 @@ class Trainer:
                 {n: s["exp_avg_sq"].cpu() for n, s in zip(names, state, strict=True) if "exp_avg_sq" in s},
                 torch.get_rng_state(),
                 self.progress.to_json(),
+                torch.cuda.get_rng_state() if self.adapter.masters[0].device.type == "cuda" else None,
             ),
         )
 
@@ -169,6 +173,9 @@ class Trainer:
             done = state.step
             if done == _MEASURE_STEPS or (done > _MEASURE_STEPS and done % _REPLAN_EVERY == 0):
                 self._fit_budget(before_this_part + time.monotonic() - self._started)
+        # A run that is killed while it measures and writes must not train its last steps again.
+        state.spent = before_this_part + time.monotonic() - self._started
+        self.checkpoint()
 
     def _one_step(self) -> None:
         state, config = self.progress, self.config
@@ -182,7 +189,7 @@ class Trainer:
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise out_of_memory(config) from error
         except RuntimeError as error:
-            if "can't allocate memory" in str(error) or "out of memory" in str(error):
+            if is_out_of_memory(error):
                 raise out_of_memory(config) from error
             raise
         self.adapter.pull_gradients()
@@ -242,13 +249,20 @@ class Trainer:
             )
 
     def held_out(self) -> dict[str, dict[str, float]]:
-        """Held-out loss per completion token by origin and in all (key ``all``): {"loss", "items"}."""
+        """Held-out loss per completion token in all (key ``all``), by origin, task and slice: {"loss", "items"}.
+
+        Raises:
+            Interrupted: a signal arrived; whatever was trained stands in the last checkpoint.
+        """
         turns = sorted(self.data.held_out, key=lambda turn: turn.length)
         sums: dict[str, list[float]] = {}
         for start in range(0, len(turns), self.config.batch_size):
+            if self._stop():
+                # On a busy machine this takes longer than a cancelled run is given.
+                raise Interrupted
             part = turns[start : start + self.config.batch_size]
             for turn, losses in zip(part, self.engine.losses(part), strict=True):
-                for key in ("all", turn.origin, turn.task):
+                for key in ("all", turn.origin, turn.task, *turn.slices):
                     entry = sums.setdefault(key, [0.0, 0, 0])
                     entry[0] += float(losses.sum())
                     entry[1] += len(losses)
@@ -260,6 +274,14 @@ class Trainer:
         losses = self.progress.losses
         tenth = max(1, len(losses) // 10)
         return fmean(losses[:tenth]), fmean(losses[-tenth:])
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that memory ran out: on a CPU it has no type of its own."""
+    text = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+    )
 
 
 def out_of_memory(config: TrainConfig) -> PermanentError:

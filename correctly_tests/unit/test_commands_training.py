@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
@@ -92,6 +93,59 @@ def test_a_plan_counts_the_newest_train_set_and_says_what_to_do_when_there_is_no
     assert value["pairs"] == 60
     for figure in ("tokens", "steps", "minutes", "gigabytes"):
         assert value[figure] > 0
+
+
+def test_the_curriculum_is_a_table_in_the_settings_and_part_of_the_recipe(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from correctly_assets.runtime.join import train_config
+    from correctly_assets.runtime.wanted import recipe_digest
+    from correctly_assets.training.config import TrainConfig
+
+    train_set = write_pairs(settings)
+    shipped, digest = train_config(settings, train_set=train_set)["stages"], recipe_digest(settings)
+    assert [(stage["name"], stage["mix"], stage["learning_rate"]) for stage in shipped] == [
+        ("all", {"bait": 2.0}, 4e-4)
+    ]
+    table = [
+        {"name": "typed errors", "mix": {"injected": 1, "*": 0}},
+        {"name": "verified", "mix": {"human": 2, "example": 1, "*": 0}, "passes": 2},
+        {"name": "half untouched", "mix": {"bait": 3, "*": 0.5}, "passes": 0.2, "learning_rate": 1e-4},
+    ]
+    monkeypatch.setenv("CORRECTLY_TRAIN_STAGES", json.dumps(table))
+    get_settings.cache_clear()
+    config = train_config(get_settings(), train_set=train_set) | {"checkpoint_dir": "/nowhere"}
+    stages = TrainConfig.model_validate(config).stages
+    assert [(s.name, s.passes, s.learning_rate) for s in stages] == [
+        ("typed errors", 1, 4e-4),
+        ("verified", 2, 4e-4),
+        ("half untouched", 0.2, 1e-4),
+    ]
+    assert stages[0].mix == {"injected": 1, "*": 0}
+    assert recipe_digest(get_settings()) != digest
+
+
+def test_a_run_from_the_champion_replays_what_it_was_trained_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from correctly_assets.runtime.join import train_config
+    from correctly_assets.training.config import TrainConfig
+
+    train_set = write_pairs(settings)
+    monkeypatch.setenv("CORRECTLY_TRAIN_START", "champion")
+    get_settings.cache_clear()
+    settings = get_settings()
+    assert train_config(settings, train_set=train_set)["warm_start"] is None
+    directory = settings.adapters_dir / "abc"
+    directory.mkdir(parents=True)
+    (directory / "manifest.json").write_text(json.dumps({"train_set": train_set}))
+    with open_platform_store(settings) as store:
+        store.add_release(adapter="abc", base_model="b", kind="promotion", why="A test.")
+    config = TrainConfig.model_validate(train_config(settings, train_set=train_set) | {"checkpoint_dir": "/nowhere"})
+    assert config.warm_start == directory
+    assert config.replay is not None
+    assert config.replay.seen.is_file()
+    assert config.replay.share == settings.train_replay
 
 
 def test_a_base_model_that_is_not_there_is_named_before_anything_is_planned(
@@ -247,9 +301,39 @@ def test_a_bakeoff_compares_by_held_out_loss_a_character_where_no_engine_is_want
     assert code == 0
     good, bad = value["models"]
     assert good["held_out_nats_a_character"] < bad["held_out_nats_a_character"]
+    assert good["held_out_bits_a_byte"] < good["held_out_bits_a_byte_before"]
+    # The test's sentences are ASCII: a character is a byte.
+    assert good["held_out_bits_a_byte"] == pytest.approx(good["held_out_nats_a_character"] / math.log(2))
     assert value["best"] == str(made / "base")
     assert value["compared_by"] == "held_out_nats_a_character"
     assert json.loads((settings.home / "bakeoff.json").read_text()) == value
+
+
+def test_a_bakeoff_measures_models_of_other_tokenizers_on_the_same_answers_and_can_ask_them_without_an_engine(
+    settings: Settings, made: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from correctly_assets.core.prompts import load_prompts
+    from correctly_assets.training.base_model import convert_gguf
+    from correctly_tests.unit.test_training_base_models import write_llama_gguf
+
+    write_pairs(settings, 120)
+    monkeypatch.setenv("CORRECTLY_EVALUATION_LIMIT", "12")
+    get_settings.cache_clear()
+    write_llama_gguf(tmp_path / "tiny.gguf")
+    other = convert_gguf(
+        tmp_path / "tiny.gguf", tmp_path / "tiny-chatml", load_prompts(settings.prompts_dir, "chatml"), "chatml"
+    )
+    models = f"{made / 'base'},{other}"
+    code, value, _ = run(monkeypatch, capfd, "bakeoff", "--models", models, "--greedy", "--steps", "4")
+    assert code == 0
+    gemma, llama = value["models"]
+    assert (gemma["steps"], llama["steps"]) == (4, 4)
+    assert (gemma["engine"], llama["engine"]) == ("fast", "plain")
+    assert (gemma["chat_family"], llama["chat_family"]) == ("gemma3", "chatml")
+    assert gemma["held_out_bytes"] == llama["held_out_bytes"] > 0
+    assert value["asked"] == "greedily, without guards"
+    assert value["compared_by"] == "errant_f05"
+    assert gemma["n"] == llama["n"] == 12
 
 
 def test_a_bakeoff_names_a_missing_model_before_the_first_is_trained(

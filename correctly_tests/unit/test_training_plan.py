@@ -10,12 +10,14 @@ import pytest
 
 from correctly_assets.core.errors import RetryableError, UsageError
 from correctly_assets.core.prompts import load_prompts
-from correctly_assets.core.training import EXIT_INTERRUPTED, EXIT_PERMANENT, TrainResult, failure_of
+from correctly_assets.core.training import EXIT_INTERRUPTED, EXIT_PERMANENT, TrainResult, failure_of, got_worse
 from correctly_assets.settings import PROJECT_ROOT
+from correctly_assets.training import promise
 from correctly_assets.training.config import Stage, TrainConfig, read_config
 from correctly_assets.training.data import TrainData, build_data, cut_plan, read_pairs
-from correctly_assets.training.planning import estimate, model_size, part_of, plan_training
-from correctly_assets.training.rendering import Renderer
+from correctly_assets.training.engine import expected_engine
+from correctly_assets.training.planning import estimate, model_flops, model_size, part_of, plan_training
+from correctly_assets.training.rendering import Renderer, Turn
 from correctly_assets.training.schedule import FLOOR, Schedule, steps_that_fit
 from correctly_tests.training_tiny import tokenizer, train_config, write_base_model, write_train_set
 
@@ -64,6 +66,26 @@ def test_explain_turns_stay_within_their_share_and_human_pairs_come_first(tmp_pa
     explain = [turn for turn in made.turns if turn.task == "explain"]
     assert len(explain) == round(0.2 * 20)
     assert {turn.origin for turn in explain} == {"human"}
+
+
+def test_a_warm_start_shows_every_new_pair_and_a_fixed_share_of_those_that_were_seen(tmp_path: Path) -> None:
+    whole = write_train_set(tmp_path / "now", 120)
+    seen = write_train_set(tmp_path / "then", 90)
+    warm = {"warm_start": tmp_path / "adapter", "replay": {"seen": seen, "share": 0.25}}
+    renderer = Renderer(tokenizer("gemma3"), load_prompts(PROJECT_ROOT / "prompts"))
+    pairs, before = read_pairs(whole), {pair.id for pair in read_pairs(seen) if pair.split == "train"}
+    every = build_data(pairs, renderer, train_config(tmp_path))
+    some = build_data(pairs, renderer, train_config(tmp_path, **warm))
+    shown = {turn.pair_id for turn in some.turns}
+    assert shown >= {pair.id for pair in pairs if pair.split == "train"} - before
+    assert 0.1 < len(shown & before) / len(before) < 0.4
+    assert some.held_out == every.held_out
+    assert some.sha256 != every.sha256
+    assert build_data(pairs, renderer, train_config(tmp_path, **warm)).plan == some.plan
+    # From the base there is nothing to replay, and with nothing new all of it is the work.
+    assert build_data(pairs, renderer, train_config(tmp_path, replay=warm["replay"])) == every
+    nothing_new = {**warm, "replay": {"seen": whole, "share": 0.25}}
+    assert build_data(pairs, renderer, train_config(tmp_path, **nothing_new)).turns == every.turns
 
 
 def test_a_token_budget_bounds_every_batch_of_more_than_one_turn(tmp_path: Path) -> None:
@@ -182,6 +204,91 @@ def test_a_plan_counts_the_run_follows_the_machine_and_never_exceeds_the_budget(
     assert short.minutes == pytest.approx(slow.minutes / 2, abs=0.01)
     assert 1 <= short.steps < slow.steps
     assert plan_training(config).tokens == slow.tokens
+
+
+def finished(directory: Path, name: str, *, config: TrainConfig, share: float, memory: float, **kind: object) -> None:
+    """The manifest of a run that reached ``share`` of 1000 GFLOPS, needed ten seconds beside it, and so much memory."""
+    made = estimate(config, data(directory), 1e12)
+    flops, held = 6e13, made.basis["held_flops"]
+    loop = flops / (share * 1e12)
+    record = promise.record(
+        made.to_json(),
+        kind={
+            "machine": promise.machine(), "engine": "fast", "device": "cpu", "base_revision": "r1", "resumed": False,
+            **kind,
+        },
+        took={
+            "minutes": (loop + held / (share * 1e12) + 10) / 60, "gigabytes": memory * made.basis["raw_gigabytes"],
+            "tokens": made.tokens, "steps": made.steps, "flops": flops, "loop_seconds": loop,
+        },
+    )  # fmt: skip
+    place = config.adapters_dir / name
+    place.mkdir(parents=True)
+    (place / "manifest.json").write_text(json.dumps({"figures": {"plan": record}}))
+
+
+def test_a_plan_learns_from_the_last_runs_on_this_machine_and_from_no_others(tmp_path: Path) -> None:
+    base = write_base_model(tmp_path)
+    config = train_config(tmp_path)
+
+    def known() -> promise.Experience:
+        return promise.learned(config.adapters_dir, base_model=str(base), engine="fast", device="cpu")
+
+    assert known() == promise.Experience()
+    finished(tmp_path, "slow-machine", config=config, share=0.01, memory=9, machine="another")
+    finished(tmp_path, "resumed", config=config, share=0.01, memory=9, resumed=True)
+    finished(tmp_path, "other-base", config=config, share=0.01, memory=9, base_revision="r2")
+    (config.adapters_dir / "adopted").mkdir()
+    (config.adapters_dir / "adopted" / "manifest.json").write_text('{"figures": {}}')
+    assert known().runs == 0
+    for number, share in enumerate((0.2, 0.25, 0.9)):
+        finished(tmp_path, f"own{number}", config=config, share=share, memory=2)
+    learned = known()
+    assert learned.runs == 3
+    assert learned.share == pytest.approx(0.25, rel=1e-3)
+    assert learned.fixed_seconds == pytest.approx(10, abs=0.1)
+    assert learned.memory == pytest.approx(2, rel=1e-2)
+    made = data(tmp_path)
+    first, later = estimate(config, made, 1e12), estimate(config, made, 1e12, learned)
+    assert later.gigabytes == pytest.approx(2 * first.gigabytes, rel=0.02)
+    assert later.minutes < first.minutes
+    assert (first.learned_from, later.learned_from) == (0, 3)
+
+
+def test_a_promise_is_kept_within_thirty_per_cent_and_broken_beyond(tmp_path: Path) -> None:
+    write_base_model(tmp_path)
+    made = estimate(train_config(tmp_path), data(tmp_path), 1e6).to_json()
+    kind = {"machine": "m", "engine": "fast", "device": "cpu", "base_revision": "r", "resumed": False}
+    for factor, kept in ((1.0, True), (1.25, True), (0.75, True), (1.4, False), (0.6, False)):
+        took = {key: made[key] * factor for key in ("minutes", "gigabytes", "tokens", "steps")}
+        record = promise.record(made, kind=kind, took={**took, "flops": 1.0, "loop_seconds": 1.0})
+        assert record["kept"] is kept
+        assert record["minutes_off_percent"] == pytest.approx(100 * (factor - 1), abs=0.2)
+
+
+def test_the_model_flops_are_two_a_weight_forward_and_two_for_the_activations_gradient() -> None:
+    turn = Turn("p", "example", "correct", (1, 2, 3, 4, 5), 3)
+    assert model_flops((100, 10), [turn, turn]) == 2 * (4 * 100 * 5 + 4 * 10 * 2)
+
+
+def test_the_engine_that_a_plan_expects_is_the_one_that_computes(tmp_path: Path) -> None:
+    write_base_model(tmp_path)
+    assert expected_engine(train_config(tmp_path)) == "fast"
+    assert expected_engine(train_config(tmp_path, engine="plain")) == "plain"
+    assert expected_engine(train_config(tmp_path, lora={"dropout": 0.1})) == "plain"
+    (tmp_path / "base" / "config.json").write_text('{"model_type": "llama"}')
+    assert expected_engine(train_config(tmp_path)) == "plain"
+
+
+def test_what_got_worse_is_named_worst_first_and_slices_of_a_handful_are_left_out() -> None:
+    risen = {
+        "all": {"before": 1.0, "after": 0.9, "items": 50},
+        "type:VERB": {"before": 1.0, "after": 1.1, "items": 20},
+        "bait": {"before": 0.5, "after": 0.75, "items": 9},
+        "form:note": {"before": 0.5, "after": 0.9, "items": 2},
+        "human": {"before": 1.0, "after": 1.005, "items": 9},
+    }
+    assert [(name, round(by)) for name, by in got_worse(risen)] == [("bait", 50), ("type:VERB", 10)]
 
 
 def test_the_parts_of_a_learning_curve_are_nested_whole_by_example_and_keep_what_is_held_out(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trainer_for(config: TrainConfig, stop: Callable[[], bool] = lambda: False, say: Any = lambda _: None) -> Trainer:
-    renderer = Renderer(load_tokenizer(config.base_model), load_prompts(PROJECT_ROOT / "prompts"))
+    renderer = Renderer(load_tokenizer(config.base_model), load_prompts(PROJECT_ROOT / "prompts", config.chat_family))
     data = build_data(read_pairs(config.train_set), renderer, config)
     device = torch.device("cpu")
     torch.set_num_threads(1)
@@ -67,6 +67,20 @@ def test_a_run_stopped_at_any_step_goes_on_to_the_same_weights_and_losses(
         assert second.progress.losses == whole.progress.losses
         for name, tensor in weights(whole).items():
             torch.testing.assert_close(second.adapter.tensors()[name], tensor, rtol=0, atol=0)
+
+
+def test_a_run_stopped_while_it_measures_keeps_every_step_it_made(home: Path, tmp_path: Path) -> None:
+    config = run_config(home, tmp_path)
+    first = trainer_for(config)
+    first.run()
+    first._stop = lambda: True
+    with pytest.raises(Interrupted):
+        first.held_out()
+    second = trainer_for(config)
+    assert second.resume()
+    assert second.progress.step == len(second.progress.plan)
+    second.run()
+    assert second.progress.losses == first.progress.losses
 
 
 def test_a_checkpoint_of_another_config_or_a_broken_one_is_not_taken_up(home: Path, tmp_path: Path) -> None:

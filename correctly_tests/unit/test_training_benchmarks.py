@@ -1,0 +1,106 @@
+"""The training benchmarks' code paths on a tiny model: that they measure what they say, not how fast it is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import bench_train, train_growth
+from benchmarks.train_gpu import NO_GPU, WARM, measure_ours, peak_rate, summarise
+from benchmarks.train_models import batched, gemma_1b, make_turns, random_model, size_of, tiny
+from correctly_assets.training.model import PlainEngine, put_adapter_on
+from correctly_tests.training_tiny import tiny_adapter, train_config, turns
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_1b_architecture_has_the_weights_of_gemma_3_1b() -> None:
+    body, head = size_of(gemma_1b())
+    assert head == 262_144 * 1152
+    # 1.0 thousand million in all, of which the embedding is 302 million.
+    assert 0.99e9 < body + head < 1.01e9
+    kinds = gemma_1b().layer_types
+    assert [i for i, kind in enumerate(kinds) if kind == "full_attention"] == [5, 11, 17, 23]
+
+
+def test_the_counted_weights_are_those_of_the_model_that_is_built() -> None:
+    model = random_model(tiny(), torch.device("cpu"))
+    matrices = sum(p.numel() for n, p in model.named_parameters() if "layers" in n and p.dim() == 2)
+    assert size_of(tiny()) == (matrices, model.get_output_embeddings().weight.numel())
+    assert model.dtype == torch.bfloat16
+
+
+def test_the_gpu_part_measures_its_steps_on_a_tiny_model_and_counts_what_it_says() -> None:
+    config = tiny()
+    batches = batched(make_turns(4 * (WARM + 2), 8, 16, config.vocab_size), 4)
+    found = measure_ours(config, batches, torch.device("cpu"), compile=False)
+    assert len(found["seconds"]) == 2
+    assert len(found["losses"]) == WARM + 2
+    assert found["tokens"] == sum(turn.length for batch in batches[WARM:] for turn in batch)
+    assert 0 <= found["padding_percent"] < 20
+    found["seconds"] = [1.0, 1.0]
+    trl = {**found, "seconds": [2.0, 2.0]}
+    figures = summarise(found, rate=found["flops"], measured=2 * found["flops"], trl=trl)
+    assert figures["mfu"]["value"] == 50
+    assert figures["share_of_measured_rate"]["value"] == 25
+    assert figures["ratio_trl_gpu"]["value"] == 2
+    assert peak_rate("NVIDIA H100 80GB HBM3") == 989e12
+    assert peak_rate("NVIDIA L40S") == 362e12
+    assert peak_rate("Some Other Card") is None
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what is said without a GPU")
+def test_without_a_gpu_the_gpu_part_says_that_its_figure_is_still_owed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench_train", "--gpu"])
+    with pytest.raises(SystemExit) as ended:
+        bench_train.main()
+    assert ended.value.code == 1
+    assert NO_GPU in capsys.readouterr().err
+
+
+def test_the_compiled_engine_gives_the_plain_ones_loss_and_gradients_at_every_length() -> None:
+    adapter = tiny_adapter()
+    plain, compiled = (PlainEngine(adapter, torch.device("cpu"), compiled=on) for on in (False, True))
+    for batch in (turns(4), turns(3, longest=6)):
+        expected = plain.train(batch)
+        gradients = [copy.grad for copy in adapter.copies]
+        for copy in adapter.copies:
+            copy.grad = None
+        assert compiled.train(batch) == pytest.approx(expected, rel=1e-4)
+        for copy, gradient in zip(adapter.copies, gradients, strict=True):
+            torch.testing.assert_close(copy.grad, gradient, rtol=1e-3, atol=1e-5)
+            copy.grad = None
+
+
+def test_unpadded_causal_batches_reach_attention_without_a_mask_so_that_the_fused_kernel_may_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+    inner = torch.nn.functional.scaled_dot_product_attention
+
+    def watched(*arguments: object, **options: object) -> torch.Tensor:
+        seen.append((options.get("attn_mask") is None, bool(options.get("is_causal"))))
+        return inner(*arguments, **options)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    config = train_config(Path("/nowhere"))
+    model = random_model(tiny(), torch.device("cpu"))
+    PlainEngine(put_adapter_on(model, config), torch.device("cpu")).train(turns())
+    assert len(seen) == 6
+    assert set(seen) == {(True, True)}
+
+
+def test_growth_is_measured_cell_by_cell_and_drawn(tmp_path: Path) -> None:
+    cells = train_growth.measure((4,), (8,), 2, small=True)
+    cells.append(train_growth.cell(2, 8, 2, small=True))
+    assert [(c["batch"], c["tokens"]) for c in cells] == [(4, 8), (2, 8)]
+    assert all(c["seconds"] > 0 and c["peak_mb"] >= c["loaded_mb"] > 0 for c in cells)
+    train_growth.plot(cells, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+    made = [{"batch": b, "tokens": t, "seconds": 0.01 * (b * t) ** 1.5} for b in (2, 4) for t in (8, 32)]
+    assert train_growth.growth(made, "seconds") == pytest.approx(1.5)
