@@ -23,6 +23,7 @@ from rich.table import Table
 from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError
 from correctly_assets.settings import Settings
 
+from .fleet import Fleet, engine_name
 from .instance import fail_dead_runs, open_instance
 from .join import land_starter, open_platform_store
 from .processes import common_environment, parts
@@ -147,6 +148,10 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
                 seconds = supervisor.wait_ready(process)
             where = process.url(settings) or "running"
             console.print(f"  [green]●[/] {process.title:<14} {where}  [dim]({seconds:.0f} s)[/]", highlight=False)
+        if settings.rollout == "merged":
+            # The champion's engine too comes up by this alone: no run, sensor or person has to ask for it.
+            supervisor.beside.append(Fleet(settings, supervisor, open_platform_store(settings)).tick)
+            supervisor.heal()
         for process in wanted:
             if process.face:
                 supervisor.start(process)
@@ -211,20 +216,20 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
 
 def _heal(supervisor: Supervisor | None, console: Console) -> None:
     if supervisor is not None:
-        if _engine_is_corrupted(supervisor.settings):
-            supervisor.end("vllm")
+        for name in _corrupted_engines(supervisor.settings):
+            supervisor.end(name)
         for name in supervisor.heal():
             console.print(f"  [yellow]●[/] {name} had ended and was started again; see `correctly logs {name}`.")
 
 
-def _engine_is_corrupted(settings: Settings) -> bool:
-    """Whether the gateway asks for the engine's restart: once NaN was computed, no answer of that process can be trusted."""
+def _corrupted_engines(settings: Settings) -> list[str]:
+    """The engines whose restart the gateway asks for: once NaN was computed, no answer of that process can be trusted."""
     try:
-        return bool(
-            httpx.get(f"{settings.gateway_url}/readyz", timeout=2, trust_env=False).json().get("restart_engine")
-        )
+        said = httpx.get(f"{settings.gateway_url}/readyz", timeout=2, trust_env=False).json()
     except (httpx.HTTPError, ValueError):
-        return False
+        return []
+    # With merged weights it may be either, and the other is back in the same minute.
+    return ["vllm", engine_name(str(said.get("adapter")))] if said.get("restart_engine") else []
 
 
 def _close_and_show(settings: Settings, console: Console, heal: Callable[[], None]) -> int:
