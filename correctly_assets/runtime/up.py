@@ -345,11 +345,13 @@ def _wait_served(settings: Settings, console: Console, heal: Callable[[], None])
     """Wait until the gateway serves the champion.
 
     Raises:
-        UnreachableError: it does not within five minutes; the message is the gateway's own.
+        UnreachableError: it does not within five minutes (ten where weights are merged first); the message is the
+            gateway's own.
     """
     started, says = time.monotonic(), ""
+    patience = 600 if settings.rollout == "merged" else 300
     with waiting(console, "Waiting for the champion to be served", expected=20):
-        while time.monotonic() - started < 300:
+        while time.monotonic() - started < patience:
             with contextlib.suppress(httpx.HTTPError, ValueError):
                 answer = httpx.get(f"{settings.gateway_url}/readyz", timeout=5)
                 if answer.status_code == 200:

@@ -78,9 +78,9 @@ class EngineBook:
         return at
 
     def withdraw(self, adapter: str) -> None:
-        """Want an engine no more, if it was this process that asked."""
+        """Want an engine no more; another living process's wish stays."""
         known = self._read(f"wanted-{adapter}.json")
-        if known is not None and known["pid"] == os.getpid():
+        if known is not None and (known["pid"] == os.getpid() or not _lives(known)):
             (self._directory / f"wanted-{adapter}.json").unlink(missing_ok=True)
 
     def lapse(self, adapter: str) -> None:

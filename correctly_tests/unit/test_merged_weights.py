@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from correctly_assets.core.engines import Asked
@@ -109,13 +111,19 @@ def test_a_wish_is_its_askers_alone_lapses_when_it_closes_and_dies_with_it(setti
     at = book.ask("aaa", Path("/adapters/aaa"))
     assert book.asked() == [(Asked("aaa", at, at, True), Path("/adapters/aaa"))]
     file = settings.engines_dir / "wanted-aaa.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"pid": 1, "started": 0.0}))  # another's, who is gone
+    parent = psutil.Process(os.getppid())
+    other = {"pid": parent.pid, "started": parent.create_time()}
+    file.write_text(json.dumps(json.loads(file.read_text()) | other))
     book.withdraw("aaa")
+    book.lapse("aaa")
+    [(wish, _)] = book.asked()
+    assert wish.alive, "a wish of another living process is not ours to take back"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"started": 0.0}))  # another process of that number
     [(wish, _)] = book.asked()
     assert not wish.alive
     book.ask("aaa", Path("/adapters/aaa"))
     book.lapse("aaa")
     [(wish, _)] = book.asked()
     assert not wish.alive and wish.last >= wish.at
-    book.clear()
+    book.withdraw("aaa")  # a refused candidate, in a client of its own
     assert book.asked() == [] and book.rows() is None
