@@ -102,6 +102,7 @@ class Fleet:
     _broken: dict[str, _Broken] = field(default_factory=dict)
     _releases: tuple[Release | None, Release | None] = (None, None)
     _serves: str | None = None
+    _shown: list[EngineRow] | None = None
 
     def __post_init__(self) -> None:
         self.book = EngineBook(self.settings.engines_dir)
@@ -144,7 +145,10 @@ class Fleet:
         for name in plan.run:
             if name not in self._engines:
                 self._start(name, places.get(name, self.settings.adapters_dir / name))
-        self.book.show(self._rows(plan.waiting))
+        rows = self._rows(plan.waiting)
+        if rows != self._shown:
+            self.book.show(rows)
+            self._shown = rows
 
     def _start(self, name: str, adapter: Path) -> None:
         port = _free_port()

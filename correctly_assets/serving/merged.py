@@ -30,9 +30,6 @@ from ..settings import Settings
 from .launch import BASE_NAME
 from .vllm import PATIENT_SECONDS, VllmClient
 
-HEARTBEAT = 30.0
-"""Seconds after which the supervisor's word is old: it is gone, and its engines with it."""
-
 
 @dataclass(frozen=True, slots=True)
 class EngineRow:
@@ -73,8 +70,7 @@ class EngineBook:
         known = self._read(f"wanted-{adapter}.json")
         at = time.time()
         if known is None or known["pid"] == os.getpid() or not _lives(known):
-            me = {"pid": os.getpid(), "started": psutil.Process().create_time()}
-            self._write(f"wanted-{adapter}.json", {"adapter": adapter, "path": str(path), "at": at, **me})
+            self._write(f"wanted-{adapter}.json", {"adapter": adapter, "path": str(path), "at": at, **_me()})
         return at
 
     def withdraw(self, adapter: str) -> None:
@@ -100,7 +96,8 @@ class EngineBook:
     def rows(self) -> dict[str, EngineRow] | None:
         """Every engine by its adapter; None where no supervisor runs."""
         known = self._read("running.json")
-        if known is None or time.time() - known["at"] > HEARTBEAT:
+        # A supervisor that is gone has taken its engines with it, whatever it said last.
+        if known is None or not _lives(known):
             return None
         return {row["adapter"]: EngineRow(**row) for row in known["engines"]}
 
@@ -117,8 +114,8 @@ class EngineBook:
         return found
 
     def show(self, rows: Iterable[EngineRow]) -> None:
-        """Say what runs; said again at every look, which is the heartbeat."""
-        self._write("running.json", {"at": time.time(), "engines": [asdict(row) for row in rows]})
+        """Say what runs, in this process's name."""
+        self._write("running.json", {"engines": [asdict(row) for row in rows], **_me()})
 
     def clear(self) -> None:
         """Forget what an earlier supervisor said, and wishes of processes that are gone."""
@@ -145,6 +142,11 @@ class EngineBook:
 
     def _write(self, name: str, value: dict[str, Any]) -> None:
         write_text_atomically(self._directory / name, json.dumps(value))
+
+
+def _me() -> dict[str, Any]:
+    """This process, told from a later one of the same number."""
+    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
 
 
 def _lives(wish: dict[str, Any]) -> bool:
@@ -179,6 +181,7 @@ class MergedEngines(VllmClient):
         self._asks, self._patience, self._poll = asks, patience, poll
         self._clients: dict[str, VllmClient] = {}
         self._asked: set[str] = set()
+        self._seen: dict[str, str] = {}
 
     async def aclose(self) -> None:
         for name in self._asked:
@@ -222,6 +225,7 @@ class MergedEngines(VllmClient):
                     known = await self._client_of(row.url).models()
                 except UnreachableError:
                     continue
+                self._seen[row.adapter] = row.instance
                 found |= {name: root for name, root in known.items() if name == row.adapter}
         if away is not None and not found:
             raise away
@@ -251,6 +255,7 @@ class MergedEngines(VllmClient):
             rows = await asyncio.to_thread(self._book.rows)
             row = (rows or {}).get(name)
             if row is not None and row.state == "ready" and name in await self._client_of(row.url).models():
+                self._seen[name] = row.instance
                 return
             if row is not None and row.state == "failed" and row.at >= since:
                 raise RefusedError(row.says) if row.permanent else UnreachableError(row.says)
@@ -277,9 +282,9 @@ class MergedEngines(VllmClient):
             raise
 
     async def proved(self, name: str) -> None:
-        row = (self._book.rows() or {}).get(name)
-        if row is not None:
-            await asyncio.to_thread(self._book.note_proved, name, row.instance)
+        # The start that was proved; there may have been another since.
+        if name in self._seen:
+            await asyncio.to_thread(self._book.note_proved, name, self._seen[name])
 
     def waits_for(self, name: str) -> str | None:
         rows = self._book.rows()

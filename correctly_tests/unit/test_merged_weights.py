@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,21 @@ def test_a_merge_that_fails_leaves_nothing_behind(settings: Settings, store: Sto
     with pytest.raises(PermanentError):
         merged_directory(settings, adapter, fails)
     assert list(settings.merged_dir.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_process_that_is_to_become_an_engine_says_why_it_does_not(settings: Settings, store: Store) -> None:
+    adapter = settings.adapters_dir / put_adapter(settings, 1)
+    (adapter / "adapter_config.json").write_text("{}")
+    argv = [sys.executable, "-m", "correctly_assets.runtime.merged", str(adapter), "9"]
+    done = subprocess.run(
+        argv, env={**os.environ, "CORRECTLY_HOME": str(settings.home)}, capture_output=True, text=True
+    )
+    assert done.returncode == 5, done.stderr
+    book = EngineBook(settings.engines_dir)
+    failure = book.take_failure(adapter.name)
+    assert failure is not None and failure[1] and failure[0] in done.stderr
+    assert book.take_failure(adapter.name) is None
 
 
 def test_gc_keeps_the_merged_weights_of_what_serves_served_before_or_runs(settings: Settings, store: Store) -> None:
