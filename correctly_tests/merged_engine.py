@@ -1,7 +1,7 @@
 """``python merged_engine.py ADAPTER_DIR PORT``: one engine of merged weights as the fleet starts it, without any weights.
 
 Belongs here: the routes of vLLM 0.32 that rolling out uses, and ways of failing, told by the file ``mode`` in the adapter's
-directory: ``like_base`` (answers as the base model), ``broken`` (cannot be merged), ``dies`` (ends at start). Nothing but
+directory: ``like_base`` (answers as the base model), ``broken`` (cannot be merged), ``dies`` (ends at start). The file ``starts`` there counts starts. Nothing but
 the standard library, so that it is up in a moment. Does not belong here: a test.
 """
 
@@ -61,6 +61,8 @@ def mode(adapter: Path) -> str:
 
 if __name__ == "__main__":
     Handler.adapter = Path(sys.argv[1])
+    with (Handler.adapter / "starts").open("a") as starts:
+        starts.write(".")
     if mode(Handler.adapter) == "broken":
         # As runtime/merged.py does: the reason first, then the end.
         engines = Path(sys.argv[3])
