@@ -27,6 +27,8 @@ from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
 from correctly_tests.serving_fakes import FakeEngine, fake_engine, running_gateway, write_adapter
 
+pytestmark = pytest.mark.slow  # child processes, seconds each
+
 SCRIPT = Path(__file__).resolve().parents[1] / "merged_engine.py"
 
 
@@ -191,7 +193,6 @@ def test_an_engine_that_serves_the_base_models_text_is_refused_and_stopped(platf
     platform.until(lambda: platform.run() == {})
 
 
-@pytest.mark.slow
 def test_an_engine_that_dies_at_every_start_is_given_up_with_its_log_named(platform: Platform) -> None:
     mode(platform, "bbb", "dies")
     with pytest.raises(UnreachableError, match=r"ended 3 times at start: see `correctly logs engine-bbb`"):
@@ -255,7 +256,6 @@ def test_without_a_supervisor_loading_says_so_at_once_in_one_sentence(settings: 
         asyncio.run(main())
 
 
-@pytest.mark.slow
 def test_people_are_answered_by_the_champions_engine_through_flip_death_and_rollback(platform: Platform) -> None:
     options = Options(poll_seconds=0.05, watch_seconds=60)
     with running_gateway(platform.settings.home, platform.base, options) as gateway:
