@@ -105,7 +105,13 @@ class Settings(BaseSettings):
     comparator_api_key: SecretStr | None = None
 
     reason_language: Literal["en", "ko"] = "en"
-    rollout: Literal["lora", "merged"] = "lora"
+    rollout: Literal["lora", "merged"] = Field(
+        default="lora",
+        description="How an adapter comes to serve: loaded into the one engine, or merged into weights with an engine of their own.",
+    )
+    rollout_warm_seconds: float = Field(
+        default=600.0, ge=30, description="Merged: how long the previous release's engine stays for a rollback."
+    )
     retrain_min_examples: int = Field(
         default=1, ge=1, description="New accepted examples that make a retrain worth while."
     )
@@ -204,6 +210,16 @@ class Settings(BaseSettings):
     @property
     def adapters_dir(self) -> Path:
         return self.home / "adapters"
+
+    @property
+    def merged_dir(self) -> Path:
+        """Merged weights, by the ID of their content."""
+        return self.home / "merged"
+
+    @property
+    def engines_dir(self) -> Path:
+        """Which engines of merged weights are wanted and which run."""
+        return self.home / "run" / "engines"
 
     @property
     def models_dir(self) -> Path:

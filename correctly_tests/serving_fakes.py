@@ -36,7 +36,7 @@ from correctly_assets.runtime.promotion import return_to_previous
 from correctly_assets.serving.gateway.app import create_app
 from correctly_assets.serving.gateway.options import Options
 from correctly_assets.serving.gateway.service import MeteredCompleter, Parts
-from correctly_assets.serving.vllm import VllmClient
+from correctly_assets.serving.merged import open_client
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store, open_store
 
@@ -312,12 +312,13 @@ def running_gateway(
     errant_annotator()  # loaded before any deadline runs
 
     def parts() -> Parts:
-        client = VllmClient(engine.url, timeout=answer_seconds)
+        client = open_client(settings, engine.url, timeout=answer_seconds, asks=False)
         prompts = load_prompts(settings.prompts_dir)
 
         async def turn_back(why: str, instead_of: str) -> str:
-            adapters = settings.adapters_dir
-            release, _ = await return_to_previous(store, client, adapters, None, why, instead_of=instead_of)
+            async with open_client(settings, engine.url) as asking:
+                adapters = settings.adapters_dir
+                release, _ = await return_to_previous(store, asking, adapters, None, why, instead_of=instead_of)
             return release.id
 
         made = Parts(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from correctly_assets.core.errors import PermanentError
+from correctly_assets.serving.merged import EngineBook
 from correctly_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def collect_garbage(
 ) -> list[Removed]:
     """Remove all but the newest adapters and what they were made from.
 
-    Kept are the ``keep`` newest adapters, the champion, the release before it, and whatever the engine knows, with the
-    snapshots they name; the ``keep`` newest snapshots and checkpoints besides, since a run may be under way.
+    Kept are the ``keep`` newest adapters, the champion, the release before it, and whatever an engine knows, with the
+    snapshots they name; merged weights only of what serves, served before or runs, since they are made again in half a
+    minute; the ``keep`` newest snapshots and checkpoints besides, since a run may be under way.
 
     Args:
         loaded: adapters that the engine has registered: a request for one whose directory is gone takes the engine down.
@@ -63,8 +65,10 @@ def collect_garbage(
     """
     champion, previous = store.champion(), store.previous_release()
     adapters = _newest(path for path in settings.adapters_dir.glob("[!.]*") if path.is_dir())
-    kept = {path.name for path in adapters[:keep]} | {release.adapter for release in (champion, previous) if release}
-    kept |= set(loaded)
+    serving = {release.adapter for release in (champion, previous) if release}
+    kept = {path.name for path in adapters[:keep]} | serving
+    running = _engines(settings)
+    kept |= set(loaded) | running
     snapshots = _newest(path for path in settings.snapshots_dir.glob("[!.]*") if path.is_dir())
     named = {path.name for path in snapshots[:keep]}
     for path in adapters:
@@ -79,6 +83,11 @@ def collect_garbage(
         *(("adapter", path.name, path) for path in adapters if path.name not in kept),
         *(("snapshot", path.name, path) for path in snapshots if path.name not in named),
         *(("checkpoint", path.name, path) for path in checkpoints[keep:]),
+        *(
+            ("merged weights", path.name, path)
+            for adapter, path in _merged(settings)
+            if adapter not in serving | running | set(loaded)
+        ),
         *(("MLflow copy", id, path) for id, path in _mlflow_copies(settings) if id not in kept),
     ]
     removed = [Removed(kind, name, path, _size(path)) for kind, name, path in going]
@@ -98,6 +107,21 @@ def _made_from(manifest: Path) -> Iterator[str]:
         for key in ("train_set", "examples_snapshot"):
             if value.get(key):
                 yield str(value[key])
+
+
+def _merged(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """(adapter's id, directory) of all merged weights; those of nobody known have no id."""
+    for path in settings.merged_dir.glob("[!.]*"):
+        adapter = ""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            adapter = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["made_from"]["adapter"]
+        yield adapter, path
+
+
+def _engines(settings: Settings) -> set[str]:
+    """Adapters whose merged weights an engine serves, or is about to."""
+    book = EngineBook(settings.engines_dir)
+    return {*(book.rows() or {}), *(wish.adapter for wish, _ in book.asked() if wish.alive)}
 
 
 def _mlflow_copies(settings: Settings) -> Iterator[tuple[str, Path]]:

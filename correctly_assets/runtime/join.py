@@ -20,7 +20,7 @@ from correctly_assets.core.ports import Annotator, Completer, Refusal, Teacher, 
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.text import leaks, split_of
 from correctly_assets.core.types import Example, TrainPair
-from correctly_assets.settings import Settings
+from correctly_assets.settings import Settings, get_settings
 
 from .progress import progress_writer
 from .wanted import recipe, recipe_digest
@@ -59,9 +59,9 @@ class DirectEngine:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[VllmClient]:
-        from correctly_assets.serving.vllm import PATIENT_SECONDS, VllmClient
+        from correctly_assets.serving.merged import open_client
 
-        async with VllmClient(self.url, timeout=PATIENT_SECONDS) as client:
+        async with open_client(get_settings(), self.url) as client:
             yield client
 
 

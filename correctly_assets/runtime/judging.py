@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from correctly_assets.core.errors import AdapterRefused, PermanentError, UsageError
+from correctly_assets.core.errors import AdapterRefused, CorrectlyError, PermanentError, UsageError
 from correctly_assets.core.evaluation import EvaluationSet
 from correctly_assets.core.gate import GateDecision, decide_promotion
 from correctly_assets.core.hashing import sha256_of, write_text_atomically
@@ -39,6 +39,7 @@ from .systems import adapter_named, model_system, running_engine
 
 if TYPE_CHECKING:
     from correctly_assets.evaluation.score import Evaluation
+    from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import Store
     from correctly_assets.store.records import Release
 
@@ -134,7 +135,7 @@ async def judge_candidate(
 
         base = await evaluate(system("base", BASE_NAME), data, annotator, cache=cache)
         log(_line(base))
-        before = await client.corrupted_requests()
+        before = await client.corrupted_requests(adapter)
         try:
             await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
             candidate = await evaluate(system("candidate", adapter, adapter), data, annotator, cache=cache)
@@ -149,9 +150,10 @@ async def judge_candidate(
                 raise  # the engine was corrupted before this candidate came: nothing is decided about it
             decision = GateDecision(False, (str(error),))
             record(settings, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
+            await _drop(store, client, adapter)
             return Judged(decision, {}, f"**Refused.** {error}", None, sha256_of([adapter, str(error)]))
         log(_line(candidate))
-        corrupted = await client.corrupted_requests() - before
+        corrupted = await client.corrupted_requests(adapter) - before
         reigning = None
         if champion is not None and champion.adapter != adapter:
             await load_proven(
@@ -171,6 +173,9 @@ async def judge_candidate(
     measured = await asyncio.to_thread(compare, candidate, base, reigning, names=names, corrupted=corrupted)
     decision = decide_promotion(measured, gate_settings(settings))
     log(" ".join(decision.reasons))
+    if not decision.promote:
+        async with engine.client() as client:
+            await _drop(store, client, adapter)
     # The loop pays for nobody: a comparator has a row where it is recorded.
     outside = choose_comparator(settings, data, annotator)
     recorded = None if outside.system is None else await evaluate(outside.system, data, annotator)
@@ -202,6 +207,16 @@ async def judge_candidate(
         record(settings, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
     figures = main_figures(written.report)
     return Judged(decision, figures, written.markdown, written.html, written.sha256)
+
+
+async def _drop(store: Store, client: VllmClient, adapter: str) -> None:
+    """Take a refused candidate out of the engine, or stop its own; never what serves or stands by for a rollback."""
+    releases = await asyncio.to_thread(lambda: (store.champion(), store.previous_release()))
+    if adapter in {release.adapter for release in releases if release is not None}:
+        return
+    # The verdict stands without it: an engine that is away has forgotten the adapter, or keeps it a little longer.
+    with contextlib.suppress(CorrectlyError):
+        await client.unload_adapter(adapter)
 
 
 def _line(evaluation: Evaluation) -> str:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from correctly_assets.serving.launch import Device, vllm_command
+from correctly_assets.serving.launch import BASE_NAME, Device, vllm_command
 from correctly_assets.settings import PROJECT_ROOT, Settings
 
 from .databases import mlflow_backend
@@ -75,12 +75,28 @@ def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
     return argv, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
-def engine_command(settings: Settings, device: Device | None = None) -> tuple[list[str], dict[str, str]]:
-    """The engine's command; ``device`` None is what this machine has."""
+def engine_command(
+    settings: Settings,
+    device: Device | None = None,
+    *,
+    model: str | None = None,
+    port: int | None = None,
+    served_name: str = BASE_NAME,
+) -> tuple[list[str], dict[str, str]]:
+    """An engine's command: the base model's, or that of merged weights (``model``, ``port``, ``served_name``).
+
+    Args:
+        device: None is what this machine has.
+    """
+    merged = settings.rollout == "merged"
     return vllm_command(
-        model=settings.base_model_path,
+        model=model or settings.base_model_path,
         device=device,
-        port=settings.vllm_port,
+        port=port or settings.vllm_port,
+        served_name=served_name,
+        lora=not merged,
+        # One GPU then holds three engines: the base model's, the champion's, and a candidate's or the previous one's.
+        gpu_memory_utilization=0.3 if merged else 0.9,
         chat_template=settings.prompts_dir / "chat" / "gemma3.jinja",
         kvcache_gb=settings.vllm_kvcache_gb,
         max_model_len=settings.vllm_max_model_len,

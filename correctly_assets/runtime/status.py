@@ -12,8 +12,10 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from correctly_assets.serving.merged import EngineBook
 from correctly_assets.settings import Settings
 
+from .fleet import engine_name
 from .instance import open_instance
 from .join import open_platform_store
 from .processes import parts
@@ -92,6 +94,8 @@ def _services(settings: Settings) -> dict[str, dict[str, Any]]:
         with contextlib.suppress(httpx.HTTPError):
             ready = httpx.get(url + path, timeout=2, trust_env=False).status_code == 200
         services[process.name] = {"url": url, "ready": ready}
+    for name, row in (EngineBook(settings.engines_dir).rows() or {}).items():
+        services[engine_name(name)] = {"url": row.url, "ready": row.state == "ready"}
     return services
 
 

@@ -84,6 +84,10 @@ class Supervisor:
     settings: Settings
     children: dict[str, Child] = field(default_factory=dict)
     stopping: bool = False
+    beside: list[Callable[[], object]] = field(default_factory=list)
+    """Called at each `heal`, before anything is started again: who else decides what runs."""
+    leaving: list[tuple[Child, float]] = field(default_factory=list)
+    """Parts that were let go, and when (monotonic) they are killed."""
 
     def start(self, process: Process) -> Child:
         """Start one part. Its output is appended to ``logs/NAME.log``."""
@@ -146,6 +150,9 @@ class Supervisor:
 
     def heal(self) -> list[str]:
         """Start again every part that has ended, with back-off. Returns the names of those started."""
+        for look in () if self.stopping else self.beside:
+            look()
+        self._see_off()
         started: list[str] = []
         for name, child in list(self.children.items()):
             if self.stopping or child.popen.poll() is None:
@@ -163,13 +170,34 @@ class Supervisor:
                 started.append(name)
         return started
 
+    def let_go(self, name: str) -> None:
+        """Have a part end in its own time: answers under way are finished; `heal` sees to its end, and to no new start."""
+        child = self.children.pop(name)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.popen.pid, signal.SIGTERM)
+        self.leaving.append((child, time.monotonic() + child.process.stop_seconds))
+
+    def forget(self, name: str) -> None:
+        """Take note that a part that has ended is not to be started again."""
+        child = self.children.pop(name)
+        _kill_descendants(child.popen.pid)
+
+    def _see_off(self) -> None:
+        for leaving in list(self.leaving):
+            child, deadline = leaving
+            if child.popen.poll() is None:
+                if time.monotonic() < deadline:
+                    continue
+                _kill_tree(child.popen.pid)
+                child.popen.wait()
+            _kill_descendants(child.popen.pid)
+            self.leaving.remove(leaving)
+
     def end(self, name: str) -> None:
         """Kill one part at once; `heal` starts it again. For an engine whose answers can no longer be trusted."""
         child = self.children.get(name)
         if child is not None and child.popen.poll() is None:
-            for member in reversed(_tree(child.popen.pid)):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    member.kill()
+            _kill_tree(child.popen.pid)
             child.popen.wait()
             child.next_start = time.monotonic()
 
@@ -179,7 +207,8 @@ class Supervisor:
         trees = {name: _tree(child.popen.pid) for name, child in self.children.items()}
         # The daemon first: its run workers forward the signal to a training child, which writes a checkpoint.
         for name, child in reversed(list(self.children.items())):
-            for member in [child.popen.pid] if name == "vllm" else [p.pid for p in trees[name]]:
+            # An engine ends its own workers, after the answers under way.
+            for member in [child.popen.pid] if name.startswith(("vllm", "engine-")) else [p.pid for p in trees[name]]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(member, signal.SIGTERM)
         for name, child in reversed(list(self.children.items())):
@@ -191,7 +220,7 @@ class Supervisor:
         for member in leftovers(self.settings.home):
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
-        for child in self.children.values():
+        for child in [*self.children.values(), *(child for child, _ in self.leaving)]:
             child.popen.wait()
 
 
@@ -201,6 +230,12 @@ def _tree(pid: int) -> list[psutil.Process]:
         return [*root.children(recursive=True), root]
     except psutil.NoSuchProcess:
         return []
+
+
+def _kill_tree(pid: int) -> None:
+    for member in reversed(_tree(pid)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
 
 
 def _kill_descendants(pid: int) -> None:

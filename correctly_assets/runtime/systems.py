@@ -30,6 +30,8 @@ from .promotion import EngineLike
 if TYPE_CHECKING:
     from correctly_assets.serving.vllm import VllmClient
 
+    from .supervisor import Supervisor
+
 SHOTS = 6
 """Solved pairs that the few-shot prompt shows; more leave a long text no room in the embedded model's context."""
 
@@ -60,6 +62,8 @@ def model_system(
         "max_model_len": settings.vllm_max_model_len,
         "path": ANSWERS,
         "confidence": [settings.edit_confidence, settings.word_confidence],
+        # Merged weights are rounded once more, and now and then answer otherwise.
+        **({"rollout": "merged"} if adapter is not None and settings.rollout == "merged" else {}),
     }
     if settings.stack != "model":
         # Only then: answers of the model alone keep the identity that they were kept under.
@@ -102,9 +106,35 @@ async def running_engine(settings: Settings, console: Console) -> AsyncIterator[
         supervisor.start(BY_NAME["vllm"])
         with waiting(console, "Starting vLLM", expected=90):
             await asyncio.to_thread(supervisor.wait_ready, BY_NAME["vllm"])
-        yield engine
+        async with _fleet(settings, supervisor):
+            yield engine
     finally:
         await asyncio.to_thread(supervisor.stop)
+
+
+@asynccontextmanager
+async def _fleet(settings: Settings, supervisor: Supervisor) -> AsyncIterator[None]:
+    """Engines of merged weights for the length of the block, where that is the rollout; nothing serves meanwhile."""
+    if settings.rollout != "merged":
+        yield
+        return
+    from .fleet import Fleet
+    from .join import open_platform_store
+
+    with open_platform_store(settings) as store:
+        supervisor.beside.append(Fleet(settings, supervisor, store, served=lambda: None).tick)
+
+        async def look() -> None:
+            while True:
+                await asyncio.to_thread(supervisor.heal)
+                await asyncio.sleep(0.5)
+
+        looking = asyncio.create_task(look(), name="fleet")
+        try:
+            yield
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
 
 def adapter_named(settings: Settings, prefix: str) -> str:

@@ -23,6 +23,7 @@ from rich.table import Table
 from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError
 from correctly_assets.settings import Settings
 
+from .fleet import Fleet, engine_name
 from .instance import fail_dead_runs, open_instance
 from .join import land_starter, open_platform_store
 from .keys import bearer
@@ -148,6 +149,10 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
                 seconds = supervisor.wait_ready(process)
             where = process.url(settings) or "running"
             console.print(f"  [green]●[/] {process.title:<14} {where}  [dim]({seconds:.0f} s)[/]", highlight=False)
+        if settings.rollout == "merged":
+            # The champion's engine too comes up by this alone: no run, sensor or person has to ask for it.
+            supervisor.beside.append(Fleet(settings, supervisor, open_platform_store(settings)).tick)
+            supervisor.heal()
         for process in wanted:
             if process.face:
                 supervisor.start(process)
@@ -212,20 +217,20 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
 
 def _heal(supervisor: Supervisor | None, console: Console) -> None:
     if supervisor is not None:
-        if _engine_is_corrupted(supervisor.settings):
-            supervisor.end("vllm")
+        for name in _corrupted_engines(supervisor.settings):
+            supervisor.end(name)
         for name in supervisor.heal():
             console.print(f"  [yellow]●[/] {name} had ended and was started again; see `correctly logs {name}`.")
 
 
-def _engine_is_corrupted(settings: Settings) -> bool:
-    """Whether the gateway asks for the engine's restart: once NaN was computed, no answer of that process can be trusted."""
+def _corrupted_engines(settings: Settings) -> list[str]:
+    """The engines whose restart the gateway asks for: once NaN was computed, no answer of that process can be trusted."""
     try:
-        return bool(
-            httpx.get(f"{settings.gateway_url}/readyz", timeout=2, trust_env=False).json().get("restart_engine")
-        )
+        said = httpx.get(f"{settings.gateway_url}/readyz", timeout=2, trust_env=False).json()
     except (httpx.HTTPError, ValueError):
-        return False
+        return []
+    # With merged weights it may be either, and the other is back in the same minute.
+    return ["vllm", engine_name(str(said.get("adapter")))] if said.get("restart_engine") else []
 
 
 def _close_and_show(settings: Settings, console: Console, heal: Callable[[], None]) -> int:
@@ -341,11 +346,13 @@ def _wait_served(settings: Settings, console: Console, heal: Callable[[], None])
     """Wait until the gateway serves the champion.
 
     Raises:
-        UnreachableError: it does not within five minutes; the message is the gateway's own.
+        UnreachableError: it does not within five minutes (ten where weights are merged first); the message is the
+            gateway's own.
     """
     started, says = time.monotonic(), ""
+    patience = 600 if settings.rollout == "merged" else 300
     with waiting(console, "Waiting for the champion to be served", expected=20):
-        while time.monotonic() - started < 300:
+        while time.monotonic() - started < patience:
             with contextlib.suppress(httpx.HTTPError, ValueError):
                 answer = httpx.get(f"{settings.gateway_url}/readyz", timeout=5)
                 if answer.status_code == 200:

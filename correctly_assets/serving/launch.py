@@ -71,6 +71,7 @@ def vllm_command(
     chat_template: Path,
     device: Device | None = None,
     host: str = "127.0.0.1",
+    served_name: str = BASE_NAME,
     lora: bool = True,
     max_lora_rank: int = 16,
     max_loras: int = 2,
@@ -88,6 +89,8 @@ def vllm_command(
         model: a directory (served offline) or a hub name.
         host: loopback or a private network's address only: the engine's management routes (/adapters, /invocations,
             /metrics) ask for no key even with ``--api-key``, so only the gateway may reach them.
+        served_name: what it answers to: merged weights answer to their adapter's ID, so that a request that went astray
+            is a 404 and not another model's text.
         lora: False for a process that serves merged weights; on a CPU only such a process compiles its graph.
         max_loras: adapters in one batch; 2 or more, or a swap stalls those who still use the old one.
         max_cpu_loras: adapters that stay resident; must cover every registered name, since an evicted one whose
@@ -99,7 +102,7 @@ def vllm_command(
         (argv, environment additions).
     """
     device = device or detect_device()
-    argv = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", BASE_NAME]
+    argv = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", served_name]
     argv += ["--host", host, "--port", str(port), "--dtype", "bfloat16", "--chat-template", str(chat_template)]
     argv += ["--max-model-len", str(max_model_len), "--scheduling-policy", "priority"]
     # A model's own generation_config.json would set sampling parameters behind the caller's back.

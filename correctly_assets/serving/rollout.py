@@ -34,13 +34,18 @@ DIFFERS_BY = 0.01
 
 
 class Engine(Protocol):
-    """What a proof needs of the engine; `VllmClient` has it."""
+    """What rolling out needs of the engine: the one interface behind which both ways stand (``CORRECTLY_ROLLOUT``).
+
+    `VllmClient` is **lora**: adapters are loaded beside each other in one engine. `merged.MergedEngines` is **merged**:
+    loading an adapter has an engine with its merged weights started.
+    """
 
     async def load_adapter(self, name: str, path: Path) -> None: ...
     async def unload_adapter(self, name: str) -> None: ...
     async def prompt_logprob(self, model: str, prompt: str, completion: str) -> float: ...
-    async def corrupted_requests(self) -> int: ...
+    async def corrupted_requests(self, model: str | None = None) -> int: ...
     async def models(self) -> dict[str, str]: ...
+    async def proved(self, name: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ async def load_proven(client: Engine, adapter_dir: Path, check: AdapterCheck | N
         # Reading some megabytes of weights must not hold up answers in flight on this event loop.
         await asyncio.to_thread(check, adapter_dir)
     canary = _read_canary(adapter_dir)
-    before = await client.corrupted_requests()
+    before = await client.corrupted_requests(name)
     if before:
         raise EngineCorruptedError(
             f"The engine has computed NaN for {before} answers; restart it before loading {name}."
@@ -103,8 +108,9 @@ async def load_proven(client: Engine, adapter_dir: Path, check: AdapterCheck | N
             raise AdapterRefused("loads", str(error)) from error
     try:
         proof = await _prove(client, name, canary, started)
-        if await client.corrupted_requests() > before:
+        if await client.corrupted_requests(name) > before:
             raise EngineCorruptedError(f"The adapter {name} made the engine compute NaN; restart the engine.")
+        await client.proved(name)
     except BaseException as error:
         # Also when cancelled: nothing unproved stays registered. One that was registered before may be the champion,
         # which a lost connection must not take away.
@@ -202,7 +208,7 @@ class Rollout(Protocol):
 
 
 class LoraRollout:
-    """Load beside, prove, flip, drain, unload: champion, previous and candidate are adapters of one engine.
+    """Load beside, prove, flip, drain, unload: champion, previous and candidate are adapters of one `Engine`.
 
     Draining and unloading are the gateways' (see `retire`), who alone know which answers are in flight.
 

@@ -173,8 +173,18 @@ class VllmClient:
         if answer.status_code not in (200, 404):
             raise RefusedError(f"The engine did not unload the adapter {name}: {_words(answer)}")
 
-    async def corrupted_requests(self) -> int:
+    async def proved(self, name: str) -> None:
+        """Take note that a loaded adapter was proved; here being registered says it."""
+
+    def waits_for(self, name: str) -> str | None:
+        """What loading an adapter would have to wait for, in a sentence; None where it can be loaded now."""
+        return None
+
+    async def corrupted_requests(self, model: str | None = None) -> int:
         """Answers computed from NaN logits since the engine started (``vllm:corrupted_requests_total``).
+
+        Args:
+            model: whose answers are meant; this one engine's models poison each other, so that all of them count.
 
         Raises:
             PermanentError: the engine does not count them, because it was started another way than by launch.py.

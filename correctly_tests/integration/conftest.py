@@ -67,8 +67,8 @@ class Platform:
         return self.log.read_text(errors="replace")
 
 
-def start(home: Path, *words: str, ports: dict[str, int] | None = None) -> Platform:
-    """Start `correctly WORDS` on a HOME, on free ports or on given ones."""
+def start(home: Path, *words: str, ports: dict[str, int] | None = None, more: dict[str, str] | None = None) -> Platform:
+    """Start `correctly WORDS` on a HOME, on free ports or on given ones, with ``more`` settings."""
     home.mkdir(parents=True, exist_ok=True)
     ready = PROJECT_ROOT / ".correctly" / "models" / EMBEDDED_BASE_MODEL
     if ready.exists() and not (home / "models").exists():
@@ -76,7 +76,7 @@ def start(home: Path, *words: str, ports: dict[str, int] | None = None) -> Platf
         (home / "models" / EMBEDDED_BASE_MODEL).symlink_to(ready)
     ports = ports or {name: free_port() for name in ("GATEWAY", "VLLM", "DAGSTER", "MLFLOW", "WEBUI")}
     env = {name: value for name, value in os.environ.items() if not name.startswith("CORRECTLY_")}
-    env |= {"CORRECTLY_HOME": str(home), **TINY}
+    env |= {"CORRECTLY_HOME": str(home), **TINY, **(more or {})}
     env |= {f"CORRECTLY_{name}_PORT": str(port) for name, port in ports.items()}
     log = home / "up.out"
     with log.open("ab") as out:

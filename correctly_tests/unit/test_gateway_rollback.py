@@ -82,6 +82,9 @@ def test_few_votes_votes_on_other_releases_and_a_release_that_somebody_chose_cha
     second = gateway.release("new")
     vote(gateway, second, ups=0, downs=9)
     gateway.serves(second)
+    time.sleep(0.3)
+    assert kinds(gateway) == ["promotion", "promotion"]
+    vote(gateway, second, ups=40, downs=0)
     chosen = gateway.store.add_release(adapter="old", base_model="base", kind="override", why="a person's").id
     vote(gateway, chosen, ups=0, downs=30)
     gateway.serves(chosen)

@@ -18,7 +18,7 @@ from correctly_assets.curation.profanity import Profanity
 from correctly_assets.runtime.join import make_corrector, open_platform_store
 from correctly_assets.runtime.live_comparator import live_comparator
 from correctly_assets.runtime.promotion import return_to_previous
-from correctly_assets.serving.vllm import VllmClient
+from correctly_assets.serving.merged import open_client
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 
@@ -37,7 +37,7 @@ def build_parts(settings: Settings, options: Options) -> Parts:
     store = open_platform_store(settings)
     personal_data, profane = PersonalData(), Profanity()
     guards = Guards(pii=settings.pii, personal_data=personal_data, profane=profane)
-    engine = VllmClient(settings.vllm_url, timeout=options.answer_seconds)
+    engine = open_client(settings, settings.vllm_url, timeout=options.answer_seconds, asks=False)
     annotator = ErrantAnnotator()
     # The first parse builds what every later one uses; no person should wait for it.
     annotator.edits("He go there.", "He goes there.")
@@ -52,7 +52,10 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         return check_adapter(directory, Path(settings.base_model_path))
 
     async def turn_back(why: str, instead_of: str) -> str:
-        release, _ = await return_to_previous(store, engine, settings.adapters_dir, check, why, instead_of=instead_of)
+        # A client that asks: the previous release's own engine may have been stopped by now.
+        async with open_client(settings, settings.vllm_url) as client:
+            adapters = settings.adapters_dir
+            release, _ = await return_to_previous(store, client, adapters, check, why, instead_of=instead_of)
         return release.id
 
     return Parts(

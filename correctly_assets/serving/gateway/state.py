@@ -79,6 +79,7 @@ class Releases:
         self._lock = asyncio.Lock()
         self._in_flight: Counter[str] = Counter()
         self._refused: dict[str, tuple[str, float]] = {}
+        self._waits: dict[str, str] = {}
         self._flipped_at = 0.0
         self._candidate: str | None = None
         self._champion: Current | None = None
@@ -191,7 +192,8 @@ class Releases:
         """The engine's registered names; None when it cannot answer, which is then said."""
         try:
             known = await self._engine.models()
-            corrupted = await self._engine.corrupted_requests()
+            serving = self._champion.model if self._champion is not None else None
+            corrupted = await self._engine.corrupted_requests(serving if serving in known else None)
         except UnreachableError:
             self.engine_up, self._previous_settled = False, False
             # What computed NaN is gone, or will be asked again: said of an engine that is starting, it would have the
@@ -226,7 +228,8 @@ class Releases:
         if self._champion is None:
             self._say(self._why_not(champion))
         elif self._champion.release != champion.id:
-            self._say(f"Serving {self._champion.release}, for {champion.id} was refused: {self._why_not(champion)}")
+            refused = "was refused" if champion.adapter in self._refused else "does not answer yet"
+            self._say(f"Serving {self._champion.release}, for {champion.id} {refused}: {self._why_not(champion)}")
         else:
             self._say(f"Serving {champion.id}.")
 
@@ -235,6 +238,9 @@ class Releases:
         if release.adapter in known:
             return True
         if release.adapter in self._refused and time.monotonic() < self._refused[release.adapter][1]:
+            return False
+        if (waits := self._engine.waits_for(release.adapter)) is not None:
+            self._waits[release.adapter] = waits
             return False
         try:
             await load_proven(self._engine, self._adapters / release.adapter, self._check)
@@ -246,7 +252,9 @@ class Releases:
         return True
 
     def _why_not(self, release: ReleaseLike) -> str:
-        return self._refused[release.adapter][0] if release.adapter in self._refused else "It is being loaded."
+        if release.adapter in self._refused:
+            return self._refused[release.adapter][0]
+        return self._waits.get(release.adapter, "It is being loaded.")
 
     def _flip(self, release: ReleaseLike) -> None:
         if self._champion is None or self._champion.release != release.id:
