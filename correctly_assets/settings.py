@@ -163,7 +163,7 @@ class Settings(BaseSettings):
         default=0.55, ge=0, le=1, description="Least probability at which an edit is taken over; 0 takes all."
     )
     word_confidence: float = Field(
-        default=0.9, ge=0, le=1, description="The same for edits that only choose another word (mended, repaired)."
+        default=0.95, ge=0, le=1, description="The same for edits that choose, bring in or drop words of content."
     )
     stack: Literal["model", "harper-then-model"] = Field(
         default="model", description="What answers: the model alone, or Harper's rules first and the model behind them."

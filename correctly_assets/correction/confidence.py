@@ -17,15 +17,20 @@ from correctly_assets.core.ports import Completion
 from correctly_assets.core.taxonomy import family
 from correctly_assets.core.types import Edit
 
-_WORD_CHOICES = frozenset({"VERB", "NOUN", "ADJ", "ADV", "CONJ", "OTHER"})
+_CONTENT = frozenset({"VERB", "NOUN", "ADJ", "ADV", "CONJ", "OTHER"})
+_DROPPED = _CONTENT | {"PRON"}
+_BROUGHT_IN = _DROPPED | {"VERB:TENSE"}
 
 
 def is_word_choice(edit: Edit) -> bool:
-    """Whether an edit puts other words of content in the place of the writer's, form and spelling apart.
+    """Whether an edit decides on words of content, form and spelling apart: puts others in the place of the writer's,
+    brings some in or drops some.
 
-    That is where a small model is sure and wrong: it prefers "repaired" to "mended" as firmly as "goes" to "go".
+    That is where a small model is sure and wrong: it prefers "repaired" to "mended" as firmly as "goes" to "go", and
+    makes whole sentences of notes ("Slides attached" gets an "are", hence tenses among what is brought in).
     """
-    return bool(edit.was.strip() and edit.now.strip()) and family(edit.type) in _WORD_CHOICES
+    families = _CONTENT if edit.was.strip() and edit.now.strip() else _DROPPED if edit.was.strip() else _BROUGHT_IN
+    return family(edit.type) in families
 
 
 def sure_edits(

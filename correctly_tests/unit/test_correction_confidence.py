@@ -117,14 +117,23 @@ def test_a_doubtful_edit_is_left_out_and_the_sure_one_beside_it_stands(least: fl
     assert engine.logprobs == [least > 0]
 
 
-def test_another_word_is_a_choice_and_another_form_or_spelling_or_a_missing_word_is_none():
-    assert is_word_choice(Edit(0, 6, "mended", "repaired", "R:VERB"))
-    assert is_word_choice(Edit(0, 7, "need be", "necessary", "R:OTHER"))
+def test_words_of_content_chosen_brought_in_or_dropped_are_a_choice_and_form_spelling_or_small_words_are_none():
+    for edit in (
+        Edit(0, 6, "mended", "repaired", "R:VERB"),
+        Edit(0, 7, "need be", "necessary", "R:OTHER"),
+        Edit(0, 0, "", "are ", "M:VERB"),
+        Edit(0, 0, "", "were ", "M:VERB:TENSE"),
+        Edit(0, 11, " these days", "", "U:OTHER"),
+        Edit(0, 3, "it ", "", "U:PRON"),
+    ):
+        assert is_word_choice(edit)
     for edit in (
         Edit(0, 2, "go", "goes", "R:VERB:SVA"),
         Edit(0, 7, "recieve", "receive", "R:SPELL"),
-        Edit(0, 0, "", "have ", "M:VERB"),
-        Edit(0, 3, "of ", "", "U:OTHER"),
+        Edit(0, 0, "", "the ", "M:DET"),
+        Edit(0, 0, "", "to ", "M:PREP"),
+        Edit(0, 5, "have ", "", "U:VERB:TENSE"),
         Edit(0, 2, "in", "on", "R:PREP"),
+        Edit(0, 2, "he", "him", "R:PRON"),
     ):
         assert not is_word_choice(edit)
