@@ -57,6 +57,7 @@ def train_set(context: dg.AssetExecutionContext):
             "pairs": len(made.pairs),
             "dropped_as_leaks": len(made.leaked),
             "rejected": len(made.refused),
+            "quarantined_as_straddling": len(made.straddling),
             "dvc": version_snapshot(settings, made.snapshot.path) or "No DVC remote is set.",
             "teacher": made.teacher,
             "cost_usd": made.cost_usd,

@@ -22,6 +22,7 @@ from correctly_assets.core.text import leaks, split_of
 from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.settings import Settings, get_settings
 
+from . import straddles
 from .progress import progress_writer
 from .wanted import recipe, recipe_digest
 
@@ -125,10 +126,10 @@ class MadeTrainSet:
     cost_usd: float
     by_origin: dict[str, int]
     by_type: dict[str, int]
+    straddling: tuple[str, ...] = ()
 
 
 _LEAKS = ("decontamination", "the evaluation set holds this sentence or a stretch of it")
-_STRADDLES = ("straddles", "it is nearly the same as a sentence that is trained on and as one that is held out")
 
 
 def make_annotator() -> Annotator:
@@ -323,13 +324,16 @@ def _confirmations(settings: Settings) -> list[TrainPair]:
 def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[[str], object]) -> MadeTrainSet:
     """Have the teacher write pairs from a snapshot of examples, drop what leaks, and write the train set.
 
+    An example that is near to both splits goes to quarantine, and the train set counts as made of the other rows: the decision
+    on it is about the accepted rows as they stand then, so that holding a row starts no run of its own.
+
     Raises:
         PermanentError, RetryableError: the teacher or the disk.
     """
     from correctly_assets.core.taxonomy import family
     from correctly_assets.curation.near import NearIndex
     from correctly_assets.store.rejected import write_rejected
-    from correctly_assets.store.snapshots import read_manifest
+    from correctly_assets.store.snapshots import rows_digest_without
     from correctly_assets.store.train_set import read_train_set, write_train_set
 
     examples = list(read_examples(settings, examples_snapshot))
@@ -341,15 +345,19 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     clean = [pair for pair in pairs if pair.before not in shown and pair.after not in shown]
     # Kept on disk: a near-duplicate that lands later inherits the split of what was there before it.
     after_of = {pair.example_id: pair.after for pair in reversed(clean)}
-    placed = {text.id: text.split for text in NearIndex(settings.home / "near").place(sorted(after_of.items()))}
+    found = {text.id: text.split for text in NearIndex(settings.home / "near").place(sorted(after_of.items()))}
+    with open_platform_store(settings) as store:
+        placed = straddles.settled(found, after_of, store.released_examples(straddles.RUNG))
     kept = [pair for pair in clean if placed[pair.example_id] is not None]
-    manifest = read_manifest(settings.snapshots_dir / examples_snapshot)
+    held = straddles.straddling(placed, after_of, examples)
+    held_ids = sorted(example.id for example in held)
     snapshot = write_train_set(
         [*kept, *_confirmations(settings)],
         settings.snapshots_dir,
         {
             "examples_snapshot": examples_snapshot,
-            "rows_digest": manifest["row_digest"],
+            "rows_digest": rows_digest_without(settings.snapshots_dir / examples_snapshot, held_ids),
+            "straddling": held_ids,
             "teacher": teacher.identity(),
             "seed": settings.seed,
         },
@@ -357,10 +365,14 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
         human_weight=settings.human_weight,
         splits={pair.id: split for pair in kept if (split := placed[pair.example_id]) is not None},
     )
+    # Only now: were this stopped before, the next run would find the same rows and hold them again.
+    with open_platform_store(settings) as store:
+        if newly := straddles.hold(store, held):
+            log(f"{newly} examples are near to both splits and went to quarantine.")
     dropped = {pair.id for pair in pairs} - {pair.id for pair in kept}
     left_out = [
         Refusal(
-            *(_LEAKS if pair.before in shown or pair.after in shown else _STRADDLES),
+            *(_LEAKS if pair.before in shown or pair.after in shown else (straddles.RUNG, straddles.REASON)),
             {"example_id": pair.example_id, "before": pair.before, "after": pair.after},
         )
         for pair in pairs
@@ -376,7 +388,7 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
         for edit in pair.edits:
             by_type[family(edit.type)] = by_type.get(family(edit.type), 0) + 1
     return MadeTrainSet(
-        snapshot, written, tuple(shown), refused, teacher.name, output.cost_usd, by_origin, by_type
+        snapshot, written, tuple(shown), refused, teacher.name, output.cost_usd, by_origin, by_type, tuple(held_ids)
     )  # fmt: skip
 
 

@@ -164,10 +164,13 @@ def record(
     rows, recipe = manifest.get("rows_digest"), manifest.get("recipe_digest")
     if not rows or not recipe:  # adopted from elsewhere: no landed rows stand behind it, so nothing is decided by it
         return
-    from correctly_assets.store.snapshots import example_ids
+    from correctly_assets.store.snapshots import example_ids, read_manifest
 
     snapshot = settings.snapshots_dir / str(manifest.get("examples_snapshot"))
-    ids = list(example_ids(snapshot)) if snapshot.is_dir() else []
+    train_set = settings.snapshots_dir / str(manifest.get("train_set"))
+    # Rows that the train set held back as straddling are in the snapshot and were not trained on.
+    held = set(read_manifest(train_set).get("straddling", ())) if (train_set / "manifest.json").is_file() else set()
+    ids = [id for id in example_ids(snapshot) if id not in held] if snapshot.is_dir() else []
     store.record_decision(
         fingerprint=fingerprint_of(rows, manifest["recipe"]),
         adapter=manifest["id"],

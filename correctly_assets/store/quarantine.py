@@ -77,6 +77,18 @@ class Quarantine(Subject):
             ).mappings()
             return [_from(row) for row in rows]
 
+    def released_examples(self, rung: str) -> set[str]:
+        """Ids of the examples that a rung held and a person let back."""
+        with self.database.read() as connection:
+            rows = connection.execute(
+                text(
+                    "SELECT DISTINCT example_id FROM quarantine "
+                    "WHERE state = 'released' AND rung = :rung AND example_id IS NOT NULL"
+                ),
+                {"rung": rung},
+            )
+            return {str(row.example_id) for row in rows}
+
     def quarantine_reasons(self) -> dict[str, int]:
         """How many open rows each reason holds, most first."""
         with self.database.read() as connection:

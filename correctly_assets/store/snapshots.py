@@ -159,6 +159,24 @@ def example_ids(directory: Path) -> Iterator[str]:
             yield from batch.column(0).to_pylist()
 
 
+def rows_digest_without(directory: Path, ids: Iterable[str]) -> str:
+    """The hash of a snapshot's set of rows (``core.retrain.rows_digest``) as it is without some examples.
+
+    Raises:
+        PermanentError: there is no such snapshot.
+    """
+    import pyarrow.parquet as pq
+
+    without = set(ids)
+    if not without:
+        return read_manifest(directory)["row_digest"]
+    shas: list[str] = []
+    with pq.ParquetFile(directory / EXAMPLES_FILE) as file:
+        for batch in file.iter_batches(columns=["id", "content_sha"]):
+            shas += [row["content_sha"] for row in batch.to_pylist() if row["id"] not in without]
+    return rows_digest(shas)
+
+
 # -- forgetting ----------------------------------------------------------------------------------------------------
 
 

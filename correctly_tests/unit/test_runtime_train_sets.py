@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from correctly_assets.core.landing import identified
+from correctly_assets.core.retrain import decide_retrain
 from correctly_assets.core.text import split_of
 from correctly_assets.core.types import Example
-from correctly_assets.runtime.join import make_train_set, open_platform_store
+from correctly_assets.runtime.join import MadeTrainSet, make_train_set, open_platform_store, train_config
+from correctly_assets.runtime.promotion import record
+from correctly_assets.runtime.wanted import policy, read_retrain_state
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.rejected import read_rejected
 from correctly_assets.store.snapshots import write_examples_snapshot
@@ -58,3 +62,70 @@ def test_a_near_duplicate_goes_where_the_earlier_one_went(monkeypatch, tmp_path:
     second = build(get_settings(), trained)
     splits = {pair.split for pair in second.pairs if "committee" in pair.after}
     assert splits == {"held_out"}
+
+
+STEM = "he committee that met in the town hall on Thursday evening wants more benches along the river walk"
+
+
+def straddle(settings: Settings) -> tuple[MadeTrainSet, Example]:
+    """A first train set with a held-out and a trained sentence that are no near-duplicates of each other, and a second one
+    with a third sentence that is near to both."""
+    held = correct(wanted("held_out", "By 7 May {}, t" + STEM + "."))
+    trained = correct(wanted("train", "T" + STEM + ", by gate {}, too."))
+    between = identified(correct(f"T{STEM}."))
+    build(settings, held, trained, correct("Nobody told the new tenants about the leaking roof above the kitchen."))
+    return build(settings, between), between
+
+
+@pytest.fixture
+def few_pairs(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("CORRECTLY_TRAIN_PAIRS", "30")
+    monkeypatch.setenv("CORRECTLY_RETRAIN_QUIET_SECONDS", "0")
+    get_settings.cache_clear()
+    return get_settings()
+
+
+def test_an_example_near_to_both_splits_goes_to_quarantine(few_pairs: Settings):
+    made, between = straddle(few_pairs)
+    assert made.straddling == (between.id,)
+    assert made.pairs and between.id not in {pair.example_id for pair in made.pairs}
+    assert {r.row["example_id"] for r in read_rejected(made.snapshot.path) if r.rung == "straddles"} == {between.id}
+    with open_platform_store(few_pairs) as store:
+        [item] = store.quarantined()
+        assert (item.example_id, item.rung, item.row["before"]) == (between.id, "straddles", between.before)
+        assert store.counts().quarantined == 1 and between.id not in {e.id for e in store.accepted()}
+    again = build(few_pairs)
+    assert again.straddling == () and between.id not in {pair.example_id for pair in again.pairs}
+
+
+def test_the_decision_on_a_run_that_held_a_straddler_starts_no_other_run(few_pairs: Settings):
+    made, between = straddle(few_pairs)
+    extras = train_config(few_pairs, train_set=made.snapshot.id)["extras"]
+    with open_platform_store(few_pairs) as store, dg.DagsterInstance.ephemeral() as instance:
+        assert decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs)).action == "run"
+        record(few_pairs, store, {**extras, "id": "A"}, verdict="promoted", reasons=("Better.",), run_id=None)
+        state = read_retrain_state(store, instance, few_pairs)
+        assert decide_retrain(state, policy(few_pairs)).says.startswith("Nothing new")
+        assert (state.new_examples, state.removed_examples) == (0, 0)
+        store.release_quarantined(between.id)
+        state = read_retrain_state(store, instance, few_pairs)
+        assert "1 new example since" in decide_retrain(state, policy(few_pairs)).says
+
+
+def test_a_released_straddler_keeps_to_the_split_of_its_own_hash(few_pairs: Settings):
+    _, between = straddle(few_pairs)
+    with open_platform_store(few_pairs) as store:
+        store.release_quarantined(between.id)
+    again = build(few_pairs)
+    assert again.straddling == ()
+    assert {p.split for p in again.pairs if p.example_id == between.id} == {split_of(between.after or "")}
+    with open_platform_store(few_pairs) as store:
+        assert store.quarantined() == [] and store.counts().quarantined == 0
+
+
+def test_a_dropped_straddler_is_forgotten_and_does_not_land_again(few_pairs: Settings):
+    _, between = straddle(few_pairs)
+    with open_platform_store(few_pairs) as store:
+        store.drop_quarantined(between.id)
+    again = build(few_pairs, between)
+    assert again.straddling == () and between.id not in {pair.example_id for pair in again.pairs}
