@@ -176,6 +176,10 @@ class Settings(BaseSettings):
     pii: Literal["quarantine", "scrub", "off"] = Field(
         default="quarantine", description="A landed row with personal data is held, lands with placeholders, or lands."
     )
+    pii_names: bool = Field(
+        default=False,
+        description="Whether people's names count as personal data; a small model finds them, and takes other words for them.",
+    )
     dvc_remote: str | None = None
     retention_days: int = Field(default=90, ge=1)
     prompts_dir: Path = PROJECT_ROOT / "prompts"

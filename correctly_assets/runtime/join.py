@@ -72,8 +72,9 @@ class DirectEngine:
 def make_guards(settings: Settings) -> ExampleGuard:
     """The guards every row passes before it lands."""
     from correctly_assets.curation.guards import Guards
+    from correctly_assets.curation.pii import PersonalData
 
-    return Guards(pii=settings.pii)
+    return Guards(pii=settings.pii, personal_data=PersonalData(names=settings.pii_names))
 
 
 def land(settings: Settings, path: Path) -> LandOutcome:
@@ -207,7 +208,7 @@ def make_embedding(settings: Settings) -> Embedding:
     return HashedNgrams()
 
 
-def make_safety() -> Callable[[TrainPair], str | None]:
+def make_safety(settings: Settings) -> Callable[[TrainPair], str | None]:
     """Why a pair that a teacher wrote is not safe to train on, or None: personal data, or a profane word.
 
     Pairs made of landed rows are not looked at: the guards held those that were not safe, or a person released them.
@@ -215,7 +216,7 @@ def make_safety() -> Callable[[TrainPair], str | None]:
     from correctly_assets.curation.pii import PersonalData, in_words
     from correctly_assets.curation.profanity import Profanity
 
-    personal, profane = PersonalData(), Profanity()
+    personal, profane = PersonalData(names=settings.pii_names), Profanity()
 
     def unsafe(pair: TrainPair) -> str | None:
         if pair.origin != "teacher":
@@ -255,7 +256,7 @@ def make_platform_teacher(settings: Settings) -> Teacher:
         batch_poll_seconds=settings.teacher_batch_poll_seconds,
         progress=progress_writer(settings.progress_path, f"the {settings.teacher} teacher writes pairs"),
         exemplars=lambda: NeighbourIndex(embedding()),
-        safety=make_safety(),
+        safety=make_safety(settings),
     )
 
 

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Correction, Edit, Example, Reason
-from correctly_assets.curation.guards import make_guards
+from correctly_assets.curation.guards import Guards, make_guards
 from correctly_assets.curation.pii import Found, PersonalData, in_words
 from correctly_assets.curation.profanity import Profanity
-from correctly_assets.settings import PROJECT_ROOT
+from correctly_assets.runtime.join import make_guards as platform_guards
+from correctly_assets.settings import PROJECT_ROOT, Settings
 
 DATA = PersonalData()
 PROFANE = Profanity()
@@ -87,6 +88,45 @@ def test_a_secret_is_known_by_its_name(text: str) -> None:
 )
 def test_ordinary_numbers_and_names_are_left_alone(text: str) -> None:
     assert DATA.find(text) == []
+
+
+def test_the_names_of_people_are_found_only_where_that_is_asked_for() -> None:
+    text = "Yesterday Peter Miller's sister wrote to ann@example.org about Katarzyna Nowak from Berlin."
+    names = PersonalData(names=True)
+    assert names.scrub(text) == "Yesterday <NAME>'s sister wrote to <EMAIL> about <NAME> from Berlin."
+    assert names.scrub(names.scrub(text)) == names.scrub(text)
+    assert names.find("we met at the old mill and ordered two coffees") == []
+    assert in_words({"NAME"}) == "a person's name"
+    assert DATA.scrub(text) == text.replace("ann@example.org", "<EMAIL>")
+
+
+def test_a_row_with_a_name_is_held_or_scrubbed_where_names_count() -> None:
+    names = PersonalData(names=True)
+    row = example("Please to send the report to Anna Schmidt.", "Please send the report to Anna Schmidt.")
+    [(_, refused)] = Guards(personal_data=names).check([row])
+    assert refused is not None and (refused.rung, refused.reason) == ("pii", "It holds a person's name.")
+    [(scrubbed, refused)] = Guards(pii="scrub", personal_data=names).check([row])
+    assert refused is None and scrubbed.after == "Please send the report to <NAME>."
+    assert make_guards().check([row]) == [(row, None)]
+
+
+def test_a_name_that_is_found_in_one_text_only_is_held_and_teaches_no_placeholder() -> None:
+    class OneSided(PersonalData):
+        def find(self, text: str) -> list[Found]:
+            at = text.find("Anna Schmidt")
+            return [Found(at, at + 12, "NAME")] if at >= 0 else []
+
+    row = example("I gived it to anna schmidt.", "I gave it to Anna Schmidt.")
+    [(_, refused)] = Guards(pii="scrub", personal_data=OneSided()).check([row])
+    assert refused is not None and "not found in both" in refused.reason
+
+
+def test_the_setting_makes_names_count_for_every_row_that_lands(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = example("I met Katarzyna Nowak at station.", "I met Katarzyna Nowak at the station.")
+    assert platform_guards(Settings()).check([row])[0][1] is None
+    monkeypatch.setenv("CORRECTLY_PII_NAMES", "true")
+    refused = platform_guards(Settings()).check([row])[0][1]
+    assert refused is not None and refused.rung == "pii"
 
 
 def test_the_shipped_sentences_raise_no_false_alarm() -> None:

@@ -35,7 +35,9 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         PermanentError: a file or package is missing.
     """
     store = open_platform_store(settings)
-    personal_data, profane = PersonalData(), Profanity()
+    personal_data, profane = PersonalData(names=settings.pii_names), Profanity()
+    if settings.pii_names:
+        personal_data.warm()
     guards = Guards(pii=settings.pii, personal_data=personal_data, profane=profane)
     engine = open_client(settings, settings.vllm_url, timeout=options.answer_seconds, asks=False)
     annotator = ErrantAnnotator()
