@@ -105,6 +105,11 @@ class Settings(BaseSettings):
     comparator_api_key: SecretStr | None = None
 
     reason_language: Literal["en", "ko"] = "en"
+    learners: str = Field(
+        default="mixed",
+        description="Whose errors the embedded teacher writes: first languages with commas between (ko, ja, zh, de, romance, "
+        "ru, ar, general), or mixed for all of them by their share.",
+    )
     rollout: Literal["lora", "merged"] = Field(
         default="lora",
         description="How an adapter comes to serve: loaded into the one engine, or merged into weights with an engine of their own.",
@@ -200,12 +205,26 @@ class Settings(BaseSettings):
                 )
         return value
 
+    @field_validator("learners")
+    @classmethod
+    def _listed(cls, value: str) -> str:
+        # One spelling of one choice: it is part of what an adapter is made from.
+        names = sorted({name for part in value.split(",") if (name := part.strip().lower())})
+        if "mixed" in names and len(names) > 1:
+            raise ValueError("mixed is all first languages; name it alone or name some")
+        return ",".join(names) or "mixed"
+
     @field_validator("lora_rank")
     @classmethod
     def _servable(cls, value: int) -> int:
         if value not in (1, 8, 16, 32, 64, 128, 256):
             raise ValueError("vLLM serves ranks 1, 8, 16, 32, 64, 128 and 256")
         return value
+
+    @property
+    def first_languages(self) -> tuple[str, ...]:
+        """The first languages whose errors are wanted; none for all of them."""
+        return () if self.learners == "mixed" else tuple(self.learners.split(","))
 
     @property
     def snapshots_dir(self) -> Path:

@@ -45,7 +45,7 @@ def train_set(context: dg.AssetExecutionContext):
         raise refused(error) from error
     # The builder drops what leaks; the check looks again at what was written, so that neither is trusted alone.
     leaked = leaks((text for pair in made.pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
-    mix = page.error_mix(made.pairs)
+    mix = page.error_mix(made.pairs, settings.first_languages)
     sources = {example.id: example.source or "" for example in read_examples(settings, head["snapshot"])}
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(made.snapshot.id),

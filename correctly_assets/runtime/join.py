@@ -241,6 +241,7 @@ def make_platform_teacher(settings: Settings) -> Teacher:
         settings.teacher,
         prompts_dir=settings.prompts_dir,
         reason_language=settings.reason_language,
+        first_languages=settings.first_languages,
         annotator=make_annotator(),
         evaluation=read_evaluation_texts(settings),
         base_url=settings.teacher_base_url,
@@ -346,7 +347,8 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     clean = [pair for pair in pairs if pair.before not in shown and pair.after not in shown]
     # Kept on disk: a near-duplicate that lands later inherits the split of what was there before it.
     after_of = {pair.example_id: pair.after for pair in reversed(clean)}
-    found = {text.id: text.split for text in NearIndex(settings.home / "near").place(sorted(after_of.items()))}
+    near = NearIndex(settings.home / "near")
+    found: dict[str, straddles.Split | None] = {text.id: text.split for text in near.place(sorted(after_of.items()))}
     with open_platform_store(settings) as store:
         placed = straddles.settled(found, after_of, store.released_examples(straddles.RUNG))
     kept = [pair for pair in clean if placed[pair.example_id] is not None]

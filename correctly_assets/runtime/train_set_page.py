@@ -52,8 +52,10 @@ class ErrorMix:
     counts: tuple[tuple[str, float, float, float], ...]
 
 
-def error_mix(pairs: Iterable[TrainPair]) -> ErrorMix:
-    """Hold the edits of a train set against what the teachers aim at (teachers/data/mix.yaml)."""
+def error_mix(pairs: Iterable[TrainPair], first_languages: Sequence[str] = ()) -> ErrorMix:
+    """Hold the edits of a train set against what the teachers aim at (teachers/data/mix.yaml) for these first languages, for
+    all where none is named."""
+    from correctly_assets.teachers.inject import Mix
     from correctly_assets.teachers.sentence import load_data
 
     mix = load_data("mix.yaml")
@@ -63,7 +65,11 @@ def error_mix(pairs: Iterable[TrainPair]) -> ErrorMix:
         kinds.update(family(edit.type) for edit in pair.edits)
         if pair.edits:
             lengths[min(len(pair.edits), _SHOWN_EDITS)] += 1
-    all_edits, wanted, learners = sum(kinds.values()), mix["kinds"], mix["learners"]["kinds"]
+    all_edits, wanted, learners = (
+        sum(kinds.values()),
+        Mix.from_table(mix, first_languages).kinds,
+        mix["learners"]["kinds"],
+    )
     aimed = sum(wanted.values())
     names = sorted({*kinds, *wanted}, key=lambda name: (-wanted.get(name, 0), -kinds[name], name))
     aimed_lengths: Counter[int] = Counter()

@@ -49,6 +49,7 @@ def recipe(settings: Settings) -> dict[str, Any]:
             "learning_rate": settings.train_learning_rate,
             "start": settings.train_start,
             **_curriculum(settings),
+            **_learners(settings),
             "lora_rank": settings.lora_rank,
             "human_weight": settings.human_weight,
             "reason_language": settings.reason_language,
@@ -66,6 +67,13 @@ def _curriculum(settings: Settings) -> dict[str, Any]:
     if settings.train_start == "champion":
         made["replay"] = settings.train_replay
     return made
+
+
+def _learners(settings: Settings) -> dict[str, Any]:
+    """Whose errors are put in, where it is not everybody's; no other teacher than the embedded one asks."""
+    if settings.teacher != "embedded" or not settings.first_languages:
+        return {}
+    return {"learners": list(settings.first_languages)}
 
 
 def recipe_digest(settings: Settings) -> str:

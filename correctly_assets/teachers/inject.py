@@ -42,6 +42,9 @@ class Mix:
     def from_table(cls, table: Mapping[str, Any], first_languages: Sequence[str] = ()) -> Mix:
         """Read the table of data/mix.yaml, or one of its shape.
 
+        Its kinds are what all packs together aim at, each by its share. With some of them chosen, a kind is wanted as much
+        more or less often as they ask for it beyond what all do; otherwise the draw would level their errors out again.
+
         Args:
             first_languages: names of the packs to draw from; all of them when empty.
 
@@ -57,8 +60,11 @@ class Mix:
             known = ", ".join(pack.name for pack in packs)
             raise UsageError(f"No pack for the first language {sorted(unknown)[0]!r}: choose from {known}.")
         chosen = tuple(pack for pack in packs if not first_languages or pack.name in first_languages)
+        kinds = table["kinds"]
+        if len(chosen) < len(packs):
+            kinds = {kind: share * _asked(kind, chosen) / _asked(kind, packs) for kind, share in kinds.items()}
         return cls(
-            table["kinds"],
+            kinds,
             {int(n): w for n, w in table["edits"].items()},
             float(table["bait_percent"]),
             chosen,
@@ -68,6 +74,11 @@ class Mix:
     @classmethod
     def default(cls, first_languages: Sequence[str] = ()) -> Mix:
         return cls.from_table(load_data("mix.yaml"), first_languages)
+
+
+def _asked(kind: str, packs: Sequence[Pack]) -> float:
+    """How much likelier than the mean these packs make a kind of slip, each by its share."""
+    return sum(pack.share * pack.kinds.get(kind, 1.0) for pack in packs) / sum(pack.share for pack in packs)
 
 
 def put_in(

@@ -13,6 +13,9 @@ from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.taxonomy import ERRANT_TYPES, family
 from correctly_assets.core.types import Edit, Example, Reason, TrainPair
+from correctly_assets.runtime.join import make_platform_teacher
+from correctly_assets.runtime.wanted import recipe
+from correctly_assets.settings import Settings
 from correctly_assets.teachers.embedded import EmbeddedTeacher
 from correctly_assets.teachers.factory import make_teacher
 from correctly_assets.teachers.inject import Mix
@@ -262,6 +265,42 @@ def test_first_languages_shift_the_mix(examples: list[Example]) -> None:
 
     assert share("ru", "DET") > 1.2 * share("de", "DET")
     assert share("de", "WO") > share("ru", "WO")
+
+
+def test_the_learners_of_the_setting_make_the_errors(examples: list[Example], monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: dict[str, dict[str, float]] = {}
+    for learners in ("mixed", "ko", "de"):
+        monkeypatch.setenv("CORRECTLY_LEARNERS", learners)
+        made = make_platform_teacher(Settings()).write_pairs(examples, count=900, seed=3)
+        injected = [w.pair for w in made.pairs if w.pair.origin == "injected"]
+        kinds = Counter(family(edit.type) for pair in injected for edit in pair.edits)
+        shares[learners] = {kind: count / sum(kinds.values()) for kind, count in kinds.items()}
+        if learners != "mixed":
+            assert {pair.attributes["first_language"] for pair in injected} == {learners}
+    mixed, korean, german = shares["mixed"], shares["ko"], shares["de"]
+    assert korean["DET"] > 1.15 * mixed["DET"] and korean["NOUN:NUM"] > 1.15 * mixed["NOUN:NUM"]
+    assert german["WO"] > 1.3 * mixed["WO"] and german["PUNCT"] > 1.15 * mixed["PUNCT"]
+
+
+def test_some_first_languages_want_their_kinds_more_and_all_of_them_want_the_table() -> None:
+    table = load_data("mix.yaml")
+    every = list(table["packs"])
+    assert Mix.default(every).kinds == Mix.default().kinds == table["kinds"]
+    korean, both = Mix.default(("ko",)), Mix.default(("ko", "de"))
+    assert korean.kinds["DET"] > both.kinds["DET"] > Mix.default(("de",)).kinds["DET"]
+    assert korean.kinds["CONTR"] == table["kinds"]["CONTR"]
+    assert {pack.name: pack.share for pack in both.packs} == {"ko": 12, "de": 6}
+
+
+def test_learners_are_part_of_the_recipe_and_named_in_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed = recipe(Settings())
+    assert "learners" not in mixed["training"]
+    monkeypatch.setenv("CORRECTLY_LEARNERS", " ko, JA ,ko")
+    some = recipe(Settings())
+    assert Settings().first_languages == ("ja", "ko") and some["training"]["learners"] == ["ja", "ko"]
+    monkeypatch.setenv("CORRECTLY_LEARNERS", "mixed,ko")
+    with pytest.raises(ValueError, match="mixed is all first languages"):
+        Settings()
 
 
 def test_an_unknown_first_language_is_a_usage_error() -> None:
