@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from .hashing import sha256_of, write_text_atomically
 
 FORMAT = "correctly-recording"
 FORMAT_VERSION = 1
+# A name with a date or a build number behind it is that model's version (gpt-4o-2024-08-06); one with a word is another model.
+_VERSION = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{3,8})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +141,20 @@ class Recording:
         return self.header["sha256"]
 
     @classmethod
-    def load(cls, path: Path) -> Recording:
+    def load(cls, path: Path, *, requested: str | None = None) -> Recording:
         """Read a recording.
 
+        Args:
+            requested: the model whose recording it must be; any when None.
+
         Raises:
-            PermanentError: there is none, it is of another version, or its lines do not have the hash that it states.
+            PermanentError: there is none, it is of another version or another model, or its lines do not have the hash that
+                it states.
         """
         try:
             head, _, body = path.read_text(encoding="utf-8").partition("\n")
         except FileNotFoundError:
-            raise not_recorded(path.stem) from None
+            raise not_recorded(requested or path.stem) from None
         try:
             header = json.loads(head)
             entries = [json.loads(line) for line in body.splitlines() if line.strip()]
@@ -157,6 +164,11 @@ class Recording:
             raise PermanentError(f"{path} is no recording of version {FORMAT_VERSION}; record it again.")
         if header.get("sha256") != hashlib.sha256(body.encode()).hexdigest():
             raise PermanentError(f"The recording {path} was changed after it was made; restore it or record it again.")
+        if requested is not None and header.get("requested") != requested:
+            raise PermanentError(
+                f"{path} is a recording of {header.get('requested')}, not of {requested}; put it back under its own name "
+                f"and run `correctly record --model {requested} --data FILE`."
+            )
         return cls(header, {entry["key"]: entry for entry in entries})
 
     def answer(self, request: ChatRequest) -> ChatAnswer:
@@ -198,7 +210,8 @@ class Recorder:
             RefusedError: the endpoint reported no name, another model's, or a different one than before.
         """
         reported = answer.model
-        if not reported or not (reported == self._requested or reported.startswith(f"{self._requested}-")):
+        dated = reported.startswith(self._requested) and _VERSION.fullmatch(reported[len(self._requested) :])
+        if reported != self._requested and not dated:
             raise RefusedError(
                 f"The endpoint answered as {reported or 'nobody'!r}, not as {self._requested!r}; "
                 f"record it under the name that it reports."

@@ -87,7 +87,7 @@ def choose_comparator(
     file = recording_path(recordings_dir(settings), model)
     if file.exists():
         try:
-            recording = Recording.load(file)
+            recording = Recording.load(file, requested=model)
         except PermanentError as error:
             # Nobody's verdict waits for a comparator: what is wrong with its recording stands in its row.
             return Comparator(None, str(error))
@@ -146,7 +146,7 @@ def record_comparator(settings: Settings, *, model: str | None, data: Path | Non
         chosen = read_evaluation_set(data)
     prompt = read_prompt(settings, "comparator.txt")
     path = recording_path(recordings_dir(settings), name)
-    keep = Recording.load(path) if path.exists() else None
+    keep = Recording.load(path, requested=name) if path.exists() else None
     requests = [comparator_request(prompt, name, text) for text in dict.fromkeys(chosen.sources)]
     transport = _endpoint(settings, name, address)
     try:

@@ -102,7 +102,7 @@ def make_teacher(
 
         if recordings_dir is None:
             raise UsageError("The recorded teacher needs a folder of recordings.")
-        recording = Recording.load(recording_path(recordings_dir, model))
+        recording = Recording.load(recording_path(recordings_dir, model), requested=model)
         source = recording.sha256
 
         def replay() -> ChatTransport:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from correctly_assets.core.errors import PermanentError, RefusedError
-from correctly_assets.core.teaching import ChatRequest, Recording
+from correctly_assets.core.teaching import ChatAnswer, ChatRequest, Recorder, Recording
 from correctly_assets.teachers.asking import Templates, ask_for_pairs
 from correctly_assets.teachers.budget import Budget, Price
 from correctly_assets.teachers.endpoint import Endpoint
@@ -80,3 +80,29 @@ def test_a_recording_that_was_changed_or_is_missing_is_refused(server: ChatServe
         Recording.load(path)
     with pytest.raises(PermanentError, match="gpt-4o-mini is not recorded; run `correctly record"):
         make_teacher("recorded", prompts_dir=PROMPTS, model="gpt-4o-mini", recordings_dir=tmp_path)
+
+
+@pytest.mark.parametrize("reported", ["gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-0613"])
+def test_a_dated_version_of_a_model_is_that_model(reported: str, tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "r.jsonl", requested="gpt-4o", kind="comparator", now=lambda: "2026-11-22T10:00:00")
+    recorder.add(ChatRequest("gpt-4o", (("user", "hi"),), 5), ChatAnswer("Hi.", reported))
+    made = recorder.write()
+    assert (made.model, made.requested) == (reported, "gpt-4o")
+
+
+@pytest.mark.parametrize("reported", ["gpt-4o-mini", "gpt-4o-mini-2024-07-18", "gpt-4", "gpt-4o2024", ""])
+def test_a_model_whose_name_only_begins_alike_is_another_one(reported: str, tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "r.jsonl", requested="gpt-4o", kind="comparator", now=lambda: "2026-11-22T10:00:00")
+    with pytest.raises(RefusedError, match="not as 'gpt-4o'"):
+        recorder.add(ChatRequest("gpt-4o", (("user", "hi"),), 5), ChatAnswer("Hi.", reported))
+
+
+def test_a_recording_under_another_models_name_is_refused(tmp_path: Path) -> None:
+    recorder = Recorder(recording_path(tmp_path, "toy"), requested="toy", kind="teacher", now=lambda: "2026-11-22")
+    recorder.add(ChatRequest("toy", (("user", "hi"),), 5), ChatAnswer("Hi.", "toy"))
+    recorder.write()
+    recording_path(tmp_path, "toy").rename(recording_path(tmp_path, "lab/dear"))
+    with pytest.raises(PermanentError, match="is a recording of toy, not of lab/dear"):
+        make_teacher("recorded", prompts_dir=PROMPTS, model="lab/dear", recordings_dir=tmp_path)
+    with pytest.raises(PermanentError, match=r"^lab/cheap is not recorded; run `correctly record --model lab/cheap "):
+        make_teacher("recorded", prompts_dir=PROMPTS, model="lab/cheap", recordings_dir=tmp_path)
