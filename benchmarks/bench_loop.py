@@ -6,8 +6,10 @@ Writes benchmarks/results/loop.json.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -110,6 +112,11 @@ def second_start(env: dict[str, str], settings: Settings) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--keep", type=Path, help="where the home goes when all is measured, for more to be asked of it"
+    )
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-loop-") as folder:
         home = Path(folder) / "home"
         (home / "models").mkdir(parents=True)
@@ -128,6 +135,8 @@ def main() -> None:
             raise SystemExit(f"the second `up --once` ended with {code_again}:\n{said_again[-2000:]}")
         gateway = second_start(env, settings)
         report = json.loads(next((home / "adapters").glob("*/report.json")).read_text())
+        if options.keep:
+            shutil.move(home, options.keep)
     scores, versus = report["systems"], report["measured"]["versus_base"]
     untouched = report["differences"]["untouched"]
     figures = {
