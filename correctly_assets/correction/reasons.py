@@ -215,13 +215,20 @@ def check_model_reason(edit: Edit, reason: str, before: str, after: str, languag
         return "quotes words that do not occur"
     if not _speaks_of(edit, text):
         return "speaks of another change"
-    if names_the_right_kind(text, edit.type) is False:
+    if names_the_right_kind(text, edit.type) is False or _names_another_mark(edit, text):
         return "names another kind of error"
     if not edit.now.strip() and not _SPARES.search(text):
         return "does not say why it goes"
     if _wrong_number(edit, text):
         return "turned around"
     return "turned around" if _turned_around(edit, text) else None
+
+
+def _names_another_mark(edit: Edit, text: str) -> bool:
+    """Whether a reason speaks of punctuation marks none of which the edit touches ("a comma" where "that" was put in)."""
+    low = text.lower()
+    named = {mark for mark, names in _SYMBOLS.items() if any(name in low for name in names if name != "period")}
+    return bool(named) and not any(mark in edit.was + edit.now for mark in named)
 
 
 def _in_language(text: str, language: ReasonLanguage) -> bool:

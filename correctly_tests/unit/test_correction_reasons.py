@@ -171,6 +171,18 @@ def test_a_punctuation_mark_may_be_called_by_its_name():
     assert check_model_reason(comma, "A comma follows the name of who is spoken to.", before, after) is None
 
 
+def test_a_reason_that_speaks_of_a_mark_the_edit_does_not_touch_is_another_edits():
+    before, after = "She suggested me to go, and we went.", "She suggested that I go, and we went."
+    words = edit("", "that", "M:OTHER")
+    assert (
+        check_model_reason(words, 'The word "that" is followed by a comma.', before, after)
+        == "names another kind of error"
+    )
+    assert check_model_reason(words, 'After "suggested" the clause begins with "that".', before, after) is None
+    mark = edit("", ",", "M:PUNCT")
+    assert check_model_reason(mark, 'A comma stands before "and" where a new clause begins.', before, after) is None
+
+
 def test_all_kinds_of_quotation_marks_are_read():
     said = """Use "an", ‘the’, 'I don't', `x` and “no”."""
     assert set(quoted_phrases(said)) == {"an", "the", "I don't", "x", "no"}
