@@ -379,8 +379,9 @@ def main() -> None:
         parts, [int(s) for s in options.sizes.split(",")], options.minutes, options.pairs, options.keep
     )
     # Parts may be run apart: figures of the others are kept.
-    kept = json.loads(RESULT.read_text())["figures"] if RESULT.exists() else {}
-    write_results("data", {**kept, **figures}, rounds=1)
+    kept = json.loads(RESULT.read_text()) if RESULT.exists() else {"figures": {}}
+    remarks = {key: value for key, value in kept.items() if key.endswith("_part")}
+    write_results("data", {**kept["figures"], **figures}, rounds=1, **remarks)
 
 
 if __name__ == "__main__":
