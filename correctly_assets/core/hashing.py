@@ -66,7 +66,12 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def write_artefact(
-    parent: Path, fill: Callable[[Path], None], *, content: list[str], manifest: Mapping[str, Any]
+    parent: Path,
+    fill: Callable[[Path], None],
+    *,
+    content: list[str],
+    manifest: Mapping[str, Any],
+    renew: bool = False,
 ) -> tuple[str, Path]:
     """Write a content-addressed directory with a manifest, atomically.
 
@@ -75,9 +80,10 @@ def write_artefact(
         fill: writes the files into the temporary directory it is given.
         content: the files whose bytes make the ID; others (reports) may be added to the directory later.
         manifest: provenance; ``id`` and ``files`` ({name: sha256}) are added to it.
+        renew: an equal artefact that exists already takes this provenance: it says what the same bytes were made from last.
 
     Returns:
-        (ID, directory). An equal artefact that exists already is kept untouched.
+        (ID, directory). The files of an equal artefact that exists already are kept untouched.
 
     Raises:
         OSError: the disk is full or not writable; nothing is left behind.
@@ -89,7 +95,7 @@ def write_artefact(
         hashes = hash_files(work, content)
         identity = content_id(hashes)
         record = {**manifest, "id": identity, "files": hashes}
-        (work / "manifest.json").write_text(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        (work / "manifest.json").write_text(_manifest_text(record))
         fsync_directory(work)
         target = parent / identity
         if not target.exists():
@@ -98,6 +104,24 @@ def write_artefact(
             handle = os.open(parent, os.O_RDONLY)
             os.fsync(handle)
             os.close(handle)
+        elif renew:
+            renew_manifest(target, record)
         return identity, target
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def renew_manifest(directory: Path, provenance: Mapping[str, Any]) -> None:
+    """Write newer provenance over an artefact's; what it does not name stays.
+
+    Raises:
+        OSError, ValueError: there is no manifest, or it is not JSON.
+    """
+    path = directory / "manifest.json"
+    record = {**json.loads(path.read_text(encoding="utf-8")), **provenance}
+    write_text_atomically(path, _manifest_text(record))
+    path.chmod(0o644)  # as it was: an engine or a gateway may run as somebody else
+
+
+def _manifest_text(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -21,6 +22,10 @@ from .readers import RawRow, read_rows
 from .rows import ROW_COLUMNS, parse_row
 
 BATCH_ROWS = 2000
+_FIRST_ROWS = 100
+_BATCH_SECONDS = 1.0
+"""How long one batch should take. The retrain sensor waits for silence after a landing; a file whose batches came seconds
+apart would look landed while half of it is still on its way."""
 _SHOWN_CELL = 1000
 
 Progress = Callable[[int], None]
@@ -156,6 +161,7 @@ class _Landing:
         self._reasons: Counter[str] = Counter()
         self._ignored: Counter[str] = Counter()
         self._batch: list[tuple[int, Example]] = []
+        self._batch_rows = _FIRST_ROWS
         self._rows = 0
         self.name = name
         self.counts = LandCounts()
@@ -169,7 +175,7 @@ class _Landing:
                 self._refused.add(line, row)
                 continue
             self._batch.append((line, row))
-            if len(self._batch) >= BATCH_ROWS:
+            if len(self._batch) >= self._batch_rows:
                 self._flush()
         self._flush()
 
@@ -179,6 +185,7 @@ class _Landing:
         return parse_row(raw, languages=self._languages, source=self._source, verified=self._verified)
 
     def _flush(self) -> None:
+        began = time.monotonic()
         checked = self._guards.check([example for _, example in self._batch])
         held = Counter(refusal.reason for _, refusal in checked if refusal)
         counts = self._sink.land(
@@ -189,6 +196,7 @@ class _Landing:
         self.counts += counts
         if counts.quarantined:
             self._reasons += held
+        self._batch_rows = batch_rows(len(self._batch), time.monotonic() - began)
         self._batch = []
         if self._progress:
             self._progress(self._rows)
@@ -204,6 +212,11 @@ class _Landing:
             reasons=tuple(self._reasons.most_common(20)),
             ignored_columns=tuple(self._ignored.most_common(20)),
         )
+
+
+def batch_rows(rows: int, seconds: float) -> int:
+    """How many rows the next batch holds, from how long the last one took."""
+    return max(_FIRST_ROWS // 4, min(BATCH_ROWS, int(rows * _BATCH_SECONDS / max(seconds, 1e-3)), 4 * max(rows, 25)))
 
 
 def _general(reason: str) -> str:

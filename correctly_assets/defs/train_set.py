@@ -6,6 +6,7 @@ Belongs here: the asset and its blocking checks. Does not belong here: how pairs
 
 import dagster as dg
 
+from correctly_assets.core.retrain import WANT_TAG
 from correctly_assets.core.text import leaks
 from correctly_assets.settings import get_settings
 
@@ -36,6 +37,7 @@ def train_set(context: dg.AssetExecutionContext):
     from correctly_assets.runtime import train_set_page as page
     from correctly_assets.runtime.join import make_train_set, read_evaluation_texts, read_examples
     from correctly_assets.runtime.versioning import version_snapshot
+    from correctly_assets.runtime.wanted import fingerprint_of, recipe
 
     settings = get_settings()
     head = latest(context, "examples")
@@ -43,6 +45,12 @@ def train_set(context: dg.AssetExecutionContext):
         made = make_train_set(settings, examples_snapshot=head["snapshot"], log=context.log.info)
     except CorrectlyError as error:
         raise refused(error) from error
+    rows = made.snapshot.manifest["rows_digest"]
+    wanted = fingerprint_of(rows, recipe(settings))
+    if context.run.tags.get(WANT_TAG, wanted) != wanted:
+        # Rows were held as straddling, or landed after the sensor looked: were this run killed now, the next one would want
+        # what this one works on, and its attempts are counted by the tag.
+        context.instance.add_run_tags(context.run.run_id, {WANT_TAG: wanted})
     # The builder drops what leaks; the check looks again at what was written, so that neither is trusted alone.
     leaked = leaks((text for pair in made.pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
     mix = page.error_mix(made.pairs, settings.first_languages)
@@ -53,7 +61,7 @@ def train_set(context: dg.AssetExecutionContext):
             "snapshot": made.snapshot.id,
             "path": dg.MetadataValue.path(str(made.snapshot.path)),
             "examples_snapshot": head["snapshot"],
-            "rows_digest": head["rows_digest"],
+            "rows_digest": rows,
             "pairs": len(made.pairs),
             "dropped_as_leaks": len(made.leaked),
             "rejected": len(made.refused),

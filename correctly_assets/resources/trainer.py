@@ -10,12 +10,14 @@ import base64
 import io
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.hashing import renew_manifest, sha256_of
 from correctly_assets.core.training import TrainResult, failure_of
 from correctly_assets.settings import Settings
 
@@ -46,12 +48,14 @@ class TrainerResource(dg.ConfigurableResource):
         from correctly_assets.runtime.join import train_config
 
         config = train_config(settings, train_set=train_set)
-        key = sha256_of(config)
+        key = training_key(config)
         work = settings.checkpoints_dir / key[:16]
         result_path, config_path = work / "result.json", work / "config.json"
         known = _already_trained(result_path)
         if known is not None:
             context.log.info(f"Adapter {known.adapter} was trained from this very config; it is taken as it is.")
+            # The same training may stand for other rows now: one that landed and gave no pair, or one that was held.
+            renew_manifest(Path(known.path), config["extras"])
             return known, _curve(Path(known.path))
         work.mkdir(parents=True, exist_ok=True)
         result_path.unlink(missing_ok=True)
@@ -78,6 +82,14 @@ class TrainerResource(dg.ConfigurableResource):
             raise failure
         result = TrainResult.from_json(outcome or {})
         return result, _curve(Path(result.path))
+
+
+def training_key(config: Mapping[str, Any]) -> str:
+    """What tells one training from another: everything that reaches the trainer, and of the provenance only what the
+    adapter's bytes depend on. Two snapshots of examples, or two recipes, that come to the same train set are one training."""
+    extras = config["extras"]
+    made_of = {"train_set": extras["train_set"], "prompts": extras["prompts"], "base": extras["recipe"]["base_model"]}
+    return sha256_of({**config, "extras": made_of})
 
 
 def _exit_code(message: str) -> int:

@@ -317,7 +317,7 @@ def _tell_stages(
     why = run.tags.get("correctly/why")
     if why and (run.run_id, "") not in reported:
         reported.add((run.run_id, ""))
-        console.print(f"Run {run.run_id[:8]}: {why}", highlight=False)
+        console.print(f"Run {run.run_id[:8]}: {why}", highlight=False, soft_wrap=True)
     entries = instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_SUCCESS)
     done = [e.dagster_event.step_key for e in entries if e.dagster_event and e.dagster_event.step_key in STAGES]
     for step in done:

@@ -63,7 +63,7 @@ def write_snapshot(
         record.update(manifest())
 
     try:
-        identity, path = write_artefact(parent, filling, content=content, manifest=record)
+        identity, path = write_artefact(parent, filling, content=content, manifest=record, renew=True)
     except OSError as error:
         raise disk_error(error, parent) from error
     stored = read_manifest(path)

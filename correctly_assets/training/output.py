@@ -130,7 +130,7 @@ def write_adapter(
         (directory / "loss.json").write_text(json.dumps(curve) + "\n")
         (directory / CARD).write_text(model_card(manifest), encoding="utf-8")
 
-    return write_artefact(config.adapters_dir, fill, content=CONTENT, manifest=manifest)
+    return write_artefact(config.adapters_dir, fill, content=CONTENT, manifest=manifest, renew=True)
 
 
 _RECORDED = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,22 @@ def test_an_unknown_family_or_a_missing_file_says_what_to_do(tmp_path: Path):
         load_prompts(PROJECT_ROOT / "prompts", "alpaca")
     with pytest.raises(PermanentError, match="restore prompts/"):
         load_prompts(tmp_path)
+
+
+def test_an_equal_artefact_keeps_its_files_and_takes_newer_provenance_where_asked(tmp_path: Path):
+    def fill_it(directory: Path) -> None:
+        (directory / "a").write_text("one")
+
+    def manifest() -> dict[str, object]:
+        return json.loads((path / "manifest.json").read_text())
+
+    _, path = write_artefact(tmp_path, fill_it, content=["a"], manifest={"rows": "r1", "seed": 1})
+    (path / "report.json").write_text("{}")
+    write_artefact(tmp_path, fill_it, content=["a"], manifest={"rows": "r2"})
+    assert manifest()["rows"] == "r1"
+    write_artefact(tmp_path, fill_it, content=["a"], manifest={"rows": "r2"}, renew=True)
+    assert (manifest()["rows"], manifest()["seed"], manifest()["id"]) == ("r2", 1, path.name)
+    assert (path / "report.json").exists() and (path / "manifest.json").stat().st_mode & 0o044
 
 
 def test_an_artefact_is_named_by_its_content_and_a_failed_write_leaves_nothing(tmp_path: Path):

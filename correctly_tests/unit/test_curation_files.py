@@ -17,6 +17,7 @@ from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.landing import content_sha
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.types import Example, Reason
+from correctly_assets.curation.files import BATCH_ROWS, batch_rows
 from correctly_assets.curation.landing import land_file, land_rows, make_guards
 from correctly_assets.curation.layouts import detokenise
 from correctly_assets.curation.readers import read_rows
@@ -390,3 +391,25 @@ def test_the_starter_examples_all_land_and_none_is_held(tmp_path: Path, store: S
         outcome = land_file(path, store, GUARDS, refused_path=tmp_path / "refused.jsonl")
         assert (outcome.refused, outcome.quarantined, outcome.duplicates) == (0, 0, 0), outcome.reasons
         assert outcome.landed >= 300
+
+
+def test_a_slow_file_lands_in_batches_of_about_a_second_and_a_fast_one_in_whole_ones():
+    """Or the sensor takes the silence between two batches for the end of the landing, and trains on half of a file."""
+    assert batch_rows(100, 0.01) == 400  # it may grow fourfold at a time
+    assert batch_rows(2000, 0.2) == BATCH_ROWS
+    assert batch_rows(2000, 8.0) == 250
+    assert batch_rows(250, 100.0) == 25
+    assert batch_rows(0, 0.0) >= 25
+
+
+def test_a_file_of_several_batches_lands_whole_whatever_their_size(store, tmp_path: Path):
+    path = tmp_path / "many.jsonl"
+    path.write_text(
+        "".join(
+            json.dumps({"before": f"He go home {n} time.", "after": f"He goes home {n} times."}) + "\n"
+            for n in range(730)
+        )
+    )
+    told: list[int] = []
+    outcome = land_file(path, store, GUARDS, progress=told.append)
+    assert (outcome.landed, told[0], told[-1]) == (730, 100, 730)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -11,13 +12,17 @@ import pytest
 from correctly_assets.core.landing import identified
 from correctly_assets.core.retrain import decide_retrain
 from correctly_assets.core.text import split_of
-from correctly_assets.core.types import Example
+from correctly_assets.core.types import Example, TrainPair
+from correctly_assets.definitions import defs
+from correctly_assets.defs.resources import make_resources
+from correctly_assets.resources.trainer import training_key
 from correctly_assets.runtime.join import MadeTrainSet, make_train_set, open_platform_store, train_config
 from correctly_assets.runtime.promotion import record
 from correctly_assets.runtime.wanted import policy, read_retrain_state
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.rejected import read_rejected
 from correctly_assets.store.snapshots import write_examples_snapshot
+from correctly_assets.store.train_set import write_train_set
 
 pytestmark = pytest.mark.slow
 
@@ -67,14 +72,22 @@ def test_a_near_duplicate_goes_where_the_earlier_one_went(monkeypatch, tmp_path:
 STEM = "he committee that met in the town hall on Thursday evening wants more benches along the river walk"
 
 
-def straddle(settings: Settings) -> tuple[MadeTrainSet, Example]:
-    """A first train set with a held-out and a trained sentence that are no near-duplicates of each other, and a second one
-    with a third sentence that is near to both."""
+def land_a_straddler(settings: Settings) -> Example:
+    """Make a train set with a held-out and a trained sentence that are no near-duplicates of each other; then land, and
+    return, a third sentence that is near to both."""
     held = correct(wanted("held_out", "By 7 May {}, t" + STEM + "."))
     trained = correct(wanted("train", "T" + STEM + ", by gate {}, too."))
     between = identified(correct(f"T{STEM}."))
     build(settings, held, trained, correct("Nobody told the new tenants about the leaking roof above the kitchen."))
-    return build(settings, between), between
+    with open_platform_store(settings) as store:
+        store.land([between])
+    return between
+
+
+def straddle(settings: Settings) -> tuple[MadeTrainSet, Example]:
+    """A train set in whose making an example was held as straddling, and that example."""
+    between = land_a_straddler(settings)
+    return build(settings), between
 
 
 @pytest.fixture
@@ -110,6 +123,45 @@ def test_the_decision_on_a_run_that_held_a_straddler_starts_no_other_run(few_pai
         store.release_quarantined(between.id)
         state = read_retrain_state(store, instance, few_pairs)
         assert "1 new example since" in decide_retrain(state, policy(few_pairs)).says
+
+
+def test_rows_that_give_no_pair_are_decided_by_the_same_adapter_without_another_training(few_pairs: Settings):
+    """Or the sensor would want them for ever: the train set, and so the adapter, is the one there was."""
+    build(few_pairs, correct("The ferry to the island leaves from the old stone pier at noon."))
+
+    def same_pairs_of_the_rows_now(*more: Example) -> dict[str, Any]:
+        with open_platform_store(few_pairs) as store:
+            store.land(more)
+            rows = write_examples_snapshot(store, few_pairs.snapshots_dir)
+        pair = TrainPair("p1", "e1", "injected", "The ferry leave.", "The ferry leaves.", (), 1)
+        extra = {"examples_snapshot": rows.id, "rows_digest": rows.row_digest}
+        made = write_train_set([pair], few_pairs.snapshots_dir, extra, sql_dir=few_pairs.sql_dir)
+        return train_config(few_pairs, train_set=made.id)
+
+    first = same_pairs_of_the_rows_now()
+    second = same_pairs_of_the_rows_now(identified(correct("Both of my sisters learned to swim in the lake.")))
+    assert first["extras"]["train_set"] == second["extras"]["train_set"]
+    assert training_key(first) == training_key(second)
+    assert training_key(first) != training_key({**second, "seed": 99})
+    with open_platform_store(few_pairs) as store, dg.DagsterInstance.ephemeral() as instance:
+        record(few_pairs, store, {**second["extras"], "id": "A"}, verdict="promoted", reasons=("Same.",), run_id=None)
+        state = read_retrain_state(store, instance, few_pairs)
+        assert decide_retrain(state, policy(few_pairs)).says.startswith("Nothing new")
+
+
+def test_a_run_that_held_a_straddler_counts_as_the_first_attempt_at_what_is_left(few_pairs: Settings):
+    land_a_straddler(few_pairs)
+    with dg.DagsterInstance.ephemeral() as instance:
+        with open_platform_store(few_pairs) as store:
+            request = decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs))
+        job = dg.define_asset_job("retrain", selection=dg.AssetSelection.assets("examples", "train_set"))
+        made = dg.Definitions(assets=defs.assets, resources=make_resources(few_pairs), jobs=[job])
+        result = made.resolve_job_def("retrain").execute_in_process(instance=instance, tags=dict(request.tags))
+        assert result.success
+        with open_platform_store(few_pairs) as store:
+            assert store.counts().quarantined == 1
+            again = decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs))
+    assert "attempt 2 of 3" in again.says and again.run_key != request.run_key
 
 
 def test_a_released_straddler_keeps_to_the_split_of_its_own_hash(few_pairs: Settings):
