@@ -20,7 +20,8 @@ from correctly_assets.core.errors import PermanentError, RetryableError
 from correctly_assets.core.types import Example
 from correctly_assets.teachers import batches
 from correctly_tests.batch_fakes import BatchServer, answered, expired, status
-from correctly_tests.teaching_fakes import EXAMPLES, PROMPTS, answer, teacher
+from correctly_tests.loopback import answer
+from correctly_tests.teaching_fakes import EXAMPLES, PROMPTS, teacher
 
 pytestmark = pytest.mark.slow
 PRICES = {"toy": {"prompt": 1000.0, "completion": 1000.0}}
