@@ -7,11 +7,12 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
-from correctly_tests.teaching_fakes import GOOD, answer, completion
+from correctly_tests.loopback import Loopback, answer
+from correctly_tests.teaching_fakes import GOOD, completion
 
 Line = dict[str, Any]
 Each = Callable[[Line], Line]
@@ -35,7 +36,7 @@ def expired(line: Line) -> Line:
     return {"custom_id": line["custom_id"], "response": None, "error": error}
 
 
-class BatchServer:
+class BatchServer(Loopback):
     """Keeps files and batches; a batch is over when it was looked at ``looks`` times.
 
     Attributes:
@@ -56,43 +57,21 @@ class BatchServer:
         self.direct: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.times: list[float] = []
-        self.lock = threading.Lock()
-        outer = self
+        self._lock = threading.Lock()
+        super().__init__()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self._go("POST", self.rfile.read(int(self.headers["Content-Length"])))
-
-            def do_GET(self) -> None:
-                self._go("GET", b"")
-
-            def _go(self, method: str, body: bytes) -> None:
-                path = urlsplit(self.path).path.removeprefix("/v1")
-                name = f"{method} {re.sub('(?<=/)(file|batch)-[0-9]+', 'ID', path)}"
-                with outer.lock:
-                    outer.calls.append(name)
-                    outer.times.append(time.monotonic())
-                    faults = outer.faults.get(name)
-                    fault = faults.pop(0) if faults else None
-                try:
-                    if fault is not None:
-                        fault(self)
-                    else:
-                        outer.reply(self, name, path, body)
-                except (BrokenPipeError, ConnectionResetError):
-                    self.close_connection = True
-
-            def log_message(self, format: str, *args: object) -> None:
-                return
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+    def handle(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        path = urlsplit(handler.path).path.removeprefix("/v1")
+        name = f"{handler.command} {re.sub('(?<=/)(file|batch)-[0-9]+', 'ID', path)}"
+        with self._lock:
+            self.calls.append(name)
+            self.times.append(time.monotonic())
+            faults = self.faults.get(name)
+            fault = faults.pop(0) if faults else None
+        if fault is not None:
+            fault(handler)
+        else:
+            self.reply(handler, name, path, body)
 
     def sent(self, number: int) -> list[Line]:
         """The requests of the batch that was made as number ``number``."""

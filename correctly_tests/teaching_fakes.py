@@ -6,12 +6,13 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 from correctly_assets.core.types import Example, Reason
 from correctly_assets.teachers.factory import make_teacher
+from correctly_tests.loopback import Loopback, answer
 
 PROMPTS = Path(__file__).resolve().parents[1] / "prompts"
 GOOD = {
@@ -53,17 +54,6 @@ def completion(content: str, model: str = "toy", finish: str = "stop") -> dict[s
     }
 
 
-def answer(handler: BaseHTTPRequestHandler, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    handler.send_response(status)
-    handler.send_header("Content-Type", "application/json")
-    handler.send_header("Content-Length", str(len(data)))
-    for name, value in (headers or {}).items():
-        handler.send_header(name, value)
-    handler.end_headers()
-    handler.wfile.write(data)
-
-
 def good(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
     answer(handler, 200, completion(json.dumps(GOOD)))
 
@@ -96,7 +86,7 @@ def no_json(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
     answer(handler, 200, b'{"choices": [')
 
 
-class ChatServer:
+class ChatServer(Loopback):
     """Answers with ``script`` in turn, then with ``otherwise``; keeps what it was sent."""
 
     def __init__(self) -> None:
@@ -105,31 +95,15 @@ class ChatServer:
         self.requests: list[dict[str, Any]] = []
         self.times: list[float] = []
         self._lock = threading.Lock()
-        outer = self
+        super().__init__()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with outer._lock:
-                    outer.requests.append(body)
-                    outer.times.append(time.monotonic())
-                    reply = outer.script.pop(0) if outer.script else outer.otherwise
-                try:
-                    reply(self, body)
-                except (BrokenPipeError, ConnectionResetError):
-                    self.close_connection = True
-
-            def log_message(self, format: str, *args: object) -> None:
-                return
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+    def handle(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        request = json.loads(body)
+        with self._lock:
+            self.requests.append(request)
+            self.times.append(time.monotonic())
+            reply = self.script.pop(0) if self.script else self.otherwise
+        reply(handler, request)
 
 
 def teacher(server: ChatServer, tmp_path: Path, **more: Any):

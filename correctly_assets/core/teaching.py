@@ -1,7 +1,7 @@
 """Requests to a written-language model, their answers, and recordings of both.
 
 Belongs here: the records that teachers and comparators share, the key by which a request is known, and the recording
-file's format. Does not belong here: sending requests (teachers/), or scoring what was answered (evaluation/).
+file's format, what a status means. Does not belong here: sending requests (teachers/), or scoring what was answered (evaluation/).
 
 A recording is a JSONL file. Its first line is the header ``{"format", "version", "model", "requested", "kind",
 "recorded_at", "entries", "cost_usd", "sha256"}``; ``sha256`` is over the remaining lines, each one entry: the request's
@@ -110,6 +110,11 @@ class ChatTransport(Protocol):
     async def close(self) -> None:
         """Free what the transport holds."""
         ...
+
+
+def may_be_answered_later(status: int) -> bool:
+    """Whether a status of an endpoint says that the same request may be answered later."""
+    return status in {408, 409, 425, 429} or status >= 500
 
 
 def not_recorded(model: str) -> PermanentError:

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..core.errors import PermanentError, UnreachableError
 from ..core.hashing import sha256_of
+from ..core.teaching import may_be_answered_later
 from ..core.text import normalise
 from .search import Embedding, HashedNgrams, Vectors
 
@@ -200,7 +201,7 @@ class EndpointEmbedding:
                 model=self._model, input=[text or " " for text in texts], encoding_format="float"
             )
         except openai.APIStatusError as error:
-            if error.status_code in {408, 409, 425, 429} or error.status_code >= 500:
+            if may_be_answered_later(error.status_code):
                 raise UnreachableError(f"{self._url} did not embed (status {error.status_code}); try again.") from error
             raise PermanentError(
                 f"{self._url} refuses to embed (status {error.status_code}: {str(error.message)[:200]}); look at "

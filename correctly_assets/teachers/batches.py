@@ -1,7 +1,7 @@
 """Large jobs through the Batch API (OpenAI's, or whoever speaks it): cheaper, answered within a day.
 
-Belongs here: sending many requests as one file, waiting, and sorting what comes back. Does not belong here: a single
-request's way (endpoint.py), what is asked (prompted.py), the tables (journal.py).
+Belongs here: which requests go together, waiting, and sorting what comes back. Does not belong here: the calls (batch_api.py),
+a single request's way (endpoint.py), what is asked (prompted.py), the tables (journal.py).
 
 A batch is written into the journal before it is made, under a name of ours that the endpoint keeps as its metadata. A
 run that is killed at any point therefore finds its batch again: by the endpoint's own name for it, or, when it was killed
@@ -13,22 +13,22 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import PermanentError, RetryableError, UnreachableError
 from ..core.teaching import ChatAnswer, ChatRequest
+from .batch_api import BatchApi, UnknownBatchError
 from .budget import Budget, BudgetReachedError, RequestRefusedError, tokens_at_most
-from .endpoint import AGAIN, Endpoint, LostError, body_of, retry_after
+from .endpoint import Endpoint, LostError, body_of
 from .journal import Journal, OpenBatch
 from .recorded import request_from
 
 if TYPE_CHECKING:
     from openai.types import Batch
 
-METADATA = "correctly_job"
 MOST_REQUESTS = 50_000
 MOST_BYTES = 190 * 1024 * 1024
 """OpenAI takes 50,000 requests and 200 MB a batch (its Batch API guide)."""
@@ -37,8 +37,6 @@ _NEVER_RUN = {"batch_expired", "batch_cancelled"}
 _QUEUE_FULL = {"token_limit_exceeded", "rate_limit_exceeded"}
 _LONGEST = timedelta(hours=26)
 """The window of 24 hours, and some for an endpoint that is late to say so."""
-_TRANSFER_SECONDS = 600.0
-T = TypeVar("T")
 
 
 class Batched:
@@ -59,9 +57,7 @@ class Batched:
         poll_seconds: float = 30.0,
         attempts: int = 5,
         backoff_seconds: float = 1.0,
-        longest_wait_seconds: float = 60.0,
         progress: Callable[[int, int], None] | None = None,
-        most_requests: int = MOST_REQUESTS,
     ) -> None:
         """
         Args:
@@ -81,9 +77,8 @@ class Batched:
         self._poll = poll_seconds
         self._attempts = attempts
         self._backoff = backoff_seconds
-        self._longest_wait = longest_wait_seconds
         self._progress = progress
-        self._most_requests = most_requests
+        self._api = BatchApi(endpoint.client, endpoint.base_url, attempts=attempts, backoff_seconds=backoff_seconds)
         self._requests: dict[str, ChatRequest] = {}
         self._failed: dict[str, Exception] = {}
         self._fresh: set[str] = set()
@@ -111,8 +106,7 @@ class Batched:
         known = self._journal.answer(request)
         if known is not None:
             return replace(known, paid_before=request.key not in self._fresh)
-        if request.key not in self._requests:
-            self._requests[request.key] = request
+        self._requests.setdefault(request.key, request)
         if self._work is None:
             self._work = asyncio.ensure_future(self._settle())
         await asyncio.shield(self._work)
@@ -136,11 +130,12 @@ class Batched:
             settled = sum(await asyncio.gather(*(self._finish(*batch) for batch in batches)))
             fruitless = 0 if settled else fruitless + 1
             if fruitless >= self._attempts:
-                for key in self._pending():
-                    self._failed[key] = UnreachableError(
-                        f"{self._endpoint.base_url} left {len(self._pending())} requests unanswered in {fruitless} batches; "
-                        f"run again later."
-                    )
+                left = self._pending()
+                unanswered = UnreachableError(
+                    f"{self._endpoint.base_url} left {len(left)} requests unanswered in {fruitless} rounds of batches; run "
+                    f"again later."
+                )
+                self._failed |= dict.fromkeys(left, unanswered)
                 return
             if fruitless:
                 await asyncio.sleep(self._backoff * 2 ** (fruitless - 1))
@@ -180,10 +175,10 @@ class Batched:
 
     def _chunks(self, payable: Iterable[tuple[ChatRequest, float]]) -> list[list[tuple[ChatRequest, float]]]:
         chunks: list[list[tuple[ChatRequest, float]]] = []
-        size = MOST_BYTES
+        size = 0
         for request, most in payable:
             length = len(self._line(request))
-            if not chunks or size + length > MOST_BYTES or len(chunks[-1]) >= self._most_requests:
+            if not chunks or size + length > MOST_BYTES or len(chunks[-1]) >= MOST_REQUESTS:
                 chunks.append([])
                 size = 0
             chunks[-1].append((request, most))
@@ -206,26 +201,9 @@ class Batched:
         mode = self._endpoint.structured
         if batch.batch_id is not None:
             return batch, batch.batch_id, mode
-        batches = self._endpoint.client.with_options(timeout=_TRANSFER_SECONDS).batches
-        files = self._endpoint.client.with_options(timeout=_TRANSFER_SECONDS).files
         content = b"".join(self._line(request_from(record)) for record in self._journal.requests_of(batch))
-
-        async def make() -> str:
-            # Looked for before every try: a lost answer may have been "made".
-            there = await self._look_for(batch)
-            if there is None:
-                file = await files.create(file=(f"{batch.job}.jsonl", content), purpose="batch")
-                there = await batches.create(
-                    input_file_id=file.id,
-                    endpoint="/v1/chat/completions",
-                    completion_window="24h",
-                    metadata={METADATA: batch.job},
-                    extra_headers={"Idempotency-Key": batch.job},
-                )
-            return there.id
-
         try:
-            batch_id = await self._call(make, "make a batch")
+            batch_id = await self._api.make(batch.job, content, written_at=batch.made_at)
         except UnreachableError:
             raise  # it may have been made: it stays open, and the next run looks for it
         except (RetryableError, PermanentError):
@@ -234,24 +212,12 @@ class Batched:
         self._journal.batch_named(batch.job, batch_id)
         return batch, batch_id, mode
 
-    async def _look_for(self, batch: OpenBatch) -> Batch | None:
-        """The batch that carries our name, if the endpoint has one."""
-        earliest = (batch.made_at - timedelta(hours=1)).timestamp()
-        # The list is newest first.
-        async for one in self._endpoint.client.batches.list(limit=100):
-            if (one.metadata or {}).get(METADATA) == batch.job:
-                return one
-            if one.created_at < earliest:
-                return None
-        return None
-
     async def _finish(self, batch: OpenBatch, batch_id: str, mode: str) -> int:
         """Wait for a batch and write down what it brought; returns how many of its requests are settled by it."""
-        client = self._endpoint.client
         while True:
             try:
-                there = await self._call(lambda: client.batches.retrieve(batch_id), f"look at the batch {batch_id}")
-            except _UnknownError:
+                there = await self._api.look_at(batch_id)
+            except UnknownBatchError:
                 return self._gone(batch, batch_id)
             if self._progress is not None and there.request_counts is not None:
                 counts = there.request_counts
@@ -270,9 +236,8 @@ class Batched:
         free: set[str] = set()
         heard: set[str] = set()
         try:
-            files = (there.output_file_id, there.error_file_id)
-            lines = [line for file_id in files for line in await self._lines(batch_id, file_id)]
-        except _UnknownError:
+            lines = await self._api.results(there)
+        except UnknownBatchError:
             return self._gone(batch, batch_id)
         for line in lines:
             key = str(line.get("custom_id"))
@@ -362,61 +327,3 @@ class Batched:
             elif key in self._requests:
                 # Counted in full when the run began, for it was under way then.
                 self._budget.settle(0.0, cost - most)
-
-    async def _lines(self, batch_id: str, file_id: str | None) -> list[dict[str, Any]]:
-        if file_id is None:
-            return []
-        files = self._endpoint.client.with_options(timeout=_TRANSFER_SECONDS).files
-        content = (await self._call(lambda: files.content(file_id), f"fetch the results of {batch_id}")).content
-        try:
-            return [json.loads(line) for line in content.split(b"\n") if line.strip()]
-        except ValueError as error:
-            # The batch stays open: asking again for what stands in a damaged file would pay twice.
-            raise RetryableError(
-                f"The results of the batch {batch_id} came damaged; run again to fetch them."
-            ) from error
-
-    async def _call(self, work: Callable[[], Awaitable[T]], doing: str) -> T:
-        """One call to the endpoint, tried again while that may help.
-
-        Raises:
-            UnreachableError: it was lost on the way every time.
-            RetryableError: it was turned away, and asked to wait too long or every time.
-            PermanentError: no further try can help; `_UnknownError` when there is no such thing.
-        """
-        import openai
-
-        lost = False
-        failure = ""
-        for attempt in range(1, self._attempts + 1):
-            wait: float | None = None
-            try:
-                return await work()
-            except openai.APIStatusError as error:
-                lost = lost or error.status_code >= 500
-                failure, wait = f"status {error.status_code}", retry_after(error.response.headers)
-                if error.status_code not in AGAIN and error.status_code < 500:
-                    raise self._final(error) from error
-            except openai.APIError as error:
-                lost, failure = True, str(error.__cause__ or error)
-            if wait is not None and wait > self._longest_wait:
-                raise (UnreachableError if lost else RetryableError)(
-                    f"{self._endpoint.base_url} asks to wait {wait:.0f} s ({failure}); try again then."
-                )
-            if attempt < self._attempts:
-                await asyncio.sleep(wait if wait is not None else self._backoff * 2 ** (attempt - 1))
-        raise (UnreachableError if lost else RetryableError)(
-            f"{self._endpoint.base_url} did not let us {doing} in {self._attempts} attempts: {failure}."
-        )
-
-    def _final(self, error: Any) -> PermanentError:
-        status, url = error.status_code, self._endpoint.base_url
-        if status in {401, 403}:
-            return PermanentError(f"{url} refuses the key (status {status}); set CORRECTLY_TEACHER_API_KEY.")
-        if status in {404, 405, 501}:
-            return _UnknownError(f"{url} has no Batch API (status {status}); unset CORRECTLY_TEACHER_BATCH_AT.")
-        return PermanentError(f"{url} refuses the batch (status {status}): {str(error.message)[:300]}")
-
-
-class _UnknownError(PermanentError):
-    """The endpoint knows no such address or batch."""

@@ -13,13 +13,11 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..core.errors import PermanentError, RetryableError, UnreachableError
-from ..core.teaching import ChatAnswer, ChatRequest
+from ..core.teaching import ChatAnswer, ChatRequest, may_be_answered_later
 from .budget import Budget, PromptTooLongError, tokens_at_most
 from .journal import Journal
 
 _MODES = ("json_schema", "json_object", "text")
-AGAIN = {408, 409, 425, 429}
-"""Statuses that say: the same request may be answered later."""
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
@@ -199,7 +197,7 @@ class Endpoint:
             if self.structured == mode:
                 self.structured = _MODES[_MODES.index(mode) + 1]
             return TurnedAwayError(body, ask_differently=True)
-        if status in AGAIN or status >= 500:
+        if may_be_answered_later(status):
             return TurnedAwayError(f"status {status}", wait=retry_after(headers))
         if status in {401, 403}:
             words = f"{self.base_url} refuses the key (status {status}); set CORRECTLY_TEACHER_API_KEY."

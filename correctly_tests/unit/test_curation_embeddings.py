@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from correctly_assets.curation.search import NeighbourIndex
 from correctly_assets.runtime.forgetting import forget_example
 from correctly_assets.runtime.join import make_embedding, open_platform_store
 from correctly_assets.settings import get_settings
-from correctly_tests.teaching_fakes import answer
+from correctly_tests.loopback import Loopback, answer
 
 WORDS = ["the", "car", "vehicle", "soup", "broth", "is", "old"]
 # Two directions of meaning, and one that every word shares.
@@ -71,45 +70,35 @@ def test_a_model_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
         TokenVectors(tmp_path, CORPUS)
 
 
-class EmbeddingServer:
+class EmbeddingServer(Loopback):
     """Counts letters; answers ``script`` in turn first."""
 
     def __init__(self) -> None:
         self.sent: list[list[str]] = []
         self.times: list[float] = []
         self.script: list[tuple[int, dict[str, str]]] = []
-        outer = self
+        super().__init__()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                texts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["input"]
-                outer.times.append(time.monotonic())
-                if outer.script:
-                    status, headers = outer.script.pop(0)
-                    answer(self, status, {"error": {"message": "no"}}, headers)
-                    return
-                outer.sent.append(texts)
-                rows: list[dict[str, Any]] = [
-                    {"object": "embedding", "index": n, "embedding": [float(text.lower().count(c)) for c in "aeiou"]}
-                    for n, text in enumerate(texts)
-                ]
-                answer(self, 200, {"object": "list", "data": rows[::-1], "model": "m", "usage": {}})
-
-            def log_message(self, format: str, *args: object) -> None:
-                return
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+    def handle(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        self.times.append(time.monotonic())
+        if self.script:
+            status, headers = self.script.pop(0)
+            answer(handler, status, {"error": {"message": "no"}}, headers)
+            return
+        texts = json.loads(body)["input"]
+        self.sent.append(texts)
+        rows: list[dict[str, Any]] = [
+            {"object": "embedding", "index": n, "embedding": [float(text.lower().count(c)) for c in "aeiou"]}
+            for n, text in enumerate(texts)
+        ]
+        answer(handler, 200, {"object": "list", "data": rows[::-1], "model": "m", "usage": {}})
 
 
 @pytest.fixture
 def server() -> Iterator[EmbeddingServer]:
     made = EmbeddingServer()
     yield made
-    made.http.shutdown()
-    made.http.server_close()
+    made.close()
 
 
 def endpoint(server: EmbeddingServer, tmp_path: Path) -> EndpointEmbedding:

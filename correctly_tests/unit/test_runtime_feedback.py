@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from correctly_assets.runtime.join import open_platform_store
 from correctly_assets.runtime.votes import corrected_part, is_version_of, parse_vote, read_votes
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store
+from correctly_tests.loopback import Loopback, answer
 
 pytestmark = pytest.mark.slow
 
@@ -56,45 +56,31 @@ def row(rating: int, *, comment: str = "", asked: str = BEFORE, answered: str = 
     }
 
 
-class Chat:
+class Chat(Loopback):
     """A server on loopback with Open WebUI's two routes."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
-        self.signed_in = 0
         self.credentials: list[dict[str, str]] = []
-        chat = self
+        super().__init__()
 
-        class Handler(BaseHTTPRequestHandler):
-            def _answer(self, status: int, value: Any) -> None:
-                body = json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def do_POST(self) -> None:
-                chat.credentials.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                chat.signed_in += 1
-                self._answer(200, {"token": "t"})
-
-            def do_GET(self) -> None:
-                allowed = self.headers.get("Authorization") == "Bearer t"
-                self._answer(200 if allowed else 401, chat.rows if allowed else {"detail": "no"})
-
-            def log_message(self, *args: Any) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def handle(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        if handler.command == "POST":
+            self.credentials.append(json.loads(body))
+            answer(handler, 200, {"token": "t"})
+        elif handler.headers.get("Authorization") == "Bearer t":
+            answer(handler, 200, self.rows)
+        else:
+            answer(handler, 401, {"detail": "no"})
 
 
 @pytest.fixture
 def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
     made = Chat()
-    monkeypatch.setenv("CORRECTLY_WEBUI_PORT", str(made.server.server_port))
+    monkeypatch.setenv("CORRECTLY_WEBUI_PORT", str(made.port))
     get_settings.cache_clear()
     yield made
-    made.server.shutdown()
+    made.close()
 
 
 def test_a_thumb_down_with_the_sentence_written_better_lands_as_a_verified_correction(chat: Chat, store: Store):

@@ -18,8 +18,10 @@ import pytest
 
 from correctly_assets.core.errors import PermanentError, RetryableError
 from correctly_assets.core.types import Example
-from correctly_tests.batch_fakes import BatchServer, expired, status
-from correctly_tests.teaching_fakes import EXAMPLES, PROMPTS, answer, teacher
+from correctly_assets.teachers import batches
+from correctly_tests.batch_fakes import BatchServer, answered, expired, status
+from correctly_tests.loopback import answer
+from correctly_tests.teaching_fakes import EXAMPLES, PROMPTS, teacher
 
 pytestmark = pytest.mark.slow
 PRICES = {"toy": {"prompt": 1000.0, "completion": 1000.0}}
@@ -167,6 +169,27 @@ def test_what_an_expired_batch_left_is_sent_again_and_only_that(server: BatchSer
     output = write(server, tmp_path)
     assert len(server.batches) == 2 and not server.direct and output.requests == 6
     assert asked_in(server, 1) < asked_in(server, 0) and len(asked_in(server, 1)) == 5
+
+
+def test_batches_that_answer_nothing_are_given_up_and_every_request_says_so(
+    server: BatchServer, tmp_path: Path
+) -> None:
+    server.each, server.otherwise = {0: answered}, status(500, "oops")
+    output = write(server, tmp_path)
+    assert output.requests == 1 and len(server.batches) == 4 and not server.direct
+    [reason] = {r.reason for r in output.refused if r.rung == "endpoint"}
+    assert "left 5 requests unanswered in 3 rounds" in reason
+
+
+def test_a_job_over_the_most_that_a_batch_takes_goes_as_several(
+    server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "MOST_REQUESTS", 4)
+    assert write(server, tmp_path / "count").requests == 6
+    assert [len(server.sent(number)) for number in range(2)] == [4, 2] and not server.direct
+    monkeypatch.setattr(batches, "MOST_BYTES", 1)
+    assert write(server, tmp_path / "size").requests == 6
+    assert [len(server.sent(number)) for number in range(2, 8)] == [1] * 6 and len(server.batches) == 8
 
 
 def test_a_cancelled_batch_is_not_made_again_behind_the_back_of_who_cancelled_it(
