@@ -15,6 +15,7 @@ from rich.text import Text
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.review import GRADES
+from correctly_assets.evaluation.reviewed import grade_says
 from correctly_assets.runtime.review import Grades, Task
 from correctly_assets.settings import get_settings
 
@@ -57,7 +58,7 @@ def review(
                 return grades
 
             try:
-                rated = walk(settings, store, systems=system or (), reviewer=reviewer, rate=rate)
+                walk(settings, store, systems=system or (), reviewer=reviewer, rate=rate)
             except (KeyboardInterrupt, EOFError):
                 stopped = True
         rows = reviews_so_far(settings, store)
@@ -114,11 +115,7 @@ def _table(rows: list[dict[str, Any]]) -> None:
     for head in ("naturalness", "clarity", "grades", "scenarios", "people"):
         table.add_column(head, justify="right")
     for row in rows:
-        grades = [_spread(row[name]) for name in ("naturalness", "clarity")]
+        grades = [grade_says(row[name]) for name in ("naturalness", "clarity")]
         scenarios = f"{row['scenarios']} of {row['total']}"
         table.add_row(row["system"], row["adapter"] or "–", *grades, str(row["n"]), scenarios, str(row["reviewers"]))
     console.print(table)
-
-
-def _spread(value: dict[str, float | None]) -> str:
-    return f"{value['mean']:.1f}" + (f" ± {value['sd']:.1f}" if value["sd"] is not None else "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,16 +84,16 @@ def parse_scenarios(value: Any) -> list[Scenario]:
         raise UsageError("The scenarios file holds no list of scenarios.")
     found: dict[str, Scenario] = {}
     for number, item in enumerate(value, 1):
-        says = item.get("says") if isinstance(item, Mapping) else None
-        texts = [item.get(key) for key in ("id", "title", "look_at")] if isinstance(item, Mapping) else [None]
-        whole = (
-            isinstance(says, list) and says and all(isinstance(text, str) and text.strip() for text in [*says, *texts])
-        )
-        if not whole or not isinstance(says, list):
-            raise UsageError(f"Scenario {number} needs id, title, look_at, and under says a list of messages.")
-        if item["id"] in found:
-            raise UsageError(f"Two scenarios are called {item['id']}; rename one.")
-        found[item["id"]] = Scenario(item["id"], item["title"], tuple(says), item["look_at"])
+        match item:
+            case {"id": id, "title": title, "says": [_, *_] as says, "look_at": look_at} if all(
+                isinstance(text, str) and text.strip() for text in (id, title, look_at, *says)
+            ):
+                pass
+            case _:
+                raise UsageError(f"Scenario {number} needs id, title, look_at, and under says a list of messages.")
+        if id in found:
+            raise UsageError(f"Two scenarios are called {id}; rename one.")
+        found[id] = Scenario(id, title, tuple(says), look_at)
     return list(found.values())
 
 

@@ -36,14 +36,14 @@ def sparing_names(text: str, edits: Sequence[Edit]) -> list[Edit]:
     A word list takes every name that it does not hold for a misspelling of one it does ("Sanghee", "Sanchez"); the model
     still sees the word and may mend a true slip.
     """
-    return [edit for edit in edits if not any(_renamed(text, edit))]
+    return [edit for edit in edits if not _renames(text, edit)]
 
 
-def _renamed(text: str, edit: Edit) -> list[str]:
+def _renames(text: str, edit: Edit) -> bool:
     left = edit.now.casefold()
-    words = [(edit.start + match.start(), match.group()) for match in re.finditer(r"[^\W\d_]{2,}", edit.was)]
-    return [
-        word
-        for start, word in words
-        if word[0].isupper() and any(c.isalnum() for c in text[:start]) and word.casefold() not in left
-    ]
+    return any(
+        word.group()[0].isupper()
+        and any(character.isalnum() for character in text[: edit.start + word.start()])
+        and word.group().casefold() not in left
+        for word in re.finditer(r"[^\W\d_]{2,}", edit.was)
+    )

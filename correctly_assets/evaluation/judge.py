@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from correctly_assets.core.prompts import fill
 
 from .asking import JudgeEndpoint
 from .bootstrap import ROUNDS, interval
+from .kept import keep, read_kept
 
 SWAPPED: dict[Verdict, Verdict] = {"first": "second", "second": "first", "tie": "tie"}
 _LETTERS: dict[str, Verdict] = {"A": "first", "B": "second", "T": "tie"}
@@ -35,14 +36,12 @@ class EndpointJudge:
     """A judge behind an OpenAI-compatible endpoint.
 
     Args:
-        prompt: the template with ``{source}``, ``{first}`` and ``{second}`` (prompts/judge.txt). The others: see
-            `asking.JudgeEndpoint`.
+        prompt: the template with ``{source}``, ``{first}`` and ``{second}`` (prompts/judge.txt).
     """
 
-    def __init__(self, base_url: str, model: str, prompt: str, **how: Any) -> None:
-        self.name = model
-        self._endpoint = JudgeEndpoint(base_url, model, **how)
-        self._prompt = prompt
+    def __init__(self, endpoint: JudgeEndpoint, prompt: str) -> None:
+        self.name = endpoint.name
+        self._endpoint, self._prompt = endpoint, prompt
 
     async def prefer(self, source: str, first: str, second: str) -> Verdict:
         """One verdict in the order given.
@@ -70,8 +69,8 @@ def verdict_in(said: str, name: str) -> Verdict:
 class RecordedJudge:
     """Verdicts from a file, and a live judge for what is not in it, whose verdicts are added.
 
-    The file is JSONL, one verdict a line; a torn last line is ignored. Nothing is recorded under the name of a judge
-    that was not asked: the file's lines carry the name of who gave them.
+    Nothing is recorded under the name of a judge that was not asked: the file's lines (kept.py) carry the name of who
+    gave them.
 
     Args:
         live: None to use what is recorded only.
@@ -82,15 +81,7 @@ class RecordedJudge:
             raise PermanentError(f"Verdicts of {live.name} cannot be recorded under the name {name}.")
         self.name = name
         self._path, self._live = path, live
-        self._known: dict[str, Verdict] = {}
-        if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    continue
-                if row["judge"] == name:
-                    self._known[row["key"]] = cast(Verdict, row["verdict"])
+        self._known: dict[str, Verdict] = read_kept(path, name, "verdict")
 
     async def prefer(self, source: str, first: str, second: str) -> Verdict:
         """
@@ -106,9 +97,7 @@ class RecordedJudge:
             )
         verdict = await self._live.prefer(source, first, second)
         self._known[key] = verdict
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"judge": self.name, "key": key, "verdict": verdict}) + "\n")
+        keep(self._path, {"judge": self.name, "key": key, "verdict": verdict})
         return verdict
 
 

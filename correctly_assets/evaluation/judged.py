@@ -58,12 +58,11 @@ def reasons_rows(judge: Mapping[str, Any] | None) -> list[Row]:
 def questions_lines(judge: Mapping[str, Any] | None) -> list[str]:
     """Both as Markdown tables."""
     lines: list[str] = []
-    for head, rows in (
-        ("Changed sentences of", questions_rows(judge)),
-        ("Reasons written by", reasons_rows(judge)),
+    for head, answer, rows in (
+        ("Changed sentences of", "judged same meaning", questions_rows(judge)),
+        ("Reasons written by", "judged true", reasons_rows(judge)),
     ):
         if rows:
-            answer = "judged same meaning" if head.startswith("Changed") else "judged true"
             lines += [f"| {head} | asked about | {answer} | unanswered |", "| --- | --: | --: | --: |"]
             lines += [f"| {cell(name)} | {asked} | {share} | {left} |" for name, asked, share, left in rows] + [""]
     return lines

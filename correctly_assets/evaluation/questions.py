@@ -9,7 +9,6 @@ An answer that is neither yes nor no is unanswered: it is counted, and left out 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from correctly_assets.core.prompts import fill
 from correctly_assets.core.types import Correction
 
 from .bootstrap import ROUNDS, interval
+from .kept import keep, read_kept
 
 SAME_MEANING, REASON_TRUE = "same meaning", "reason true"
 Said = bool | None
@@ -54,8 +54,8 @@ def yes_or_no(said: str) -> Said:
 class KeptQuestions:
     """Yes and no from a file, and from a live judge for what is not in it, whose answers are added.
 
-    The file is JSONL, one answer a line, by (judge, question, content); a torn last line is ignored. What could not be
-    read is kept as such, for the same question would be answered the same way again.
+    A line of the file (kept.py) is known by its judge, question and content. What could not be read is kept as such, for
+    the same question would be answered the same way again.
 
     Args:
         prompts: the template of each question.
@@ -70,15 +70,7 @@ class KeptQuestions:
             raise PermanentError(f"Answers of {live.name} cannot be recorded under the name {name}.")
         self.name = name
         self._path, self._prompts, self._live, self._at_once = path, prompts, live, at_once
-        self._known: dict[str, Said] = {}
-        if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    continue
-                if row["judge"] == name:
-                    self._known[row["key"]] = row["yes"]
+        self._known: dict[str, Said] = read_kept(path, name, "yes")
 
     async def ask_all(self, question: str, contents: Sequence[Mapping[str, str]]) -> list[Said]:
         """One answer for each content, in order; nothing is asked twice.
@@ -112,9 +104,7 @@ class KeptQuestions:
 
     def _keep(self, question: str, key: str, said: Said) -> None:
         self._known[key] = said
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"judge": self.name, "question": question, "key": key, "yes": said}) + "\n")
+        keep(self._path, {"judge": self.name, "question": question, "key": key, "yes": said})
 
 
 async def same_meaning(judge: KeptQuestions, corrections: Sequence[Correction]) -> dict[str, Any]:

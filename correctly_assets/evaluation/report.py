@@ -177,9 +177,7 @@ def show_reviews(directory: Path, reviews: Sequence[Mapping[str, Any]], name: st
         report = json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return False
-    page = directory / f"{name}.html"
-    write_text_atomically(page, to_html(report | {"reviews": list(reviews)}))
-    page.chmod(0o644)
+    _write_page(directory / f"{name}.html", report | {"reviews": list(reviews)})
     return True
 
 
@@ -202,8 +200,7 @@ def write_pages(
     clock = watch or Stopwatch()
     shown = report | {"reviews": list(reviews)}
     with clock.on("page"):
-        write_text_atomically(html_path, to_html(shown, clock))
-        html_path.chmod(0o644)
+        _write_page(html_path, shown, clock)
         markdown = to_markdown(shown)
     if watch is not None:
         report = {**report, "seconds": watch.figures()}
@@ -211,6 +208,11 @@ def write_pages(
     # The JSON last: where it stands, the page stands too.
     write_text_atomically(json_path, text)
     return WrittenReport(report, markdown, json_path, html_path, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _write_page(path: Path, report: Mapping[str, Any], watch: Stopwatch | None = None) -> None:
+    write_text_atomically(path, to_html(report, watch))
+    path.chmod(0o644)
 
 
 def main_figures(report: Mapping[str, Any]) -> dict[str, float]:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .wording import cell
+
 NOT_REVIEWED = "not reviewed; run `correctly review`"
 TEMPLATE = Path(__file__).with_name("reviewed.html.j2")
 
@@ -26,9 +28,8 @@ def reviewed_lines(report: Mapping[str, Any]) -> list[str]:
     ]
     for row in rows:
         bold = "**" if row["this"] else ""
-        name = row["name"].replace("|", "\\|").replace("<", "&lt;")
         lines.append(
-            f"| {bold}{name}{bold} | {row['naturalness']} | {row['clarity']} | {row['n']} | {row['scenarios']} "
+            f"| {bold}{cell(row['name'])}{bold} | {row['naturalness']} | {row['clarity']} | {row['n']} | {row['scenarios']} "
             f"| {row['reviewers']} |"
         )
     return [*lines, "", _about(report), ""]
@@ -46,7 +47,7 @@ def reviewed_html(report: Mapping[str, Any]) -> Any:
 
 
 def _rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a system, this report's adapter first told."""
+    """One row a system, this report's own adapter told apart."""
     shown: list[dict[str, Any]] = []
     for row in report.get("reviews") or ():
         this = row["adapter"] is not None and row["adapter"] == report["adapter"]
@@ -55,8 +56,8 @@ def _rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "this": this,
-                "naturalness": _grade(row["naturalness"]),
-                "clarity": _grade(row["clarity"]),
+                "naturalness": grade_says(row["naturalness"]),
+                "clarity": grade_says(row["clarity"]),
                 "n": row["n"],
                 "scenarios": f"{row['scenarios']} of {row['total']}",
                 "reviewers": row["reviewers"],
@@ -77,5 +78,6 @@ def _about(report: Mapping[str, Any]) -> str:
     )
 
 
-def _grade(value: Mapping[str, float | None]) -> str:
+def grade_says(value: Mapping[str, float | None]) -> str:
+    """A mean grade, with its standard deviation where there is one."""
     return f"{value['mean']:.1f}" + (f" ({value['sd']:.1f})" if value["sd"] is not None else "")

@@ -1,7 +1,7 @@
-"""The judge's two yes/no questions, joined from the settings: does it mean the same, is this reason true?
+"""How models from outside are asked in evaluation: their prompts, the judge's endpoint, and its two yes/no questions.
 
-Belongs here: making the asker, choosing what is asked about, and saying so where it could not be asked. Does not belong
-here: preferences between two answers (comparator.py), reading answers and shares (evaluation/questions.py).
+Belongs here: making the asker from the settings, choosing what is asked about, and saying so where it could not be asked.
+Does not belong here: preferences between two answers (comparator.py), reading answers and shares (evaluation/questions.py).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from correctly_assets.core.hashing import sha256_of
 from correctly_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from correctly_assets.evaluation.asking import JudgeEndpoint
     from correctly_assets.evaluation.questions import KeptQuestions
     from correctly_assets.evaluation.score import Evaluation
 
@@ -30,15 +31,22 @@ def read_prompt(settings: Settings, name: str) -> str:
         raise PermanentError(f"The prompt file {settings.prompts_dir / name} is missing; restore prompts/.") from error
 
 
+def judge_endpoint(settings: Settings) -> JudgeEndpoint | None:
+    """The configured judge as it is asked now; None without a model or an address: then only kept answers count."""
+    from correctly_assets.evaluation.asking import JudgeEndpoint
+
+    if settings.judge_model is None or settings.judge_base_url is None:
+        return None
+    key = settings.judge_api_key
+    return JudgeEndpoint(settings.judge_base_url, settings.judge_model, api_key=key.get_secret_value() if key else None)
+
+
 def make_questions(settings: Settings) -> KeptQuestions | None:
     """The configured judge as one that is asked yes/no questions; None where no model is named.
-
-    With a model and no address only kept answers count.
 
     Raises:
         PermanentError: a prompt file is missing.
     """
-    from correctly_assets.evaluation.asking import JudgeEndpoint
     from correctly_assets.evaluation.questions import REASON_TRUE, SAME_MEANING, KeptQuestions
 
     if settings.judge_model is None:
@@ -47,15 +55,9 @@ def make_questions(settings: Settings) -> KeptQuestions | None:
         SAME_MEANING: read_prompt(settings, "judge_meaning.txt"),
         REASON_TRUE: read_prompt(settings, "judge_reason.txt"),
     }
-    live = None
-    if settings.judge_base_url is not None:
-        key = settings.judge_api_key
-        live = JudgeEndpoint(
-            settings.judge_base_url, settings.judge_model, api_key=key.get_secret_value() if key else None
-        )
     # Keys hold the wording too; a file a wording keeps what is read small.
     file = settings.home / "judge" / f"questions-{sha256_of(prompts)[:12]}.jsonl"
-    return KeptQuestions(file, settings.judge_model, prompts, live)
+    return KeptQuestions(file, settings.judge_model, prompts, judge_endpoint(settings))
 
 
 async def ask_questions(

@@ -22,7 +22,7 @@ from correctly_assets.core.ports import Annotator
 from correctly_assets.core.teaching import ChatTransport, Recording
 from correctly_assets.settings import Settings
 
-from .asking import ask_questions, read_prompt
+from .asking import ask_questions, judge_endpoint, read_prompt
 
 if TYPE_CHECKING:
     from correctly_assets.evaluation.score import Evaluation
@@ -163,8 +163,6 @@ def record_comparator(settings: Settings, *, model: str | None, data: Path | Non
 def make_judge(settings: Settings) -> Judge | None:
     """The configured judge, whose verdicts are kept and never asked for twice; None where no model is named.
 
-    With a model and no address only kept verdicts count.
-
     Raises:
         PermanentError: the prompt file is missing.
     """
@@ -173,12 +171,8 @@ def make_judge(settings: Settings) -> Judge | None:
     if settings.judge_model is None:
         return None
     prompt = read_prompt(settings, "judge.txt")
-    live = None
-    if settings.judge_base_url is not None:
-        key = settings.judge_api_key
-        live = EndpointJudge(
-            settings.judge_base_url, settings.judge_model, prompt, api_key=key.get_secret_value() if key else None
-        )
+    endpoint = judge_endpoint(settings)
+    live = None if endpoint is None else EndpointJudge(endpoint, prompt)
     # Another wording of the question gives other verdicts, so each prompt has its own file.
     file = settings.home / "judge" / f"verdicts-{sha256_of(prompt)[:12]}.jsonl"
     return RecordedJudge(file, settings.judge_model, live)

@@ -143,13 +143,14 @@ async def write_full_report(
     """
     from correctly_assets.evaluation.cache import AnswerCache
     from correctly_assets.evaluation.report import build_full_report, write_pages
-    from correctly_assets.evaluation.stopwatch import Stopwatch, seconds_say
+    from correctly_assets.evaluation.stopwatch import GENERATION, Stopwatch, seconds_say
 
     watch = Stopwatch()
     directory = settings.adapters_dir / adapter
     if not (directory / "manifest.json").exists():
         raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
     report = read_report(directory)
+    reviews = reviews_so_far(settings, store)
     manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
     with watch.on("checks"):
         sets = registered_sets(settings)
@@ -164,7 +165,7 @@ async def write_full_report(
         client = await stack.enter_async_context(engine.client())
         systems = Systems(settings, client, annotator, adapter, reigning, log)
         if not all(systems.all_kept(cache, one.data) for one in sets):
-            with watch.on("generation"):
+            with watch.on(GENERATION):
                 await stack.enter_async_context(engine_needed())
         for one in sets:
             log(f"Measuring on {one.data.name}, {len(one.data.rows)} rows.")
@@ -173,9 +174,7 @@ async def write_full_report(
                 stack.push_async_callback(outside.system.close)
             sections.append(await _section(settings, systems, outside, one.data, annotator, cache, log, watch))
     full = build_full_report(manifest=manifest, report=report, sections=sections)
-    written = await asyncio.to_thread(
-        write_pages, directory, full, FULL, watch, reviews=reviews_so_far(settings, store)
-    )
+    written = await asyncio.to_thread(write_pages, directory, full, FULL, watch, reviews=reviews)
     log(f"The report took {seconds_say(written.report['seconds'])}")
     return written
 
@@ -192,9 +191,10 @@ async def _section(
 ) -> dict[str, Any]:
     from correctly_assets.evaluation.report import build_section
     from correctly_assets.evaluation.score import answer, score
+    from correctly_assets.evaluation.stopwatch import GENERATION, JUDGE
 
     async def measured(system: SystemUnderTest, cache: AnswerCache | None = None, reasons: bool = False) -> Evaluation:
-        with watch.on("generation"):
+        with watch.on(GENERATION):
             answers = await answer(system, data, reasons=reasons, cache=cache)
         with watch.on("scoring"):
             return await asyncio.to_thread(score, answers, data, annotator, reasons=reasons)
@@ -216,7 +216,7 @@ async def _section(
             adapters = {correction.adapter for correction in one.answers.corrections} - {None}
             one.scores["weights_gb"] = weights_gb(settings, next(iter(adapters), None))
     rivals = {name: found.get(name) for name in ("champion", "comparator", "untouched")}
-    with watch.on("judge"):
+    with watch.on(JUDGE):
         judge = await ask_judge(
             settings, found["candidate"], rivals, systems=found, explained=explained, rows=None, log=log
         )

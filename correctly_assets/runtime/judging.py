@@ -103,6 +103,7 @@ async def judge_candidate(
     Raises:
         UnreachableError: the engine is away.
         PermanentError: the adapter's files are gone, or the frozen set shows what it was trained on.
+        PermanentError, UsageError: people reviewed answers, and the scenarios they reviewed cannot be read.
     """
     from correctly_assets.evaluation.cache import AnswerCache
     from correctly_assets.evaluation.data import read_evaluation_set
@@ -115,6 +116,8 @@ async def judge_candidate(
         raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
     manifest = json.loads((directory / "manifest.json").read_text())
     data = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+    # Before minutes of answers: a scenarios file that cannot be read says so at once.
+    reviews = reviews_so_far(settings, store)
     await asyncio.to_thread(refuse_trained_on, settings, manifest, [data], log)
     annotator = await asyncio.to_thread(make_annotator)
     cache = AnswerCache(settings.answers_dir)
@@ -150,7 +153,7 @@ async def judge_candidate(
                 raise  # the engine was corrupted before this candidate came: nothing is decided about it
             decision = GateDecision(False, (str(error),))
             record(settings, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
-            await _drop(store, client, adapter)
+            await _drop(store, client, adapter, log)
             return Judged(decision, {}, f"**Refused.** {error}", None, sha256_of([adapter, str(error)]))
         log(_line(candidate))
         corrupted = await client.corrupted_requests(adapter) - before
@@ -175,7 +178,7 @@ async def judge_candidate(
     log(" ".join(decision.reasons))
     if not decision.promote:
         async with engine.client() as client:
-            await _drop(store, client, adapter)
+            await _drop(store, client, adapter, log)
     # The loop pays for nobody: a comparator has a row where it is recorded.
     outside = choose_comparator(settings, data, annotator)
     recorded = None if outside.system is None else await evaluate(outside.system, data, annotator)
@@ -199,7 +202,7 @@ async def judge_candidate(
         judge=verdicts,
         comparator=outside.says,
         stack=settings.stack,
-        reviews=reviews_so_far(settings, store),
+        reviews=reviews,
     )
     # The card was written without scores: there were none yet.
     await asyncio.to_thread(write_card, directory)
@@ -209,14 +212,16 @@ async def judge_candidate(
     return Judged(decision, figures, written.markdown, written.html, written.sha256)
 
 
-async def _drop(store: Store, client: VllmClient, adapter: str) -> None:
+async def _drop(store: Store, client: VllmClient, adapter: str, log: Callable[[str], object]) -> None:
     """Take a refused candidate out of the engine, or stop its own; never what serves or stands by for a rollback."""
     releases = await asyncio.to_thread(lambda: (store.champion(), store.previous_release()))
     if adapter in {release.adapter for release in releases if release is not None}:
         return
     # The verdict stands without it: an engine that is away has forgotten the adapter, or keeps it a little longer.
-    with contextlib.suppress(CorrectlyError):
+    try:
         await client.unload_adapter(adapter)
+    except CorrectlyError as error:
+        log(str(error))
 
 
 def _line(evaluation: Evaluation) -> str:

@@ -20,7 +20,7 @@ from correctly_assets.teachers.budget import Budget, PromptTooLongError, price_o
 from correctly_assets.teachers.endpoint import Endpoint
 from correctly_assets.teachers.journal import Journal
 
-from .comparator import read_prompt
+from .asking import read_prompt
 
 
 class _NothingKept(Journal):

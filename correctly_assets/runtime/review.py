@@ -7,18 +7,17 @@ not belong here: printing and prompting (commands/review.py), the arithmetic (co
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import yaml
 
-from correctly_assets.core.errors import CorrectlyError, PermanentError, UnreachableError, UsageError
+from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.review import Review, Scenario, blind_order, parse_scenarios, review_id, summarise
 from correctly_assets.settings import Settings
 
-from .keys import bearer
+from .client import ask_gateway
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -104,16 +103,14 @@ def review(
     rated = 0
     adapters: set[str] = set()
     try:
-        with _Gateway(settings) as gateway:
-            chosen = gateway.choose(systems)
-            for task in _tasks(store, gateway, read_scenarios(settings), chosen, reviewer):
-                for index, group in enumerate(task.answers):
-                    grades = rate(task, index)
-                    for answer in group:
-                        store.add_review(_review(task.scenario, answer, reviewer, grades))
-                        if answer.adapter is not None:
-                            adapters.add(answer.adapter)
-                    rated += len(group)
+        for task in _tasks(settings, store, _choose(settings, systems), reviewer):
+            for index, group in enumerate(task.answers):
+                grades = rate(task, index)
+                for answer in group:
+                    store.add_review(_review(task.scenario, answer, reviewer, grades))
+                    if answer.adapter is not None:
+                        adapters.add(answer.adapter)
+                rated += len(group)
     finally:
         # A walk that is broken off has said something too.
         if rated:
@@ -122,10 +119,17 @@ def review(
 
 
 def reviews_so_far(settings: Settings, store: Store) -> list[dict[str, Any]]:
-    """What people's reviews of today's scenarios come to, per who answered (`core.review.summarise`)."""
+    """What people's reviews of today's scenarios come to, per who answered (`core.review.summarise`).
+
+    Raises:
+        PermanentError, UsageError: as `read_scenarios`; where nobody reviewed anything no scenario is read.
+    """
+    given = store.reviews()
+    if not given:
+        return []
     scenarios = read_scenarios(settings)
     known = {(scenario.id, scenario.sha) for scenario in scenarios}
-    current = [one for one in store.reviews() if (one.scenario, one.scenario_sha) in known]
+    current = [one for one in given if (one.scenario, one.scenario_sha) in known]
     return summarise(current, total=len(scenarios))
 
 
@@ -166,11 +170,10 @@ def _review(scenario: Scenario, answer: Answer, reviewer: str, grades: Grades) -
     )
 
 
-def _tasks(
-    store: Store, gateway: _Gateway, scenarios: Sequence[Scenario], systems: Sequence[str], reviewer: str
-) -> Iterator[Task]:
+def _tasks(settings: Settings, store: Store, systems: Sequence[str], reviewer: str) -> Iterator[Task]:
     """The scenarios with an answer that is still to be rated; only those answers are asked for."""
-    subjects = {system: gateway.adapter_of(system) or system for system in systems}
+    scenarios = read_scenarios(settings)
+    subjects = {system: _adapter_of(settings, system) or system for system in systems}
     done = {one.id for one in store.reviews(reviewer=reviewer)}
     for number, scenario in enumerate(scenarios, 1):
         groups: dict[tuple[str, str | None], list[Answer]] = {}
@@ -181,73 +184,44 @@ def _tasks(
             if subject in seen or review_id(reviewer, scenario.id, scenario.sha, subject) in done:
                 continue
             seen.add(subject)
-            answer = gateway.answer(scenario, system)
+            answer = _answer(settings, scenario, system)
             subjects[system] = answer.adapter or system
             groups.setdefault((answer.text, answer.table), []).append(answer)
         if groups:
             yield Task(scenario, tuple(tuple(group) for group in groups.values()), number, len(scenarios))
 
 
-class _Gateway:
-    """The gateway as a reviewer asks it."""
+def _choose(settings: Settings, wanted: Sequence[str]) -> list[str]:
+    """The systems that are wanted, each once; all that the gateway lists when none is named."""
+    listed = [str(card["id"]) for card in ask_gateway(settings, "GET", "/v1/models")["data"]]
+    unknown = [name for name in wanted if name not in listed]
+    if unknown:
+        raise UsageError(f"There is no system {unknown[0]!r} now: choose from {', '.join(listed)}.")
+    return list(dict.fromkeys(wanted)) or listed
 
-    def __init__(self, settings: Settings) -> None:
-        self._url = settings.gateway_url
-        self._client = httpx.Client(base_url=f"{self._url}/v1", headers=bearer(settings), timeout=600, trust_env=False)
 
-    def __enter__(self) -> _Gateway:
-        return self
+def _adapter_of(settings: Settings, system: str) -> str | None:
+    """Which adapter answers under a name now, found by asking it for a word."""
+    body = {"text": "Hello.", "model": system, "reasons": False}
+    return ask_gateway(settings, "POST", "/v1/corrections", body)["corrections"][0]["adapter"]
 
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
 
-    def choose(self, wanted: Sequence[str]) -> list[str]:
-        """The systems that are wanted, each once; all that are listed when none is named."""
-        listed = [str(card["id"]) for card in self._ask("GET", "/models")["data"]]
-        unknown = [name for name in wanted if name not in listed]
-        if unknown:
-            raise UsageError(f"There is no system {unknown[0]!r} now: choose from {', '.join(listed)}.")
-        return list(dict.fromkeys(wanted)) or listed
-
-    def adapter_of(self, system: str) -> str | None:
-        """Which adapter answers under a name now, found by asking it for a word."""
-        body = {"text": "Hello.", "model": system, "reasons": False}
-        return self._ask("POST", "/corrections", body)["corrections"][0]["adapter"]
-
-    def answer(self, scenario: Scenario, system: str) -> Answer:
-        """The answer to a scenario's last message, in a chat of its own."""
-        headers = {"X-Chat-Id": f"review-{uuid.uuid4().hex}"}
-        messages: list[dict[str, str]] = []
-        about: dict[str, Any] = {}
-        content = ""
-        for says in scenario.says:
-            messages.append({"role": "user", "content": says})
-            done = self._ask("POST", "/chat/completions", {"model": system, "messages": messages}, headers)
-            content = str(done["choices"][0]["message"]["content"])
-            # An answer that needed no model ("why?") names nobody: it speaks of the answer before it.
-            about = done.get("correctly") or about
-            messages.append({"role": "assistant", "content": content})
-        text, table = split_answer(content)
-        return Answer(system, about.get("release"), about.get("adapter"), text, table)
-
-    def _ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
-        try:
-            answer = self._client.request(method, path, json=body, headers=headers)
-        except httpx.HTTPError as error:
-            raise UnreachableError(
-                f"The gateway does not answer at {self._url}: start the platform with `correctly up`."
-            ) from error
-        if answer.status_code == 200:
-            return answer.json()
-        try:
-            said = str(answer.json()["error"]["message"])
-        except (ValueError, KeyError, TypeError):
-            said = f"The gateway answered {answer.status_code}."
-        if answer.status_code >= 500:
-            raise UnreachableError(said)
-        raise CorrectlyError(said, code="refused_text")
+def _answer(settings: Settings, scenario: Scenario, system: str) -> Answer:
+    """The answer to a scenario's last message, in a chat of its own."""
+    headers = {"X-Chat-Id": f"review-{uuid.uuid4().hex}"}
+    messages: list[dict[str, str]] = []
+    about: dict[str, Any] = {}
+    content = ""
+    for says in scenario.says:
+        messages.append({"role": "user", "content": says})
+        body = {"model": system, "messages": messages}
+        done = ask_gateway(settings, "POST", "/v1/chat/completions", body, headers)
+        content = str(done["choices"][0]["message"]["content"])
+        # An answer that needed no model ("why?") names nobody: it speaks of the answer before it.
+        about = done.get("correctly") or about
+        messages.append({"role": "assistant", "content": content})
+    text, table = split_answer(content)
+    return Answer(system, about.get("release"), about.get("adapter"), text, table)
 
 
 def split_answer(content: str) -> tuple[str, str | None]:

@@ -134,7 +134,9 @@ async def _fleet(settings: Settings, supervisor: Supervisor) -> AsyncIterator[No
             yield
         finally:
             looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            await asyncio.wait({looking})
+            if not looking.cancelled():
+                looking.result()  # Why nobody looked any more, and no engine came.
 
 
 def adapter_named(settings: Settings, prefix: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from correctly_assets.core.errors import PermanentError, RetryableError, UsageError
 from correctly_assets.core.evaluation import Comparison
+from correctly_assets.evaluation.asking import JudgeEndpoint
 from correctly_assets.evaluation.judge import (
     EndpointJudge,
     RecordedJudge,
@@ -163,7 +164,7 @@ def says(content: str) -> dict:
 
 def test_an_endpoint_is_asked_with_the_prompt_and_again_while_it_is_busy(endpoint):
     Handler.replies = [(503, {}), (429, {}), (200, says("B"))]
-    judge = EndpointJudge(endpoint, "m1", PROMPT, api_key="k", patience=0.01)
+    judge = EndpointJudge(JudgeEndpoint(endpoint, "m1", api_key="k", patience=0.01), PROMPT)
     assert run(judge.prefer("He go {first}.", "He goes.", "He went.")) == "second"
     asked = Handler.seen[-1]
     assert (asked["path"], asked["key"], asked["model"], asked["temperature"]) == (
@@ -179,10 +180,10 @@ def test_an_endpoint_is_asked_with_the_prompt_and_again_while_it_is_busy(endpoin
 def test_an_endpoint_that_stays_away_can_be_tried_later_and_one_that_refuses_cannot(endpoint):
     Handler.replies = [(500, {})]
     with pytest.raises(RetryableError, match="status 500"):
-        run(EndpointJudge(endpoint, "m1", PROMPT, attempts=2, patience=0.01).prefer("s", "a", "b"))
+        run(EndpointJudge(JudgeEndpoint(endpoint, "m1", attempts=2, patience=0.01), PROMPT).prefer("s", "a", "b"))
     Handler.replies = [(401, {})]
     with pytest.raises(PermanentError, match="401"):
-        run(EndpointJudge(endpoint, "m1", PROMPT, patience=0.01).prefer("s", "a", "b"))
+        run(EndpointJudge(JudgeEndpoint(endpoint, "m1", patience=0.01), PROMPT).prefer("s", "a", "b"))
     Handler.replies = [(200, {"odd": 1})]
     with pytest.raises(PermanentError, match="no shape"):
-        run(EndpointJudge(endpoint, "m1", PROMPT).prefer("s", "a", "b"))
+        run(EndpointJudge(JudgeEndpoint(endpoint, "m1"), PROMPT).prefer("s", "a", "b"))

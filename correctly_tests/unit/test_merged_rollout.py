@@ -20,6 +20,7 @@ from correctly_assets.core.errors import AdapterRefused, UnreachableError
 from correctly_assets.runtime.fleet import Fleet, engine_name
 from correctly_assets.runtime.promotion import return_to_previous
 from correctly_assets.runtime.supervisor import Supervisor
+from correctly_assets.runtime.systems import _fleet
 from correctly_assets.serving.gateway.options import Options
 from correctly_assets.serving.merged import EngineBook, MergedEngines
 from correctly_assets.serving.rollout import load_proven
@@ -302,3 +303,19 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_an_evaluation_whose_engines_nobody_looks_at_any_more_ends_with_the_reason(settings: Settings) -> None:
+    def broken() -> None:
+        raise ValueError("the look at the engines failed")
+
+    merged = settings.model_copy(update={"rollout": "merged"})
+    supervisor = Supervisor(merged)
+    supervisor.beside.append(broken)
+
+    async def evaluate() -> None:
+        async with _fleet(merged, supervisor):
+            await asyncio.sleep(0.2)
+
+    with pytest.raises(ValueError, match="the look at the engines failed"):
+        asyncio.run(evaluate())

@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 from correctly_assets.cli import app
-from correctly_assets.core.errors import UsageError
+from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.evaluation import EvaluationRow, EvaluationSet
 from correctly_assets.core.gate import EMBEDDED_GATE, decide_promotion
 from correctly_assets.core.review import Review, blind_order, parse_scenarios, summarise
@@ -91,7 +91,16 @@ def test_a_scenario_that_is_reworded_trains_no_model_anew_and_a_prompt_that_is_d
     assert recipe(ours) != before
 
 
-@pytest.mark.parametrize("value", [None, [], [{"id": "a"}], [{"id": "a", "title": "t", "says": [], "look_at": "l"}]])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, [], ["a"], [{"id": "a"}],
+        [{"id": "a", "title": "t", "says": [], "look_at": "l"}],
+        [{"id": "a", "title": "t", "says": "He go.", "look_at": "l"}],
+        [{"id": "a", "title": "t", "says": ["He go.", 3], "look_at": "l"}],
+        [{"id": "a", "title": " ", "says": ["He go."], "look_at": "l"}],
+    ],
+)  # fmt: skip
 def test_a_file_that_holds_no_scenarios_is_refused_in_a_sentence(value: object) -> None:
     with pytest.raises(UsageError, match=r"\.$"):
         parse_scenarios(value)
@@ -148,6 +157,16 @@ def test_a_person_who_reviews_an_answer_again_replaces_their_grade(store: Store)
     store.add_review(grade(person="bo", nat=1))
     assert [(one.reviewer, one.naturalness) for one in store.reviews()] == [("ann", 5), ("bo", 1)]
     assert [one.naturalness for one in store.reviews(reviewer="bo")] == [1]
+
+
+def test_a_prompts_folder_without_scenarios_stops_no_report_while_nobody_reviewed_anything(
+    here: Settings, store: Store, tmp_path: Path
+) -> None:
+    bare = here.model_copy(update={"prompts_dir": tmp_path})
+    assert reviews_so_far(bare, store) == []
+    store.add_review(grade())
+    with pytest.raises(PermanentError, match=r"scenarios\.yaml is missing"):
+        reviews_so_far(bare, store)
 
 
 # ---------------------------------------------------------------- the walk
