@@ -14,7 +14,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,6 @@ import psutil
 from ..core.engines import Asked
 from ..core.errors import RefusedError, UnreachableError
 from ..core.hashing import write_text_atomically
-from ..core.ports import Completion
 from ..core.serving import UnknownModelError
 from ..settings import Settings
 from .launch import BASE_NAME
@@ -190,23 +189,6 @@ class MergedEngines(VllmClient):
         for client in self._clients.values():
             await client.aclose()
 
-    async def complete(
-        self,
-        prompt: str,
-        *,
-        model: str,
-        max_tokens: int,
-        stop: Sequence[str] = (),
-        priority: int = 0,
-        logprobs: bool = False,
-    ) -> Completion:
-        engine = super().complete if model == BASE_NAME else self._engine_of(model).complete
-        return await engine(prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority, logprobs=logprobs)
-
-    async def prompt_logprob(self, model: str, prompt: str, completion: str) -> float:
-        engine = super().prompt_logprob if model == BASE_NAME else self._engine_of(model).prompt_logprob
-        return await engine(model, prompt, completion)
-
     async def models(self) -> dict[str, str]:
         """The base model, and every adapter whose engine answers and was proved since it started.
 
@@ -297,6 +279,11 @@ class MergedEngines(VllmClient):
             return f"No supervisor runs that could start an engine for {name}: start the platform with `correctly up`."
         row = rows.get(name)
         return (row.says if row is not None else "") or f"The engine of {name} does not run."
+
+    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        # Whatever is asked of a model goes to that model's own engine.
+        name = body["model"]
+        return await (super()._post(path, body) if name == BASE_NAME else self._engine_of(name)._post(path, body))
 
     def _engine_of(self, name: str) -> VllmClient:
         row = (self._book.rows() or {}).get(name)
