@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from correctly_assets.core.alive import find_running, this_process
 from correctly_assets.core.errors import CorrectlyError, UnreachableError
 from correctly_assets.core.hashing import write_text_atomically
 from correctly_assets.settings import Settings
@@ -284,18 +285,14 @@ def record_path(home: Path) -> Path:
 
 def write_record(home: Path) -> None:
     """Say that this process supervises HOME."""
-    record = {"pid": os.getpid(), "started": psutil.Process().create_time()}
-    write_text_atomically(record_path(home), json.dumps(record))
+    write_text_atomically(record_path(home), json.dumps(this_process()))
 
 
 def running_supervisor(home: Path) -> psutil.Process | None:
     """The supervisor of HOME, if one runs; a later process with its number is not it."""
     try:
-        record = json.loads(record_path(home).read_text())
-        process = psutil.Process(record["pid"])
-        same = abs(process.create_time() - record["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        return process if same else None
-    except (FileNotFoundError, ValueError, KeyError, psutil.NoSuchProcess):
+        return find_running(json.loads(record_path(home).read_text()))
+    except (FileNotFoundError, ValueError, KeyError):
         return None
 
 
