@@ -25,8 +25,9 @@ HEADER = """\
 #   docker compose --profile cpu up      vLLM on the CPU, the embedded Gemma 3 270M
 #   docker compose --profile gpu up      vLLM on an NVIDIA GPU; set CORRECTLY_BASE_MODEL, e.g. to Gemma 3 1B
 #
-# Set POSTGRES_PASSWORD, WEBUI_SECRET_KEY and WEBUI_ADMIN_PASSWORD (of admin@localhost) in .env first. Only the gateway, Dagster, MLflow and the chat are published,
-# on loopback; vLLM's management routes have no key, so it stays on the private network.
+# Set POSTGRES_PASSWORD, WEBUI_SECRET_KEY and WEBUI_ADMIN_PASSWORD (of admin@localhost) in .env first; WEBUI_GATEWAY_KEY
+# too where the gateway asks for keys. Only the gateway, Dagster, MLflow and the chat are published, on loopback; vLLM's
+# management routes have no key, so it stays on the private network.
 """
 DATABASE = "postgresql://correctly:${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}@postgres:5432/correctly"
 ADMIN_PASSWORD = "${WEBUI_ADMIN_PASSWORD:?set WEBUI_ADMIN_PASSWORD in .env}"
@@ -158,6 +159,8 @@ def _webui(process: Process, settings: Settings) -> dict[str, Any]:
     environment = {k: v for k, v in extra.items() if k not in ("DATA_DIR", "PATH", "WEBUI_SECRET_KEY", "WEBUI_AUTH")}
     environment |= {
         "OPENAI_API_BASE_URL": f"http://gateway:{settings.gateway_port}/v1",
+        # A container cannot show the platform's own key, which is made at start: it is given a client's.
+        "OPENAI_API_KEY": "${WEBUI_GATEWAY_KEY:-none}",
         "WEBUI_SECRET_KEY": "${WEBUI_SECRET_KEY:?set WEBUI_SECRET_KEY in .env}",
         # The votes' reader signs in as this admin; other people's accounts are made by it, not by signing up.
         "WEBUI_ADMIN_EMAIL": ADMIN_EMAIL,

@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 Command = Callable[[Path, int], list[str]]
 """(adapter's directory, port) → the command that merges and serves it."""
 
-PREFIX = "engine-"
 _ATTEMPTS = 3
 """Starts in a row that may end before the engine ever answered."""
 _TRY_AGAIN = 60.0
@@ -48,23 +47,20 @@ _TRY_AGAIN = 60.0
 
 def engine_name(adapter: str) -> str:
     """The part's name, of its log too."""
-    return f"{PREFIX}{adapter}"
+    return f"engine-{adapter}"
 
 
 def _command(adapter: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "correctly_assets.runtime.merged", str(adapter), str(port)]
 
 
-def _served(settings: Settings) -> Callable[[], str | None]:
-    def ask() -> str | None:
-        """The adapter that people are answered by.
+def served_by_gateway(settings: Settings) -> str | None:
+    """The adapter that people are answered by.
 
-        Raises:
-            httpx.HTTPError, ValueError: nobody knows.
-        """
-        return httpx.get(f"{settings.gateway_url}/readyz", timeout=2, trust_env=False).json().get("adapter")
-
-    return ask
+    Raises:
+        httpx.HTTPError, ValueError: nobody knows.
+    """
+    return httpx.get(f"{settings.gateway_url}/readyz", timeout=2, trust_env=False).json().get("adapter")
 
 
 @dataclass(slots=True)
@@ -88,14 +84,14 @@ class Fleet:
 
     Args:
         store: where releases stand.
-        served: who people are answered by; the gateway is asked when None.
+        served: who people are answered by.
         command: stands in for merging and vLLM in tests.
     """
 
     settings: Settings
     supervisor: Supervisor
     store: Store
-    served: Callable[[], str | None] | None = None
+    served: Callable[[Settings], str | None] = served_by_gateway
     command: Command = _command
     book: EngineBook = field(init=False)
     _engines: dict[str, _Engine] = field(default_factory=dict)
@@ -107,8 +103,6 @@ class Fleet:
     def __post_init__(self) -> None:
         self.book = EngineBook(self.settings.engines_dir)
         self.book.clear()
-        if self.served is None:
-            self.served = _served(self.settings)
         for left in self.settings.merged_dir.glob(".new-*"):
             shutil.rmtree(left, ignore_errors=True)  # of a merge that was killed
 
@@ -156,7 +150,13 @@ class Fleet:
         argv = self.command(adapter, port)
         self.supervisor.start(
             Process(
-                engine_name(name), f"vLLM of {name}", lambda _: (argv, {}), lambda _: port, "/health", stop_seconds=30
+                engine_name(name),
+                f"vLLM of {name}",
+                lambda _: (argv, {}),
+                lambda _: port,
+                "/health",
+                stop_seconds=30,
+                ends_own_workers=True,
             )
         )
         self._engines[name] = _Engine(name, port)
@@ -172,8 +172,8 @@ class Fleet:
         failure = self.book.take_failure(engine.adapter)
         if failure is None and (engine.ready_as or child.restarts + 1 < _ATTEMPTS):
             return  # The supervisor starts it again.
-        log = f"see `correctly logs {engine_name(engine.adapter)}`"
-        says, permanent = failure or (f"The engine of {engine.adapter} ended {_ATTEMPTS} times at start: {log}.", False)
+        why = f"ended {_ATTEMPTS} times at start: see `correctly logs {engine_name(engine.adapter)}`"
+        says, permanent = failure or (f"The engine of {engine.adapter} {why}.", False)
         self._broken[engine.adapter] = _Broken(says, permanent, now)
         self.supervisor.forget(engine_name(engine.adapter))
         del self._engines[engine.adapter]
@@ -209,10 +209,9 @@ class Fleet:
         ]
 
     def _who_serves(self) -> str | None:
-        assert self.served is not None
         # Where the gateway restarts, say, what served a moment ago must not be stopped for that.
         with contextlib.suppress(httpx.HTTPError, ValueError):
-            self._serves = self.served()
+            self._serves = self.served(self.settings)
         return self._serves
 
     def _read_releases(self) -> tuple[Release | None, Release | None]:

@@ -40,6 +40,7 @@ class Process:
         health: the path that answers 200 when the part is ready; readiness of a part without a port is being alive.
         ready_seconds: how long it may take to become ready before that is an error.
         stop_seconds: how long it gets between SIGTERM and SIGKILL.
+        ends_own_workers: SIGTERM is for it alone: it ends its workers itself, after the answers under way.
         private: settings → secrets for its environment, made at the first start; never part of what is rendered.
         face: it is there for people alone: the loop closes without it.
     """
@@ -51,6 +52,7 @@ class Process:
     health: str = "/"
     ready_seconds: float = 120
     stop_seconds: float = 15
+    ends_own_workers: bool = False
     private: Callable[[Settings], dict[str, str]] = lambda settings: {}
     face: bool = False
 
@@ -122,7 +124,16 @@ def _daemon(settings: Settings) -> tuple[list[str], dict[str, str]]:
 
 
 PROCESSES: tuple[Process, ...] = (
-    Process("vllm", "vLLM", engine_command, lambda s: s.vllm_port, "/health", ready_seconds=400, stop_seconds=30),
+    Process(
+        "vllm",
+        "vLLM",
+        engine_command,
+        lambda s: s.vllm_port,
+        "/health",
+        ready_seconds=400,
+        stop_seconds=30,
+        ends_own_workers=True,
+    ),
     Process("mlflow", "MLflow", _mlflow, lambda s: s.mlflow_port, "/health", ready_seconds=180),
     Process("gateway", "Gateway", _gateway, lambda s: s.gateway_port, "/healthz", ready_seconds=180),
     Process("webserver", "Dagster", _webserver, lambda s: s.dagster_port, "/server_info", ready_seconds=180),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import logging
 import os
 import signal
 import socket
@@ -21,12 +22,17 @@ from pathlib import Path
 import httpx
 import psutil
 
-from correctly_assets.core.errors import CorrectlyError, UnreachableError
+from correctly_assets.core.alive import find_running, this_process
+from correctly_assets.core.errors import CorrectlyError, PermanentError, UnreachableError
 from correctly_assets.core.hashing import write_text_atomically
 from correctly_assets.settings import Settings
 
 from .processes import Process, common_environment
 
+log = logging.getLogger(__name__)
+
+_TRY_AGAIN = 60.0
+"""Seconds until a part whose program is gone is looked for again."""
 _LIBC = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
 _PR_SET_PDEATHSIG = 1
 
@@ -90,24 +96,33 @@ class Supervisor:
     """Parts that were let go, and when (monotonic) they are killed."""
 
     def start(self, process: Process) -> Child:
-        """Start one part. Its output is appended to ``logs/NAME.log``."""
+        """Start one part. Its output is appended to ``logs/NAME.log``.
+
+        Raises:
+            PermanentError: its program, or the interpreter that its first line names, is missing or may not be run.
+        """
         argv, extra = process.command(self.settings)
         env = {**common_environment(self.settings), **extra, **process.private(self.settings)}
         self.settings.logs_dir.mkdir(parents=True, exist_ok=True)
         log_path = self.settings.logs_dir / f"{process.name}.log"
         _rotate(log_path)
-        with log_path.open("ab") as log:
-            popen = subprocess.Popen(
-                argv,
-                env=env,
-                cwd=self.settings.home,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # A session of its own: Ctrl-C reaches only the supervisor, which stops the parts in order.
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
+        with log_path.open("ab") as output:
+            try:
+                popen = subprocess.Popen(
+                    argv,
+                    env=env,
+                    cwd=self.settings.home,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    # A session of its own: Ctrl-C reaches only the supervisor, which stops the parts in order.
+                    start_new_session=True,
+                    preexec_fn=_die_with_parent,
+                )
+            except (FileNotFoundError, PermissionError) as error:
+                raise PermanentError(
+                    f"{process.title} cannot be started: {error.filename}: {error.strerror}. Run `make install`."
+                ) from error
         known = self.children.get(process.name)
         child = Child(process, popen, time.monotonic(), known.restarts + 1 if known else 0)
         self.children[process.name] = child
@@ -164,7 +179,13 @@ class Supervisor:
                 child.next_start = now + (0.5 if lived > 60 else min(60.0, 2.0 ** min(child.restarts, 6)))
             if now >= child.next_start:
                 _kill_descendants(child.popen.pid)
-                fresh = self.start(child.process)
+                try:
+                    fresh = self.start(child.process)
+                except PermanentError as error:
+                    # It is being installed anew, say: the other parts run on, and this one is tried again.
+                    log.error(str(error))
+                    child.next_start = now + _TRY_AGAIN
+                    continue
                 if now - child.started > 300:
                     fresh.restarts = 0
                 started.append(name)
@@ -207,8 +228,7 @@ class Supervisor:
         trees = {name: _tree(child.popen.pid) for name, child in self.children.items()}
         # The daemon first: its run workers forward the signal to a training child, which writes a checkpoint.
         for name, child in reversed(list(self.children.items())):
-            # An engine ends its own workers, after the answers under way.
-            for member in [child.popen.pid] if name.startswith(("vllm", "engine-")) else [p.pid for p in trees[name]]:
+            for member in [child.popen.pid] if child.process.ends_own_workers else [p.pid for p in trees[name]]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(member, signal.SIGTERM)
         for name, child in reversed(list(self.children.items())):
@@ -284,18 +304,14 @@ def record_path(home: Path) -> Path:
 
 def write_record(home: Path) -> None:
     """Say that this process supervises HOME."""
-    record = {"pid": os.getpid(), "started": psutil.Process().create_time()}
-    write_text_atomically(record_path(home), json.dumps(record))
+    write_text_atomically(record_path(home), json.dumps(this_process()))
 
 
 def running_supervisor(home: Path) -> psutil.Process | None:
     """The supervisor of HOME, if one runs; a later process with its number is not it."""
     try:
-        record = json.loads(record_path(home).read_text())
-        process = psutil.Process(record["pid"])
-        same = abs(process.create_time() - record["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        return process if same else None
-    except (FileNotFoundError, ValueError, KeyError, psutil.NoSuchProcess):
+        return find_running(json.loads(record_path(home).read_text()))
+    except (FileNotFoundError, ValueError, KeyError):
         return None
 
 

@@ -122,7 +122,7 @@ async def _fleet(settings: Settings, supervisor: Supervisor) -> AsyncIterator[No
     from .join import open_platform_store
 
     with open_platform_store(settings) as store:
-        supervisor.beside.append(Fleet(settings, supervisor, store, served=lambda: None).tick)
+        supervisor.beside.append(Fleet(settings, supervisor, store, served=lambda _: None).tick)
 
         async def look() -> None:
             while True:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Callable
 from ipaddress import ip_address
 
 from correctly_assets.core.hashing import write_text_atomically
@@ -39,12 +40,8 @@ def is_loopback(host: str) -> bool:
 
 
 def secret_key(settings: Settings) -> str:
-    """The 32-byte key that signs sessions, made once and kept readable to its owner alone."""
-    path = settings.home / "webui" / "secret-key"
-    if not path.exists():
-        write_text_atomically(path, secrets.token_hex(32))
-        path.chmod(0o600)
-    return path.read_text().strip()
+    """The 32-byte key that signs sessions."""
+    return _kept_secret(settings, "secret-key", lambda: secrets.token_hex(32))
 
 
 def admin(settings: Settings) -> dict[str, str]:
@@ -62,9 +59,14 @@ def admin(settings: Settings) -> dict[str, str]:
 def _admin_password(settings: Settings) -> str:
     if settings.webui_admin_password is not None:
         return settings.webui_admin_password.get_secret_value()
-    path = settings.home / "webui" / "admin-password"
+    return _kept_secret(settings, "admin-password", lambda: secrets.token_urlsafe(18))
+
+
+def _kept_secret(settings: Settings, name: str, make: Callable[[], str]) -> str:
+    """A secret made once and kept in a file that its owner alone can read."""
+    path = settings.home / "webui" / name
     if not path.exists():
-        write_text_atomically(path, secrets.token_urlsafe(18))
+        write_text_atomically(path, make())
         path.chmod(0o600)
     return path.read_text().strip()
 

@@ -14,17 +14,15 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
+from ..core.alive import find_running, this_process
 from ..core.engines import Asked
 from ..core.errors import RefusedError, UnreachableError
 from ..core.hashing import write_text_atomically
-from ..core.ports import Completion
 from ..core.serving import UnknownModelError
 from ..settings import Settings
 from .launch import BASE_NAME
@@ -69,14 +67,14 @@ class EngineBook:
         """
         known = self._read(f"wanted-{adapter}.json")
         at = time.time()
-        if known is None or known["pid"] == os.getpid() or not _lives(known):
-            self._write(f"wanted-{adapter}.json", {"adapter": adapter, "path": str(path), "at": at, **_me()})
+        if known is None or known["pid"] == os.getpid() or find_running(known) is None:
+            self._write(f"wanted-{adapter}.json", {"adapter": adapter, "path": str(path), "at": at, **this_process()})
         return at
 
     def withdraw(self, adapter: str) -> None:
         """Want an engine no more; another living process's wish stays."""
         known = self._read(f"wanted-{adapter}.json")
-        if known is not None and (known["pid"] == os.getpid() or not _lives(known)):
+        if known is not None and (known["pid"] == os.getpid() or find_running(known) is None):
             (self._directory / f"wanted-{adapter}.json").unlink(missing_ok=True)
 
     def lapse(self, adapter: str) -> None:
@@ -97,7 +95,7 @@ class EngineBook:
         """Every engine by its adapter; None where no supervisor runs."""
         known = self._read("running.json")
         # A supervisor that is gone has taken its engines with it, whatever it said last.
-        if known is None or not _lives(known):
+        if known is None or find_running(known) is None:
             return None
         return {row["adapter"]: EngineRow(**row) for row in known["engines"]}
 
@@ -109,19 +107,19 @@ class EngineBook:
         for file in self._directory.glob("wanted-*.json"):
             wish = self._read(file.name)
             if wish is not None:
-                since = (wish["adapter"], wish["at"], wish.get("let_go", wish["at"]), _lives(wish))
+                since = (wish["adapter"], wish["at"], wish.get("let_go", wish["at"]), find_running(wish) is not None)
                 found.append((Asked(*since), Path(wish["path"])))
         return found
 
     def show(self, rows: Iterable[EngineRow]) -> None:
         """Say what runs, in this process's name."""
-        self._write("running.json", {"engines": [asdict(row) for row in rows], **_me()})
+        self._write("running.json", {"engines": [asdict(row) for row in rows], **this_process()})
 
     def clear(self) -> None:
         """Forget what an earlier supervisor said, and wishes of processes that are gone."""
         for file in self._directory.glob("*.json"):
             wish = self._read(file.name) if file.name.startswith("wanted-") else None
-            if wish is None or not _lives(wish):
+            if wish is None or find_running(wish) is None:
                 file.unlink(missing_ok=True)
 
     def note_failure(self, adapter: str, says: str, *, permanent: bool) -> None:
@@ -142,18 +140,6 @@ class EngineBook:
 
     def _write(self, name: str, value: dict[str, Any]) -> None:
         write_text_atomically(self._directory / name, json.dumps(value))
-
-
-def _me() -> dict[str, Any]:
-    """This process, told from a later one of the same number."""
-    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
-
-
-def _lives(wish: dict[str, Any]) -> bool:
-    try:
-        return abs(psutil.Process(wish["pid"]).create_time() - wish["started"]) < 1
-    except psutil.Error:
-        return False
 
 
 class MergedEngines(VllmClient):
@@ -189,23 +175,6 @@ class MergedEngines(VllmClient):
         await super().aclose()
         for client in self._clients.values():
             await client.aclose()
-
-    async def complete(
-        self,
-        prompt: str,
-        *,
-        model: str,
-        max_tokens: int,
-        stop: Sequence[str] = (),
-        priority: int = 0,
-        logprobs: bool = False,
-    ) -> Completion:
-        engine = super().complete if model == BASE_NAME else self._engine_of(model).complete
-        return await engine(prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority, logprobs=logprobs)
-
-    async def prompt_logprob(self, model: str, prompt: str, completion: str) -> float:
-        engine = super().prompt_logprob if model == BASE_NAME else self._engine_of(model).prompt_logprob
-        return await engine(model, prompt, completion)
 
     async def models(self) -> dict[str, str]:
         """The base model, and every adapter whose engine answers and was proved since it started.
@@ -297,6 +266,11 @@ class MergedEngines(VllmClient):
             return f"No supervisor runs that could start an engine for {name}: start the platform with `correctly up`."
         row = rows.get(name)
         return (row.says if row is not None else "") or f"The engine of {name} does not run."
+
+    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        # Whatever is asked of a model goes to that model's own engine.
+        name = body["model"]
+        return await (super()._post(path, body) if name == BASE_NAME else self._engine_of(name)._post(path, body))
 
     def _engine_of(self, name: str) -> VllmClient:
         row = (self._book.rows() or {}).get(name)

@@ -207,6 +207,7 @@ class VllmClient:
         return [float(line.rsplit(" ", 1)[1]) for line in lines]
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Ask something of the model that ``body`` names."""
         answer = await self._send("POST", path, body)
         if answer.status_code == 200:
             return json.loads(answer.content)

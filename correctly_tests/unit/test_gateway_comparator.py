@@ -14,6 +14,7 @@ import pytest
 
 from correctly_assets.runtime.live_comparator import LiveComparator, live_comparator
 from correctly_assets.runtime.votes import parse_vote
+from correctly_assets.serving.gateway.options import Options
 from correctly_assets.settings import Settings
 from correctly_tests.serving_fakes import Running, errant_annotator, fake_engine, running_gateway
 from correctly_tests.teaching_fakes import PROMPTS, ChatServer, answer, broken, completion
@@ -33,7 +34,8 @@ def server() -> Iterator[ChatServer]:
 def gateway(server: ChatServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     made = LiveComparator(server.url, "toy", PROMPT, errant_annotator(), api_key="k", timeout_seconds=2)
     home = tmp_path_factory.mktemp("compared")
-    with fake_engine() as engine, running_gateway(home, engine, comparator=made) as running:
+    options = Options(poll_seconds=0.05, stack="harper-then-model")
+    with fake_engine() as engine, running_gateway(home, engine, options, comparator=made) as running:
         running.serves(running.release("a"))
         yield running
 
@@ -64,7 +66,9 @@ def content(answered: httpx.Response) -> str:
 def test_it_is_listed_beside_our_own_and_answers_through_its_own_prompt(gateway: Running, server: ChatServer) -> None:
     listed = httpx.get(f"{gateway.url}/v1/models", trust_env=False).json()["data"]
     assert [card["id"] for card in listed] == ["correctly", "correctly-base", "correctly-comparator"]
-    assert httpx.get(f"{gateway.url}/v1/models/correctly-comparator", trust_env=False).status_code == 200
+    assert httpx.get(f"{gateway.url}/v1/models/correctly-comparator", trust_env=False).json() == listed[2]
+    # No rule checker of ours stands before it.
+    assert [card["correctly"]["stack"] for card in listed] == ["harper-then-model", "harper-then-model", "model"]
     said = content(chat(gateway, BEFORE))
     assert said.startswith(f"{AFTER}\n\n| Was | Now | Why |") and "| go | goes |  |" in said
     [asked] = server.requests

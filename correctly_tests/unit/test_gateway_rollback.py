@@ -110,6 +110,8 @@ def test_a_rollback_that_cannot_be_proved_leaves_the_champion_serving_and_says_w
     assert f"{second} should give way" in said["rollback"] and "agrees_with_training" in said["rollback"]
     assert released_by(gateway) == second
     assert kinds(gateway) == ["promotion", "promotion"]
+    gateway.store.add_release(adapter="third", base_model="base", kind="override", why="a person's")
+    gateway.until(lambda said: said["rollback"] is None)
 
 
 def test_a_release_that_was_promoted_meanwhile_is_not_rolled_back_for_its_predecessors_faults(gateway: Running) -> None:

@@ -49,7 +49,7 @@ class Platform:
             return [sys.executable, str(SCRIPT), str(adapter), str(port), str(self.settings.engines_dir)]
 
         self.supervisor = Supervisor(self.settings)
-        self.fleet = Fleet(self.settings, self.supervisor, self.store, served=lambda: self.served, command=command)
+        self.fleet = Fleet(self.settings, self.supervisor, self.store, served=lambda _: self.served, command=command)
         self.supervisor.beside.append(self.fleet.tick)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -261,7 +261,7 @@ def test_people_are_answered_by_the_champions_engine_through_flip_death_and_roll
     options = Options(poll_seconds=0.05, watch_seconds=60)
     with running_gateway(platform.settings.home, platform.base, options) as gateway:
 
-        def serves() -> str | None:
+        def serves(_: Settings) -> str | None:
             with contextlib.suppress(httpx.HTTPError):
                 return gateway.ready()["adapter"]
             return platform.served

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from correctly_assets.core.errors import UnreachableError
+from correctly_assets.core.errors import PermanentError, UnreachableError
 from correctly_assets.runtime.processes import PROCESSES, Process
 from correctly_assets.runtime.supervisor import (
     PortTaken,
@@ -74,6 +74,31 @@ def test_a_part_that_ends_at_start_is_named_with_its_log(supervisor):
     supervisor.start(part)
     with pytest.raises(UnreachableError, match=r"Broken part ended with code 3.*logs broken"):
         supervisor.wait_ready(part)
+
+
+def test_a_part_whose_program_is_missing_is_named_with_the_remedy(supervisor, tmp_path: Path):
+    program = tmp_path / "moved"
+    with pytest.raises(PermanentError, match=r"Moved part cannot be started: .*moved: No such file.*`make install`"):
+        supervisor.start(Process("moved", "Moved part", lambda s: ([str(program)], {})))
+    # As after its environment was moved: the script is there, what its first line names is not.
+    program.write_text("#!/nowhere/python\n")
+    program.chmod(0o700)
+    with pytest.raises(PermanentError, match="Run `make install`"):
+        supervisor.start(Process("moved", "Moved part", lambda s: ([str(program)], {})))
+
+
+def test_a_part_whose_program_went_away_meanwhile_takes_no_other_with_it(supervisor, tmp_path: Path, caplog):
+    program = tmp_path / "part"
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o700)
+    # One that starts again after the other, in the order of the table.
+    supervisor.start(Process("gone", "Gone part", lambda s: ([str(program)], {})))
+    ended = supervisor.start(Process("other", "Other", lambda s: ([sys.executable, "-c", ""], {})))
+    ended.popen.wait()
+    program.unlink()
+    assert wait_until(lambda: supervisor.heal() == ["other"])
+    assert "Gone part cannot be started" in caplog.text and "make install" in caplog.text
+    assert supervisor.children["gone"].restarts == 0
 
 
 def test_stopping_leaves_no_child_and_no_grandchild(supervisor, settings):

@@ -28,7 +28,6 @@ from .shapes import (
     ErrorAnswer,
     FeedbackRequest,
     event,
-    model_card,
 )
 from .state import NotReadyError
 
@@ -76,14 +75,14 @@ platform = APIRouter()
 
 @v1.get("/models", summary="Models that can be asked for")
 async def list_models(service: ServiceOf, client: ClientOf) -> dict[str, Any]:
-    return {"object": "list", "data": [model_card(name, service.options.stack) for name in service.names()]}
+    return {"object": "list", "data": [service.card(name) for name in service.names()]}
 
 
 @v1.get("/models/{name}", summary="One model")
 async def get_model(name: str, service: ServiceOf, client: ClientOf) -> dict[str, Any]:
     if name not in service.names():
         raise UsageError(f"There is no model {name!r} here.", code="model_not_found")
-    return model_card(name, service.options.stack)
+    return service.card(name)
 
 
 @v1.post("/chat/completions", summary="Correct the last user message")

@@ -38,7 +38,7 @@ from .access import Client
 from .journal import BackgroundJournal, Entry
 from .observe import Metrics
 from .options import Options
-from .shapes import FeedbackRequest
+from .shapes import FeedbackRequest, model_card
 from .state import PUBLIC_COMPARATOR, Current, Releases
 from .watch import RollbackWatch
 
@@ -152,6 +152,10 @@ class Service:
         """Public model names that can be asked for now."""
         return self.releases.names() + ([PUBLIC_COMPARATOR] if self.parts.comparator is not None else [])
 
+    def card(self, name: str) -> dict[str, Any]:
+        """A public model as the list shows it; no rule checker of ours stands before the comparator."""
+        return model_card(name, "model" if name == PUBLIC_COMPARATOR else self.options.stack)
+
     # -- /v1/corrections -----------------------------------------------------------------------------------------
 
     async def correct(self, texts: Sequence[str], *, model: str, reasons: bool, asker: Asker) -> list[Correction]:
@@ -168,6 +172,8 @@ class Service:
         for text in texts:
             self._check_length(text)
         outside = self._outside(model)
+        if outside is not None:
+            return [await outside.correct(text) for text in texts]
         room = asyncio.Semaphore(self.options.parallel_texts)
 
         async def one(text: str, current: Current) -> Correction:
@@ -194,8 +200,6 @@ class Service:
                 raise failures.exceptions[0] from None
             return [task.result() for task in tasks]
 
-        if outside is not None:
-            return await self._compared(outside, texts)
         for again in (True, False):
             current = self.releases.resolve(model)
             try:
@@ -252,7 +256,7 @@ class Service:
             return
         self._check_length(text)
         if outside is not None:
-            [correction] = await self._compared(outside, [text])
+            correction = await outside.correct(text)
             yield chat_answer(correction, asker.language)
             yield ChatEnd(extra={"changed": correction.changed, "fallback": correction.fallback})
             return
@@ -374,16 +378,9 @@ class Service:
     # -- the comparator ------------------------------------------------------------------------------------------
 
     def _outside(self, model: str) -> OutsideModel | None:
+        """The comparator where it is asked for. Its answers are not journalled: they are none of ours, and a vote on them
+        must teach us nothing."""
         return self.parts.comparator if model == PUBLIC_COMPARATOR else None
-
-    async def _compared(self, outside: OutsideModel, texts: Sequence[str]) -> list[Correction]:
-        """What the comparator makes of texts, one after the other. Not journalled: it is no answer of ours, and a vote on
-        it must teach us nothing.
-
-        Raises:
-            CorrectlyError: it did not answer; one sentence.
-        """
-        return [await outside.correct(text) for text in texts]
 
     # -- within --------------------------------------------------------------------------------------------------
 

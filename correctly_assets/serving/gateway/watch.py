@@ -47,6 +47,7 @@ class RollbackWatch:
         self._answers: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._not_before = 0.0
+        self._returned_as: str | None = None
         self.says: str | None = None
 
     def answered(self, correction: Correction) -> None:
@@ -77,6 +78,8 @@ class RollbackWatch:
         previous = await asyncio.to_thread(self._book.previous_release)
         # A release that somebody chose (an override, a rollback) is theirs to take back.
         if champion is None or previous is None or champion.kind != "promotion":
+            if champion is None or champion.id != self._returned_as:
+                self.says = None
             return None
         reason = decide_rollback(await self._signals(champion.id), await self._signals(previous.id), self._policy)
         if reason is None:
@@ -93,6 +96,7 @@ class RollbackWatch:
             )
             log.error("rollback failed", extra={"release": champion.id, "error": str(error)})
             return None
+        self._returned_as = release
         await self._flipped()
         self.says = f"Rolled back from {champion.id} to adapter {previous.adapter} ({release}): {reason}"
         log.error("rolled back", extra={"from": champion.id, "release": release, "reason": reason})
