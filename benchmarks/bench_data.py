@@ -267,13 +267,12 @@ def part_score(minutes: float, pairs: int, keep: Path | None = None) -> dict[str
         result = run_training(settings, config, settings.checkpoints_dir / "bench")
         predictions, scored = home / "predictions.txt", home / "scored.json"
         learners = folder / "jfleg_dev.jsonl"
-        ours = evaluated(result.adapter, learners, "--predictions", str(predictions))
+        evaluated(result.adapter, learners, "--predictions", str(predictions))
         frozen = evaluated(result.adapter, settings.evaluation_path)
         command = [sys.executable, str(folder / "score_gec.py"), "--data", str(learners), "--pred", str(predictions)]
         subprocess.run([*command, "--json", str(scored)], check=True, stdout=subprocess.DEVNULL)
         return {
             "scored": json.loads(scored.read_text()),
-            "ours": ours,
             "frozen": frozen,
             "seconds": result.seconds,
             "pairs": len(made.pairs),
@@ -324,11 +323,9 @@ def figures_of(parts: list[str], sizes: list[int], minutes: float, pairs: int, k
             print(f"base finds {won} topics that ngrams does not, and misses {lost} that it finds")
         for key, value in made.items():
             if key.endswith(("_at_1", "_at_5")):
-                figures[f"neighbours_{key}"] = figure(value, "share", floor=None, goal=None, better="higher")
-            elif key.endswith("_ms"):
-                figures[f"neighbours_{key}"] = figure(value, "ms", floor=None, goal=None, better="lower")
-            elif key.endswith("_seconds"):
-                figures[f"neighbours_{key}"] = figure(value, "s", floor=None, goal=None, better="lower")
+                figures[f"neighbours_{key}"] = figure(value, "share", better="higher")
+            elif key.endswith(("_ms", "_seconds")):
+                figures[f"neighbours_{key}"] = figure(value, "ms" if key.endswith("_ms") else "s")
     if "teacher" in parts:
         made = in_child("teacher")
         figures["pairs_per_minute"] = figure(
@@ -378,9 +375,10 @@ def main() -> None:
     figures = figures_of(
         parts, [int(s) for s in options.sizes.split(",")], options.minutes, options.pairs, options.keep
     )
-    # Parts may be run apart: figures of the others are kept.
+    # Parts may be run apart: figures of the others are kept, with what is remarked of where they were measured.
     kept = json.loads(RESULT.read_text()) if RESULT.exists() else {"figures": {}}
-    remarks = {key: value for key, value in kept.items() if key.endswith("_part")}
+    others = {f"{part}_part" for part in PARTS if part not in parts}
+    remarks = {key: value for key, value in kept.items() if key in others}
     write_results("data", {**kept["figures"], **figures}, rounds=1, **remarks)
 
 

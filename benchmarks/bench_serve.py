@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ import httpx
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.common import figure, write_results  # noqa: E402
+from benchmarks.common import figure, quantile, write_results  # noqa: E402
 from correctly_assets.settings import Settings, get_settings  # noqa: E402
 
 # figure: (unit, floor, goal, better)
@@ -398,10 +397,6 @@ def champion_adapter() -> Path:
     if champion is None:
         raise SystemExit("No adapter has been promoted yet: run `correctly up --once`, or give --adapter DIR.")
     return settings.adapters_dir / champion.adapter
-
-
-def quantile(values: list[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
 
 
 def report(figures: dict[str, float], rounds: int) -> None:

@@ -26,8 +26,8 @@ from typing import Any
 
 import httpx
 
-from benchmarks.bench_serve import end, quantile, running, sentences, swapped, until
-from benchmarks.common import RESULTS, ROOT, figure, write_results
+from benchmarks.bench_serve import end, running, sentences, swapped, until
+from benchmarks.common import RESULTS, ROOT, figure, quantile, write_results
 from benchmarks.soak_load import Memory, Mix, growth
 from benchmarks.soak_place import Place, adapters, place
 from correctly_assets.settings import Settings

@@ -1,18 +1,21 @@
 """The shape every benchmark's result is written in (CONTRACTS: Benchmarks).
 
-Belongs here: a figure, the machine, the file. Does not belong here: measuring.
+Belongs here: a figure, a percentile, the machine, the file. Does not belong here: measuring.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import platform
+import statistics
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import psutil
+
+from correctly_assets.training import promise
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -30,16 +33,14 @@ def figure(
     return {"value": round(float(value), 4), "unit": unit, "floor": floor, "goal": goal, "better": better}
 
 
+def quantile(values: Sequence[float], percent: int) -> float:
+    """A percentile; the value itself where there is one only."""
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
+
+
 def machine() -> str:
     """The processor's model, cores and memory, in words."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    return f"{model}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()}"
+    return f"{promise.machine()}, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()}"
 
 
 def commit() -> str:

@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks.common import quantile
+
 SHARES = {
     "sentence": 30,
     "reasons": 20,
@@ -93,10 +95,6 @@ class Tally:
             }
             for (slot, kind), values in sorted(groups.items())
         ]
-
-
-def quantile(values: Sequence[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
 
 
 class Mix:

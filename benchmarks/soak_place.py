@@ -29,7 +29,8 @@ class Place:
     """A gateway and an engine on free ports, with a store of their own.
 
     Attributes:
-        settings: what the processes run under. check: the adapters' static checks; None with the fake engine.
+        settings, environment: what this process and its children run under.
+        fake: whether the engine is one that answers at once; its adapters have no weights to check.
     """
 
     settings: Settings

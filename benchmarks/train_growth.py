@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from statistics import median
+from statistics import linear_regression, median
 from typing import Any
 
 from benchmarks.common import RESULTS, ROOT, figure, write_results
@@ -44,10 +44,8 @@ def cell(batch: int, tokens: int, steps: int, *, small: bool) -> dict[str, Any]:
 
 def growth(cells: list[dict[str, Any]], key: str) -> float:
     """The power of the tokens in a step with which ``key`` grows (1: in proportion), fitted over all cells."""
-    points = [(math.log(c["batch"] * c["tokens"]), math.log(c[key])) for c in cells]
-    mean_x, mean_y = (sum(values) / len(points) for values in zip(*points, strict=True))
-    above = sum((x - mean_x) * (y - mean_y) for x, y in points)
-    return above / sum((x - mean_x) ** 2 for x, _ in points)
+    work = [math.log(c["batch"] * c["tokens"]) for c in cells]
+    return linear_regression(work, [math.log(c[key]) for c in cells]).slope
 
 
 def measure(batches: tuple[int, ...], lengths: tuple[int, ...], steps: int, *, small: bool) -> list[dict[str, Any]]:
@@ -67,7 +65,7 @@ def measure(batches: tuple[int, ...], lengths: tuple[int, ...], steps: int, *, s
     return cells
 
 
-def report(cells: list[dict[str, Any]], steps: int, *, directory: Path = RESULTS) -> None:
+def report(cells: list[dict[str, Any]], steps: int) -> None:
     figures: dict[str, dict[str, Any]] = {}
     for c in cells:
         name = f"batch_{c['batch']}_tokens_{c['tokens']}"
@@ -75,7 +73,7 @@ def report(cells: list[dict[str, Any]], steps: int, *, directory: Path = RESULTS
         figures[f"peak_mb_{name}"] = figure(c["peak_mb"], "MiB")
     figures["time_grows_with_tokens_to_the"] = figure(growth(cells, "seconds"), "power")
     write_results("train_growth", figures, rounds=steps, cells=cells)
-    plot(cells, directory / "train_growth.png")
+    plot(cells, RESULTS / "train_growth.png")
 
 
 def plot(cells: list[dict[str, Any]], path: Path) -> None:

@@ -16,13 +16,12 @@ import asyncio
 import dataclasses
 import itertools
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from benchmarks.common import RESULTS, figure, write_results
+from benchmarks.common import figure, write_results
 from correctly_assets.core.errors import UnreachableError
 from correctly_assets.core.evaluation import EvaluationSet
 from correctly_assets.core.ports import Annotator, Completer, Completion
@@ -47,28 +46,16 @@ class Kept:
         self._answers: dict[str, Any] = json.loads(path.read_text()) if path and path.exists() else {}
         self.engine: Completer | None = None
 
-    async def complete(
-        self,
-        prompt: str,
-        *,
-        model: str,
-        max_tokens: int,
-        stop: Sequence[str] = (),
-        priority: int = 0,
-        logprobs: bool = False,
-    ) -> Completion:
+    async def complete(self, prompt: str, **asked: Any) -> Completion:
         """
         Raises:
             UnreachableError: it was not asked before, and there is no engine.
         """
-        key = json.dumps([model, prompt, max_tokens, list(stop)])
+        key = json.dumps([asked["model"], prompt, asked["max_tokens"], list(asked.get("stop", ()))])
         if key not in self._answers:
             if self.engine is None:
                 raise UnreachableError("This sentence was not answered before; an engine is needed.")
-            made = await self.engine.complete(
-                prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority, logprobs=True
-            )
-            self._answers[key] = dataclasses.asdict(made)
+            self._answers[key] = dataclasses.asdict(await self.engine.complete(prompt, **{**asked, "logprobs": True}))
         found = self._answers[key]
         return Completion(**{**found, "tokens": tuple((token, logprob) for token, logprob in found["tokens"])})
 
@@ -123,6 +110,15 @@ def best(rows: list[dict[str, float]], most: float) -> dict[str, float] | None:
     return max(allowed, key=lambda row: row["errant_f05"], default=None)
 
 
+def shown(name: str, value: float) -> dict[str, Any]:
+    """A bound or a score as a figure."""
+    if name in ("edit", "word"):
+        return figure(value, "probability")
+    if name in ("overcorrected", "unchanged"):
+        return figure(value, "%")
+    return figure(value, "points", better="higher")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--adapter", required=True)
@@ -144,12 +140,7 @@ def main() -> None:
     if chosen is None:
         raise SystemExit(f"No setting changes at most {options.most:g} % of the correct sentences.")
     print(f"\nBest at {options.most:g} %: {chosen}")
-    RESULTS.mkdir(exist_ok=True)
-    write_results(
-        "confidence",
-        {name: figure(value, "" if name in ("edit", "word") else "points") for name, value in chosen.items()},
-        rounds=1,
-    )
+    write_results("confidence", {name: shown(name, value) for name, value in chosen.items()}, rounds=1)
 
 
 if __name__ == "__main__":
