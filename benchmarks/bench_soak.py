@@ -26,8 +26,9 @@ from typing import Any
 
 import httpx
 
-from benchmarks.bench_serve import end, running, sentences, swapped, until
 from benchmarks.common import RESULTS, ROOT, figure, quantile, write_results
+from benchmarks.serve_gateway import SWAPPED, swapped
+from benchmarks.serve_parts import end, running, sentences, until
 from benchmarks.soak_load import Memory, Mix, growth
 from benchmarks.soak_place import Place, adapters, place
 from correctly_assets.settings import Settings
@@ -257,8 +258,6 @@ class Seen:
 async def telling_sentences(at: Place, both: list[Path], count: int) -> tuple[list[str], dict[str, tuple[str, str]]]:
     """Sentences that the two adapters correct differently, and both corrections."""
     if at.fake:
-        from benchmarks.bench_serve import SWAPPED
-
         return [SWAPPED], {}
     given: list[dict[str, str]] = []
     for n, adapter in enumerate(both):

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from benchmarks.bench_serve import champion_adapter, running, until
+from benchmarks.serve_gateway import ME
+from benchmarks.serve_parts import champion_adapter, running, until
 from correctly_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Place:
     async def engine(self) -> AsyncIterator[Any]:
         """The engine's process, real or fake."""
         if self.fake:
-            command = [sys.executable, "-m", "benchmarks.bench_serve", "--serve-upstream", str(self.settings.vllm_port)]
+            command = [*ME, "upstream", str(self.settings.vllm_port)]
             extra: dict[str, str] = {}
         else:
             from correctly_assets.serving.launch import vllm_command
@@ -112,7 +113,7 @@ class Place:
         command = [sys.executable, "-m", "correctly_assets.serving.gateway"]
         if self.fake:
             where = (str(self.settings.home), str(self.settings.vllm_port), str(self.settings.gateway_port))
-            command = [sys.executable, "-m", "benchmarks.bench_serve", "--serve-gateway", *where]
+            command = [*ME, "gateway", *where]
         with running(command, self.environment) as child:
             self.gateway_pid = child.pid
             yield child

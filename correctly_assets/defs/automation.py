@@ -7,14 +7,17 @@ Belongs here: thin shells that read facts, call a pure decision and enact it. Do
 from __future__ import annotations
 
 import dagster as dg
-from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from correctly_assets.core.retrain import decide_retrain
+from correctly_assets.resources.ledger import point_alias
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.runtime.wanted import policy, read_retrain_state, recipe_digest
 from correctly_assets.settings import get_settings
 
 from .common import refused
+
+DATA_VERSION_TAG = "dagster/data_version"
+"""What `MaterializeResult(data_version=…)` becomes; a sensor's event can only be given the tag."""
 
 retrain = dg.define_asset_job(
     "retrain",
@@ -81,28 +84,28 @@ def feedback_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
     "override) into this asset's record. Rolling back and healing are the gateway's and the supervisor's: they wait for no sensor.",
 )
 def serving_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
-    from correctly_assets.runtime.promotion import serving_says
+    from correctly_assets.runtime.promotion import serving_says, untold_release
 
     settings = get_settings()
-    with store.open() as opened:
-        champion = opened.champion()
-        says = serving_says(opened, settings)
     known = context.instance.get_latest_materialization_event(dg.AssetKey("served_model"))
-    recorded = known.asset_materialization.metadata.get("release") if known and known.asset_materialization else None
-    # A promotion in a run is recorded by its asset; here it would only be written twice.
-    if champion is None or champion.kind == "promotion" or (recorded and recorded.value == champion.id):
+    told = known.asset_materialization.metadata.get("release") if known and known.asset_materialization else None
+    with store.open() as opened:
+        release = untold_release(opened.champion(), str(told.value) if told else None)
+        says = serving_says(opened, settings)
+    if release is None:
         return dg.SkipReason(says)
+    point_alias(settings.mlflow_url, "champion", release.adapter, context.log)
     event = dg.AssetMaterialization(
         "served_model",
-        description=champion.why,
+        description=release.why,
         metadata={
-            "release": champion.id,
-            "adapter": champion.adapter,
-            "previous": champion.previous or "none",
-            "why": champion.why,
+            "release": release.id,
+            "adapter": release.adapter,
+            "previous": release.previous or "none",
+            "why": release.why,
             "gateway": dg.MetadataValue.url(settings.gateway_url),
         },
-        tags={DATA_VERSION_TAG: champion.adapter},
+        tags={DATA_VERSION_TAG: release.adapter},
     )
     return dg.SensorResult(skip_reason=dg.SkipReason(says), asset_events=[event])
 

@@ -63,19 +63,34 @@ class Ledger:
     def alias(self, name: str, adapter: str) -> None:
         """Point a registry alias (champion, challenger) at the version that was registered for an adapter."""
 
-        def point() -> None:
-            client = self._mlflow.tracking_client
-            versions = client.search_model_versions(f"name = '{EXPERIMENT}' and tags.adapter = '{adapter}'")
-            if versions:
-                client.set_registered_model_alias(EXPERIMENT, name, versions[0].version)
-
-        self._try(f"the alias {name}", point)
+        self._try(f"the alias {name}", lambda: _point(self._mlflow.tracking_client, name, adapter))
 
     def end_run(self, status: str = "FINISHED") -> None:
         self._try("the run's end", lambda: self._mlflow.end_run(status=status))
 
     def url(self) -> str | None:
         return f"{self._uri}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
+
+
+def _point(client: Any, name: str, adapter: str) -> None:
+    versions = client.search_model_versions(f"name = '{EXPERIMENT}' and tags.adapter = '{adapter}'")
+    if versions:
+        client.set_registered_model_alias(EXPERIMENT, name, versions[0].version)
+
+
+def point_alias(uri: str, name: str, adapter: str, log: Any) -> None:
+    """Point a registry alias at an adapter's version outside any run: after a rollback, which no run makes. A server that
+    does not answer is told of and changes nothing."""
+    try:
+        if uri.startswith("http"):
+            import httpx
+
+            httpx.get(f"{uri}/health", timeout=3, trust_env=False).raise_for_status()
+        from mlflow import MlflowClient
+
+        _point(MlflowClient(tracking_uri=uri), name, adapter)
+    except Exception as error:  # as in Ledger: whatever it says, the platform goes on
+        log.warning(f"MLflow did not take the alias {name} ({error}).")
 
 
 @dg.resource(config_schema={"tracking_uri": dg.Field(dg.Noneable(str), default_value=None, is_required=False)})

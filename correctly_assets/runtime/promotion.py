@@ -259,6 +259,19 @@ async def return_to_previous(
     return release, proof
 
 
+def untold_release(champion: Release | None, told: str | None) -> Release | None:
+    """The release that the record of `served_model` does not hold yet, or None.
+
+    A promotion in a run is told by its asset and would only be written twice; an override or a rollback is made elsewhere.
+
+    Args:
+        told: the release that the record names last.
+    """
+    if champion is None or champion.kind == "promotion" or champion.id == told:
+        return None
+    return champion
+
+
 def serving_says(store: Store, settings: Settings) -> str:
     """One sentence or two on whether the gateway serves the newest release, and on what its watch over it says."""
     champion = store.champion()

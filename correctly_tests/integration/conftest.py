@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,18 @@ class Platform:
         return self.log.read_text(errors="replace")
 
 
-def start(home: Path, *words: str, ports: dict[str, int] | None = None, more: dict[str, str] | None = None) -> Platform:
-    """Start `correctly WORDS` on a HOME, on free ports or on given ones, with ``more`` settings."""
+def start(
+    home: Path,
+    *words: str,
+    ports: dict[str, int] | None = None,
+    more: Mapping[str, str] | None = None,
+    budget: Mapping[str, str] = TINY,
+) -> Platform:
+    """Start `correctly WORDS` on a HOME, on free ports or on given ones, with ``more`` settings.
+
+    Args:
+        budget: settings of training and evaluation; none for those that ship.
+    """
     home.mkdir(parents=True, exist_ok=True)
     ready = PROJECT_ROOT / ".correctly" / "models" / EMBEDDED_BASE_MODEL
     if ready.exists() and not (home / "models").exists():
@@ -76,7 +86,7 @@ def start(home: Path, *words: str, ports: dict[str, int] | None = None, more: di
         (home / "models" / EMBEDDED_BASE_MODEL).symlink_to(ready)
     ports = ports or {name: free_port() for name in ("GATEWAY", "VLLM", "DAGSTER", "MLFLOW", "WEBUI")}
     env = {name: value for name, value in os.environ.items() if not name.startswith("CORRECTLY_")}
-    env |= {"CORRECTLY_HOME": str(home), **TINY, **(more or {})}
+    env |= {"CORRECTLY_HOME": str(home), **budget, **(more or {})}
     env |= {f"CORRECTLY_{name}_PORT": str(port) for name, port in ports.items()}
     log = home / "up.out"
     with log.open("ab") as out:

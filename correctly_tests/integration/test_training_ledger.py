@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
+from correctly_assets.resources.ledger import point_alias
 from correctly_assets.training.config import Mlflow
 from correctly_assets.training.ledger import RunLedger
 
@@ -94,3 +96,24 @@ def test_an_unconfigured_ledger_is_silent(tmp_path: Path) -> None:
     ledger.metrics({"loss": 1.0}, 1)
     ledger.end("FAILED")
     assert (ledger.adapter(tmp_path, {}), ledger.url(), ledger.warnings) == (None, None, [])
+
+
+def test_a_release_made_outside_a_run_takes_the_champions_alias_with_it(uri: str, tmp_path: Path) -> None:
+    adapters = [tmp_path / name for name in ("aaaaaaaaaaaa", "bbbbbbbbbbbb")]
+    ledger = RunLedger(settings(uri, tmp_path))
+    ledger.start({"seed": 20}, None)
+    versions = []
+    for adapter in adapters:
+        adapter.mkdir()
+        (adapter / "manifest.json").write_text("{}")
+        versions.append(ledger.adapter(adapter, {"adapter": adapter.name}))
+    ledger.end("FINISHED")
+    client = MlflowClient(tracking_uri=uri)
+    for adapter, version in [*zip(adapters, versions, strict=True), (adapters[0], versions[0])]:
+        point_alias(uri, "champion", adapter.name, logging.getLogger("test"))
+        assert client.get_model_version_by_alias("correctly", "champion").version == version
+
+
+def test_an_alias_that_no_server_takes_is_told_of_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    point_alias("http://127.0.0.1:9", "champion", "aaaaaaaaaaaa", logging.getLogger("test"))
+    assert "did not take the alias champion" in caplog.text
