@@ -20,6 +20,8 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.taxonomy import ERRANT_TYPES, family
 from correctly_assets.core.types import Edit
 
+from .claims import untrue_claim
+
 REASONS_FILE = Path(__file__).resolve().parents[2] / "prompts" / "reasons.yaml"
 LANGUAGES: tuple[ReasonLanguage, ...] = ("en", "ko")
 
@@ -219,9 +221,9 @@ def check_model_reason(edit: Edit, reason: str, before: str, after: str, languag
         return "names another kind of error"
     if not edit.now.strip() and not _SPARES.search(text):
         return "does not say why it goes"
-    if _wrong_number(edit, text):
+    if _wrong_number(edit, text) or _turned_around(edit, text):
         return "turned around"
-    return "turned around" if _turned_around(edit, text) else None
+    return "claims what is not so" if language == "en" and untrue_claim(edit, text, after) else None
 
 
 def _names_another_mark(edit: Edit, text: str) -> bool:
