@@ -61,6 +61,13 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):
                 product = x[rows].to(y.dtype) @ b
                 part[rows] = part[rows] + product if add_inputs else product
 
+    def add_lora_logits(self, y: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """Nothing: an adapter of the vocabulary's projection is refused before it comes here (training/adapter.py).
+
+        Llama's class in vLLM wraps that projection all the same, and its CPU path ends the engine at the first request for
+        a prompt's log-probabilities: it takes as many rows as there are requests, where there is one for each token.
+        """
+
 
 def group_rows(indices: torch.Tensor) -> list[tuple[int, Rows]]:
     """(slot, its rows) for every slot in use; -1 is no adapter and in no group.

@@ -114,3 +114,20 @@ def test_the_chosen_tokens_log_probabilities_equal_vllms_own() -> None:
     assert torch.equal(ours.logprob_token_ids[valid], theirs.logprob_token_ids[valid])
     assert torch.allclose(ours.logprobs[valid], theirs.logprobs[valid], atol=1e-5)
     assert ours.logprobs.shape == theirs.logprobs.shape
+
+
+def test_a_prompts_log_probabilities_leave_the_logits_as_the_model_computed_them() -> None:
+    """Llama's class wraps the projection to the vocabulary; vLLM's own way fails there, with a row for each token."""
+    logits, hidden = torch.randn(5, 32), torch.randn(5, WIDTH)
+    a, b = torch.zeros(SLOTS, 1, RANK, WIDTH), torch.zeros(SLOTS, 1, 32, RANK)
+    for kind, fails in ((PunicaWrapperCPU, True), (GroupedPunicaWrapper, False)):
+        made = kind(64, 8, "cpu")
+        mapping = SimpleNamespace(index_mapping=(7,) * 5, prompt_mapping=(7, 7), is_prefill=True)
+        made.update_metadata(mapping, [7, 9], SLOTS, 97)
+        after = logits.clone()
+        if fails:
+            with pytest.raises(RuntimeError, match="einsum"):
+                made.add_lora_logits(after, hidden, a, b, 1.0)
+        else:
+            made.add_lora_logits(after, hidden, a, b, 1.0)
+        assert torch.equal(after, logits)
