@@ -1,7 +1,8 @@
 """The data factory: rows landed and placed, near-duplicates found, pairs written, and what they teach.
 
 `make bench-data`. Parts, each in a process of its own so that its peak memory is its own:
-  rows     10⁴ to 10⁶ rows (recombined from the shipped ones) landed, guarded, de-duplicated, split and written; then 100 more
+  rows     10⁴ to 10⁶ rows (recombined from the shipped ones) landed, guarded, de-duplicated, split and written; then 100 more;
+           after each the train set that the platform makes of them with its settings' number of pairs
   near     recall of near-duplicates at Jaccard 0.8 against brute force
   teacher  train pairs a minute, ladder included, and how near the mix is to its target
   neighbours  which embedding without a download finds better neighbours (`base` needs the converted base model)
@@ -67,7 +68,7 @@ def write_rows(path: Path, count: int, first: int = 0) -> None:
 
 
 def part_rows(size: int) -> dict[str, Any]:
-    """Land ``size`` rows, write the snapshot, place every row; then the same with 100 more."""
+    """Land ``size`` rows, write the snapshot, place every row, make a train set of them; then the same with 100 more."""
     from correctly_assets.curation.files import land_file
     from correctly_assets.curation.guards import make_guards
     from correctly_assets.curation.near import NearIndex
@@ -81,13 +82,14 @@ def part_rows(size: int) -> dict[str, Any]:
         write_rows(folder / "more.jsonl", MORE, first=size)
         store, guards = open_store(f"sqlite:///{folder / 'store.sqlite'}", ROOT / "sql"), make_guards()
 
-        index = NearIndex(folder / "near")
+        # Not the platform's own, which holds only what train sets were made from.
+        index = NearIndex(folder / "near-all")
 
-        def load(file: Path, new: Callable[[], Iterator[Example]]) -> tuple[int, int]:
+        def load(file: Path, new: Callable[[], Iterator[Example]]) -> tuple[int, int, str]:
             outcome = land_file(file, store, guards, refused_path=folder / "refused.jsonl")
-            write_examples_snapshot(store, folder / "snapshots")
+            snapshot = write_examples_snapshot(store, folder / "snapshots")
             placed = index.place((example.id, example.before) for example in new())
-            return outcome.landed, sum(item.split is not None for item in placed)
+            return outcome.landed, sum(item.split is not None for item in placed), snapshot.id
 
         def just_landed() -> Iterator[Example]:
             # The index remembers the rest.
@@ -97,14 +99,34 @@ def part_rows(size: int) -> dict[str, Any]:
                     yield example
 
         started = time.perf_counter()
-        landed, placed = load(folder / "rows.jsonl", store.accepted)
+        landed, placed, snapshot = load(folder / "rows.jsonl", store.accepted)
         seconds = time.perf_counter() - started
         memory = peak_mb()
+        first = in_child("train_set", "--home", str(folder), "--snapshot", snapshot)
         started = time.perf_counter()
-        load(folder / "more.jsonl", just_landed)
+        _, _, snapshot = load(folder / "more.jsonl", just_landed)
         more = time.perf_counter() - started
         store.close()
-    return {"size": size, "landed": landed, "placed": placed, "seconds": seconds, "more": more, "mb": memory}
+        again = in_child("train_set", "--home", str(folder), "--snapshot", snapshot)
+    made = {"size": size, "landed": landed, "placed": placed, "seconds": seconds, "more": more, "mb": memory}
+    return {**made, "train_set": first, "train_set_more": again}
+
+
+def part_train_set(home: Path, snapshot: str) -> dict[str, Any]:
+    """Make a train set of a snapshot of examples as the platform does, with its settings' number of pairs.
+
+    A process of its own, so that its peak memory is its own; the program's start is not counted.
+    """
+    from correctly_assets.runtime.join import make_train_set
+    from correctly_assets.settings import get_settings
+
+    os.environ["CORRECTLY_HOME"] = str(home)
+    get_settings.cache_clear()
+    settings = get_settings()
+    started = time.perf_counter()
+    made = make_train_set(settings, examples_snapshot=snapshot, log=print)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "mb": peak_mb(), "pairs": len(made.pairs)}
 
 
 def part_near(count: int = 20_000) -> dict[str, Any]:
@@ -312,6 +334,9 @@ def figures_of(parts: list[str], sizes: list[int], minutes: float, pairs: int, k
             figures[f"rows_{size}_then_{MORE}"] = figure(
                 share, "%", floor=3 if full else None, goal=1 if full else None, better="lower"
             )
+            for key, train_set in ((f"{size}", made["train_set"]), (f"{size}_then_{MORE}", made["train_set_more"])):
+                figures[f"train_set_seconds_{key}"] = figure(train_set["seconds"], "s", better="lower")
+                figures[f"train_set_memory_{key}"] = figure(train_set["mb"] / 1024, "GiB", better="lower")
     if "near" in parts:
         figures["near_recall"] = figure(in_child("near")["recall"], "share", floor=0.95, goal=0.95, better="higher")
     if "neighbours" in parts:
@@ -354,13 +379,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=25.0, help="training budget of the score part")
     parser.add_argument("--pairs", type=int, default=6000)
     parser.add_argument("--keep", type=Path, help="a home for the score part, kept afterwards")
-    parser.add_argument("--worker", choices=PARTS)
+    parser.add_argument("--worker", choices=(*PARTS, "train_set"))
     parser.add_argument("--size", type=int, default=SIZES[0])
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--snapshot")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.worker:
         made = {
             "rows": lambda: part_rows(options.size),
+            "train_set": lambda: part_train_set(options.home, options.snapshot),
             "near": part_near,
             "neighbours": part_neighbours,
             "teacher": part_teacher,

@@ -35,7 +35,8 @@ def train_set(context: dg.AssetExecutionContext):
     """The teacher's pairs, guarded, de-duplicated, split and weighed: one content-addressed Parquet file."""
     from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.runtime import train_set_page as page
-    from correctly_assets.runtime.join import make_train_set, read_evaluation_texts, read_examples
+    from correctly_assets.runtime.join import make_train_set, read_evaluation_texts
+    from correctly_assets.runtime.pool import read_some
     from correctly_assets.runtime.versioning import version_snapshot
     from correctly_assets.runtime.wanted import fingerprint_of, recipe
 
@@ -54,7 +55,8 @@ def train_set(context: dg.AssetExecutionContext):
     # The builder drops what leaks; the check looks again at what was written, so that neither is trusted alone.
     leaked = leaks((text for pair in made.pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
     mix = page.error_mix(made.pairs, settings.first_languages)
-    sources = {example.id: example.source or "" for example in read_examples(settings, head["snapshot"])}
+    used = read_some(settings, head["snapshot"], (pair.example_id for pair in made.pairs))
+    sources = {example.id: example.source or "" for example in used}
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(made.snapshot.id),
         metadata={

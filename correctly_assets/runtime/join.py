@@ -7,14 +7,14 @@ not belong here: work of any room, or decisions. Heavy rooms are imported by the
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from correctly_assets.core.errors import PermanentError, UsageError
+from correctly_assets.core.errors import UsageError
 from correctly_assets.core.landing import LandOutcome
 from correctly_assets.core.ports import Annotator, Completer, Refusal, Teacher, TeacherOutput
 from correctly_assets.core.prompts import family_of, load_prompts
@@ -23,6 +23,7 @@ from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.settings import Settings, get_settings
 
 from . import straddles
+from .pool import read_pool
 from .progress import progress_writer
 from .wanted import recipe, recipe_digest
 
@@ -261,22 +262,6 @@ def make_platform_teacher(settings: Settings) -> Teacher:
     )
 
 
-def read_examples(settings: Settings, snapshot: str) -> Iterator[Example]:
-    """The examples of a snapshot, in the order of their ids."""
-    import pyarrow.parquet as pq
-
-    from correctly_assets.store.records import example_from
-    from correctly_assets.store.snapshots import EXAMPLES_FILE
-
-    path = settings.snapshots_dir / snapshot / EXAMPLES_FILE
-    if not path.is_file():
-        raise PermanentError(f"The snapshot {snapshot} is gone: materialize examples again.")
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches():
-            for row in batch.to_pylist():
-                yield example_from(row)
-
-
 def read_evaluation_texts(settings: Settings) -> list[str]:
     """Every text of the frozen evaluation set, sources and references: what must never be trained on."""
     texts: list[str] = []
@@ -338,10 +323,11 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     from correctly_assets.store.snapshots import rows_digest_without
     from correctly_assets.store.train_set import read_train_set, write_train_set
 
-    examples = list(read_examples(settings, examples_snapshot))
+    pool = read_pool(settings, examples_snapshot)
+    examples = pool.examples
     teacher = make_platform_teacher(settings)
     output = _written(settings, teacher, examples)
-    log(f"{teacher.name} wrote {len(output.pairs)} pairs from {len(examples)} examples.")
+    log(f"{teacher.name} wrote {len(output.pairs)} pairs from {len(examples)} of {pool.among} examples.")
     pairs = [written.pair for written in output.pairs]
     shown = leaks((text for pair in pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
     clean = [pair for pair in pairs if pair.before not in shown and pair.after not in shown]

@@ -23,6 +23,8 @@ from .rules import slips_in
 from .sentence import Parser, Slip, data_file
 
 VERSION = "1"
+_PARSED_AT_ONCE = 512
+"""Examples parsed together: enough for the parser to be fast, few beside what an annotator keeps."""
 _BRITISH = ("our", "ise", "isation", "tre", "ogue", "lled", "lling", "whilst", "yse")
 
 
@@ -45,6 +47,7 @@ class EmbeddedTeacher:
         annotator: Annotator | None = None,
         ladder: Ladder | None = None,
         progress: Callable[[int, int], None] | None = None,
+        parser: Parser | None = None,
     ) -> None:
         """
         Args:
@@ -53,6 +56,7 @@ class EmbeddedTeacher:
             annotator: gives landed pairs ERRANT's types; word alignment and ``OTHER`` without one.
             ladder: what every pair must pass; the default one when None.
             progress: called with (pairs written, pairs wanted).
+            parser: reads the texts that errors are put into; one of its own when None.
         """
         self.mix = mix or Mix.default(first_languages)
         self.reasons = ReasonWriter.load(prompts_dir, reason_language)
@@ -60,7 +64,7 @@ class EmbeddedTeacher:
         self.ladder = ladder or Ladder()
         self._rules_sha = sha256_file(prompts_dir / "rules.yaml")
         self._progress = progress
-        self._parser = Parser()
+        self._parser = parser or Parser()
         self._slips: dict[str, list[Slip]] = {}
 
     def identity(self) -> str:
@@ -116,15 +120,8 @@ class EmbeddedTeacher:
             return True
 
         corrections = [e for e in landed if e.before != e.after]
-        verified_first = sorted(corrections, key=lambda e: not e.verified)
-        if self.annotator is not None:
-            self.annotator.prepare(text for e in verified_first for text in (e.before, e.after or ""))
-        for example in verified_first:
-            verified = example.verified
-            if (not verified and len(pairs) >= max(1, count // 2)) or len(pairs) >= count:
-                break
-            edits = explained_edits(example.before, example.after or "", example.reasons, self.annotator)
-            keep(self._pair(example, "human" if verified else "example", example.before, example.after or "", edits))
+        for verified, most in ((True, count), (False, min(count, max(1, count // 2)))):
+            self._write_corrections([e for e in corrections if e.verified is verified], most, keep, lambda: len(pairs))
         left = max(0, count - len(pairs))
         bait = min(left, round(count * self.mix.bait_percent / 100))
         self._write_bait(landed, bait, keep)
@@ -137,6 +134,25 @@ class EmbeddedTeacher:
     ) -> tuple[dict[str, tuple[str, tuple[str, ...]]], tuple[Refusal, ...]]:
         """None: rules put errors in, they do not take them out."""
         return {}, ()
+
+    def _write_corrections(
+        self,
+        corrections: Sequence[Example],
+        most: int,
+        keep: Callable[[TrainPair], bool],
+        done: Callable[[], int],
+    ) -> None:
+        """Landed corrections as they are, until there are ``most`` pairs."""
+        place = 0
+        while place < len(corrections) and done() < most:
+            # As many as may be wanted still and as the annotator surely keeps: two texts each.
+            here = corrections[place : place + min(_PARSED_AT_ONCE, most - done())]
+            place += len(here)
+            if self.annotator is not None:
+                self.annotator.prepare(text for e in here for text in (e.before, e.after or ""))
+            for e in here:
+                edits = explained_edits(e.before, e.after or "", e.reasons, self.annotator)
+                keep(self._pair(e, "human" if e.verified else "example", e.before, e.after or "", edits))
 
     def _write_bait(self, examples: Sequence[Example], wanted: int, keep: Callable[[TrainPair], bool]) -> None:
         """Untouched pairs: examples that were already correct first, then the most tempting texts."""
@@ -163,7 +179,6 @@ class EmbeddedTeacher:
         keep: Callable[[TrainPair], bool],
         done: Callable[[], int],
     ) -> None:
-        slips = self._slips_of({e.after or "": None for e in examples})
         injector = Injector(self.mix, self.reasons)
         turn = 0
         dry = 0
@@ -171,19 +186,22 @@ class EmbeddedTeacher:
             round_, place = divmod(turn, len(examples))
             turn += 1
             example = examples[place]
+            if (example.after or "") not in self._slips:
+                # Only as far ahead as pairs are wanted: what is never reached need not be parsed.
+                ahead = examples[place : place + min(_PARSED_AT_ONCE, count - done())]
+                self._find_slips({e.after or "": None for e in ahead})
             rng = random.Random(f"{seed}:{example.id}:{round_}")
-            written = injector.corrupt(example.after or "", slips[example.after or ""], rng)
+            written = injector.corrupt(example.after or "", self._slips[example.after or ""], rng)
             if written is not None:
                 before, edits, pack = written
                 pair = self._pair(example, "injected", before, example.after or "", edits, first_language=pack)
                 written = written if keep(pair) else None
             dry = 0 if written is not None else dry + 1
 
-    def _slips_of(self, texts: Iterable[str]) -> dict[str, list[Slip]]:
+    def _find_slips(self, texts: Iterable[str]) -> None:
         new = [text for text in texts if text not in self._slips]
         for text, sentence in zip(new, self._parser.parse(new), strict=True):
             self._slips[text] = slips_in(sentence)
-        return self._slips
 
     def _pair(
         self, example: Example, origin: Origin, before: str, after: str, edits: tuple[Edit, ...], **attributes: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,11 @@ import pytest
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.taxonomy import ERRANT_TYPES, family
-from correctly_assets.core.types import Edit, Example, Reason, TrainPair
+from correctly_assets.core.types import Edit, Example, Reason, TokenEdit, TrainPair
 from correctly_assets.runtime.join import make_platform_teacher
 from correctly_assets.runtime.wanted import recipe
 from correctly_assets.settings import Settings
+from correctly_assets.teachers.align import diff_edits
 from correctly_assets.teachers.embedded import EmbeddedTeacher
 from correctly_assets.teachers.factory import make_teacher
 from correctly_assets.teachers.inject import Mix
@@ -382,3 +385,52 @@ def test_a_parsed_sentence_lowers_its_first_word_but_not_a_name(parser: Parser) 
     plain, name = (next(iter(parser.parse([t]))) for t in ("The dog barked.", "Berlin is big."))
     assert isinstance(plain, Sentence)
     assert plain.lowered(0) == "the" and name.lowered(0) == "Berlin"
+
+
+class CountingParser(Parser):
+    """Counts the texts that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts = 0
+
+    def parse(self, texts: Iterable[str]) -> Iterator[Sentence]:
+        given = list(texts)
+        self.texts += len(given)
+        return super().parse(given)
+
+
+class CountingAnnotator:
+    """Counts the texts that it is asked to prepare, and aligns by words."""
+
+    def __init__(self) -> None:
+        self.texts = 0
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        self.texts += sum(1 for _ in texts)
+
+    def tokens(self, text: str) -> list[str]:
+        return text.split()
+
+    def token_edits(self, before: str, after: str) -> tuple[TokenEdit, ...]:
+        return ()
+
+    def edits(self, before: str, after: str) -> tuple[Edit, ...]:
+        return diff_edits(before, after)
+
+
+def test_no_more_texts_are_parsed_than_pairs_are_wanted_however_many_examples_there_are(
+    examples: list[Example],
+) -> None:
+    many = [
+        replace(e, id=f"{n}-{e.id}", before=f"{e.before} {n}", after=f"{e.after} {n}", verified=False)
+        for n in range(48)
+        for e in examples
+    ]
+    annotator, parser = CountingAnnotator(), CountingParser()
+    made = EmbeddedTeacher(prompts_dir=PROMPTS, annotator=annotator, parser=parser)
+    written = made.write_pairs(many, count=100, seed=3)
+    origins = Counter(written_pair.pair.origin for written_pair in written.pairs)
+    assert len(many) > 20_000 and origins == {"example": 50, "bait": 30, "injected": 20}
+    # Two texts a correction; a few fall from the ladder and are made up for.
+    assert 100 <= annotator.texts <= 140 and 20 <= parser.texts <= 40

@@ -1,0 +1,78 @@
+"""Reading the examples that a train set is made from out of a snapshot of any size.
+
+Belongs here: passes over the snapshot's file that hold what they are asked for and no more. Does not belong here: the choice
+(core/pool.py), or what is made of it (join.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.pool import Standing, drawn
+from correctly_assets.core.types import Example
+from correctly_assets.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The examples that a train set is made from, in the order of their ids, and how many there were to draw from."""
+
+    examples: list[Example]
+    among: int
+
+
+def read_pool(settings: Settings, snapshot: str) -> Pool:
+    """The examples of a snapshot that CORRECTLY_TRAIN_PAIRS pairs are made from, drawn by CORRECTLY_SEED.
+
+    Raises:
+        PermanentError: the snapshot is gone.
+    """
+    import pyarrow.parquet as pq
+
+    path = _file_of(settings, snapshot)
+    ids = drawn(_standings(path), settings.train_pairs, settings.seed)
+    with pq.ParquetFile(path) as file:
+        among = file.metadata.num_rows
+    return Pool(list(read_some(settings, snapshot, ids)), among)
+
+
+def read_some(settings: Settings, snapshot: str, ids: Iterable[str]) -> Iterator[Example]:
+    """These examples of a snapshot, in the order of their ids; one that it does not hold is left out.
+
+    Raises:
+        PermanentError: the snapshot is gone.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from correctly_assets.store.records import example_from
+
+    wanted = frozenset(ids)
+    with pq.ParquetFile(_file_of(settings, snapshot)) as file:
+        for batch in file.iter_batches():
+            held = pa.array([id in wanted for id in batch.column("id").to_pylist()])
+            for row in batch.filter(held).to_pylist():
+                yield example_from(row)
+
+
+def _standings(path: Path) -> Iterator[tuple[str, Standing]]:
+    import pyarrow.parquet as pq
+
+    names = ["id", "before", "after", "verified"]
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=names):
+            columns = [batch.column(name).to_pylist() for name in names]
+            for id, before, after, verified in zip(*columns, strict=True):
+                yield id, "untouched" if before == after else "verified" if verified else "corrected"
+
+
+def _file_of(settings: Settings, snapshot: str) -> Path:
+    from correctly_assets.store.snapshots import EXAMPLES_FILE
+
+    path = settings.snapshots_dir / snapshot / EXAMPLES_FILE
+    if not path.is_file():
+        raise PermanentError(f"The snapshot {snapshot} is gone: materialize examples again.")
+    return path
