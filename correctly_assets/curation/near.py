@@ -106,6 +106,17 @@ class NearIndex:
         while chunk := list(islice(iterator, batch)):
             yield from self._place(chunk)
 
+    def earliest_first(self, ids: Sequence[str]) -> list[str]:
+        """Ids in the order in which they were placed, over all calls; those that are not remembered come last."""
+        keys = np.array([_key(id) for id in ids], dtype=np.uint64)
+        places = np.full(len(ids), np.iinfo(np.int64).max)
+        before = 0
+        for segment in self._segments:
+            hit, rows = segment.rows_of(keys)
+            places[hit] = before + rows.astype(np.int64)
+            before += len(segment.splits)
+        return [ids[int(number)] for number in np.argsort(places, kind="stable")]
+
     def _place(self, chunk: Sequence[tuple[str, str]]) -> list[Placed]:
         known = self._known(np.array([_key(id) for id, _ in chunk], dtype=np.uint64))
         fresh: list[int] = []
@@ -165,10 +176,8 @@ class NearIndex:
         """The split of each key that is in the index, -1 for the others."""
         splits = np.full(len(keys), -1, dtype=np.int8)
         for segment in self._segments:
-            places = np.minimum(np.searchsorted(segment.keys, keys), max(len(segment.keys) - 1, 0))
-            if len(segment.keys):
-                hit = segment.keys[places] == keys
-                splits[hit] = segment.splits[segment.key_rows[places[hit]]]
+            hit, rows = segment.rows_of(keys)
+            splits[hit] = segment.splits[rows]
         return splits
 
     def _add(self, ids: list[str], texts: list[bytes], splits: list[int], bands: Array) -> None:
@@ -333,6 +342,14 @@ class _Segment:
             "id_offsets": id_offsets,
         }
         return cls(arrays)
+
+    def rows_of(self, keys: Array) -> tuple[Array, Array]:
+        """Which of the keys are here, as a mask, and the rows of those that are."""
+        if not len(self.keys):
+            return np.zeros(len(keys), dtype=bool), np.zeros(0, dtype=np.uint32)
+        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        hit = self.keys[places] == keys
+        return hit, self.key_rows[places[hit]]
 
     def texts(self) -> list[bytes]:
         return [self.text(row) for row in range(len(self.splits))]

@@ -351,6 +351,7 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     found: dict[str, straddles.Split | None] = {text.id: text.split for text in near.place(sorted(after_of.items()))}
     with open_platform_store(settings) as store:
         placed = straddles.settled(found, after_of, store.released_examples(straddles.RUNG))
+    placed = straddles.one_split_a_source(placed, clean, near.earliest_first)
     kept = [pair for pair in clean if placed[pair.example_id] is not None]
     held = straddles.straddling(placed, after_of, examples)
     held_ids = sorted(example.id for example in held)

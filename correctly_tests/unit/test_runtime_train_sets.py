@@ -181,3 +181,26 @@ def test_a_dropped_straddler_is_forgotten_and_does_not_land_again(few_pairs: Set
         store.drop_quarantined(between.id)
     again = build(few_pairs, between)
     assert again.straddling == () and between.id not in {pair.example_id for pair in again.pairs}
+
+
+def test_two_people_may_correct_one_sentence_differently_and_it_keeps_the_split_of_the_first(few_pairs: Settings):
+    """Equal sources, also such that are equal only when normalised, stand in one split with all pairs of their examples."""
+    before = "Nobody in house {} know where the old miller have hidden his money"
+    afters = (
+        "Nobody in house {} knows where the old miller has hidden his money.",
+        "Nobody in house {} knew where the old miller hid the money.",
+        "No one in house {} could know where the old miller had hidden his money.",
+    )
+    asked = ["held_out", "train", "train"]
+    n = next(n for n in range(900) if [split_of(text.format(n)) for text in afters] == asked)
+    first, other, spelled = (
+        Example("", (before + end).format(n), after.format(n), verified=True)
+        for end, after in zip((".", ".", " !"), afters, strict=True)
+    )
+    assert {pair.split for pair in build(few_pairs, first).pairs} == {"held_out"}
+    made = build(few_pairs, other, spelled)
+    assert sorted(pair.before for pair in made.pairs if pair.origin == "human") == sorted(
+        example.before for example in (first, other, spelled)
+    )
+    assert {pair.origin for pair in made.pairs} > {"human"}
+    assert {pair.split for pair in made.pairs} == {"held_out"}
