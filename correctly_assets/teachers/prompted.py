@@ -33,7 +33,7 @@ from .budget import BudgetReachedError, PromptTooLongError, RequestRefusedError
 from .exemplars import Cell, Exemplars, ask_for_cell, ask_to_complete_like
 from .ladder import Ladder, agreement, as_row
 
-VERSION = "1"
+VERSION = "2"
 _AGREES = 0.85
 T = TypeVar("T")
 Answered = tuple[Asked, ChatAnswer]
