@@ -161,7 +161,11 @@ class PromptedTeacher:
         """The pairs whose correction a second pass finds again without having seen it; refusals, requests, cost."""
         unseen = [Example(written.pair.id, written.pair.before, None) for written in pairs]
         asked = self._ask_to_complete(unseen, examples)
-        answered, refused, requests = run(self._ask(asked))
+        try:
+            answered, refused, requests = run(self._ask(asked))
+        except BudgetReachedError as error:
+            # The first pass used it up: what nobody confirmed is not kept, and what people landed still makes a train set.
+            return [], [Refusal("budget", str(error), as_row(written.pair)) for written in pairs], 0, 0.0
         found: dict[str, str] = {}
         for one, answer in answered:
             try:

@@ -81,3 +81,32 @@ def test_an_example_more_changes_few_requests_also_when_examples_are_shown_sever
     few = keys(MANY[:300])
     assert len(few) == -(-count // 6)
     assert all(len(keys(more) - few) <= BOUND * len(few) for more in (MANY, MANY[:299], MANY[1:300]))
+
+
+def test_the_second_pass_and_the_first_share_one_budget(server: ChatServer, tmp_path: Path) -> None:
+    prices = {"toy": {"prompt": 100.0, "completion": 1000.0}}  # 0.26 USD an answer, at most some 0.37
+    options: dict[str, Any] = {
+        "prices": prices,
+        "budget_usd": 0.45,
+        "round_trip": True,
+        "concurrency": 1,
+        "timeout_seconds": 30,
+    }
+    for _ in range(2):  # a run again has spent it already
+        output = teacher(server, tmp_path, **options).write_pairs(EXAMPLES, count=3, seed=1)
+        assert len(server.requests) == 1 and not output.pairs
+        assert {refusal.rung for refusal in output.refused} == {"budget"}
+
+
+def test_what_a_teacher_completes_and_writes_counts_against_one_budget_and_each_request_once(
+    server: ChatServer, tmp_path: Path
+) -> None:
+    prices = {"toy": {"prompt": 100.0, "completion": 1000.0}}
+    waiting = [Example("w1", "She have lost the key.", None)]
+    made = teacher(server, tmp_path, prices=prices, budget_usd=0.95, concurrency=1, timeout_seconds=30)
+    done, _ = made.complete_examples([*EXAMPLES, *waiting])
+    assert done["w1"][0] == "She has lost the key." and len(server.requests) == 1
+    assert len(made.write_pairs(EXAMPLES, count=9, seed=1).pairs) == 2 and len(server.requests) == 3
+    # Asked again, the same requests are not counted again: 0.78 are spent as before, and a fourth might cost 0.37.
+    made.complete_examples([*EXAMPLES, *waiting])
+    assert len(made.write_pairs(EXAMPLES, count=9, seed=1).pairs) == 2 and len(server.requests) == 3
