@@ -117,6 +117,32 @@ class NearIndex:
             before += len(segment.splits)
         return [ids[int(number)] for number in np.argsort(places, kind="stable")]
 
+    def remove(self, ids: Iterable[str]) -> int:
+        """Take texts out, on disk too, and return how many. The others keep their splits and their order.
+
+        The index is written anew as one segment, which appears whole before the old ones go: a call that is killed leaves
+        the old ones or the new one.
+
+        Raises:
+            PermanentError: the directory cannot be written.
+        """
+        gone = set(ids)
+        keys = np.array(sorted(_key(id) for id in gone), dtype=np.uint64)
+        if not any(segment.rows_of(keys)[0].any() for segment in self._segments):
+            return 0
+        parts = [(segment, [row for row, id in enumerate(segment.ids) if id not in gone]) for segment in self._segments]
+        before = len(self)
+        made = _Segment.build(
+            [segment.ids[row] for segment, rows in parts for row in rows],
+            [segment.text(row) for segment, rows in parts for row in rows],
+            [int(segment.splits[row]) for segment, rows in parts for row in rows],
+            np.concatenate([segment.bands()[rows] for segment, rows in parts]),
+        )
+        if self._directory is not None:
+            made.save(self._directory, replaces=[segment.path for segment in self._segments if segment.path])
+        self._segments = [made]
+        return before - len(self)
+
     def _place(self, chunk: Sequence[tuple[str, str]]) -> list[Placed]:
         known = self._known(np.array([_key(id) for id, _ in chunk], dtype=np.uint64))
         fresh: list[int] = []
