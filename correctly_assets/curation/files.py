@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.errors import PermanentError
+from ..core.errors import PermanentError, UsageError
 from ..core.landing import ExampleGuard, LandCounts, LandOutcome, LandRow, Sink
 from ..core.ports import Refusal
 from ..core.types import Example
@@ -53,7 +53,8 @@ def land_file(
         progress: called with the number of rows done so far, once a batch.
 
     Raises:
-        UsageError: the file is missing, of an unknown kind or unreadable as a whole; nothing has landed.
+        UsageError: the file is missing, of an unknown kind or unreadable as a whole, and nothing has landed; or it is
+            damaged from some row on, and the good rows before that have.
         RetryableError: the store is busy or away; land the file again later.
         PermanentError: refused rows cannot be written down, or the store cannot be written.
     """
@@ -167,17 +168,25 @@ class _Landing:
         self.counts = LandCounts()
 
     def take(self, rows: Iterable[RawRow]) -> None:
-        for line, raw in rows:
-            self._rows += 1
-            row = raw if isinstance(raw, Refusal) else self._parsed(raw)
-            if isinstance(row, Refusal):
-                self._reasons[_general(row.reason)] += 1
-                self._refused.add(line, row)
-                continue
-            self._batch.append((line, row))
-            if len(self._batch) >= self._batch_rows:
+        try:
+            for line, raw in rows:
+                self._take(line, raw)
+        except UsageError:
+            if self._batch:  # the file is damaged from here on, which takes nothing from the rows before
                 self._flush()
+            raise
         self._flush()
+
+    def _take(self, line: int, raw: dict[str, Any] | Refusal) -> None:
+        self._rows += 1
+        row = raw if isinstance(raw, Refusal) else self._parsed(raw)
+        if isinstance(row, Refusal):
+            self._reasons[_general(row.reason)] += 1
+            self._refused.add(line, row)
+            return
+        self._batch.append((line, row))
+        if len(self._batch) >= self._batch_rows:
+            self._flush()
 
     def _parsed(self, raw: dict[str, Any]) -> Example | Refusal:
         if not raw.keys() <= ROW_COLUMNS:

@@ -130,16 +130,28 @@ def _sentences(path: Path) -> list[str]:
 
 
 def read_xlsx(path: Path) -> Iterator[RawRow]:
-    """The first sheet whose first row names a column ``before``. Formulas arrive as such, and are refused later."""
-    from zipfile import BadZipFile
+    """The first sheet whose first row names a column ``before``. Formulas arrive as such, and are refused later.
+
+    Raises:
+        UsageError: it is no workbook, or damaged; rows before the damage were read.
+    """
+    import zipfile
 
     from openpyxl import load_workbook
-    from openpyxl.utils.exceptions import InvalidFileException
 
+    from .readers import damaged
+
+    unreadable = f"{path.name} is not a readable Excel workbook (.xlsx)"
     try:
+        # The checksums first: a half-copied file must not land rows that its zeroed middle made up.
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise UsageError(f"{unreadable}: its part {broken} is damaged; copy the file again.")
         workbook = load_workbook(path, read_only=True, data_only=False)
-    except (InvalidFileException, BadZipFile, KeyError, ValueError) as error:
-        raise UsageError(f"{path.name} is not a readable Excel workbook (.xlsx).") from error
+    except _workbook_faults() as error:
+        raise UsageError(f"{unreadable}.") from error
+    number = 0
     try:
         for sheet in workbook.worksheets:
             rows = sheet.iter_rows(values_only=True)
@@ -152,5 +164,22 @@ def read_xlsx(path: Path) -> Iterator[RawRow]:
                     yield number, row
             return
         raise UsageError(f"No sheet of {path.name} has a column `before` in its first row.")
+    except _workbook_faults() as error:
+        raise damaged(path, number) from error
     finally:
         workbook.close()
+
+
+def _workbook_faults() -> tuple[type[Exception], ...]:
+    """What zipfile and openpyxl raise on damaged or foreign content; they have no error of their own for it."""
+    import struct
+    import zlib
+    from xml.etree.ElementTree import ParseError
+    from zipfile import BadZipFile
+
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    return (
+        BadZipFile, InvalidFileException, ParseError, zlib.error, struct.error, EOFError, RuntimeError,
+        LookupError, ValueError, TypeError, AttributeError,
+    )  # fmt: skip

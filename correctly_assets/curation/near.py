@@ -106,6 +106,43 @@ class NearIndex:
         while chunk := list(islice(iterator, batch)):
             yield from self._place(chunk)
 
+    def earliest_first(self, ids: Sequence[str]) -> list[str]:
+        """Ids in the order in which they were placed, over all calls; those that are not remembered come last."""
+        keys = np.array([_key(id) for id in ids], dtype=np.uint64)
+        places = np.full(len(ids), np.iinfo(np.int64).max)
+        before = 0
+        for segment in self._segments:
+            hit, rows = segment.rows_of(keys)
+            places[hit] = before + rows.astype(np.int64)
+            before += len(segment.splits)
+        return [ids[int(number)] for number in np.argsort(places, kind="stable")]
+
+    def remove(self, ids: Iterable[str]) -> int:
+        """Take texts out, on disk too, and return how many. The others keep their splits and their order.
+
+        The index is written anew as one segment, which appears whole before the old ones go: a call that is killed leaves
+        the old ones or the new one.
+
+        Raises:
+            PermanentError: the directory cannot be written.
+        """
+        gone = set(ids)
+        keys = np.array(sorted(_key(id) for id in gone), dtype=np.uint64)
+        if not any(segment.rows_of(keys)[0].any() for segment in self._segments):
+            return 0
+        parts = [(segment, [row for row, id in enumerate(segment.ids) if id not in gone]) for segment in self._segments]
+        before = len(self)
+        made = _Segment.build(
+            [segment.ids[row] for segment, rows in parts for row in rows],
+            [segment.text(row) for segment, rows in parts for row in rows],
+            [int(segment.splits[row]) for segment, rows in parts for row in rows],
+            np.concatenate([segment.bands()[rows] for segment, rows in parts]),
+        )
+        if self._directory is not None:
+            made.save(self._directory, replaces=[segment.path for segment in self._segments if segment.path])
+        self._segments = [made]
+        return before - len(self)
+
     def _place(self, chunk: Sequence[tuple[str, str]]) -> list[Placed]:
         known = self._known(np.array([_key(id) for id, _ in chunk], dtype=np.uint64))
         fresh: list[int] = []
@@ -165,10 +202,8 @@ class NearIndex:
         """The split of each key that is in the index, -1 for the others."""
         splits = np.full(len(keys), -1, dtype=np.int8)
         for segment in self._segments:
-            places = np.minimum(np.searchsorted(segment.keys, keys), max(len(segment.keys) - 1, 0))
-            if len(segment.keys):
-                hit = segment.keys[places] == keys
-                splits[hit] = segment.splits[segment.key_rows[places[hit]]]
+            hit, rows = segment.rows_of(keys)
+            splits[hit] = segment.splits[rows]
         return splits
 
     def _add(self, ids: list[str], texts: list[bytes], splits: list[int], bands: Array) -> None:
@@ -333,6 +368,14 @@ class _Segment:
             "id_offsets": id_offsets,
         }
         return cls(arrays)
+
+    def rows_of(self, keys: Array) -> tuple[Array, Array]:
+        """Which of the keys are here, as a mask, and the rows of those that are."""
+        if not len(self.keys):
+            return np.zeros(len(keys), dtype=bool), np.zeros(0, dtype=np.uint32)
+        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        hit = self.keys[places] == keys
+        return hit, self.key_rows[places[hit]]
 
     def texts(self) -> list[bytes]:
         return [self.text(row) for row in range(len(self.splits))]

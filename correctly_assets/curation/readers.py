@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.errors import PermanentError, UsageError
+from ..core.errors import UsageError
 from ..core.ports import Refusal
 
 RawRow = tuple[int, "dict[str, Any] | Refusal"]
@@ -28,7 +28,7 @@ def read_rows(path: Path) -> Iterator[RawRow]:
     commas, semicolons or tabs, in UTF-8 or UTF-16.
 
     Raises:
-        UsageError: the file is missing, of an unknown kind, or unreadable as a whole.
+        UsageError: the file is missing, of an unknown kind, unreadable as a whole, or damaged from some row on.
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist.")
@@ -68,6 +68,13 @@ def kinds() -> tuple[str, ...]:
 def refusal(reason: str, shown: str = "") -> Refusal:
     """A refusal of a row that never became one; ``shown`` is cut short."""
     return Refusal("format", reason, {"text": shown[:_SHOWN]} if shown else {})
+
+
+def damaged(path: Path, number: int) -> UsageError:
+    """The error of a file that breaks off at a row; whoever lands it has landed the rows before."""
+    return UsageError(
+        f"{path.name} is damaged after row {number:,}: the rows before it have landed; mend the file and add it again."
+    )
 
 
 # -- JSONL ---------------------------------------------------------------------------------------------------------
@@ -153,14 +160,17 @@ def read_csv(path: Path) -> Iterator[RawRow]:
     """A CSV file with a header. A row whose quotation marks are off is refused alone: reading goes on behind it."""
     # A cell of many megabytes must arrive here to be refused in words; the module's own limit would end the file.
     csv.field_size_limit(MAX_LINE_BYTES)
-    with path.open("r", encoding=_encoding(path), errors="surrogateescape", newline="") as file:
+    encoding = _encoding(path)
+    # Half a UTF-16 character has no surrogate to escape into; its mark costs the one row that holds it (rows.py).
+    errors = "replace" if encoding == "utf-16" else "surrogateescape"
+    with path.open("r", encoding=encoding, errors=errors, newline="") as file:
         lines = _Lines(file)
         try:
             first = next(lines)
         except StopIteration:
             raise UsageError(f"{path.name} is empty.") from None
-        except UnicodeError as error:
-            raise UsageError(f"{path.name} is neither UTF-8 nor UTF-16; save it as UTF-8.") from error
+        if "\ufffd" in first:
+            raise UsageError(f"{path.name} is neither UTF-8 nor UTF-16; save it as UTF-8.")
         delimiter, header = _header(first, path)
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         while True:
@@ -218,7 +228,7 @@ def read_parquet(path: Path) -> Iterator[RawRow]:
 
     try:
         file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a column's name that is no UTF-8
         raise UsageError(f"{path.name} is not a readable Parquet file.") from error
     with file:
         names = file.schema_arrow.names
@@ -230,10 +240,8 @@ def read_parquet(path: Path) -> Iterator[RawRow]:
                 for row in _plain_rows(batch):
                     number += 1
                     yield number, row
-        except pa.ArrowException as error:
-            raise PermanentError(
-                f"{path.name} is damaged after row {number:,}; the rows before it have landed."
-            ) from error
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise damaged(path, number) from error
 
 
 def _plain_rows(batch: Any) -> Iterator[dict[str, Any] | Refusal]:

@@ -1,7 +1,7 @@
 """Forgetting one example wherever the platform has put it.
 
-Belongs here: joining the store, the snapshots, the teacher's journal and the DVC remote for `correctly forget`, and saying
-what stays. Does not belong here: erasing rows (store/forget.py), or the retraining, which the sensor starts by itself
+Belongs here: joining the store, the snapshots, the index of near-duplicates, the teacher's journal and the DVC remote for
+`correctly forget`, and saying what stays. Does not belong here: erasing rows (store/forget.py), or the retraining, which the sensor starts by itself
 because the accepted rows have changed.
 """
 
@@ -68,6 +68,7 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
         UsageError: no example, or more than one, has such an id.
         RetryableError: the store is busy or away; call again, what is done stays done.
     """
+    from correctly_assets.curation.near import NearIndex
     from correctly_assets.store.rejected import remove_from_rejected
     from correctly_assets.teachers.factory import erase_from_journal
 
@@ -79,6 +80,9 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
     # The journal before the store: afterwards nobody knows the text any more.
     requests = erase_from_journal(settings.home / "teacher" / "journal", texts)
     left = _left_behind(settings, texts, [(row.source_file, row.source_line) for row in rows])
+    near = settings.home / "near"
+    if near.is_dir():
+        NearIndex(near).remove(row.example.id for row in rows)
     gone = store.forget(stored.example.id, snapshots_dir=settings.snapshots_dir, adapters_dir=settings.adapters_dir)
     for id in (*gone.derived, gone.example_id):
         remove_from_rejected(settings.home, id)

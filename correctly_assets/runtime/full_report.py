@@ -25,7 +25,7 @@ from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 
 from .comparator import Comparator, ask_judge, choose_comparator
-from .join import DirectEngine, make_annotator, open_platform_store
+from .join import DirectEngine, make_annotator, open_platform_store, registered_files
 from .judging import champion_on_this_base
 from .leaks import refuse_trained_on
 from .promotion import EngineLike, read_report
@@ -75,7 +75,7 @@ def registered_sets(settings: Settings) -> list[Registered]:
     from correctly_assets.evaluation.data import read_evaluation_set
 
     frozen = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
-    files = sorted(path for path in (settings.home / "evaluation").glob("*") if path.suffix in (".jsonl", ".m2"))
+    files = registered_files(settings)
     return [Registered(frozen, None), *(Registered(read_evaluation_set(path), path) for path in files)]
 
 

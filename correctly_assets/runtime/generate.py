@@ -78,18 +78,28 @@ class Generated:
 
 def write_new_examples(store: Store, settings: Settings, count: int = 20) -> str:
     """What the schedule does: complete what waits, then write new examples. Returns one sentence on each."""
-    return " ".join(says for says in (complete_waiting(store, settings), generate(store, settings, count).says) if says)
+    from .join import make_platform_teacher
+
+    # One teacher for both, since a budget is one teacher's.
+    teacher = make_platform_teacher(settings)
+    done = complete_waiting(store, settings, teacher=teacher), generate(store, settings, count, teacher).says
+    return " ".join(says for says in done if says)
 
 
-def complete_waiting(store: Store, settings: Settings, count: int = 100) -> str | None:
-    """Have the teacher correct what waits; None when nothing waits, or the teacher has no corrections to give."""
+def complete_waiting(store: Store, settings: Settings, count: int = 100, teacher: Teacher | None = None) -> str | None:
+    """Have the teacher correct what waits; None when nothing waits, or the teacher has no corrections to give.
+
+    Args:
+        teacher: who corrects; the configured one when None.
+    """
     from .join import make_platform_teacher
 
     waiting = list(store.waiting(limit=count))
     if not waiting or settings.teacher == "embedded":
         return None
     shots = [example for example in store.accepted(limit=_SHOTS) if example.after != example.before]
-    answers, refusals = make_platform_teacher(settings).complete_examples([*waiting, *shots])
+    teacher = teacher or make_platform_teacher(settings)
+    answers, refusals = teacher.complete_examples([*waiting, *shots])
     for example_id, (after, reasons) in answers.items():
         store.complete_waiting(example_id, after, reason=" ".join(reasons) or None)
     return f"The teacher completed {len(answers)} examples; {len(refusals)} were refused."

@@ -263,13 +263,22 @@ def make_platform_teacher(settings: Settings) -> Teacher:
 
 
 def read_evaluation_texts(settings: Settings) -> list[str]:
-    """Every text of the frozen evaluation set, sources and references: what must never be trained on."""
-    texts: list[str] = []
-    with settings.evaluation_path.open(encoding="utf-8") as file:
-        for line in file:
-            row = json.loads(line)
-            texts += [row["source"], *row["references"]]
-    return texts
+    """Every text of the frozen evaluation set and of those in ``HOME/evaluation``, sources and references: what must never
+    be trained on.
+
+    Raises:
+        UsageError: a file is no evaluation set.
+    """
+    from correctly_assets.evaluation.data import read_evaluation_set
+
+    files = [settings.evaluation_path, *registered_files(settings)]
+    rows = [row for path in files for row in read_evaluation_set(path).rows]
+    return [text for row in rows for text in (row.source, *row.references)]
+
+
+def registered_files(settings: Settings) -> list[Path]:
+    """The user's own evaluation sets: every JSONL and M2 file in ``HOME/evaluation``, by name."""
+    return sorted(path for path in (settings.home / "evaluation").glob("*") if path.suffix in (".jsonl", ".m2"))
 
 
 def _written(settings: Settings, teacher: Teacher, examples: list[Example]) -> TeacherOutput:
@@ -337,6 +346,7 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     found: dict[str, straddles.Split | None] = {text.id: text.split for text in near.place(sorted(after_of.items()))}
     with open_platform_store(settings) as store:
         placed = straddles.settled(found, after_of, store.released_examples(straddles.RUNG))
+    placed = straddles.one_split_a_source(placed, clean, near.earliest_first)
     kept = [pair for pair in clean if placed[pair.example_id] is not None]
     held = straddles.straddling(placed, after_of, examples)
     held_ids = sorted(example.id for example in held)

@@ -1,17 +1,18 @@
-"""Examples near to both splits: which they are, and what becomes of them.
+"""Examples that belong to both splits: near to both, or with one source and different corrections.
 
-Belongs here: telling straddling examples among placed texts, and putting them into quarantine. Does not belong here: finding
-near-duplicates (curation/near.py) or the quarantine's table (store/quarantine.py).
+Belongs here: telling straddling examples among placed texts and putting them into quarantine, and giving examples that share
+a source one split. Does not belong here: finding near-duplicates (curation/near.py) or the quarantine's table
+(store/quarantine.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from correctly_assets.core.ports import Refusal
-from correctly_assets.core.text import split_of
-from correctly_assets.core.types import Example
+from correctly_assets.core.text import split_of, text_sha
+from correctly_assets.core.types import Example, TrainPair
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -37,6 +38,39 @@ def settled(
     """
     back = set(released)
     return {id: split_of(texts[id]) if split is None and id in back else split for id, split in placed.items()}
+
+
+def one_split_a_source(
+    splits: Mapping[str, Split | None],
+    pairs: Iterable[TrainPair],
+    earliest_first: Callable[[Sequence[str]], Sequence[str]],
+) -> dict[str, Split | None]:
+    """The splits, with those of examples that share a source made one: two people may correct one sentence differently, and
+    each correction's own text then asks for its own split.
+
+    All pairs of an example move together, or its corrected text would stand in both splits. The earliest-placed example
+    keeps its split: an adapter may have been trained on it.
+
+    Args:
+        splits: {example id: split, None where it straddles and its pairs are left out}.
+        pairs: the pairs of the examples; sources that are equal when normalised are the same.
+        earliest_first: puts example ids in the order in which they were placed.
+    """
+    group_of: dict[str, list[str]] = {}
+    owner: dict[str, str] = {}
+    for pair in pairs:
+        if splits[pair.example_id] is None:
+            continue
+        mine = group_of.setdefault(pair.example_id, [pair.example_id])
+        theirs = group_of[owner.setdefault(text_sha(pair.before), pair.example_id)]
+        if theirs is not mine:
+            theirs += mine
+            group_of |= dict.fromkeys(mine, theirs)
+    made = dict(splits)
+    for group in {id(group): group for group in group_of.values()}.values():
+        if len({splits[example_id] for example_id in group}) > 1:
+            made |= dict.fromkeys(group, splits[earliest_first(group)[0]])
+    return made
 
 
 def straddling(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import random
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -108,23 +110,31 @@ class Asked:
 def ask_for_pairs(
     templates: Templates, examples: Sequence[Example], *, model: str, count: int, batch: int, seed: int, language: str
 ) -> list[Asked]:
-    """Requests for ``count`` pairs in batches, over the grid, each with another exemplar while there are more."""
+    """Requests for ``count`` pairs in batches, over the grid, each with another exemplar while there are more.
+
+    What is asked with an example in a round depends on the seed, the example and the round alone, and so does its place
+    among the others: an example more or less changes a few requests, and the journal answers the rest. For the same reason
+    the last batch is as large as the others.
+    """
     grid = load_data("grid.yaml")
-    shots = sorted((e for e in examples if e.after and e.after != e.before), key=lambda e: e.id)
-    random.Random(f"{seed}:shots").shuffle(shots)
+    shots = sorted(
+        (e for e in examples if e.after and e.after != e.before), key=lambda e: (sha256_of([seed, e.id]), e.id)
+    )
+    wanted = min(batch, count)
     asked: list[Asked] = []
-    for number, first in enumerate(range(0, count if shots else 0, batch)):
-        rng = random.Random(f"{seed}:{number}")
-        example = shots[number % len(shots)]
+    for number in range(ceil(count / batch) if shots else 0):
+        round_, place = divmod(number, len(shots))
+        example = shots[place]
+        drawn = sha256_of([seed, example.id, round_])
+        rng = random.Random(drawn)
         here = {
-            "form": example.form if number < len(shots) and example.form else rng.choice(FORMS),
-            "tone": example.tone if number < len(shots) and example.tone else rng.choice(TONES),
+            "form": example.form if round_ == 0 and example.form else rng.choice(FORMS),
+            "tone": example.tone if round_ == 0 and example.tone else rng.choice(TONES),
             "topic": rng.choice([*grid["topics"], example.topic or rng.choice(grid["topics"])]),
             "first_language": rng.choice(grid["first_languages"]),
             "cefr": rng.choices(list(grid["levels"]), list(grid["levels"].values()))[0],
             "error_types": ", ".join(rng.choice(grid["error_types"])),
         }
-        wanted = min(batch, count - first)
         prompt = fill(
             templates.pairs,
             count=str(wanted),
@@ -142,7 +152,7 @@ def ask_for_pairs(
             messages=(("user", prompt),),
             max_tokens=_TOKENS_A_PAIR * wanted + 60,
             temperature=1.0,
-            seed=seed + number,
+            seed=int(drawn[:7], 16),  # 28 bits: every endpoint takes that
             schema=PAIRS_SCHEMA,
         )
         asked.append(Asked(request, example, here))
@@ -152,12 +162,23 @@ def ask_for_pairs(
 def ask_to_complete(
     templates: Templates, waiting: Sequence[Example], shots: Sequence[Example], *, model: str, language: str
 ) -> list[Asked]:
-    """One request for each example that waits for its correction."""
-    complete = sorted((e for e in shots if e.after and e.after != e.before), key=lambda e: e.id)
+    """One request for each example that waits for its correction.
+
+    Its shot is of its form where there is one: the next behind its own hash on the circle of the shots' hashes, so that
+    another shot changes the requests of few.
+    """
+    complete = sorted(
+        ((sha256_of(e.id), e) for e in shots if e.after and e.after != e.before),
+        key=lambda entry: (entry[0], entry[1].id),
+    )
+    by_form: dict[str | None, list[tuple[str, Example]]] = {}
+    for entry in complete:
+        by_form.setdefault(entry[1].form, []).append(entry)
     asked = []
     for example in waiting:
-        alike = [e for e in complete if e.form == example.form] or complete
-        shot = random.Random(example.id).choice(alike) if alike else None
+        alike = by_form.get(example.form) or complete
+        place = bisect(alike, sha256_of(example.id), key=lambda entry: entry[0])
+        shot = alike[place % len(alike)][1] if alike else None
         prompt = fill(
             templates.complete,
             form_form=example.form or "any",

@@ -6,7 +6,7 @@ Belongs here: the price table and the arithmetic. Does not belong here: who is a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,7 +67,10 @@ def tokens_at_most(request: ChatRequest) -> int:
 
 
 class Budget:
-    """What a run may still spend; each request is reserved at its most before it is sent."""
+    """What a run may still spend; each request is reserved at its most before it is sent.
+
+    One for all that a teacher asks, in however many calls and connections.
+    """
 
     def __init__(self, limit_usd: float | None, price: Price | None, model: str) -> None:
         """
@@ -80,6 +83,14 @@ class Budget:
         self.price = price or Price(0.0, 0.0)
         self.spent_usd = 0.0
         self._reserved = 0.0
+        self._heard: set[str] = set()
+
+    def first_heard(self, keys: Iterable[str]) -> list[str]:
+        """The keys of requests that this budget has not heard of before: what they cost in earlier runs is not counted
+        yet, and what they cost from now on is settled."""
+        fresh = [key for key in dict.fromkeys(keys) if key not in self._heard]
+        self._heard.update(fresh)
+        return fresh
 
     def most(self, request: ChatRequest) -> float:
         return self.price.cost(tokens_at_most(request), request.max_tokens)

@@ -99,9 +99,8 @@ class EmbeddedTeacher:
         return self._write(examples, count, seed, inject=False)
 
     def _write(self, examples: Sequence[Example], count: int, seed: int, *, inject: bool) -> TeacherOutput:
-        landed = sorted((e for e in examples if e.after is not None), key=lambda e: e.id)
-        rng = random.Random(f"{seed}:order")
-        rng.shuffle(landed)
+        # By hash, not shuffled: another example then moves none of the others.
+        landed = sorted((e for e in examples if e.after is not None), key=lambda e: (sha256_of([seed, e.id]), e.id))
         pairs: list[WrittenPair] = []
         refused: list[Refusal] = []
         seen: set[tuple[str, str]] = set()

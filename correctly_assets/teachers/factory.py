@@ -64,7 +64,8 @@ def make_teacher(
         model, base_url, api_key: openai: the endpoint; recorded: whose recording.
         journal_dir: openai: where requests and answers are journalled; needed.
         recordings_dir: recorded: where recordings stand; needed.
-        budget_usd: openai: most to spend in one call, repeats of a killed one included; None for no limit.
+        budget_usd: openai: most that this teacher may spend, in all calls and with what a killed run of the same requests
+            spent; None for no limit.
         round_trip: openai, recorded: keep only pairs that a second, blind pass corrects alike; asks once more a pair.
         batch_at: openai: from this many requests on a job goes through the endpoint's Batch API; None for never.
         batch_price_share: what a request in a batch costs, as a share of the direct price.
@@ -119,10 +120,9 @@ def make_teacher(
 
         journal = Journal(journal_dir)
         price = price_of(model, base_url, prices)
-        Budget(budget_usd, price, model)  # an unknown price is said now, not at the first request
+        budget = Budget(budget_usd, price, model)  # an unknown price is said now, not at the first request
 
         def endpoint() -> ChatTransport:
-            budget = Budget(budget_usd, price, model)
             direct = Endpoint(
                 base_url=base_url,
                 model=model,

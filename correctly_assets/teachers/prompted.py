@@ -33,7 +33,7 @@ from .budget import BudgetReachedError, PromptTooLongError, RequestRefusedError
 from .exemplars import Cell, Exemplars, ask_for_cell, ask_to_complete_like
 from .ladder import Ladder, agreement, as_row
 
-VERSION = "1"
+VERSION = "2"
 _AGREES = 0.85
 T = TypeVar("T")
 Answered = tuple[Asked, ChatAnswer]
@@ -161,7 +161,11 @@ class PromptedTeacher:
         """The pairs whose correction a second pass finds again without having seen it; refusals, requests, cost."""
         unseen = [Example(written.pair.id, written.pair.before, None) for written in pairs]
         asked = self._ask_to_complete(unseen, examples)
-        answered, refused, requests = run(self._ask(asked))
+        try:
+            answered, refused, requests = run(self._ask(asked))
+        except BudgetReachedError as error:
+            # The first pass used it up: what nobody confirmed is not kept, and what people landed still makes a train set.
+            return [], [Refusal("budget", str(error), as_row(written.pair)) for written in pairs], 0, 0.0
         found: dict[str, str] = {}
         for one, answer in answered:
             try:

@@ -16,6 +16,7 @@ from correctly_assets.core.ports import Refusal
 from correctly_assets.core.retrain import RetrainPolicy, RetrainState, decide_retrain, fingerprint
 from correctly_assets.core.teaching import ChatAnswer, ChatRequest
 from correctly_assets.core.types import Example, Reason, TrainPair
+from correctly_assets.curation.near import NearIndex
 from correctly_assets.curation.search import NeighbourIndex
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.runtime.generate import generate, thinnest_cells
@@ -179,6 +180,8 @@ def test_forgetting_reaches_everything_made_of_the_row_and_wants_a_new_run(
         fingerprint=fingerprint(digest, {}), adapter="cafe00000001", verdict="promoted", reasons=("Better.",), run_id=None,
         rows_digest=digest, recipe_digest="r", accepted=4, train_set=train_set.id, example_ids=None,
     )  # fmt: skip
+    near = NearIndex(settings.home / "near")
+    assert len(list(near.place((row.id, row.after or "") for row in store.accepted()))) == 4
     journal = Journal(settings.home / "teacher" / "journal")
     showing = ChatRequest("m", (("user", json.dumps({"before": ROWS[0]["before"], "say": 'a "quote"'})),), 10)
     other = ChatRequest("m", (("user", "Something else."),), 10)
@@ -199,6 +202,7 @@ def test_forgetting_reaches_everything_made_of_the_row_and_wants_a_new_run(
     store.close()
     kept = [path for path in settings.home.rglob("*") if path.is_file()]
     assert not [path for path in kept if b"bus station" in path.read_bytes()]
+    assert len(NearIndex(settings.home / "near")) == 2
     # What the sensor decides over: the fingerprint differs, and the removal is the reason it gives.
     decision = decide_retrain(
         RetrainState(

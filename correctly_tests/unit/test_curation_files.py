@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import random
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openpyxl import Workbook
 
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.landing import content_sha
@@ -286,8 +290,6 @@ def test_tokenised_text_is_written_as_people_write_it() -> None:
 
 
 def test_a_workbook_is_read_from_the_sheet_that_has_before(tmp_path: Path) -> None:
-    from openpyxl import Workbook
-
     workbook = Workbook()
     notes = workbook.active
     assert notes is not None
@@ -314,6 +316,78 @@ def test_a_file_that_is_missing_or_of_an_unknown_kind_is_said_so(tmp_path: Path)
         list(read_rows(tmp_path / "rows.docx"))
     with pytest.raises(UsageError, match="convert it to one of them"):
         list(read_rows(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "parquet", "csv", "utf16.csv", "jsonl", "m2", "src"])
+def test_a_good_file_damaged_anywhere_ends_in_rows_refusals_or_one_sentence(tmp_path: Path, kind: str) -> None:
+    """Cut, zeroed or altered at many places: whatever else a reader raises would stop the inbox at that file."""
+    path = tmp_path / f"rows.{kind}"
+    whole = _good_file(path)
+    chance = random.Random(kind)
+    ends = [len(whole) * n // 25 for n in range(25)]
+    damaged = [whole[:end] for end in ends] + [whole[: end - 1] for end in ends[1:]]
+    damaged += [whole[:end] + bytes(len(whole) // 9) + whole[end + len(whole) // 9 :] for end in ends[:22]]
+    for _ in range(40):
+        altered = bytearray(whole)
+        for _ in range(chance.choice((1, 5, 30))):
+            altered[chance.randrange(len(whole))] = chance.randrange(256)
+        damaged.append(bytes(altered))
+    if kind == "xlsx":
+        damaged += _workbooks_with_a_cut_part(whole)
+    said = 0
+    for data in damaged:
+        path.write_bytes(data)
+        try:
+            rows = list(read_rows(path))
+        except UsageError:
+            said += 1
+        else:
+            assert all(isinstance(row, (dict, Refusal)) for _, row in rows)
+    assert said or kind in ("csv", "jsonl", "utf16.csv", "m2")
+
+
+def _good_file(path: Path) -> bytes:
+    """Writes 120 good rows in the file's own format and returns what it then holds."""
+    rows = [(f"He go to plan {n} – naïve .", f"He goes to plan {n} – naïve .") for n in range(120)]
+    if path.name.endswith("xlsx"):
+        workbook = Workbook()
+        sheet = workbook.active
+        assert sheet is not None
+        for cells in (("before", "after"), *rows):
+            sheet.append(cells)
+        workbook.save(path)
+    elif path.name.endswith("parquet"):
+        pq.write_table(pa.table(dict(zip(("before", "after"), zip(*rows, strict=True), strict=True))), path)
+    elif path.name.endswith("csv"):
+        text = "before,after\n" + "".join(f'"{before}","{after}"\n' for before, after in rows)
+        path.write_text(text, encoding="utf-16" if "utf16" in path.name else "utf-8")
+    elif path.name.endswith("jsonl"):
+        path.write_text("".join(json.dumps({"before": before, "after": after}) + "\n" for before, after in rows))
+    elif path.name.endswith("m2"):
+        edit = "A 1 2|||R:VERB:SVA|||goes|||REQUIRED|||-NONE-|||0"
+        path.write_text("".join(f"S {before}\n{edit}\n\n" for before, _ in rows))
+    else:
+        path.write_text("".join(f"{before}\n" for before, _ in rows))
+        path.with_suffix(".ref0").write_text("".join(f"{after}\n" for _, after in rows))
+    return path.read_bytes()
+
+
+def _workbooks_with_a_cut_part(whole: bytes) -> list[bytes]:
+    """The workbook with one of its parts cut short, or gone, under checksums that are right."""
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    made: list[bytes] = []
+    for name in parts:
+        for content in (None, parts[name][: len(parts[name]) // 2], parts[name].replace(b'"', b"x", 9)):
+            file = io.BytesIO()
+            with zipfile.ZipFile(file, "w") as archive:
+                for other, kept in parts.items():
+                    if other != name:
+                        archive.writestr(other, kept)
+                    elif content is not None:
+                        archive.writestr(other, content)
+            made.append(file.getvalue())
+    return made
 
 
 # -- landing -------------------------------------------------------------------------------------------------------

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from openpyxl import Workbook
 
 from correctly_assets.core.errors import RetryableError
 from correctly_assets.core.landing import LandCounts
@@ -75,6 +80,52 @@ def test_a_file_with_no_good_row_or_of_an_unknown_kind_goes_to_refused_with_its_
     assert len(names(inbox / "refused")) == 6
     report = json.loads((inbox / "refused" / "other.csv.refused.jsonl").read_text())
     assert "no column `before`" in report["reason"]
+
+
+def workbook(rows: int) -> bytes:
+    made, file = Workbook(), io.BytesIO()
+    sheet = made.active
+    assert sheet is not None
+    sheet.append(["before", "after"])
+    for number in range(rows):
+        sheet.append([f"He go to house {number}.", f"He goes to house {number}."])
+    made.save(file)
+    return file.getvalue()
+
+
+def test_a_damaged_workbook_or_parquet_file_goes_to_refused_and_newer_files_land(inbox: Path, store: Store) -> None:
+    book, table = workbook(300), io.BytesIO()
+    third = len(book) // 3
+    pq.write_table(pa.table({"before": [f"He go to town {n}." for n in range(90)]}), table)
+    page = pq.ParquetFile(table).metadata.row_group(0).column(0).data_page_offset
+    for name, data in {
+        "half.xlsx": book[: len(book) // 2],
+        "zeroed.xlsx": book[:third] + bytes(third) + book[2 * third :],
+        "zeroed.parquet": table.getvalue()[:page] + b"\xff" * 20 + table.getvalue()[page + 20 :],
+    }.items():
+        (inbox / name).write_bytes(data)
+        os.utime(inbox / name, (0.0, time.time() - 20))
+    put(inbox, "newer.jsonl", {"before": "He go.", "after": "He goes."})
+    outcomes = dict(scan_inbox(inbox, store, GUARDS))
+    assert outcomes["newer.jsonl"].landed == 1 == store.counts().landed
+    assert (names(inbox), names(inbox / "done")) == ([], ["newer.jsonl"])
+    assert {"half.xlsx", "zeroed.xlsx", "zeroed.parquet"} < set(names(inbox / "refused"))
+    assert "its part xl/worksheets/sheet1.xml is damaged" in outcomes["zeroed.xlsx"].reasons[0][0]
+    assert "zeroed.parquet is damaged after row 0" in outcomes["zeroed.parquet"].reasons[0][0]
+
+
+def test_the_rows_before_the_damage_of_a_file_have_landed_as_its_refusal_says(inbox: Path, store: Store) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(workbook(600))) as good, zipfile.ZipFile(file, "w") as cut:
+        for name in good.namelist():
+            content = good.read(name)
+            cut.writestr(name, content[: len(content) // 2] if name.endswith("sheet1.xml") else content)
+    (inbox / "cut.xlsx").write_bytes(file.getvalue())
+    os.utime(inbox / "cut.xlsx", (0.0, time.time() - 20))
+    [(_, outcome)] = scan_inbox(inbox, store, GUARDS)
+    landed = store.counts().landed
+    assert landed > 0 and names(inbox / "done") == []
+    assert f"cut.xlsx is damaged after row {landed + 1}: the rows before it have landed" in outcome.reasons[0][0]
 
 
 def test_dotfiles_folders_links_and_files_that_still_grow_are_left_alone(inbox: Path, store: Store) -> None:

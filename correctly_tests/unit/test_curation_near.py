@@ -127,6 +127,32 @@ def test_segments_are_merged_without_losing_a_text(tmp_path: Path) -> None:
         break
 
 
+def test_a_removed_text_is_in_no_file_and_the_others_keep_their_splits_and_order(tmp_path: Path) -> None:
+    index = NearIndex(tmp_path)
+    for number in range(3):
+        list(
+            index.place(
+                (f"{number}-{n}", f"A sentence about {word} of {number}.") for n, word in enumerate(("ferrets", "owls"))
+            )
+        )
+    splits = {placed.id: placed.split for placed in NearIndex(tmp_path).place((id, "") for id in ("0-0", "1-1", "2-0"))}
+    assert index.remove(["1-0", "nowhere"]) == 1 and index.remove(["1-0"]) == 0
+    for opened in (index, NearIndex(tmp_path)):
+        assert len(opened) == 5
+        assert opened.earliest_first(["2-0", "never", "1-1", "0-0"]) == ["0-0", "1-1", "2-0", "never"]
+        assert {p.id: p.split for p in opened.place([("0-0", ""), ("1-1", ""), ("2-0", "")])} == splits
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"ferrets of 1" not in kept and b"owls of 1" in kept and b"1-0" not in kept
+
+
+def test_the_last_text_may_be_removed_and_others_placed_after_it(tmp_path: Path) -> None:
+    index = NearIndex(tmp_path)
+    list(index.place([("one", "A single sentence about ferrets.")]))
+    assert index.remove(["one"]) == 1
+    again = NearIndex(tmp_path)
+    assert len(again) == 0 and len(list(again.place([("two", "A single sentence about owls.")]))) == 1
+
+
 def test_a_merge_that_was_killed_half_way_is_finished_when_the_index_is_opened(tmp_path: Path) -> None:
     folder = tmp_path / "near"
     texts = [(f"id{number}", text) for number, text in enumerate(sentences()[:100])]

@@ -16,7 +16,9 @@ from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.definitions import defs
 from correctly_assets.defs.resources import make_resources
 from correctly_assets.resources.trainer import training_key
+from correctly_assets.runtime.full_report import registered_sets
 from correctly_assets.runtime.join import MadeTrainSet, make_train_set, open_platform_store, train_config
+from correctly_assets.runtime.leaks import refuse_trained_on
 from correctly_assets.runtime.promotion import record
 from correctly_assets.runtime.wanted import policy, read_retrain_state
 from correctly_assets.settings import Settings, get_settings
@@ -53,6 +55,23 @@ def test_a_sentence_of_the_evaluation_set_is_left_out_and_said_to_be(monkeypatch
     assert made.pairs and all(shown not in (pair.before, pair.after) for pair in made.pairs)
     assert "decontamination" in {refusal.rung for refusal in read_rejected(made.snapshot.path)}
     assert "decontamination" in {refusal.rung for refusal in made.refused}
+
+
+def test_a_sentence_of_a_set_that_the_user_registered_is_left_out_too(few_pairs: Settings):
+    """Or the full report would refuse the adapter as trained on that set, after the training."""
+    mine, theirs = "The ferry to the island leaves from the old stone pier.", "Nobody told the tenants about the roof."
+    folder = few_pairs.home / "evaluation"
+    folder.mkdir(parents=True)
+    (folder / "mine.jsonl").write_text(json.dumps({"source": "The ferry leave.", "references": [mine]}) + "\n")
+    (folder / "theirs.m2").write_text(
+        f"S {theirs.replace('.', ' .')}\nA -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||0\n"
+    )
+    (folder / "notes.txt").write_text("No set.")
+    made = build(few_pairs, correct(mine), correct(theirs), correct("Both of my sisters learned to swim in the lake."))
+    assert made.pairs and not {mine, theirs} & {text for pair in made.pairs for text in (pair.before, pair.after)}
+    sets = [one.data for one in registered_sets(few_pairs)]
+    assert [one.name for one in sets][1:] == ["mine.jsonl", "theirs.m2"]
+    refuse_trained_on(few_pairs, {"id": "A", "train_set": made.snapshot.id}, sets)
 
 
 def test_a_near_duplicate_goes_where_the_earlier_one_went(monkeypatch, tmp_path: Path):
@@ -181,3 +200,26 @@ def test_a_dropped_straddler_is_forgotten_and_does_not_land_again(few_pairs: Set
         store.drop_quarantined(between.id)
     again = build(few_pairs, between)
     assert again.straddling == () and between.id not in {pair.example_id for pair in again.pairs}
+
+
+def test_two_people_may_correct_one_sentence_differently_and_it_keeps_the_split_of_the_first(few_pairs: Settings):
+    """Equal sources, also such that are equal only when normalised, stand in one split with all pairs of their examples."""
+    before = "Nobody in house {} know where the old miller have hidden his money"
+    afters = (
+        "Nobody in house {} knows where the old miller has hidden his money.",
+        "Nobody in house {} knew where the old miller hid the money.",
+        "No one in house {} could know where the old miller had hidden his money.",
+    )
+    asked = ["held_out", "train", "train"]
+    n = next(n for n in range(900) if [split_of(text.format(n)) for text in afters] == asked)
+    first, other, spelled = (
+        Example("", (before + end).format(n), after.format(n), verified=True)
+        for end, after in zip((".", ".", " !"), afters, strict=True)
+    )
+    assert {pair.split for pair in build(few_pairs, first).pairs} == {"held_out"}
+    made = build(few_pairs, other, spelled)
+    assert sorted(pair.before for pair in made.pairs if pair.origin == "human") == sorted(
+        example.before for example in (first, other, spelled)
+    )
+    assert {pair.origin for pair in made.pairs} > {"human"}
+    assert {pair.split for pair in made.pairs} == {"held_out"}

@@ -70,6 +70,15 @@ def slips(parser: Parser, text: str) -> list[tuple[str, str, str]]:
     return [(s.rule, text[s.start : s.end], wrong) for s in slips_in(sentence) for wrong in s.wrongs]
 
 
+def test_an_example_more_moves_none_of_the_others(teacher: EmbeddedTeacher, examples: list[Example]) -> None:
+    def order(some: list[Example]) -> list[str]:
+        pairs = [written.pair for written in teacher.write_pairs(some, count=200, seed=7).pairs]
+        return list(dict.fromkeys(pair.example_id for pair in pairs if pair.origin == "injected"))
+
+    few, more = order(examples[100:130]), order(examples[99:130])
+    assert len(few) > 20 and [id for id in more if id != examples[99].id] == few
+
+
 def test_the_edits_of_every_pair_turn_it_into_its_correction(pairs: list[TrainPair]) -> None:
     assert len(pairs) == 1500
     for pair in pairs:
