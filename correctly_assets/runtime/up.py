@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError
+from correctly_assets.core.retrain import decide_retrain
 from correctly_assets.settings import Settings
 
 from .fleet import Fleet, engine_name
@@ -266,7 +267,8 @@ def close_loop(
     """Wait until what has landed is decided, showing the stages of the run.
 
     Raises:
-        RefusedError: the gate refused the candidate and nothing serves; LoopFailed: the sensor gave up.
+        RefusedError: the gate refused the candidate and nothing serves; LoopFailed: training cannot succeed unchanged, the
+            sensor gave up, or a person canceled the run.
     """
     from dagster import RunsFilter
 
@@ -295,6 +297,8 @@ def close_loop(
                 if last.verdict == "refused":
                     raise RefusedError(f"The gate refused adapter {last.adapter}: {reasons}")
                 raise LoopFailed(f"The loop did not close: {reasons}")
+            if state.canceled is not None and not state.in_flight:
+                raise LoopFailed(f"The loop did not close: {decide_retrain(state, policy(settings)).says}")
             if runs and runs[0].run_id in state.in_flight:
                 _show_stage(settings, bar, task, next((s for s in STAGES if s not in done), STAGES[-1]))
             else:
