@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -54,10 +55,12 @@ def prepare(settings: Settings, console: Console) -> None:
     """Make sure of everything that must exist before any part starts: folders, the base model, the store's tables.
 
     Raises:
-        PermanentError: the embedded model cannot be converted; RetryableError: the database is away.
+        PermanentError: the embedded model cannot be converted, or the hub has none of the name; RetryableError: the database
+            or the hub is away.
     """
     from correctly_assets.settings import EMBEDDED_BASE_MODEL
     from correctly_assets.training.base_model import convert_embedded_model, is_converted
+    from correctly_assets.training.hub import download_base_model
 
     for folder in (
         settings.home,
@@ -80,6 +83,9 @@ def prepare(settings: Settings, console: Console) -> None:
             last = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"code {done.returncode}"
             raise CorrectlyError(f"The embedded base model could not be converted: {last}. Run `make install` again.")
         convert_embedded_model(target)
+    if settings.is_hub_base and not Path(settings.base_model_path).is_dir():
+        console.print(f"Downloading {settings.base_model} into {settings.base_model_path}, once.", highlight=False)
+        download_base_model(settings.base_model, Path(settings.base_model_path))
     from .instance import write_instance
 
     write_instance(settings)

@@ -105,3 +105,16 @@ def test_up_does_not_wait_for_a_run_that_a_person_canceled(store: Store, instanc
     with pytest.raises(LoopFailed, match="canceled by a person"):
         close_loop(get_settings(), instance, store, Console(quiet=True), lambda: None)
     assert store.decisions() == []
+
+
+def test_a_hubs_model_that_was_not_downloaded_is_asked_for_before_a_trainer_starts(
+    store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORRECTLY_BASE_MODEL", "tiny-team/tiny-gemma")
+    get_settings.cache_clear()
+    settings = get_settings()
+    report_train_set(settings, store, instance)
+    assert not run_adapter(settings, instance).success
+    (decision,) = store.decisions()
+    assert decision.verdict == "failed" and "correctly prepare" in decision.reasons[0]
+    assert not settings.checkpoints_dir.exists()
