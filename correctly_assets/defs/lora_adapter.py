@@ -11,7 +11,7 @@ import dagster as dg
 
 from correctly_assets.core.retrain import WHY_TAG
 from correctly_assets.core.training import got_worse
-from correctly_assets.resources.ledger import EXPERIMENT, LEDGER_HOOKS, Ledger, NoLedger
+from correctly_assets.resources.ledger import EXPERIMENT, Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.resources.trainer import TrainerResource
 from correctly_assets.settings import get_settings
@@ -25,7 +25,6 @@ from .common import OWNERS, latest, refused
     kinds={"pytorch", "huggingface"},
     owners=OWNERS,
     code_version="1",
-    hooks=set(LEDGER_HOOKS),
     check_specs=[
         dg.AssetCheckSpec(
             "the_adapter_can_be_served",
