@@ -112,7 +112,7 @@ def run_ours(batches: list[list[Any]], held_out: list[Any], engine_name: str) ->
     turns = tuple(turn for batch in batches for turn in batch)
     size = len(batches[0])
     plan = tuple(Batch(tuple(range(i * size, (i + 1) * size)), 0) for i in range(len(batches)))
-    data = TrainData(turns, tuple(held_out), plan, len(turns), 0, "")
+    data = TrainData(turns, tuple(held_out), plan, len(turns), 0, "", "")
     clocks: list[float] = []
     trainer = Trainer(
         config, data, adapter, make_engine(adapter, config, torch.device("cpu")),

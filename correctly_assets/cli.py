@@ -31,7 +31,8 @@ def prepare(
     gguf: Annotated[Path | None, typer.Option(help="Make a base model from this GGUF file instead.")] = None,
     name: Annotated[str | None, typer.Option(help="What that base model is to be called.")] = None,
 ) -> None:
-    """Make sure of the folders, the embedded base model and the store's tables; or make a base model from a GGUF file."""
+    """Make sure of the folders, the base model (converted, or downloaded where it is a hub's) and the store's tables; or make a
+    base model from a GGUF file."""
     if gguf is not None or name is not None:
         from correctly_assets.runtime.training import prepare_gguf
 

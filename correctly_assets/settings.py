@@ -6,6 +6,7 @@ imports another module of ours, opens a file or talks to the network. Reading th
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED_BASE_MODEL = "gemma-3-270m"
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 class TrainStage(BaseModel):
@@ -297,14 +299,22 @@ class Settings(BaseSettings):
 
     @property
     def base_model_path(self) -> str:
-        """What transformers and vLLM are given: the converted embedded model's directory, a directory or a hub name."""
+        """What transformers and vLLM are given: always a directory. Those of the embedded model and of a hub's appear with
+        `correctly prepare`."""
         if self.base_model == EMBEDDED_BASE_MODEL:
             return str(self.models_dir / EMBEDDED_BASE_MODEL)
         # `correctly prepare --gguf FILE --name NAME` puts other models there; a name with a slash is a path or a hub's.
         prepared = self.models_dir / self.base_model
         if "/" not in self.base_model and (prepared / "config.json").is_file():
             return str(prepared)
+        if self.is_hub_base:
+            return str(self.models_dir / self.base_model.replace("/", "--"))
         return self.base_model
+
+    @property
+    def is_hub_base(self) -> bool:
+        """Whether the base model is named as a hub names it (``google/gemma-3-1b-it``), and is no directory."""
+        return bool(_HUB_NAME.fullmatch(self.base_model)) and not Path(self.base_model).is_dir()
 
     @property
     def is_embedded_base(self) -> bool:

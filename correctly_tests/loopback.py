@@ -26,6 +26,9 @@ class Loopback(ABC):
             def do_GET(self) -> None:
                 self.do_POST()
 
+            def do_HEAD(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 try:
@@ -60,4 +63,5 @@ def answer(handler: BaseHTTPRequestHandler, status: int, body: Any, headers: dic
     for name, value in (headers or {}).items():
         handler.send_header(name, value)
     handler.end_headers()
-    handler.wfile.write(data)
+    if handler.command != "HEAD":
+        handler.wfile.write(data)

@@ -38,6 +38,7 @@ class RetrainState:
         in_flight: ids of unfinished runs of the retrain job, whoever started them.
         attempts: runs tagged with ``want`` that have ended without a decision.
         recipe_changed: what should be trained changed by more than rows.
+        canceled: the newest of these runs, where a person asked for its end; None where it ended by itself.
     """
 
     want: str
@@ -49,6 +50,7 @@ class RetrainState:
     attempts: int
     recipe_changed: bool = False
     removed_examples: int = 0
+    canceled: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,12 @@ def decide_retrain(state: RetrainState, policy: RetrainPolicy) -> RetrainDecisio
     if state.in_flight:
         return RetrainDecision(
             "skip", f"Run {state.in_flight[0][:8]} is in flight; what has landed since waits for it."
+        )
+    if state.canceled is not None:
+        return RetrainDecision(
+            "skip",
+            f"Run {state.canceled[:8]} was canceled by a person, so {short} waits: launch the job `retrain` in Dagster, or "
+            "land something new.",
         )
     if state.attempts >= policy.max_attempts:
         return RetrainDecision(

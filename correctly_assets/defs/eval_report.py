@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from correctly_assets.resources.engine import EngineResource
-from correctly_assets.resources.ledger import LEDGER_HOOKS, Ledger, NoLedger
+from correctly_assets.resources.ledger import Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import get_settings
 
@@ -23,7 +23,6 @@ from .common import OWNERS, latest, refused
     kinds={"vllm", "python"},
     owners=OWNERS,
     code_version="1",
-    hooks=set(LEDGER_HOOKS),
     check_specs=[
         dg.AssetCheckSpec(
             "the_gate",

@@ -11,7 +11,8 @@ import dagster as dg
 
 from correctly_assets.core.retrain import WHY_TAG
 from correctly_assets.core.training import got_worse
-from correctly_assets.resources.ledger import EXPERIMENT, LEDGER_HOOKS, Ledger, NoLedger
+from correctly_assets.resources.ledger import EXPERIMENT, Ledger, NoLedger
+from correctly_assets.resources.store import StoreResource
 from correctly_assets.resources.trainer import TrainerResource
 from correctly_assets.settings import get_settings
 
@@ -24,7 +25,6 @@ from .common import OWNERS, latest, refused
     kinds={"pytorch", "huggingface"},
     owners=OWNERS,
     code_version="1",
-    hooks=set(LEDGER_HOOKS),
     check_specs=[
         dg.AssetCheckSpec(
             "the_adapter_can_be_served",
@@ -34,9 +34,13 @@ from .common import OWNERS, latest, refused
         )
     ],
 )
-def lora_adapter(context: dg.AssetExecutionContext, trainer: TrainerResource, mlflow: dg.ResourceParam[Any]):
+def lora_adapter(
+    context: dg.AssetExecutionContext, store: StoreResource, trainer: TrainerResource, mlflow: dg.ResourceParam[Any]
+):
     """A LoRA adapter of the base model, trained on completion tokens only. Its ID is its content's hash."""
-    from correctly_assets.core.errors import AdapterRefused, CorrectlyError
+    from correctly_assets.core.errors import AdapterRefused, CorrectlyError, PermanentError
+    from correctly_assets.runtime.join import train_config
+    from correctly_assets.runtime.promotion import record
     from correctly_assets.training.adapter import check_adapter
 
     settings = get_settings()
@@ -54,7 +58,27 @@ def lora_adapter(context: dg.AssetExecutionContext, trainer: TrainerResource, ml
         )
     head = latest(context, "train_set")
     try:
+        provenance = train_config(settings, train_set=head["snapshot"])["extras"]
+    except CorrectlyError as error:
+        raise refused(error) from error
+    try:
         result, curve = trainer.train(context, settings, train_set=head["snapshot"], mlflow=child_ledger)
+    except PermanentError as error:
+        # Memory that ran out or a loss that is no number comes again unchanged: decided, so that the sensor does not try.
+        reasons = (
+            str(error),
+            "It is tried again when an example or a setting changes, or when `retrain` is launched in Dagster.",
+        )
+        with store.open() as opened:
+            record(
+                settings,
+                opened,
+                {**provenance, "id": None},
+                verdict="failed",
+                reasons=reasons,
+                run_id=context.run.run_id,
+            )
+        raise refused(error) from error
     except CorrectlyError as error:
         raise refused(error) from error
     metadata: dict[str, dg.MetadataValue | str | int | float] = {

@@ -1,13 +1,13 @@
 """MLflow as a ledger: written when it is there, missed when it is not, never in the way.
 
-Belongs here: the resource around dagster-mlflow and its run-ending hook. Does not belong here: what is measured.
+Belongs here: the resource around dagster-mlflow, and how a run ends there. Does not belong here: what is measured.
 Nothing of MLflow is imported before a run uses it: the definitions must load light.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import dagster as dg
 
 EXPERIMENT = "correctly"
-LAST_ASSET = "served_model"
 
 
 class NoLedger:
@@ -68,6 +67,18 @@ class Ledger:
     def end_run(self, status: str = "FINISHED") -> None:
         self._try("the run's end", lambda: self._mlflow.end_run(status=status))
 
+    def close_left_open(self, instance: dg.DagsterInstance) -> None:
+        """End the runs of workers that were killed: they still read RUNNING, and their Dagster runs have ended."""
+        self._try("the end of runs whose worker was killed", lambda: self._close_left_open(instance))
+
+    def _close_left_open(self, instance: dg.DagsterInstance) -> None:
+        client = self._mlflow.tracking_client
+        for run in client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
+            of = run.data.tags.get("dagster_run_id")
+            theirs = instance.get_run_by_id(of) if of and run.info.run_id != self.run_id else None
+            if theirs is not None and theirs.is_finished:
+                client.set_terminated(run.info.run_id, _STATUS[theirs.status])
+
     def url(self) -> str | None:
         return f"{self._uri}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
 
@@ -93,13 +104,47 @@ def point_alias(uri: str, name: str, adapter: str, log: Any) -> None:
         log.warning(f"MLflow did not take the alias {name} ({error}).")
 
 
+_STATUS = {
+    dg.DagsterRunStatus.SUCCESS: "FINISHED",
+    dg.DagsterRunStatus.FAILURE: "FAILED",
+    dg.DagsterRunStatus.CANCELED: "KILLED",
+}
+
+
+def ended_as(instance: dg.DagsterInstance, run_id: str) -> str:
+    """MLflow's word for how a Dagster run ends, once no more of its steps will run: ``FINISHED``, ``FAILED`` or ``KILLED``.
+
+    The run's own status comes only after its resources are gone; its steps' events are there.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED):
+        return "KILLED"
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id or "")
+    done = {
+        entry.step_key
+        for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_SUCCESS)
+        if entry.step_key
+    }
+    return "FINISHED" if done >= set(plan.step_keys_to_execute) else "FAILED"
+
+
 @dg.resource(config_schema={"tracking_uri": dg.Field(dg.Noneable(str), default_value=None, is_required=False)})
-def ledger_resource(context: dg.InitResourceContext):
+def ledger_resource(context: dg.InitResourceContext) -> Iterator[Ledger | NoLedger]:
     """The run's ledger. Without a tracking URI, or with a server that does not answer, a ledger that keeps nothing.
 
-    dagster-mlflow ends no run by itself under MLflow 3 (a failed run would read FINISHED), so `LEDGER_HOOKS` are on
-    each tracked asset.
+    dagster-mlflow ends no run by itself under MLflow 3, whose own end at exit would write FINISHED whatever happened: so it
+    is ended here, when the last step has, as the Dagster run's events say. A killed worker comes to no end; the next run
+    closes what it left open.
     """
+    ledger = _open(context)
+    try:
+        yield ledger
+    finally:
+        if isinstance(ledger, Ledger) and context.instance and context.run:
+            ledger.end_run(ended_as(context.instance, context.run.run_id))
+
+
+def _open(context: dg.InitResourceContext) -> Ledger | NoLedger:
     uri = (context.resource_config or {}).get("tracking_uri")
     if not uri:
         return NoLedger()
@@ -108,9 +153,10 @@ def ledger_resource(context: dg.InitResourceContext):
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     log = context.log or dg.get_dagster_logger()
     try:
-        import httpx
+        if uri.startswith("http"):
+            import httpx
 
-        httpx.get(f"{uri}/health", timeout=3).raise_for_status()
+            httpx.get(f"{uri}/health", timeout=3).raise_for_status()
         from dagster_mlflow.resources import MlFlow
 
         seam = SimpleNamespace(
@@ -119,23 +165,10 @@ def ledger_resource(context: dg.InitResourceContext):
             run_id=context.run.run_id if context.run else "unknown",
             resource_config={"experiment_name": EXPERIMENT, "mlflow_tracking_uri": uri, "env": {}, "extra_tags": {}},
         )
-        return Ledger(MlFlow(seam), uri, log)
+        ledger = Ledger(MlFlow(seam), uri, log)
+        if context.instance:
+            ledger.close_left_open(context.instance)
+        return ledger
     except Exception as error:
         log.warning(f"MLflow at {uri} does not answer ({type(error).__name__}); the run goes on without a ledger.")
         return NoLedger()
-
-
-@dg.failure_hook(name="fail_ledger_run", required_resource_keys={"mlflow"})
-def fail_ledger_run(context: dg.HookContext) -> None:
-    """A failed step ends the MLflow run as FAILED."""
-    context.resources.mlflow.end_run(status="FAILED")
-
-
-@dg.success_hook(name="finish_ledger_run", required_resource_keys={"mlflow"})
-def finish_ledger_run(context: dg.HookContext) -> None:
-    """The lineage's last asset ends the MLflow run as FINISHED."""
-    if context.op.name == LAST_ASSET:
-        context.resources.mlflow.end_run(status="FINISHED")
-
-
-LEDGER_HOOKS = frozenset({fail_ledger_run, finish_ledger_run})

@@ -43,10 +43,13 @@ class TrainerResource(dg.ConfigurableResource):
             it is: a run that failed after training does not train again.
 
         Raises:
+            UsageError: the base model's files are not there.
             PermanentError, RetryableError: as `failure_of` reads the child's end.
         """
         from correctly_assets.runtime.join import train_config
+        from correctly_assets.runtime.training import local_base
 
+        local_base(settings)  # before anything is asked of the trainer: without its files nothing can be trained
         config = train_config(settings, train_set=train_set)
         key = training_key(config)
         work = settings.checkpoints_dir / key[:16]

@@ -37,8 +37,14 @@ _SCORES = ("gleu", "errant_f05", "exact_match", "overcorrected", "run_on", "n")
 def _base_config(settings: Settings, train_set: str, work: Path) -> dict[str, Any]:
     """The platform's own recipe and budget, from the base model, written apart from the platform's adapters."""
     config = train_config(settings, train_set=train_set)
-    # Without the provenance of a candidate: these adapters are never judged, and nothing is decided by them.
-    return config | {"adapters_dir": str(work / "adapters"), "warm_start": None, "extras": {"train_set": train_set}}
+    # Without the provenance of a candidate: these adapters are never judged, and nothing is decided by them. The hashes of
+    # what lies behind the config's paths are part of it, so that a result of other prompts or weights is not taken again.
+    made_of = {"prompts": config["extras"]["prompts"], "base": config["extras"]["recipe"]["base_model"]}
+    return config | {
+        "adapters_dir": str(work / "adapters"),
+        "warm_start": None,
+        "extras": {"train_set": train_set, **made_of},
+    }
 
 
 # ------------------------------------------------------------------ the learning curve

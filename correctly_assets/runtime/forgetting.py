@@ -8,6 +8,7 @@ because the accepted rows have changed.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,8 @@ class ForgottenEverywhere:
 
 
 def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEverywhere:
-    """Remove an example, and what was derived from it, from the store, snapshots, train sets, journals and the DVC remote.
+    """Remove an example, and what was derived from it, from the store, snapshots, train sets, stopped comparisons, journals
+    and the DVC remote.
 
     Args:
         prefix: the beginning of the example's id.
@@ -88,6 +90,10 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
         remove_from_rejected(settings.home, id)
     # Vectors are kept by the hash of whatever text they were made of: all of them go, and are made again when needed.
     settings.vectors_path.unlink(missing_ok=True)
+    # A comparison that was stopped keeps its part of a train set and what it learned: it begins anew.
+    for kind in ("learning-curve", "bakeoff"):
+        for place in settings.checkpoints_dir.glob(f"{kind}-*"):
+            shutil.rmtree(place)
     remote = forget_versions(settings, gone.snapshots)
     last = store.last_decision()
     return ForgottenEverywhere(

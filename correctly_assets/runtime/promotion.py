@@ -160,7 +160,11 @@ def record(
     reasons: tuple[str, ...],
     run_id: str | None,
 ) -> None:
-    """Write the decision on an adapter down, with the fingerprint of what it was really trained on."""
+    """Write the decision on an adapter down, with the fingerprint of what it was really trained on.
+
+    Args:
+        manifest: the adapter's, or, of a training that made none, the provenance that it would have held and the id None.
+    """
     rows, recipe = manifest.get("rows_digest"), manifest.get("recipe_digest")
     if not rows or not recipe:  # adopted from elsewhere: no landed rows stand behind it, so nothing is decided by it
         return

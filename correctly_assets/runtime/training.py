@@ -72,11 +72,12 @@ def local_base(settings: Settings) -> Path:
     """
     path = Path(settings.base_model_path)
     if not (path / "config.json").is_file():
-        hint = (
-            "run `correctly prepare`"
-            if settings.is_embedded_base
-            else "set CORRECTLY_BASE_MODEL to a model's directory"
-        )
+        if settings.is_hub_base:
+            hint = f"`CORRECTLY_BASE_MODEL={settings.base_model} correctly prepare` downloads it"
+        elif settings.is_embedded_base:
+            hint = "run `correctly prepare`"
+        else:
+            hint = "set CORRECTLY_BASE_MODEL to a model's directory"
         raise UsageError(f"The base model {settings.base_model} does not lie in {path}: {hint}.")
     return path
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -21,6 +22,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError
+from correctly_assets.core.retrain import decide_retrain
 from correctly_assets.settings import Settings
 
 from .fleet import Fleet, engine_name
@@ -53,10 +55,12 @@ def prepare(settings: Settings, console: Console) -> None:
     """Make sure of everything that must exist before any part starts: folders, the base model, the store's tables.
 
     Raises:
-        PermanentError: the embedded model cannot be converted; RetryableError: the database is away.
+        PermanentError: the embedded model cannot be converted, or the hub has none of the name; RetryableError: the database
+            or the hub is away.
     """
     from correctly_assets.settings import EMBEDDED_BASE_MODEL
     from correctly_assets.training.base_model import convert_embedded_model, is_converted
+    from correctly_assets.training.hub import download_base_model
 
     for folder in (
         settings.home,
@@ -79,6 +83,9 @@ def prepare(settings: Settings, console: Console) -> None:
             last = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"code {done.returncode}"
             raise CorrectlyError(f"The embedded base model could not be converted: {last}. Run `make install` again.")
         convert_embedded_model(target)
+    if settings.is_hub_base and not Path(settings.base_model_path).is_dir():
+        console.print(f"Downloading {settings.base_model} into {settings.base_model_path}, once.", highlight=False)
+        download_base_model(settings.base_model, Path(settings.base_model_path))
     from .instance import write_instance
 
     write_instance(settings)
@@ -266,7 +273,8 @@ def close_loop(
     """Wait until what has landed is decided, showing the stages of the run.
 
     Raises:
-        RefusedError: the gate refused the candidate and nothing serves; LoopFailed: the sensor gave up.
+        RefusedError: the gate refused the candidate and nothing serves; LoopFailed: training cannot succeed unchanged, the
+            sensor gave up, or a person canceled the run.
     """
     from dagster import RunsFilter
 
@@ -295,6 +303,8 @@ def close_loop(
                 if last.verdict == "refused":
                     raise RefusedError(f"The gate refused adapter {last.adapter}: {reasons}")
                 raise LoopFailed(f"The loop did not close: {reasons}")
+            if state.canceled is not None and not state.in_flight:
+                raise LoopFailed(f"The loop did not close: {decide_retrain(state, policy(settings)).says}")
             if runs and runs[0].run_id in state.in_flight:
                 _show_stage(settings, bar, task, next((s for s in STAGES if s not in done), STAGES[-1]))
             else:

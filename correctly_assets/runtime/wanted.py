@@ -124,7 +124,27 @@ def read_retrain_state(store: StoreLike, instance: DagsterInstance, settings: Se
         attempts=attempts,
         recipe_changed=bool(last and last.recipe_digest != sha256_of(made)),
         removed_examples=store.removed_since_decision(),
+        canceled=_canceled_by_a_person(instance, want) if attempts else None,
     )
+
+
+def _canceled_by_a_person(instance: DagsterInstance, want: str) -> str | None:
+    """The newest run for this fingerprint, if it ended because a person asked for it.
+
+    A worker that is stopped with the platform fails: Dagster calls a run canceled only where a request stands in its log.
+    Such a request whose worker died before it ended counts too. That of the run monitor, which ends what takes too long,
+    is nobody's wish.
+    """
+    from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
+
+    (run,) = instance.get_runs(RunsFilter(tags={WANT_TAG: want}), limit=1)
+    if run.status == DagsterRunStatus.CANCELED:
+        return run.run_id
+    if run.status != DagsterRunStatus.FAILURE:
+        return None
+    asked = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_CANCELING)
+    by_the_monitor = any("maximum runtime" in (entry.get_dagster_event().message or "") for entry in asked)
+    return run.run_id if asked and not by_the_monitor else None
 
 
 def _seconds_since(at: str | None) -> float | None:

@@ -1,7 +1,8 @@
-"""The base model on disk: the embedded Gemma 3 270M converted once, or whatever directory or hub name is configured.
+"""The base model on disk: the embedded Gemma 3 270M converted once, or whatever directory is configured.
 
 Belongs here: turning a GGUF file, the packaged one or any other, into a safetensors directory that transformers and vLLM
-both read, and naming a base model's revision. Does not belong here: training or serving it.
+both read, and naming a base model's revision. Does not belong here: a hub's models (hub.py), training or
+serving it.
 """
 
 from __future__ import annotations

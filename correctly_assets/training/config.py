@@ -119,8 +119,13 @@ class TrainConfig(_Strict):
     result_path: Path | None = None
     progress_path: Path | None = None
 
-    def fingerprint(self, data_sha: str) -> str:
-        """What a checkpoint must agree with: all that shapes the weights, nothing about where or how fast."""
+    def fingerprint(self, data_sha: str, *, prompts: str, base_revision: str) -> str:
+        """What a checkpoint must agree with: all that shapes the weights, nothing about where or how fast.
+
+        Args:
+            data_sha, prompts: hashes of the pairs and of the prompt files, which may change behind their paths.
+            base_revision: what stands in ``base_model``, for the same reason.
+        """
         shaping = self.model_dump(
             mode="json",
             include={
@@ -129,7 +134,7 @@ class TrainConfig(_Strict):
                 "max_explain_per_pair", "warm_start", "code_version", "engine", "compile",
             },
         )  # fmt: skip
-        return sha256_of({**shaping, "data": data_sha})
+        return sha256_of({**shaping, "data": data_sha, "prompts": prompts, "base_revision": base_revision})
 
 
 def read_config(path: Path) -> TrainConfig:

@@ -107,6 +107,7 @@ class TrainData:
         held_out: turns of held-out pairs, both tasks.
         too_long: pairs that had a turn longer than ``max_length`` tokens; the turn was left out.
         sha256: over the pairs.
+        prompts: hash of the prompt files that the turns were rendered with.
     """
 
     turns: tuple[Turn, ...]
@@ -115,6 +116,7 @@ class TrainData:
     pairs: int
     too_long: int
     sha256: str
+    prompts: str
 
 
 def build_data(pairs: Sequence[TrainPair], renderer: Renderer, config: TrainConfig) -> TrainData:
@@ -151,8 +153,9 @@ def build_data(pairs: Sequence[TrainPair], renderer: Renderer, config: TrainConf
     if not plan:
         raise UsageError("The stages' mixes leave nothing to train on; give some origin a multiplier above 0.")
     return TrainData(
-        tuple(turns), tuple(held_out[: config.held_out_limit]), tuple(plan), len(chosen), too_long, pairs_sha(chosen)
-    )
+        tuple(turns), tuple(held_out[: config.held_out_limit]), tuple(plan), len(chosen), too_long, pairs_sha(chosen),
+        renderer.prompts.sha256,
+    )  # fmt: skip
 
 
 def with_replay(pairs: Sequence[TrainPair], config: TrainConfig) -> list[TrainPair]:

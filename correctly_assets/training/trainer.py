@@ -17,6 +17,7 @@ import torch
 
 from correctly_assets.core.errors import PermanentError
 
+from .base_model import base_model_revision
 from .checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .data import Batch, TrainData, cut_plan
@@ -96,7 +97,9 @@ class Trainer:
     ) -> None:
         self.config, self.data, self.adapter, self.engine = config, data, adapter, engine
         self._started, self._stop, self._report, self._say = started, stop, report, say
-        self._fingerprint = config.fingerprint(data.sha256)
+        self._fingerprint = config.fingerprint(
+            data.sha256, prompts=data.prompts, base_revision=base_model_revision(config.base_model)
+        )
         fused = adapter.masters[0].device.type in ("cpu", "cuda")
         self._optimiser = torch.optim.AdamW(
             adapter.masters, lr=1.0, betas=(0.9, 0.999), weight_decay=config.weight_decay, fused=fused

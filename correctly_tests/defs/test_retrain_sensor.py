@@ -13,6 +13,7 @@ from correctly_assets.core.retrain import WANT_TAG, rows_digest
 from correctly_assets.core.types import Example
 from correctly_assets.defs.automation import retrain_sensor
 from correctly_assets.resources.store import StoreResource
+from correctly_assets.runtime.instance import fail_dead_runs
 from correctly_assets.runtime.wanted import fingerprint_of, recipe, recipe_digest
 from correctly_assets.settings import get_settings
 from correctly_assets.store import Store, open_store
@@ -135,6 +136,47 @@ def test_a_failed_run_is_tried_again_under_a_new_key_and_then_given_up_as_a_deci
     assert "Gave up" in (answer.skip_message or "")
     assert store.last_decision().verdict == "failed"
     assert "already decided" in (tick(instance).skip_message or "")
+
+
+def started(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.DagsterRun:
+    return instance.create_run_for_job(trivial_job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
+
+
+@pytest.mark.parametrize("ended", ["by its worker", "dead before it could"])
+def test_a_run_that_a_person_canceled_is_not_started_again_until_something_lands(instance, store, ended):
+    land(store, "He go.")
+    run = started(instance, tick(instance))
+    instance.report_run_canceling(run)  # as the webserver's request does
+    if ended == "by its worker":
+        instance.report_run_canceled(run)
+    else:
+        assert fail_dead_runs(instance) == [run.run_id]
+    answer = tick(instance)
+    assert f"Run {run.run_id[:8]} was canceled by a person" in (answer.skip_message or "")
+    assert store.last_decision() is None
+    land(store, "They goes.")
+    assert isinstance(tick(instance), dg.RunRequest)
+
+
+def test_a_run_that_ended_with_the_platform_or_for_its_length_is_tried_again(instance, store):
+    land(store, "He go.")
+    run = started(instance, tick(instance))
+    assert fail_dead_runs(instance) == [run.run_id]
+    second = tick(instance)
+    assert second.run_key.endswith(":2")
+    run = started(instance, second)
+    instance.report_run_canceling(run, message="Canceling due to exceeding maximum runtime of 14400 seconds.")
+    instance.report_run_canceling(run)
+    instance.report_run_failed(run, "Exceeded maximum runtime of 14400 seconds.")
+    assert tick(instance).run_key.endswith(":3")
+
+
+def test_a_run_that_was_launched_again_after_a_cancel_and_failed_is_tried_again(instance, store):
+    land(store, "He go.")
+    request = tick(instance)
+    instance.report_run_canceled(started(instance, request))
+    start_run(instance, request, dg.DagsterRunStatus.FAILURE)
+    assert isinstance(tick(instance), dg.RunRequest)
 
 
 def test_a_wiped_cursor_changes_nothing(instance, store):

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as arrow
+import pyarrow.parquet as parquet
 import pytest
 
 from correctly_assets import cli
@@ -189,8 +191,19 @@ def test_forgetting_reaches_everything_made_of_the_row_and_wants_a_new_run(
         journal.sending(request, 0.0)
         journal.answered(request, ChatAnswer("{}", "m"), 0.0)
 
+    # `learning-curve` and `bakeoff` that were stopped with Ctrl-C leave their parts of the train set behind.
+    curve, bakeoff = (settings.checkpoints_dir / f"{kind}-{train_set.id}" for kind in ("learning-curve", "bakeoff"))
+    own = settings.checkpoints_dir / "0123456789abcdef"
+    for part in (curve / "25", bakeoff, own):
+        part.mkdir(parents=True)
+    for part in (curve / "25", bakeoff):
+        parquet.write_table(
+            arrow.Table.from_pylist([{"before": child.before}]), part / "pairs.parquet", compression=None
+        )
+
     code, out, error = run("forget", source[:10], "--json")
     assert code == 0, error
+    assert (curve.exists(), bakeoff.exists(), own.exists()) == (False, False, True)
     gone = json.loads(out)
     assert (gone["example_id"], gone["derived"], gone["adapters"]) == (source, [child_id], ["cafe00000001"])
     assert set(gone["snapshots"]) == {examples.id, train_set.id}

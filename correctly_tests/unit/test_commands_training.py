@@ -125,6 +125,25 @@ def test_the_curriculum_is_a_table_in_the_settings_and_part_of_the_recipe(
     assert recipe_digest(get_settings()) != digest
 
 
+def test_a_comparison_that_goes_on_takes_no_result_of_other_prompts_or_another_base_model(
+    settings: Settings, made: Path, tmp_path: Path
+) -> None:
+    from correctly_assets.runtime.comparing import _base_config
+
+    train_set = write_pairs(settings)
+    prompts, base = tmp_path / "prompts", tmp_path / "base"
+    shutil.copytree(settings.prompts_dir, prompts)
+    shutil.copytree(made / "base", base)
+    settings = settings.model_copy(update={"prompts_dir": prompts, "base_model": str(base)})
+    before = _base_config(settings, train_set, tmp_path)
+    assert _base_config(settings, train_set, tmp_path) == before
+    (prompts / "correct.txt").write_text((prompts / "correct.txt").read_text().replace("English", "prose"))
+    other_prompts = _base_config(settings, train_set, tmp_path)
+    assert other_prompts != before
+    (base / "correctly_base.json").write_text(json.dumps({"name": "tiny", "revision": "r2"}))
+    assert _base_config(settings, train_set, tmp_path) != other_prompts
+
+
 def test_a_run_from_the_champion_replays_what_it_was_trained_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

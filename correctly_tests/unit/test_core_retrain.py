@@ -46,6 +46,13 @@ def test_a_failed_run_is_tried_again_under_another_key_and_given_up_at_the_limit
     assert decide_retrain(replace(NEW, attempts=3), POLICY).action == "give_up"
 
 
+def test_a_canceled_run_waits_for_a_person_or_something_new_and_says_how_to_start_it():
+    decision = decide_retrain(replace(NEW, attempts=1, canceled="abcdef1234"), POLICY)
+    assert decision.action == "skip"
+    assert "abcdef12 was canceled" in decision.says and "launch the job `retrain`" in decision.says
+    assert decide_retrain(replace(NEW, attempts=3, canceled="abcdef1234"), POLICY).action == "skip"
+
+
 def test_too_few_examples_wait_unless_the_recipe_changed():
     few = replace(NEW, new_examples=1)
     assert decide_retrain(few, POLICY).action == "skip"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -157,11 +158,12 @@ def test_a_config_with_an_unknown_field_or_value_is_refused_by_its_name(tmp_path
 def test_a_checkpoints_fingerprint_ignores_places_and_budgets_and_follows_what_shapes_the_weights(
     tmp_path: Path,
 ) -> None:
-    one: TrainConfig = train_config(tmp_path)
-    assert one.fingerprint("d") == train_config(tmp_path, max_minutes=3, result_path=tmp_path / "r").fingerprint("d")
-    assert one.fingerprint("d") != one.fingerprint("e")
-    assert one.fingerprint("d") != train_config(tmp_path, seed=1).fingerprint("d")
-    assert one.fingerprint("d") != train_config(tmp_path, batch_size=5).fingerprint("d")
+    def of(data: str = "d", prompts: str = "p", base: str = "b", **changes: Any) -> str:
+        config: TrainConfig = train_config(tmp_path, **changes)
+        return config.fingerprint(data, prompts=prompts, base_revision=base)
+
+    assert of() == of(max_minutes=3, result_path=tmp_path / "r")
+    assert len({of(), of(data="e"), of(prompts="q"), of(base="c"), of(seed=1), of(batch_size=5)}) == 6
 
 
 def test_an_ended_trainer_is_read_as_done_to_be_retried_or_not_to_be() -> None:

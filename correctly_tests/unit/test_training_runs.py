@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trainer_for(config: TrainConfig, stop: Callable[[], bool] = lambda: False, say: Any = lambda _: None) -> Trainer:
-    renderer = Renderer(load_tokenizer(config.base_model), load_prompts(PROJECT_ROOT / "prompts", config.chat_family))
+    renderer = Renderer(load_tokenizer(config.base_model), load_prompts(config.prompts_dir, config.chat_family))
     data = build_data(read_pairs(config.train_set), renderer, config)
     device = torch.device("cpu")
     torch.set_num_threads(1)
@@ -150,6 +151,24 @@ def test_a_budget_that_bites_thins_the_plan_and_lets_the_schedule_reach_its_end(
     assert schedule.factor(trainer.progress.step - 1) < 0.1
     assert {trainer.data.plan[index].stage for index in trainer.progress.plan[8:]} == {0, 1}
     assert any("budget" in line for line in said)
+
+
+def test_a_checkpoint_of_other_prompts_or_another_base_model_at_the_same_paths_is_not_taken_up(
+    home: Path, tmp_path: Path
+) -> None:
+    prompts, base = tmp_path / "prompts", tmp_path / "base"
+    shutil.copytree(PROJECT_ROOT / "prompts", prompts)
+    shutil.copytree(home / "base", base)
+    config = run_config(home, tmp_path, prompts_dir=prompts, base_model=str(base))
+    trainer_for(config).checkpoint()
+    assert trainer_for(config).resume()
+    explain, revision = prompts / "explain.txt", base / "correctly_base.json"
+    for file, changed in ((explain, explain.read_text() + " "), (revision, '{"name": "tiny", "revision": "r2"}')):
+        was = file.read_text()
+        file.write_text(changed)
+        assert not trainer_for(config).resume()
+        file.write_text(was)
+    assert trainer_for(config).resume()
 
 
 def test_a_warm_start_begins_where_the_other_adapter_ended_and_refuses_one_of_another_rank(

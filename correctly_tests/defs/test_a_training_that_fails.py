@@ -1,0 +1,120 @@
+"""What becomes of a training that cannot succeed unchanged: the shipped asset, the real trainer's child, a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from rich.console import Console
+
+from correctly_assets.core.landing import identified
+from correctly_assets.core.types import Example, TrainPair
+from correctly_assets.definitions import defs
+from correctly_assets.defs.resources import make_resources
+from correctly_assets.resources.ledger import NoLedger
+from correctly_assets.runtime.up import LoopFailed, close_loop
+from correctly_assets.settings import Settings, get_settings
+from correctly_assets.store import Store, open_store
+from correctly_assets.store.snapshots import write_examples_snapshot
+from correctly_assets.store.train_set import write_train_set
+from correctly_tests.defs.test_retrain_sensor import started, tick
+from correctly_tests.training_tiny import PAIRS, write_base_model
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
+    """A store with a landed row; the settings name a tiny base model."""
+    monkeypatch.setenv("CORRECTLY_BASE_MODEL", str(write_base_model(tmp_path)))
+    monkeypatch.setenv("CORRECTLY_RETRAIN_QUIET_SECONDS", "0")
+    monkeypatch.setenv("CORRECTLY_TRAIN_BATCH_SIZE", "4")
+    get_settings.cache_clear()
+    settings = get_settings()
+    settings.home.mkdir(parents=True)
+    with open_store(settings.store_url, settings.sql_dir) as opened:
+        opened.land([identified(Example(id="", before=before, after=after)) for before, after, *_ in PAIRS])
+        yield opened
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+def report_train_set(settings: Settings, store: Store, instance: dg.DagsterInstance) -> None:
+    """A train set of the rows that have landed, as the asset leaves one."""
+    rows = write_examples_snapshot(store, settings.snapshots_dir)
+    pairs = [
+        TrainPair(f"p{n}", f"e{n}", "example", before, after, (), 1, "held_out" if n == 5 else "train")
+        for n, (before, after, *_) in enumerate(PAIRS)
+    ]
+    extra = {"examples_snapshot": rows.id, "rows_digest": rows.row_digest}
+    made = write_train_set(pairs, settings.snapshots_dir, extra, sql_dir=settings.sql_dir)
+    instance.report_runless_asset_event(dg.AssetMaterialization("train_set", metadata={"snapshot": made.id}))
+
+
+def run_adapter(settings: Settings, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    none = dg.ResourceDefinition.hardcoded_resource(NoLedger())
+    made = dg.Definitions(
+        assets=defs.assets, resources={**make_resources(settings), "mlflow": none}, executor=dg.in_process_executor
+    )
+    job = made.resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(
+        instance=instance, asset_selection=[dg.AssetKey("lora_adapter")], raise_on_error=False
+    )
+
+
+def put_nan_into_the_base_model(settings: Settings) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = Path(settings.base_model_path) / "model.safetensors"
+    tensors = load_file(path)
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def test_a_loss_that_is_no_number_is_decided_once_and_neither_retried_nor_waited_for(
+    store: Store, instance: dg.DagsterInstance
+) -> None:
+    settings = get_settings()
+    put_nan_into_the_base_model(settings)
+    report_train_set(settings, store, instance)
+    assert isinstance(tick(instance), dg.RunRequest)
+    result = run_adapter(settings, instance)
+    assert not result.success
+    decision = store.last_decision()
+    assert decision is not None and (decision.verdict, decision.adapter) == ("failed", None)
+    assert decision.run_id == result.run_id and decision.accepted == len(PAIRS)
+    assert "CORRECTLY_TRAIN_LEARNING_RATE" in decision.reasons[0]
+    assert "already decided" in (tick(instance).skip_message or "")  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(LoopFailed, match="not a number"):
+        close_loop(settings, instance, store, Console(quiet=True), lambda: None)
+    # What landed is seen: the next row alone is what is new.
+    store.land([identified(Example(id="", before="It rain.", after="It rains."))])
+    assert "1 new example since" in str(tick(instance))
+
+
+def test_up_does_not_wait_for_a_run_that_a_person_canceled(store: Store, instance: dg.DagsterInstance) -> None:
+    run = started(instance, tick(instance))  # pyright: ignore[reportArgumentType]
+    instance.report_run_canceling(run)
+    instance.report_run_canceled(run)
+    with pytest.raises(LoopFailed, match="canceled by a person"):
+        close_loop(get_settings(), instance, store, Console(quiet=True), lambda: None)
+    assert store.decisions() == []
+
+
+def test_a_hubs_model_that_was_not_downloaded_is_asked_for_before_a_trainer_starts(
+    store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORRECTLY_BASE_MODEL", "tiny-team/tiny-gemma")
+    get_settings.cache_clear()
+    settings = get_settings()
+    report_train_set(settings, store, instance)
+    assert not run_adapter(settings, instance).success
+    (decision,) = store.decisions()
+    assert decision.verdict == "failed" and "correctly prepare" in decision.reasons[0]
+    assert not settings.checkpoints_dir.exists()
