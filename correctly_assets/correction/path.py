@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from correctly_assets.core.correction import Dictionary, Piece, ProfanityGuard, ReasonLanguage, RuleReasonWriter, Usage
 from correctly_assets.core.edits import apply_edits
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.ports import Annotator, Completer, Completion
 from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.types import Correction, Edit, Fallback
@@ -252,8 +253,13 @@ class Corrector:
                 return edit.explained(reason, "model")
             return edit.explained(self._rules.reason(edit, ask.language), "rule")
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(edit)) for edit in sentence.edits]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(edit)) for edit in sentence.edits]
+        except ExceptionGroup as failures:
+            # The callers know what an engine's failure means, and nothing of groups.
+            said = (failure for failure in failures.exceptions if isinstance(failure, CorrectlyError))
+            raise next(said, failures.exceptions[0]) from None
         return tuple(task.result() for task in tasks)
 
     async def _complete(

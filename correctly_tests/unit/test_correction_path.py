@@ -15,6 +15,7 @@ from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.errors import UnreachableError
 from correctly_assets.core.ports import Completer, Completion
 from correctly_assets.core.prompts import load_prompts
+from correctly_assets.core.serving import EngineCorruptedError
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.alignment import flatten, to_layout
 from correctly_assets.correction.annotate import ErrantAnnotator
@@ -272,6 +273,19 @@ def test_an_engine_that_is_away_is_an_error_and_no_answer(annotator):
 
     with pytest.raises(UnreachableError):
         correct(Away(), annotator, "He go home. She go too.")
+
+
+@pytest.mark.parametrize("error", [UnreachableError("The engine is away."), EngineCorruptedError("It computed NaN.")])
+def test_an_engine_that_fails_while_reasons_are_written_is_that_very_error_too(annotator, error):
+    class FailsAtTheSecondCall(Engine):
+        async def complete(self, prompt, *, model, max_tokens, stop=(), priority=0, logprobs=False):
+            if self.asked:
+                raise error
+            return await super().complete(prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority)
+
+    before, after = "He go home and she like it.", "He goes home and she likes it."
+    with pytest.raises(type(error), match=str(error)):
+        correct(FailsAtTheSecondCall({before: after}), annotator, before)
 
 
 def test_a_row_can_be_given_to_the_model_as_one(annotator):
