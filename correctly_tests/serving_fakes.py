@@ -51,6 +51,7 @@ class FakeEngine:
         away: every route answers 503. dying: loads fail as in an engine on its way down. hang: seconds before a completion. held: models whose completions wait until
             they are taken out again. nan: adapters that compute NaN; once one of them
             has answered, every model does. like_base: adapters that answer as the base model does.
+        context: tokens that an answer may be asked for at most. reasons_status: the status that a question for a reason is answered with.
         drifted: adapters whose log-probabilities are not those of training. base_drift: the same of the base model.
     """
 
@@ -60,6 +61,8 @@ class FakeEngine:
         self.default: dict[str, str] = {}
         self.fixes: dict[str, dict[str, str]] = {}
         self.reasons = ""
+        self.reasons_status = 200
+        self.context = 1024
         self.registered: dict[str, str] = {}
         self.away = False
         self.dying = False
@@ -166,6 +169,10 @@ class FakeEngine:
         if model != "base" and model not in self.registered:
             return _error(404, f"The model `{model}` does not exist. Valid aliases: base.")
         self.asked.append(body)
+        if body["max_tokens"] > self.context:
+            return _error(400, f"max_tokens={body['max_tokens']} cannot be greater than max_model_len={self.context}.")
+        if self.reasons_status != 200 and "Say in " in str(body["prompt"]):
+            return _error(self.reasons_status, "Not now.")
         self.running[model] += 1
         try:
             if self.hang:

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from correctly_assets.core.correction import Dictionary, Piece, ProfanityGuard, ReasonLanguage, RuleReasonWriter, Usage
 from correctly_assets.core.edits import apply_edits
+from correctly_assets.core.errors import CorrectlyError, RefusedError
 from correctly_assets.core.ports import Annotator, Completer, Completion
 from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.types import Correction, Edit, Fallback
@@ -205,6 +206,8 @@ class Corrector:
         prompt = self._prompts.correct_prompt(asked)
         sure = max(self._edit_confidence, self._word_confidence) > 0
         completion = await self._complete(prompt, answer_limit(asked), ask.model, ask.priority, logprobs=sure)
+        if completion is None:
+            return _Sentence(raw, raw, fallback="length")
         fallback = refuse(asked, completion, echoes=self._echoes, profanity=self._profanity)
         if fallback is not None:
             return _Sentence(raw, raw, fallback=fallback)
@@ -246,23 +249,36 @@ class Corrector:
             async with limit:
                 # Behind every sentence that waits: a reader wants the corrected text first.
                 completion = await self._complete(prompt, REASON_TOKENS[ask.language], ask.model, ask.priority + 1)
-            reason = flatten(completion.text)[0]
-            ran_out = completion.finish_reason == "length"
-            if not ran_out and check_model_reason(edit, reason, flat, after, ask.language) is None:
-                return edit.explained(reason, "model")
+            if completion is not None and completion.finish_reason != "length":
+                reason = flatten(completion.text)[0]
+                if check_model_reason(edit, reason, flat, after, ask.language) is None:
+                    return edit.explained(reason, "model")
             return edit.explained(self._rules.reason(edit, ask.language), "rule")
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(edit)) for edit in sentence.edits]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(edit)) for edit in sentence.edits]
+        except ExceptionGroup as failures:
+            # The callers know what an engine's failure means, and nothing of groups.
+            said = (failure for failure in failures.exceptions if isinstance(failure, CorrectlyError))
+            raise next(said, failures.exceptions[0]) from None
         return tuple(task.result() for task in tasks)
 
     async def _complete(
         self, prompt: str, max_tokens: int, model: str, priority: int, *, logprobs: bool = False
-    ) -> Completion:
+    ) -> Completion | None:
+        """The engine's completion; None where it refuses the request itself, as it does one beyond its context."""
         stop = (self._prompts.end_of_answer, "\n")
-        completion = await self._completer.complete(
-            prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority, logprobs=logprobs
-        )
+        try:
+            completion = await self._completer.complete(
+                prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority, logprobs=logprobs
+            )
+        except RefusedError as error:
+            # Digits cost a token each: how long a sentence is in tokens, the engine alone knows. One that is too long for
+            # it must not take the others with it.
+            if error.code != "engine_refused":
+                raise
+            return None
         self.usage.requests += 1
         self.usage.prompt_tokens += completion.prompt_tokens
         self.usage.completion_tokens += completion.completion_tokens

@@ -74,7 +74,8 @@ class VllmClient:
             UnreachableError: the engine is away, hangs, or is busy beyond its queue.
             UnknownModelError: the engine does not know ``model`` (any more).
             EngineCorruptedError: the engine computed NaN.
-            RefusedError: the engine refuses the request itself, e.g. a prompt beyond its context.
+            RefusedError: the engine refuses the request itself, e.g. a prompt beyond its context (code
+                ``engine_refused``), or fails at it (``engine_failed``).
         """
         started = time.perf_counter()
         body = {
@@ -216,7 +217,9 @@ class VllmClient:
             raise UnknownModelError(f"The engine does not know the model {body.get('model')}: {words}")
         if "JSON compliant" in words or "nan" in words.lower().split():
             raise _corrupted(str(body.get("model")))
-        raise RefusedError(f"The engine refused the request: {words}", code="engine_refused")
+        # Only a refusal speaks of the request: what the engine itself could not do says nothing of its length.
+        code = "engine_refused" if answer.status_code < 500 else "engine_failed"
+        raise RefusedError(f"The engine refused the request: {words}", code=code)
 
     async def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         try:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from correctly_assets.core.correction import Piece
 from correctly_assets.core.edits import apply_edits
-from correctly_assets.core.errors import UnreachableError
+from correctly_assets.core.errors import RefusedError, UnreachableError
 from correctly_assets.core.ports import Completer, Completion
 from correctly_assets.core.prompts import load_prompts
+from correctly_assets.core.serving import EngineCorruptedError
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.alignment import flatten, to_layout
 from correctly_assets.correction.annotate import ErrantAnnotator
@@ -272,6 +273,49 @@ def test_an_engine_that_is_away_is_an_error_and_no_answer(annotator):
 
     with pytest.raises(UnreachableError):
         correct(Away(), annotator, "He go home. She go too.")
+
+
+@pytest.mark.parametrize("error", [UnreachableError("The engine is away."), EngineCorruptedError("It computed NaN.")])
+def test_an_engine_that_fails_while_reasons_are_written_is_that_very_error_too(annotator, error):
+    class FailsAtTheSecondCall(Engine):
+        async def complete(self, prompt, *, model, max_tokens, stop=(), priority=0, logprobs=False):
+            if self.asked:
+                raise error
+            return await super().complete(prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority)
+
+    before, after = "He go home and she like it.", "He goes home and she likes it."
+    with pytest.raises(type(error), match=str(error)):
+        correct(FailsAtTheSecondCall({before: after}), annotator, before)
+
+
+class Refuses(Engine):
+    """Refuses each prompt that holds a word."""
+
+    def __init__(self, word: str, code: str, answers: dict[str, str | Completion]):
+        super().__init__(answers, reason="The verb must agree with its subject.")
+        self.word, self.code = word, code
+
+    async def complete(self, prompt, *, model, max_tokens, stop=(), priority=0, logprobs=False):
+        if self.word in prompt:
+            raise RefusedError("The engine refused the request.", code=self.code)
+        return await super().complete(prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority)
+
+
+def test_a_sentence_beyond_the_engines_context_stays_as_it_is_and_the_others_are_corrected(annotator):
+    engine = Refuses("12, 34", "engine_refused", {"He go home.": "He goes home."})
+    answer = correct(engine, annotator, "The numbers was 12, 34 and 56. He go home.")
+    assert (answer.after, answer.fallback) == ("The numbers was 12, 34 and 56. He goes home.", "length")
+    assert [edit.reason_origin for edit in answer.edits] == ["model"]
+
+
+def test_a_reason_whose_question_is_beyond_the_engines_context_is_the_rules(annotator):
+    answer = correct(Refuses("Say in ", "engine_refused", {"He go home.": "He goes home."}), annotator, "He go home.")
+    assert [edit.reason_origin for edit in answer.edits] == ["rule"]
+
+
+def test_an_engine_that_fails_at_a_sentence_is_not_called_a_long_sentence(annotator):
+    with pytest.raises(RefusedError):
+        correct(Refuses("He go", "engine_failed", {}), annotator, "He go home.")
 
 
 def test_a_row_can_be_given_to_the_model_as_one(annotator):

@@ -245,3 +245,30 @@ def test_an_answer_is_an_openai_error_when_the_engine_is_away(tmp_path: Path) ->
                 )
             assert failed.value.status_code == 503
             assert failed.value.response.headers["retry-after"]
+
+
+@pytest.mark.parametrize("status", [503, 404])
+def test_an_engine_that_fails_while_reasons_are_written_is_503_or_an_error_event_in_mid_stream(
+    tmp_path: Path, status: int
+) -> None:
+    with fake_engine() as engine, running_gateway(tmp_path, engine) as running:
+        engine.default, engine.reasons_status = {BEFORE: AFTER}, status
+        running.serves(running.release("a"))
+        for answer in (running.chat(BEFORE), running.post("/v1/corrections", {"text": BEFORE})):
+            assert answer.status_code == 503, answer.text
+            assert int(answer.headers["retry-after"]) > 0
+        body = {"model": "correctly", "messages": [{"role": "user", "content": BEFORE}]}
+        with running.stream(body) as streamed:
+            lines = [line for line in streamed.iter_lines() if line]
+        assert any(AFTER in line for line in lines)
+        assert "error" in json.loads(lines[-2].removeprefix("data: "))
+        assert lines[-1] == "data: [DONE]"
+
+
+def test_an_adapter_that_is_forgotten_between_a_sentence_and_its_reason_is_asked_for_once_more(tmp_path: Path) -> None:
+    with fake_engine() as engine, running_gateway(tmp_path, engine) as running:
+        engine.default, engine.reasons_status = {BEFORE: AFTER}, 404
+        running.serves(running.release("a"))
+        before = len(engine.asked)
+        running.post("/v1/corrections", {"text": BEFORE})
+        assert len(engine.asked) - before == 4  # the sentence and its reason, twice

@@ -101,6 +101,20 @@ def test_a_body_that_is_no_json_or_too_large_is_refused(gateway: Running) -> Non
     assert answer.status_code == 413
 
 
+def test_a_sentence_of_too_many_numbers_for_the_engine_falls_back_alone(gateway: Running) -> None:
+    numbers = " ".join(f"{number}" for number in range(100_123, 100_123 + 137 * 150, 137))
+    text = f"They has measured {numbers} at the end."
+    assert len(text) < 1200
+    for texts in ([text, BEFORE], [f"{text} {BEFORE}"]):
+        answer = gateway.post("/v1/corrections", {"text": texts})
+        assert answer.status_code == 200, answer.text
+        found = answer.json()["corrections"]
+        assert found[0]["fallback"] == "length" and text in found[0]["after"]
+        assert found[-1]["after"].endswith(AFTER)
+    with gateway.stream({"model": "correctly", "messages": [{"role": "user", "content": f"{text} {BEFORE}"}]}) as said:
+        assert not any('"error"' in line for line in said.iter_lines())
+
+
 def test_every_answer_is_journalled_scrubbed_with_its_release_and_edits(gateway: Running) -> None:
     done = corrected(gateway, "Write me at jo.doe@example.com if you has time.")
     entry = journalled(gateway, done["id"])

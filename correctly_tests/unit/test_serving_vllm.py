@@ -121,3 +121,15 @@ def test_nan_log_probabilities_are_a_corrupted_engine(engine: FakeEngine) -> Non
             assert await client.corrupted_requests() == 1
 
     asyncio.run(main())
+
+
+def test_a_refusal_of_the_request_is_told_from_an_engine_that_fails_at_it(engine: FakeEngine) -> None:
+    async def code(prompt: str, max_tokens: int) -> str:
+        async with VllmClient(engine.url) as client:
+            with pytest.raises(RefusedError) as refused:
+                await client.complete(prompt, model="base", max_tokens=max_tokens)
+        return refused.value.code
+
+    assert asyncio.run(code(PROMPT, 9_999)) == "engine_refused"
+    engine.reasons_status = 500
+    assert asyncio.run(code("Say in English why.", 9)) == "engine_failed"
