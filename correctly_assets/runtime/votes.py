@@ -19,6 +19,7 @@ import httpx
 
 from correctly_assets.core.errors import PermanentError, UnreachableError
 from correctly_assets.core.text import clean_line
+from correctly_assets.correction.render import NOT_CHANGED, NOTHING_TO_CHANGE
 from correctly_assets.settings import Settings
 
 from .webui import admin
@@ -31,6 +32,8 @@ MAX_CHANGED = 0.5
 """Largest share of changed words at which a comment is taken for a better version rather than a note."""
 COMPARATOR = "correctly-comparator"
 """The name under which the gateway lists the comparator."""
+NOTICES = (*NOTHING_TO_CHANGE.values(), *NOT_CHANGED.values())
+"""What the gateway says under or instead of a text that it left alone, in every language; nobody's edit."""
 TABLE = re.compile(r"\n+\s*\|\s*(?:Was|이전|전)\s*\|", re.I)
 
 
@@ -123,12 +126,13 @@ def take_votes(store: Store, votes: list[Vote], scrub: Callable[[str], str]) -> 
 def better_version(vote: Vote, entry: JournalEntry, scrub: Callable[[str], str]) -> tuple[str | None, str | None]:
     """(better version, note) that a vote carries.
 
-    An answer that the person edited is a better version. A comment is one when it aligns with the sentence with at most
-    half of its words changed; any other comment is a note.
+    An answer that the person edited is a better version, their own sentence put back too. A comment is one when it aligns
+    with the sentence with at most half of its words changed; any other comment is a note.
     """
-    edited = corrected_part(vote.answered) if vote.answered is not None else None
-    if edited is not None and clean_line(scrub(edited)) not in (clean_line(entry.after), clean_line(entry.before), ""):
-        return clean_line(scrub(edited)), scrub(vote.comment) if vote.comment else None
+    edited = clean_line(scrub(corrected_part(vote.answered))) if vote.answered is not None else ""
+    # Whoever pastes one of our notices along with a text gets it back, and has edited nothing.
+    if edited not in ("", clean_line(entry.after), clean_line(corrected_part(entry.after))):
+        return edited, scrub(vote.comment) if vote.comment else None
     if vote.comment is None:
         return None, None
     comment = scrub(vote.comment)
@@ -171,8 +175,12 @@ def _kept(comment: str, sentence: str) -> float:
 
 
 def corrected_part(answer: str) -> str:
-    """The corrected text of a chat answer: what stands before its table of changes."""
-    return TABLE.split(answer, maxsplit=1)[0].strip()
+    """The corrected text of a chat answer: what stands before its table of changes, or before the notice that a text was
+    left alone; empty where the notice is all there is."""
+    text = TABLE.split(answer, maxsplit=1)[0].strip()
+    for notice in NOTICES:
+        text = text.removesuffix(notice).rstrip()
+    return text
 
 
 def _answer_of(vote: Vote, entries: list[JournalEntry], scrub: Callable[[str], str]) -> JournalEntry | None:
