@@ -44,9 +44,10 @@ def releases(as_json: Json = False) -> None:
     from rich.table import Table
 
     from correctly_assets.runtime.join import open_platform_store
+    from correctly_assets.runtime.reports import EVER
 
     with open_platform_store(get_settings()) as store:
-        rows = store.releases()
+        rows = store.releases(limit=EVER)
     if as_json:
         print_json([{"release": r.id, "adapter": r.adapter, "kind": r.kind, "why": r.why, "at": r.at} for r in rows])
         return

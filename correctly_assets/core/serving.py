@@ -64,6 +64,11 @@ class ReleaseWatch(Protocol):
         """What is written down of a release."""
         ...
 
+    def votes(self) -> Mapping[tuple[str, int], int]:
+        """How many votes are written down, by (release, rating); the base model's stand under ``base``, a candidate's under
+        its adapter."""
+        ...
+
 
 class TurnBack(Protocol):
     """Returns to the release before the champion's: proves it, then writes the new release."""

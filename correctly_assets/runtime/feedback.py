@@ -73,7 +73,12 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
             continue
         better = better_text(feedback, entry)
         if better is None:
-            if feedback.rating > 0:
+            if entry.release is None:
+                # The base model's or a candidate's answer, read beside ours: nothing that was released is confirmed by it.
+                says = "The answer it speaks of is no release's, and it says no better version."
+                store.settle_feedback(feedback.id, state="ignored", says=says)
+                ignored += 1
+            elif feedback.rating > 0:
                 store.settle_feedback(
                     feedback.id, state="thumb", says="It confirms the answer.", thumb=(entry.before, entry.after)
                 )

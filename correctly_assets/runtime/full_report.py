@@ -26,7 +26,7 @@ from correctly_assets.training.adapter import check_adapter
 
 from .comparator import Comparator, ask_judge, choose_comparator
 from .join import DirectEngine, make_annotator, open_platform_store, registered_files
-from .judging import champion_on_this_base
+from .judging import champion_on_this_base, left_as_found
 from .leaks import refuse_trained_on
 from .promotion import EngineLike, read_report
 from .review import reviews_so_far
@@ -167,6 +167,8 @@ async def write_full_report(
         if not all(systems.all_kept(cache, one.data) for one in sets):
             with watch.on(GENERATION):
                 await stack.enter_async_context(engine_needed())
+            brought = [name for name in (adapter, reigning) if name is not None]
+            await stack.enter_async_context(left_as_found(settings, client, brought, log))
         for one in sets:
             log(f"Measuring on {one.data.name}, {len(one.data.rows)} rows.")
             outside = choose_comparator(settings, one.data, annotator, path=one.path, may_ask=True)

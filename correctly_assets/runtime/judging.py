@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -224,6 +224,29 @@ async def _drop(store: Store, client: VllmClient, adapter: str, log: Callable[[s
         log(str(error))
 
 
+@contextlib.asynccontextmanager
+async def left_as_found(
+    settings: Settings, client: VllmClient, adapters: Collection[str], log: Callable[[str], object]
+) -> AsyncIterator[None]:
+    """Take adapters that only the block brought to the engine out of it again: left there, they are listed as candidates,
+    and fill the room that the engine has for adapters.
+
+    Raises:
+        UnreachableError: the engine is away when the block is entered.
+    """
+    known = await client.models() if adapters else {}
+    try:
+        yield
+    finally:
+        # What was measured stands, whether or not it can be tidied up after.
+        try:
+            with open_platform_store(settings) as store:
+                for adapter in set(adapters) - known.keys():
+                    await _drop(store, client, adapter, log)
+        except CorrectlyError as error:
+            log(str(error))
+
+
 def _line(evaluation: Evaluation) -> str:
     scores = evaluation.scores
     kept = ", kept answers" if scores["cached"] else ""
@@ -298,7 +321,12 @@ async def _evaluate(
         raise UsageError(
             f"There is no system {system!r}: choose identity, base, served, harper, adapter:ID or file:PATH."
         )
-    async with running_engine(settings, console) as engine, engine.client() as client:
+    brought = [adapter] if adapter is not None else []
+    async with (
+        running_engine(settings, console) as engine,
+        engine.client() as client,
+        left_as_found(settings, client, brought, lambda says: console.print(says, highlight=False)),
+    ):
         if adapter is not None:
             await load_proven(
                 client, settings.adapters_dir / adapter, lambda d: check_adapter(d, Path(settings.base_model_path))

@@ -19,6 +19,7 @@ import httpx
 
 from correctly_assets.core.errors import PermanentError, UnreachableError
 from correctly_assets.core.text import clean_line
+from correctly_assets.correction.render import NOT_CHANGED, NOTHING_TO_CHANGE
 from correctly_assets.settings import Settings
 
 from .webui import admin
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
 MAX_CHANGED = 0.5
 """Largest share of changed words at which a comment is taken for a better version rather than a note."""
-COMPARATOR = "correctly-comparator"
-"""The name under which the gateway lists the comparator."""
+SERVED, BASE, CANDIDATE = "correctly", "correctly-base", "correctly-candidate"
+"""The names under which the gateway lists what it journals; whatever else a chat holds is somebody else's answer."""
+NOTICES = (*NOTHING_TO_CHANGE.values(), *NOT_CHANGED.values())
+"""What the gateway says under or instead of a text that it left alone, in every language; nobody's edit."""
 TABLE = re.compile(r"\n+\s*\|\s*(?:Was|이전|전)\s*\|", re.I)
 
 
@@ -41,6 +44,7 @@ class Vote:
     Attributes:
         id: Open WebUI's id of the vote; a vote that is changed keeps it.
         rating: 1 or -1.
+        model: which of the gateway's models gave the answer; only a vote on `SERVED` says something of a release.
         asked, answered: the message voted on and the user's before it, as they stand in the chat now: an edited answer
             is the edited one. None where the chat no longer shows them.
         updated_at: when it was last changed, in seconds since 1970.
@@ -53,6 +57,7 @@ class Vote:
     answered: str | None
     comment: str | None
     updated_at: int = 0
+    model: str = SERVED
 
 
 def read_votes(settings: Settings, *, timeout: float = 10.0) -> list[Vote]:
@@ -82,7 +87,7 @@ def read_votes(settings: Settings, *, timeout: float = 10.0) -> list[Vote]:
 
 
 def parse_vote(row: Mapping[str, Any]) -> Vote | None:
-    """A row of the export as a vote; None for what is no thumb on a chat's answer."""
+    """A row of the export as a vote; None for what is no thumb on an answer of ours in a chat."""
     data, meta = row.get("data") or {}, row.get("meta") or {}
     try:
         rating = int(data.get("rating") or 0)
@@ -91,14 +96,15 @@ def parse_vote(row: Mapping[str, Any]) -> Vote | None:
     chat_id = meta.get("chat_id")
     if rating not in (1, -1) or not chat_id:
         return None
-    if data.get("model_id") == COMPARATOR:
+    model = str(data.get("model_id") or SERVED)
+    if model not in (SERVED, BASE, CANDIDATE):
         return None  # it speaks of somebody else's answer, which may stand beside ours in the same chat
     messages = _messages(row.get("snapshot") or {})
     answer = messages.get(str(meta.get("message_id"))) or {}
     question = messages.get(str(answer.get("parentId"))) or {}
     comment = str(data.get("comment") or "").strip() or None
     asked, answered = _said(question.get("content")), _said(answer.get("content"))
-    return Vote(str(row["id"]), rating, str(chat_id), asked, answered, comment, int(row.get("updated_at") or 0))
+    return Vote(str(row["id"]), rating, str(chat_id), asked, answered, comment, int(row.get("updated_at") or 0), model)
 
 
 def take_votes(store: Store, votes: list[Vote], scrub: Callable[[str], str]) -> int:
@@ -123,12 +129,13 @@ def take_votes(store: Store, votes: list[Vote], scrub: Callable[[str], str]) -> 
 def better_version(vote: Vote, entry: JournalEntry, scrub: Callable[[str], str]) -> tuple[str | None, str | None]:
     """(better version, note) that a vote carries.
 
-    An answer that the person edited is a better version. A comment is one when it aligns with the sentence with at most
-    half of its words changed; any other comment is a note.
+    An answer that the person edited is a better version, their own sentence put back too. A comment is one when it aligns
+    with the sentence with at most half of its words changed; any other comment is a note.
     """
-    edited = corrected_part(vote.answered) if vote.answered is not None else None
-    if edited is not None and clean_line(scrub(edited)) not in (clean_line(entry.after), clean_line(entry.before), ""):
-        return clean_line(scrub(edited)), scrub(vote.comment) if vote.comment else None
+    edited = clean_line(scrub(corrected_part(vote.answered))) if vote.answered is not None else ""
+    # Whoever pastes one of our notices along with a text gets it back, and has edited nothing.
+    if edited not in ("", clean_line(entry.after), clean_line(corrected_part(entry.after))):
+        return edited, scrub(vote.comment) if vote.comment else None
     if vote.comment is None:
         return None, None
     comment = scrub(vote.comment)
@@ -171,16 +178,29 @@ def _kept(comment: str, sentence: str) -> float:
 
 
 def corrected_part(answer: str) -> str:
-    """The corrected text of a chat answer: what stands before its table of changes."""
-    return TABLE.split(answer, maxsplit=1)[0].strip()
+    """The corrected text of a chat answer: what stands before its table of changes, or before the notice that a text was
+    left alone; empty where the notice is all there is."""
+    text = TABLE.split(answer, maxsplit=1)[0].strip()
+    for notice in NOTICES:
+        text = text.removesuffix(notice).rstrip()
+    return text
 
 
 def _answer_of(vote: Vote, entries: list[JournalEntry], scrub: Callable[[str], str]) -> JournalEntry | None:
-    """The newest answer of the vote's chat to the text that was asked; the chat's only one where its text is not shown."""
+    """The newest answer of the vote's chat, by the model voted on, to the text that was asked; that model's only answer
+    where its text is not shown."""
+    entries = [entry for entry in entries if _model_of(entry) == vote.model]
     if vote.asked is None:
         return entries[0] if len(entries) == 1 else None
     asked = clean_line(scrub(vote.asked))
     return next((entry for entry in entries if clean_line(entry.before) == asked), None)
+
+
+def _model_of(entry: JournalEntry) -> str:
+    """Which of the gateway's models answered: base model and candidate answer beside a release, and belong to none."""
+    if entry.release is not None:
+        return SERVED
+    return BASE if entry.adapter is None else CANDIDATE
 
 
 def _messages(snapshot: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

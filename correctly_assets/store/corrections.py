@@ -123,6 +123,19 @@ class Corrections(Subject):
             ).one()
         return Signals(int(answers), int(failed), int(ups), int(downs))
 
+    def votes(self) -> dict[tuple[str, int], int]:
+        """How many votes there are, wherever they came from, by (who answered, rating 1 or -1): a release, the adapter of a
+        candidate, or ``base``. Votes on answers that are not, or no longer, journalled are not counted."""
+        with self.database.read() as connection:
+            rows = connection.execute(
+                text(
+                    "SELECT coalesce(c.release, c.adapter, 'base') AS who, f.rating AS rating, count(*) AS votes "
+                    "FROM feedback f JOIN correction_journal c ON c.id = f.correction_id WHERE f.rating <> 0 "
+                    "GROUP BY coalesce(c.release, c.adapter, 'base'), f.rating"
+                )
+            ).mappings()
+            return {(row["who"], int(row["rating"])): int(row["votes"]) for row in rows}
+
     # -- feedback ------------------------------------------------------------------------------------------------
 
     def add_feedback(

@@ -393,7 +393,9 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
         store.add_release(adapter=old, base_model="tiny", kind="promotion", why="first")
     judge(settings, new)
     verdict = json.loads((settings.adapters_dir / new / "report.json").read_text())
+    engine.registered.pop(new, None)
     invoke("report", new, "--full")
+    assert set(engine.registered) == {old}  # what serves; the candidate was there for its answers alone
     full = json.loads((settings.adapters_dir / new / "report.full.json").read_text())
     assert (full["verdict"], full["reasons"]) == (verdict["verdict"], verdict["reasons"])
     assert [(one["data"]["name"], one["data"]["n"]) for one in full["sets"]] == [
@@ -456,6 +458,31 @@ def test_the_other_stack_of_a_report_is_the_very_system_that_is_served_when_it_i
     assert one["candidate"] == two["candidate-alone"]
     assert one["candidate"] != two["candidate"]
     assert one["base"] != two["base"]
+
+
+def test_an_evaluated_adapter_is_in_the_engine_afterwards_only_where_it_was_before_or_serves(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = prepare(engine, monkeypatch, tmp_path)
+    serving, held, other = (write_adapter(settings.adapters_dir, strength) for strength in (0.1, 0.2, 0.3))
+    with open_platform_store(settings) as store:
+        store.add_release(adapter=serving, base_model="tiny", kind="promotion", why="first")
+    engine.registered[held] = str(settings.adapters_dir / held)
+    for adapter in (serving, held, other):
+        scores = json.loads(invoke("evaluate", "--system", f"adapter:{adapter}", "--limit", "4", "--json"))
+        assert scores["n"] == 4
+        assert {body["model"] for body in engine.asked} >= {adapter}
+    assert set(engine.registered) == {serving, held}
+
+    class Fails(dict[str, str]):
+        def get(self, text: str, otherwise: Any = None) -> Any:
+            raise RuntimeError("the engine fails this answer")
+
+    # The same where it breaks off.
+    engine.fixes[other] = Fails()
+    with pytest.raises(CorrectlyError):
+        invoke("evaluate", "--system", f"adapter:{other}", "--limit", "4", "--json")
+    assert set(engine.registered) == {serving, held}
 
 
 def test_an_adapter_without_a_verdict_has_no_full_report(

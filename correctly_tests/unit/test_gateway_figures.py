@@ -39,6 +39,7 @@ def test_latency_tokens_edits_unchanged_fallbacks_and_votes_are_counted_by_relea
     assert refused["fallback"] in ("loop", "length") and refused["after"] == RUN_ON
     gateway.post("/v1/feedback", {"correction_id": changed["id"], "rating": -1})
     gateway.chat(BEFORE)
+    gateway.until(lambda said: not said["journal_pending"])
     assert figure(gateway, "correctly_answers_total", release, 'changed="true"') == 2
     assert figure(gateway, "correctly_answers_total", release, 'changed="false"') == 2
     assert figure(gateway, "correctly_answer_seconds_count", release) == 4
@@ -46,7 +47,7 @@ def test_latency_tokens_edits_unchanged_fallbacks_and_votes_are_counted_by_relea
     assert figure(gateway, "correctly_tokens_total", release, 'kind="prompt"') > 0
     assert figure(gateway, "correctly_edits_total", release, "reason=") >= 1
     assert figure(gateway, "correctly_fallbacks_total", release, f'kind="{refused["fallback"]}"') == 1
-    assert figure(gateway, "correctly_votes_total", 'rating="-1"') == 1
+    assert figure(gateway, "correctly_votes_total", release, 'rating="-1"') == 1
 
 
 def test_a_client_can_ask_for_the_language_of_reasons_by_a_header_and_a_request_overrides_it(gateway: Running) -> None:

@@ -366,10 +366,14 @@ class Service:
             )
             return taken.id
 
-        feedback_id = await asyncio.to_thread(keep)
-        release = (kept.release if kept is not None else None) or "unknown"
-        self.metrics.votes.labels(release, str(request.rating)).inc()
-        return feedback_id
+        return await asyncio.to_thread(keep)
+
+    async def read_votes(self) -> None:
+        """Bring the metric of votes up to what the store holds; while the store is away, what was last read stands."""
+        try:
+            self.metrics.votes.known = await asyncio.to_thread(self.parts.watched.votes)
+        except CorrectlyError as error:
+            log.warning("votes not read", extra={"error": str(error)})
 
     async def land(self, rows: Sequence[dict[str, Any]]) -> LandOutcome:
         """Land rows as ``correctly add`` does."""
