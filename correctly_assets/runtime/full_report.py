@@ -26,9 +26,8 @@ from correctly_assets.training.adapter import check_adapter
 
 from .comparator import Comparator, ask_judge, choose_comparator
 from .join import DirectEngine, make_annotator, open_platform_store
-from .judging import champion_on_this_base
 from .leaks import refuse_trained_on
-from .promotion import EngineLike, read_report
+from .promotion import EngineLike, champion_on_this_base, read_report
 from .review import reviews_so_far
 from .systems import LoadedFirst, few_shot_settings, model_system, running_engine, weights_gb
 

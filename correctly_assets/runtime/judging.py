@@ -26,14 +26,13 @@ from correctly_assets.serving.launch import BASE_NAME
 from correctly_assets.serving.rollout import load_proven
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
-from correctly_assets.training.base_model import base_model_revision
 from correctly_assets.training.card import write_card
 
 from .comparator import ask_judge, choose_comparator
 from .join import make_annotator, open_platform_store
 from .leaks import refuse_trained_on
 from .progress import progress_writer
-from .promotion import EngineLike, gate_settings, record
+from .promotion import EngineLike, champion_on_this_base, gate_settings, record
 from .review import reviews_so_far
 from .systems import adapter_named, model_system, running_engine
 
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from correctly_assets.evaluation.score import Evaluation
     from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import Store
-    from correctly_assets.store.records import Release
 
 FLAT = (
     "system", "data_sha256", "n", "gleu", "errant_p", "errant_r", "errant_f05", "exact_match", "unchanged", "overcorrected",
@@ -73,18 +71,6 @@ def explained_sample(data: EvaluationSet, rows: int = EXPLAINED_ROWS) -> Evaluat
     awkward = tuple(row for row in data.rows if row.source not in row.references)
     step = max(1, len(awkward) // rows)
     return EvaluationSet(f"{data.name}, explained", awkward[::step][:rows], sha256_of([data.sha256, "explained", rows]))
-
-
-def champion_on_this_base(store: Store, settings: Settings) -> Release | None:
-    """The champion, if its adapter belongs to the base model that is served now; a changed base model starts anew."""
-    champion = store.champion()
-    if champion is None:
-        return None
-    manifest = settings.adapters_dir / champion.adapter / "manifest.json"
-    if not manifest.exists():
-        return None
-    revision = json.loads(manifest.read_text())["base_model"]["revision"]
-    return champion if revision == base_model_revision(settings.base_model_path) else None
 
 
 async def judge_candidate(

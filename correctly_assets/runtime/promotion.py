@@ -23,6 +23,7 @@ from correctly_assets.core.serving import AdapterCheck
 from correctly_assets.serving.rollout import Engine, Proof, load_proven
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
+from correctly_assets.training.base_model import base_model_revision
 
 from .wanted import fingerprint_of
 
@@ -58,6 +59,18 @@ def gate_settings(settings: Settings) -> GateSettings:
     return GateSettings(max_overcorrected=min(10.0, settings.max_overcorrected))
 
 
+def champion_on_this_base(store: Store, settings: Settings) -> Release | None:
+    """The champion, if its adapter belongs to the base model that is served now; a changed base model starts anew."""
+    champion = store.champion()
+    if champion is None:
+        return None
+    manifest = settings.adapters_dir / champion.adapter / "manifest.json"
+    if not manifest.exists():
+        return None
+    revision = json.loads(manifest.read_text())["base_model"]["revision"]
+    return champion if revision == base_model_revision(settings.base_model_path) else None
+
+
 def read_report(adapter_dir: Path) -> dict[str, Any]:
     """An adapter's own report.
 
@@ -77,6 +90,9 @@ def read_report(adapter_dir: Path) -> dict[str, Any]:
 def hold_against(report: dict[str, Any], champion: str | None, gate: GateSettings) -> tuple[str, ...]:
     """Decide again, from an adapter's own measured figures, whether it may serve now. Returns the reasons it may.
 
+    Args:
+        champion: the adapter that serves on the present base model; None where there is none (`champion_on_this_base`).
+
     Raises:
         RefusedError: the gate refuses, or the report was made against another champion than the one that serves.
     """
@@ -87,7 +103,7 @@ def hold_against(report: dict[str, Any], champion: str | None, gate: GateSetting
         raise RefusedError(f"The report of adapter {adapter} holds no measured figures: evaluate it again.") from error
     if champion not in (measured.champion, adapter):
         raise RefusedError(
-            f"Adapter {adapter} was held against {measured.champion or 'the base model alone'}, but {champion or 'nothing'} serves: "
+            f"Adapter {adapter} was held against {measured.champion or 'the base model alone'}, but {champion or 'no adapter of this base model'} serves: "
             "materialize eval_report again."
         )
     decision = decide_promotion(measured, gate)
@@ -122,9 +138,10 @@ async def promote_candidate(
     if not directory.is_dir():
         raise PermanentError(f"There is no adapter {adapter} in {settings.adapters_dir}.")
     champion = store.champion()
+    rival = champion_on_this_base(store, settings)
     report = read_report(directory) if despite is None or (directory / "report.json").exists() else {}
     if despite is None:
-        reasons = hold_against(report, champion.adapter if champion else None, gate_settings(settings))
+        reasons = hold_against(report, rival.adapter if rival else None, gate_settings(settings))
     else:
         reasons = (f"Promoted by a person despite the gate: {despite}",)
     async with engine.client() as client:

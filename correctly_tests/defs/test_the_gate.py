@@ -34,12 +34,13 @@ class Graph:
     store: Store
     instance: dg.DagsterInstance
     rows: list[dict] = field(default_factory=list)
+    base: str = "r1"
 
     def adapter(self, seed: int, *, right: float, meddles: float = 0.0) -> str:
         """An adapter as training leaves it, whose answers are right for a share of the awkward rows and which changes
         a share of the correct ones. Its materialization is reported, as `lora_adapter` would."""
 
-        id = put_adapter(self.settings, seed)
+        id = put_adapter(self.settings, seed, self.base)
         awkward = [row for row in self.rows if row["source"] not in row["references"]]
         correct = [row for row in self.rows if row["source"] in row["references"]]
         fixes = {row["source"]: row["references"][0] for row in awkward[: round(right * len(awkward))]}
@@ -137,3 +138,19 @@ def test_a_first_adapter_that_changes_nothing_is_not_better_than_the_base_model(
     graph.adapter(1, right=0.0)
     assert not graph.run("eval_report", "served_model").success
     assert graph.decision()[0] == "refused" and graph.champion() is None
+
+
+def test_an_adapter_of_a_changed_base_model_is_held_against_that_base_alone_and_promoted(graph: Graph):
+    old = graph.adapter(1, right=0.9)
+    assert graph.run("eval_report", "served_model").success
+    assert graph.champion() == old
+    graph.base = "r2"
+    # Worse than the old champion, whose answers on another base model say nothing about this one.
+    new = graph.adapter(2, right=0.6)
+    done = graph.run("eval_report", "served_model")
+    assert done.success, failure(done, "served_model")
+    assert graph.champion() == new and graph.decision()[0] == "promoted"
+    # From here on it is the one to be held against.
+    graph.adapter(3, right=0.2)
+    assert not graph.run("eval_report", "served_model").success
+    assert graph.champion() == new and f"below the champion {new}" in graph.decision()[1]
