@@ -158,7 +158,7 @@ async def judge_candidate(
             # Its neighbours' answers cannot be trusted either; the supervisor restarts the engine on the gateway's word.
             log(f"{corrupted} answers were corrupted while the candidate answered.")
     identity = await evaluate(IdentitySystem(), data, annotator)
-    names = (adapter, "base", champion.adapter if reigning is not None and champion is not None else None)
+    names = (adapter, "base", champion.adapter if champion is not None else None)
     measured = await asyncio.to_thread(compare, candidate, base, reigning, names=names, corrupted=corrupted)
     decision = decide_promotion(measured, gate_settings(settings))
     log(" ".join(decision.reasons))

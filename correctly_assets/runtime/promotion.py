@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
-from correctly_assets.core.errors import PermanentError, RefusedError
+from correctly_assets.core.errors import PermanentError, RefusedError, UsageError
 from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Measured, decide_promotion
 from correctly_assets.core.serving import AdapterCheck
 from correctly_assets.serving.rollout import Engine, Proof, load_proven
@@ -101,9 +101,11 @@ def hold_against(report: dict[str, Any], champion: str | None, gate: GateSetting
         measured = Measured.from_json(report["measured"])
     except (KeyError, TypeError) as error:
         raise RefusedError(f"The report of adapter {adapter} holds no measured figures: evaluate it again.") from error
-    if champion not in (measured.champion, adapter):
+    # What was judged while it served was held against nobody else.
+    against = None if measured.champion == adapter else measured.champion
+    if champion not in (against, adapter):
         raise RefusedError(
-            f"Adapter {adapter} was held against {measured.champion or 'the base model alone'}, but {champion or 'no adapter of this base model'} serves: "
+            f"Adapter {adapter} was held against {against or 'the base model alone'}, but {champion or 'no adapter of this base model'} serves: "
             "materialize eval_report again."
         )
     decision = decide_promotion(measured, gate)
@@ -125,15 +127,18 @@ async def promote_candidate(
     """Gate, prove, flip, record.
 
     Args:
-        despite: a person's reason to promote although the gate refuses; recorded as an override.
+        despite: a person's reason to promote although the gate refuses, not blank; recorded as an override.
 
     Returns:
         The promotion; an adapter that serves already is recorded as decided and not flipped again.
 
     Raises:
+        UsageError: the person gave no reason.
         RefusedError: the gate or the proof refuses; the champion keeps serving.
         UnreachableError: the engine is away.
     """
+    if despite is not None and not despite.strip():
+        raise UsageError('Say why it is promoted although the gate refuses: --despite "reason".')
     directory = settings.adapters_dir / adapter
     if not directory.is_dir():
         raise PermanentError(f"There is no adapter {adapter} in {settings.adapters_dir}.")
@@ -150,14 +155,15 @@ async def promote_candidate(
     if champion is not None and champion.adapter == adapter:
         release, why = champion, "It serves already."
     else:
-        why = reasons[0] if despite else f"Better than the base model and no worse than the champion: {reasons[0]}"
+        than = f" and no worse than the champion {rival.adapter}" if rival is not None else ""
+        why = reasons[0] if despite is not None else f"Better than the base model{than}: {reasons[0]}"
         release = await asyncio.to_thread(
             store.add_release,
             adapter=adapter,
             base_model=manifest["base_model"]["name"],
             train_set=manifest.get("train_set"),
             scores={"systems": report.get("systems", {})},
-            kind="override" if despite else "promotion",
+            kind="override" if despite is not None else "promotion",
             why=why,
         )
     record(settings, store, manifest, verdict="promoted", reasons=reasons, run_id=run_id)
