@@ -30,7 +30,7 @@ class EvaluationSet:
     """Rows with the hash of what they were read from.
 
     Attributes:
-        sha256: of the file's bytes; of file and limit for a limited set.
+        sha256: of the file's bytes; of each file's for parallel text; of that and the limit for a limited set.
     """
 
     name: str

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.evaluation import EvaluationSet
+from correctly_assets.core.layouts import is_parallel
 from correctly_assets.core.ports import Annotator, SystemUnderTest
 from correctly_assets.serving.launch import BASE_NAME
 from correctly_assets.serving.rollout import load_proven
@@ -66,7 +67,8 @@ class Registered:
 
 
 def registered_sets(settings: Settings) -> list[Registered]:
-    """The frozen set, then every JSONL and M2 file in ``HOME/evaluation``, by name.
+    """The frozen set, then every JSONL and M2 file and parallel text (NAME.src, or its folder) in ``HOME/evaluation``, by
+    name.
 
     Raises:
         UsageError: a file is no evaluation set.
@@ -74,7 +76,8 @@ def registered_sets(settings: Settings) -> list[Registered]:
     from correctly_assets.evaluation.data import read_evaluation_set
 
     frozen = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
-    files = sorted(path for path in (settings.home / "evaluation").glob("*") if path.suffix in (".jsonl", ".m2"))
+    found = (settings.home / "evaluation").glob("*")
+    files = sorted(path for path in found if path.suffix in (".jsonl", ".m2", ".src") or is_parallel(path))
     return [Registered(frozen, None), *(Registered(read_evaluation_set(path), path) for path in files)]
 
 
