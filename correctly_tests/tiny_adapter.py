@@ -18,17 +18,17 @@ from correctly_assets.training.card import ELSEWHERE
 from correctly_tests.serving_fakes import ADAPTER_LOGPROB, BASE_LOGPROB
 
 
-def put_base(settings: Settings) -> None:
+def put_base(settings: Settings, revision: str = "r1") -> None:
     """One layer's one matrix where the settings' base model should be."""
     base = Path(settings.base_model_path)
     base.mkdir(parents=True, exist_ok=True)
     save_file({"model.layers.0.self_attn.q_proj.weight": np.zeros((6, 6), np.float32)}, base / "model.safetensors")
-    (base / "correctly_base.json").write_text(json.dumps({"name": "tiny", "revision": "r1"}))
+    (base / "correctly_base.json").write_text(json.dumps({"name": "tiny", "revision": revision}))
 
 
-def put_adapter(settings: Settings, seed: int) -> str:
+def put_adapter(settings: Settings, seed: int, revision: str = "r1") -> str:
     """An adapter whose files pass every rule and whose canary agrees with the fake engine; returns its ID."""
-    put_base(settings)
+    put_base(settings, revision)
 
     def fill(directory: Path) -> None:
         name = "base_model.model.model.layers.0.self_attn.q_proj"
@@ -50,7 +50,7 @@ def put_adapter(settings: Settings, seed: int) -> str:
     }
     manifest = {
         "canary": [canary],
-        "base_model": {"name": "tiny", "revision": "r1"},
+        "base_model": {"name": "tiny", "revision": revision},
         "prompt_sha256": "none",
         "origin": ELSEWHERE,
         "rows_digest": f"rows-{seed}",

@@ -30,7 +30,7 @@ class EvaluationSet:
     """Rows with the hash of what they were read from.
 
     Attributes:
-        sha256: of the file's bytes; of file and limit for a limited set.
+        sha256: of the file's bytes; of each file's for parallel text; of that and the limit for a limited set.
     """
 
     name: str
@@ -66,7 +66,11 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A system's answers to a set, in its order, and what they took when they were made."""
+    """A system's answers to a set, in its order, and what they took when they were made.
+
+    Attributes:
+        guarded: a guard stood behind the answers, so that none of them refused is a figure and no gap.
+    """
 
     system: str
     identity: str
@@ -74,6 +78,7 @@ class Answers:
     corrections: tuple[Correction, ...]
     costs: Costs
     cached: bool = False
+    guarded: bool = False
 
 
 Verdict = Literal["first", "tie", "second"]
@@ -84,8 +89,8 @@ class Judge(Protocol):
 
     name: str
 
-    async def prefer(self, source: str, first: str, second: str) -> Verdict:
-        """One verdict in the order given; the caller asks both orders.
+    async def prefer(self, source: str, first: str, second: str) -> Verdict | None:
+        """One verdict in the order given, None where none can be read in the answer; the caller asks both orders.
 
         Raises:
             RetryableError, PermanentError: the judge cannot be asked now, or as configured.

@@ -52,8 +52,10 @@ class Measured:
     """What the gate looks at, for one candidate on the frozen set.
 
     Attributes:
-        candidate, base, champion: names, for the reasons' wording; ``champion`` None for a first adapter.
-        versus_base, versus_champion: differences candidate − other, by metric (``gleu``, ``errant_f05``).
+        candidate, base, champion: names, for the reasons' wording; ``champion`` None for a base model's first adapter,
+            and the candidate's own name where it serves already.
+        versus_base, versus_champion: differences candidate − other, by metric (``gleu``, ``errant_f05``);
+            ``versus_champion`` None where there is no other.
         overcorrected: share of already correct sentences that it changed.
         run_on: answers that ran to the token limit, of ``n``.
         type_differences: per ERRANT type, (reference edits, difference in F0.5 against the champion).
@@ -166,7 +168,8 @@ def decide_promotion(measured: Measured, settings: GateSettings) -> GateDecision
         return GateDecision(False, tuple(no))
     yes = [f"{_LABEL[m]} against the base model: {_show(measured.versus_base[m])}." for m in drops]
     if measured.versus_champion is None:
-        yes.append("First adapter: held against the base model alone.")
+        who = "First adapter of this base model" if measured.champion is None else "It serves already"
+        yes.append(f"{who}: held against the base model alone.")
     else:
         yes += [
             f"{_LABEL[m]} against the champion {measured.champion}: {_show(measured.versus_champion[m])}."

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import UsageError
+from ..core.layouts import apply_m2_edits, m2_words, parallel_stem, read_parallel_lines
 
 if TYPE_CHECKING:
     from .readers import RawRow
@@ -38,7 +39,7 @@ def read_m2(path: Path) -> Iterator[RawRow]:
 
     number = 0
     source: tuple[int, list[str]] | None = None
-    annotators: dict[str, list[tuple[int, int, str]]] = {}
+    annotators: dict[str, list[tuple[int, int, list[str]]]] = {}
     broken = ""
 
     def rows() -> Iterator[RawRow]:
@@ -48,12 +49,8 @@ def read_m2(path: Path) -> Iterator[RawRow]:
         if broken:
             yield line, refusal(broken, " ".join(tokens))
             return
-        afters: list[str] = []
-        for edits in annotators.values() if annotators else [[]]:
-            after = list(tokens)
-            for start, end, correction in sorted(edits, reverse=True):
-                after[start:end] = correction.split()
-            afters.append(detokenise(" ".join(after)))
+        kept = annotators.values() if annotators else [[]]
+        afters = [detokenise(" ".join(apply_m2_edits(tokens, edits))) for edits in kept]
         for after in dict.fromkeys(afters):
             yield line, {"before": detokenise(" ".join(tokens)), "after": after, "source": "m2"}
 
@@ -78,26 +75,12 @@ def read_m2(path: Path) -> Iterator[RawRow]:
                 if not 0 <= start <= end <= len(source[1]):
                     broken = f"The annotation in line {number} reaches outside its sentence."
                 elif kind != "UNK":
-                    edits.append((start, end, "" if correction == "-NONE-" else correction))
+                    edits.append((start, end, m2_words(correction)))
             elif text.strip():
                 yield number, refusal("The line is neither a sentence (S) nor an annotation (A).", text)
     if source is None and number:
         raise UsageError(f"{path.name} has no sentence lines (S …); is it an M2 file?")
     yield from rows()
-
-
-def _stem(path: Path) -> Path | None:
-    """The common beginning of NAME.src and NAME.ref0 for a folder, NAME.src or NAME itself."""
-    if path.is_dir():
-        sources = sorted(path.glob("*.src"))
-        return sources[0].with_suffix("") if len(sources) == 1 else None
-    return path.with_suffix("") if path.suffix == ".src" else None
-
-
-def is_parallel(path: Path) -> bool:
-    """Whether this is a source file, or a folder with one, that has a reference file beside it."""
-    stem = _stem(path)
-    return stem is not None and stem.with_name(stem.name + ".ref0").is_file()
 
 
 def read_parallel(path: Path) -> Iterator[RawRow]:
@@ -108,25 +91,12 @@ def read_parallel(path: Path) -> Iterator[RawRow]:
     Raises:
         UsageError: a reference file has more or fewer lines than the source.
     """
-    stem = _stem(path)
+    stem = parallel_stem(path)
     assert stem is not None  # is_parallel was asked before
-    source = stem.with_name(stem.name + ".src")
-    references = sorted(stem.parent.glob(f"{stem.name}.ref[0-9]*"))
-    texts = [_sentences(file) for file in (source, *references)]
-    for file, lines in zip(references, texts[1:], strict=True):
-        if len(lines) != len(texts[0]):
-            raise UsageError(
-                f"{file.name} has {len(lines):,} lines and {source.name} {len(texts[0]):,}; they must match."
-            )
-    for number, (before, *afters) in enumerate(zip(*texts, strict=True), 1):
+    for number, before, afters in read_parallel_lines(path, errors="surrogateescape"):
         if before.strip():
             for after in dict.fromkeys(detokenise(after) for after in afters if after.strip()):
                 yield number, {"before": detokenise(before), "after": after, "source": stem.name}
-
-
-def _sentences(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    return text.removesuffix("\n").split("\n") if text else []
 
 
 def read_xlsx(path: Path) -> Iterator[RawRow]:

@@ -43,7 +43,8 @@ def read_rows(path: Path) -> Iterator[RawRow]:
 
 def reader_for(path: Path) -> Callable[[Path], Iterator[RawRow]] | None:
     """The reader for a file or folder, by its name."""
-    from .layouts import is_parallel, read_m2, read_parallel, read_xlsx
+    from ..core.layouts import is_parallel
+    from .layouts import read_m2, read_parallel, read_xlsx
 
     if is_parallel(path):
         return read_parallel

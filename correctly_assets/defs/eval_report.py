@@ -52,7 +52,9 @@ def eval_report(
         raise refused(error) from error
     ledger: Ledger | NoLedger = mlflow
     ledger.metrics({f"evaluation.{name}": value for name, value in judged.figures.items()})
-    ledger.tags({"verdict": "passed" if judged.decision.promote else "refused", "adapter": head["adapter"]})
+    reasons = {f"reason_{number}": reason for number, reason in enumerate(judged.decision.reasons, 1)}
+    verdict = "passed" if judged.decision.promote else "refused"
+    ledger.tags({"verdict": verdict, "adapter": head["adapter"], **reasons})
     ledger.alias("challenger", head["adapter"])
     if judged.html is not None:
         ledger.artifact(judged.html)
@@ -72,5 +74,5 @@ def eval_report(
         passed=judged.decision.promote,
         severity=dg.AssetCheckSeverity.ERROR,
         description=" ".join(judged.decision.reasons),
-        metadata={f"reason_{index + 1}": reason for index, reason in enumerate(judged.decision.reasons)},
+        metadata=dict(reasons),
     )

@@ -1,4 +1,4 @@
-"""Evaluation sets: JSONL in three shapes, and M2 files.
+"""Evaluation sets: JSONL in three shapes, M2 files, and parallel text as JFLEG is distributed.
 
 Belongs here: reading a file into rows with its hash. Does not belong here: scoring, or leak checks (core/text.py).
 """
@@ -14,18 +14,24 @@ from typing import Any
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.evaluation import EvaluationRow, EvaluationSet
-from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.hashing import sha256_file, sha256_of
+from correctly_assets.core.layouts import apply_m2_edits, is_parallel, m2_words, parallel_files, read_parallel_lines
 
 
 def read_evaluation_set(path: Path, limit: int | None = None) -> EvaluationSet:
-    """Read a set; the format follows from the name (``.m2``) or from what the lines hold.
+    """Read a set; the format follows from the name (``.m2``, ``NAME.src`` with ``NAME.ref0``) or from what the lines hold.
 
     JSONL rows are ``{"source", "references"}`` (or ``"target"``), or ``{"before", "after"}`` as they land. Blank lines
-    are skipped; texts lose blanks at their ends.
+    are skipped; texts lose blanks at their ends. A folder that holds one such ``NAME.src`` stands for it.
 
     Raises:
         UsageError: the file is missing, empty or holds a line that is none of these; the message names the line.
     """
+    if is_parallel(path):
+        whole = _parallel(path)
+        return whole if limit is None else limited(whole, limit)
+    if path.suffix == ".src":
+        raise UsageError(f"{path} has no reference file beside it: {path.stem}.ref0 is wanted.")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -40,6 +46,28 @@ def read_evaluation_set(path: Path, limit: int | None = None) -> EvaluationSet:
     sha = hashlib.sha256(data).hexdigest()
     whole = EvaluationSet(path.name, rows, sha)
     return whole if limit is None else limited(whole, limit)
+
+
+def _parallel(path: Path) -> EvaluationSet:
+    files = parallel_files(path)
+    name = files[0].name
+    rows: list[EvaluationRow] = []
+    try:
+        for number, source, references in read_parallel_lines(path):
+            if not source.strip():
+                continue
+            texts = tuple(detokenise(text.split()) for text in references if text.strip())
+            if not texts:
+                raise UsageError(f"{name}, line {number} has no reference in any of its files.")
+            rows.append(EvaluationRow(detokenise(source.split()), texts))
+        sha = sha256_of([sha256_file(file) for file in files])
+    except OSError as error:
+        raise UsageError(f"The evaluation set {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The evaluation set {path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from error
+    if not rows:
+        raise UsageError(f"The evaluation set {path} holds no rows.")
+    return EvaluationSet(name, tuple(rows), sha)
 
 
 def limited(data: EvaluationSet, limit: int) -> EvaluationSet:
@@ -78,7 +106,7 @@ def _row(value: Any) -> EvaluationRow:
 
 def _from_m2(text: str, path: Path) -> Iterator[EvaluationRow]:
     """M2: ``S tokens``, then ``A start end|||type|||words|||…|||…|||annotator``. Text is put back as people write it,
-    because detokenised text is what systems correct and what is scored."""
+    because detokenised text is what systems correct and what is scored. Of alternative words (``a||the``) the first counts."""
     for block in re.split(r"\n\s*\n", text.strip()):
         lines = block.splitlines()
         if not lines or not lines[0].startswith("S "):
@@ -95,16 +123,9 @@ def _from_m2(text: str, path: Path) -> Iterator[EvaluationRow]:
                 raise UsageError(f"{path.name} holds a malformed annotation: {line!r}.") from error
             edits = by_annotator.setdefault(annotator, [])
             if kind != "noop" and start >= 0:
-                edits.append((start, end, [] if words == "-NONE-" else words.split()))
-        references = [_corrected(tokens, edits) for edits in by_annotator.values()] or [tokens]
+                edits.append((start, end, m2_words(words)))
+        references = [apply_m2_edits(tokens, edits) for edits in by_annotator.values()] or [tokens]
         yield EvaluationRow(detokenise(tokens), tuple(detokenise(words) for words in references))
-
-
-def _corrected(tokens: list[str], edits: list[tuple[int, int, list[str]]]) -> list[str]:
-    result = list(tokens)
-    for start, end, words in sorted(edits, reverse=True):
-        result[start:end] = words
-    return result
 
 
 def detokenise(tokens: Iterable[str]) -> str:

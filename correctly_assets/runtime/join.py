@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.landing import LandOutcome
+from correctly_assets.core.layouts import is_parallel
 from correctly_assets.core.ports import Annotator, Completer, Refusal, Teacher, TeacherOutput
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.text import leaks, split_of
@@ -277,8 +278,10 @@ def read_evaluation_texts(settings: Settings) -> list[str]:
 
 
 def registered_files(settings: Settings) -> list[Path]:
-    """The user's own evaluation sets: every JSONL and M2 file in ``HOME/evaluation``, by name."""
-    return sorted(path for path in (settings.home / "evaluation").glob("*") if path.suffix in (".jsonl", ".m2"))
+    """The user's own evaluation sets: every JSONL and M2 file and parallel text (NAME.src, or its folder) in
+    ``HOME/evaluation``, by name."""
+    found = (settings.home / "evaluation").glob("*")
+    return sorted(path for path in found if path.suffix in (".jsonl", ".m2", ".src") or is_parallel(path))
 
 
 def _written(settings: Settings, teacher: Teacher, examples: list[Example]) -> TeacherOutput:
@@ -444,6 +447,8 @@ def train_config(settings: Settings, *, train_set: str) -> dict[str, Any]:
         "replay": replay,
         "extras": {
             "train_set": train_set,
+            # By ID: what it has learnt of that adapter's train set counts as seen in every evaluation (leaks.py).
+            "warm_start": Path(warm_start).name if warm_start is not None else None,
             "examples_snapshot": manifest["examples_snapshot"],
             "rows_digest": manifest["rows_digest"],
             "recipe": made,

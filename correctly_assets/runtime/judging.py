@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +26,13 @@ from correctly_assets.serving.launch import BASE_NAME
 from correctly_assets.serving.rollout import load_proven
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
-from correctly_assets.training.base_model import base_model_revision
 from correctly_assets.training.card import write_card
 
 from .comparator import ask_judge, choose_comparator
 from .join import make_annotator, open_platform_store
 from .leaks import refuse_trained_on
 from .progress import progress_writer
-from .promotion import EngineLike, gate_settings, record
+from .promotion import EngineLike, champion_on_this_base, gate_settings, record
 from .review import reviews_so_far
 from .systems import adapter_named, model_system, running_engine
 
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from correctly_assets.evaluation.score import Evaluation
     from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import Store
-    from correctly_assets.store.records import Release
 
 FLAT = (
     "system", "data_sha256", "n", "gleu", "errant_p", "errant_r", "errant_f05", "exact_match", "unchanged", "overcorrected",
@@ -75,18 +73,6 @@ def explained_sample(data: EvaluationSet, rows: int = EXPLAINED_ROWS) -> Evaluat
     return EvaluationSet(f"{data.name}, explained", awkward[::step][:rows], sha256_of([data.sha256, "explained", rows]))
 
 
-def champion_on_this_base(store: Store, settings: Settings) -> Release | None:
-    """The champion, if its adapter belongs to the base model that is served now; a changed base model starts anew."""
-    champion = store.champion()
-    if champion is None:
-        return None
-    manifest = settings.adapters_dir / champion.adapter / "manifest.json"
-    if not manifest.exists():
-        return None
-    revision = json.loads(manifest.read_text())["base_model"]["revision"]
-    return champion if revision == base_model_revision(settings.base_model_path) else None
-
-
 async def judge_candidate(
     settings: Settings,
     store: Store,
@@ -112,13 +98,11 @@ async def judge_candidate(
     from correctly_assets.evaluation.systems import IdentitySystem
 
     directory = settings.adapters_dir / adapter
-    if not (directory / "manifest.json").exists():
-        raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
-    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest = _manifest(settings, adapter)
     data = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
     # Before minutes of answers: a scenarios file that cannot be read says so at once.
     reviews = reviews_so_far(settings, store)
-    await asyncio.to_thread(refuse_trained_on, settings, manifest, [data], log)
+    unchecked = await asyncio.to_thread(refuse_trained_on, settings, manifest, [data], log)
     annotator = await asyncio.to_thread(make_annotator)
     cache = AnswerCache(settings.answers_dir)
     champion = champion_on_this_base(store, settings)
@@ -142,6 +126,7 @@ async def judge_candidate(
         try:
             await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
             candidate = await evaluate(system("candidate", adapter, adapter), data, annotator, cache=cache)
+            candidate.scores["unchecked"] = unchecked
             # Explanations cost several times the corrections: the loop asks for a sample's, `report --full` for all.
             sample = explained_sample(data)
             explained = await evaluate(
@@ -172,7 +157,7 @@ async def judge_candidate(
             # Its neighbours' answers cannot be trusted either; the supervisor restarts the engine on the gateway's word.
             log(f"{corrupted} answers were corrupted while the candidate answered.")
     identity = await evaluate(IdentitySystem(), data, annotator)
-    names = (adapter, "base", champion.adapter if reigning is not None and champion is not None else None)
+    names = (adapter, "base", champion.adapter if champion is not None else None)
     measured = await asyncio.to_thread(compare, candidate, base, reigning, names=names, corrupted=corrupted)
     decision = decide_promotion(measured, gate_settings(settings))
     log(" ".join(decision.reasons))
@@ -247,6 +232,13 @@ async def left_as_found(
             log(str(error))
 
 
+def _manifest(settings: Settings, adapter: str) -> dict[str, Any]:
+    path = settings.adapters_dir / adapter / "manifest.json"
+    if not path.exists():
+        raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def _line(evaluation: Evaluation) -> str:
     scores = evaluation.scores
     kept = ", kept answers" if scores["cached"] else ""
@@ -273,6 +265,7 @@ def evaluate_system(
 
     Raises:
         UsageError: the set, the system's name or a predictions file cannot be read.
+        PermanentError: the set shows what the adapter was trained on, or the adapter's files are gone.
         UnreachableError: a model is wanted and no engine runs or starts.
     """
     from correctly_assets.evaluation.data import read_evaluation_set
@@ -321,7 +314,13 @@ async def _evaluate(
         raise UsageError(
             f"There is no system {system!r}: choose identity, base, served, harper, adapter:ID or file:PATH."
         )
-    brought = [adapter] if adapter is not None else []
+    unchecked: str | None = None
+    brought: list[str] = []
+    if adapter is not None:
+        brought = [adapter]
+        # Before an engine is started: what was learnt by heart says nothing.
+        manifest = _manifest(settings, adapter)
+        unchecked = await asyncio.to_thread(refuse_trained_on, settings, manifest, [data], console.print)
     async with (
         running_engine(settings, console) as engine,
         engine.client() as client,
@@ -348,7 +347,8 @@ async def _evaluate(
 
             answers = await answer(chosen, data, reasons=reasons)
             cache.put(answers, reasons=reasons)
-            return score(answers, data, annotator, reasons=reasons)
+            found = score(answers, data, annotator, reasons=reasons)
+            return replace(found, scores={**found.scores, "unchecked": unchecked}) if unchecked else found
 
 
 @contextlib.contextmanager

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
-from correctly_assets.core.errors import PermanentError, RefusedError
+from correctly_assets.core.errors import PermanentError, RefusedError, UsageError
 from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Measured, decide_promotion
 from correctly_assets.core.serving import AdapterCheck
 from correctly_assets.serving.rollout import Engine, Proof, load_proven
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
+from correctly_assets.training.base_model import base_model_revision
 
 from .wanted import fingerprint_of
 
@@ -58,6 +59,18 @@ def gate_settings(settings: Settings) -> GateSettings:
     return GateSettings(max_overcorrected=min(10.0, settings.max_overcorrected))
 
 
+def champion_on_this_base(store: Store, settings: Settings) -> Release | None:
+    """The champion, if its adapter belongs to the base model that is served now; a changed base model starts anew."""
+    champion = store.champion()
+    if champion is None:
+        return None
+    manifest = settings.adapters_dir / champion.adapter / "manifest.json"
+    if not manifest.exists():
+        return None
+    revision = json.loads(manifest.read_text())["base_model"]["revision"]
+    return champion if revision == base_model_revision(settings.base_model_path) else None
+
+
 def read_report(adapter_dir: Path) -> dict[str, Any]:
     """An adapter's own report.
 
@@ -77,6 +90,9 @@ def read_report(adapter_dir: Path) -> dict[str, Any]:
 def hold_against(report: dict[str, Any], champion: str | None, gate: GateSettings) -> tuple[str, ...]:
     """Decide again, from an adapter's own measured figures, whether it may serve now. Returns the reasons it may.
 
+    Args:
+        champion: the adapter that serves on the present base model; None where there is none (`champion_on_this_base`).
+
     Raises:
         RefusedError: the gate refuses, or the report was made against another champion than the one that serves.
     """
@@ -85,9 +101,11 @@ def hold_against(report: dict[str, Any], champion: str | None, gate: GateSetting
         measured = Measured.from_json(report["measured"])
     except (KeyError, TypeError) as error:
         raise RefusedError(f"The report of adapter {adapter} holds no measured figures: evaluate it again.") from error
-    if champion not in (measured.champion, adapter):
+    # What was judged while it served was held against nobody else.
+    against = None if measured.champion == adapter else measured.champion
+    if champion not in (against, adapter):
         raise RefusedError(
-            f"Adapter {adapter} was held against {measured.champion or 'the base model alone'}, but {champion or 'nothing'} serves: "
+            f"Adapter {adapter} was held against {against or 'the base model alone'}, but {champion or 'no adapter of this base model'} serves: "
             "materialize eval_report again."
         )
     decision = decide_promotion(measured, gate)
@@ -109,22 +127,26 @@ async def promote_candidate(
     """Gate, prove, flip, record.
 
     Args:
-        despite: a person's reason to promote although the gate refuses; recorded as an override.
+        despite: a person's reason to promote although the gate refuses, not blank; recorded as an override.
 
     Returns:
         The promotion; an adapter that serves already is recorded as decided and not flipped again.
 
     Raises:
+        UsageError: the person gave no reason.
         RefusedError: the gate or the proof refuses; the champion keeps serving.
         UnreachableError: the engine is away.
     """
+    if despite is not None and not despite.strip():
+        raise UsageError('Say why it is promoted although the gate refuses: --despite "reason".')
     directory = settings.adapters_dir / adapter
     if not directory.is_dir():
         raise PermanentError(f"There is no adapter {adapter} in {settings.adapters_dir}.")
     champion = store.champion()
+    rival = champion_on_this_base(store, settings)
     report = read_report(directory) if despite is None or (directory / "report.json").exists() else {}
     if despite is None:
-        reasons = hold_against(report, champion.adapter if champion else None, gate_settings(settings))
+        reasons = hold_against(report, rival.adapter if rival else None, gate_settings(settings))
     else:
         reasons = (f"Promoted by a person despite the gate: {despite}",)
     async with engine.client() as client:
@@ -133,14 +155,15 @@ async def promote_candidate(
     if champion is not None and champion.adapter == adapter:
         release, why = champion, "It serves already."
     else:
-        why = reasons[0] if despite else f"Better than the base model and no worse than the champion: {reasons[0]}"
+        than = f" and no worse than the champion {rival.adapter}" if rival is not None else ""
+        why = reasons[0] if despite is not None else f"Better than the base model{than}: {reasons[0]}"
         release = await asyncio.to_thread(
             store.add_release,
             adapter=adapter,
             base_model=manifest["base_model"]["name"],
             train_set=manifest.get("train_set"),
             scores={"systems": report.get("systems", {})},
-            kind="override" if despite else "promotion",
+            kind="override" if despite is not None else "promotion",
             why=why,
         )
     record(settings, store, manifest, verdict="promoted", reasons=reasons, run_id=run_id)

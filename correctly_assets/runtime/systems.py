@@ -16,11 +16,12 @@ from rich.console import Console
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.evaluation import Costs
-from correctly_assets.core.hashing import write_text_atomically
+from correctly_assets.core.hashing import sha256_file, write_text_atomically
 from correctly_assets.core.lints import linter_identity
 from correctly_assets.core.ports import Annotator, SystemUnderTest
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.types import Correction
+from correctly_assets.serving.launch import detect_device, vllm_version
 from correctly_assets.settings import Settings
 from correctly_assets.training.base_model import base_model_revision
 
@@ -52,6 +53,7 @@ def model_system(
     progress: Callable[[int], None] | None = None,
 ) -> SystemUnderTest:
     """A model or adapter of the engine, behind the same correction path as the chat."""
+    from correctly_assets.correction.reasons import REASONS_FILE
     from correctly_assets.evaluation.systems import ModelSystem
 
     prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
@@ -61,6 +63,8 @@ def model_system(
         "prompts": prompts.sha256,
         "max_model_len": settings.vllm_max_model_len,
         "path": ANSWERS,
+        "reasons": sha256_file(REASONS_FILE),
+        "engine": {"vllm": vllm_version(), "device": detect_device()},
         "confidence": [settings.edit_confidence, settings.word_confidence],
         # Merged weights are rounded once more, and now and then answer otherwise.
         **({"rollout": "merged"} if adapter is not None and settings.rollout == "merged" else {}),
@@ -193,6 +197,10 @@ class LoadedFirst:
     def __init__(self, system: SystemUnderTest, before: Callable[[], Awaitable[object]]) -> None:
         self.name = system.name
         self._system, self._before = system, before
+
+    @property
+    def guarded(self) -> bool:
+        return getattr(self._system, "guarded", False)
 
     @property
     def costs(self) -> Costs:

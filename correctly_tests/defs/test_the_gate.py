@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
+from dagster_mlflow.resources import MlFlow
+from mlflow import MlflowClient
 
 from correctly_assets.definitions import defs
 from correctly_assets.defs.resources import make_resources
-from correctly_assets.resources.ledger import NoLedger
+from correctly_assets.resources.ledger import EXPERIMENT, Ledger, NoLedger
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
 from correctly_tests.serving_fakes import FakeEngine, fake_engine
@@ -34,12 +38,14 @@ class Graph:
     store: Store
     instance: dg.DagsterInstance
     rows: list[dict] = field(default_factory=list)
+    base: str = "r1"
+    ledger: Ledger | NoLedger = field(default_factory=NoLedger)
 
     def adapter(self, seed: int, *, right: float, meddles: float = 0.0) -> str:
         """An adapter as training leaves it, whose answers are right for a share of the awkward rows and which changes
         a share of the correct ones. Its materialization is reported, as `lora_adapter` would."""
 
-        id = put_adapter(self.settings, seed)
+        id = put_adapter(self.settings, seed, self.base)
         awkward = [row for row in self.rows if row["source"] not in row["references"]]
         correct = [row for row in self.rows if row["source"] in row["references"]]
         fixes = {row["source"]: row["references"][0] for row in awkward[: round(right * len(awkward))]}
@@ -55,7 +61,7 @@ class Graph:
             assets=defs.assets,
             resources={
                 **make_resources(self.settings),
-                "mlflow": dg.ResourceDefinition.hardcoded_resource(NoLedger()),
+                "mlflow": dg.ResourceDefinition.hardcoded_resource(self.ledger),
             },
             executor=dg.in_process_executor,
         )
@@ -67,6 +73,12 @@ class Graph:
     def champion(self) -> str | None:
         champion = self.store.champion()
         return champion.adapter if champion else None
+
+    def why(self) -> str:
+        """What the newest release says it was made for."""
+        champion = self.store.champion()
+        assert champion is not None
+        return champion.why
 
     def decision(self) -> tuple[str, str]:
         decision = self.store.last_decision()
@@ -133,7 +145,52 @@ def test_an_adapter_that_meddles_with_correct_sentences_is_refused_however_well_
     assert verdict == "refused" and "correct sentences" in reasons
 
 
+def test_the_verdict_and_each_of_its_reasons_are_tags_of_the_mlflow_run(graph: Graph, tmp_path: Path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.sqlite'}"
+    client = MlflowClient(tracking_uri=uri)
+    client.create_experiment(EXPERIMENT, artifact_location=str(tmp_path / "artefacts"))
+    log = dg.get_dagster_logger()
+    seam = SimpleNamespace(
+        log=log,
+        dagster_run=SimpleNamespace(job_name="retrain"),
+        run_id="r",
+        resource_config={"experiment_name": EXPERIMENT, "mlflow_tracking_uri": uri, "env": {}, "extra_tags": {}},
+    )
+    graph.ledger = Ledger(MlFlow(seam), uri, log)
+    adapter = graph.adapter(1, right=0.0, meddles=0.4)
+    assert not graph.run("eval_report").success
+    tags = client.get_run(graph.ledger.run_id).data.tags
+    assert (tags["verdict"], tags["adapter"]) == ("refused", adapter)
+    decision = graph.store.last_decision()
+    assert decision is not None and len(decision.reasons) > 1
+    assert [tags.get(f"reason_{number}") for number in range(1, len(decision.reasons) + 2)] == [*decision.reasons, None]
+
+
 def test_a_first_adapter_that_changes_nothing_is_not_better_than_the_base_model(graph: Graph):
     graph.adapter(1, right=0.0)
     assert not graph.run("eval_report", "served_model").success
     assert graph.decision()[0] == "refused" and graph.champion() is None
+
+
+def test_an_adapter_of_a_changed_base_model_is_held_against_that_base_alone_and_promoted(graph: Graph):
+    old = graph.adapter(1, right=0.9)
+    assert graph.run("eval_report", "served_model").success
+    assert graph.champion() == old
+    assert graph.why().startswith("Better than the base model: F0.5 against the base model")
+    graph.base = "r2"
+    # Worse than the old champion, whose answers on another base model say nothing about this one.
+    new = graph.adapter(2, right=0.6)
+    done = graph.run("eval_report", "served_model")
+    assert done.success, failure(done, "served_model")
+    assert graph.champion() == new and graph.decision()[0] == "promoted"
+    # From here on it is the one to be held against.
+    graph.adapter(3, right=0.2)
+    assert not graph.run("eval_report", "served_model").success
+    assert graph.champion() == new and f"below the champion {new}" in graph.decision()[1]
+    graph.adapter(4, right=0.95)
+    assert graph.run("eval_report", "served_model").success
+    assert graph.why().startswith(f"Better than the base model and no worse than the champion {new}: ")
+    # Judged again while it serves, it is neither a first adapter nor better than itself.
+    assert graph.run("eval_report").success
+    report = json.loads((graph.settings.adapters_dir / str(graph.champion()) / "report.json").read_text())
+    assert "It serves already: held against the base model alone." in report["reasons"]

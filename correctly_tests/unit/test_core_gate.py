@@ -22,7 +22,13 @@ def test_a_candidate_above_base_and_level_with_the_champion_is_promoted():
 def test_a_first_adapter_is_held_against_the_base_alone():
     decision = decide_promotion(replace(GOOD, champion=None, versus_champion=None), GateSettings())
     assert decision.promote
-    assert any("First adapter" in reason for reason in decision.reasons)
+    assert "First adapter of this base model: held against the base model alone." in decision.reasons
+
+
+def test_an_adapter_that_is_judged_again_while_it_serves_is_not_called_the_first():
+    decision = decide_promotion(replace(GOOD, champion=GOOD.candidate, versus_champion=None), GateSettings())
+    assert decision.promote
+    assert "It serves already: held against the base model alone." in decision.reasons
 
 
 @pytest.mark.parametrize(

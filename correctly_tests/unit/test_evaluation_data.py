@@ -9,6 +9,7 @@ import pytest
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.evaluation.data import detokenise, limited, read_evaluation_set
+from correctly_assets.runtime.full_report import registered_sets
 
 
 def write(tmp_path, name, text):
@@ -44,6 +45,52 @@ S Fine .
     assert data.rows[0].source == 'He don\'t goes to "school".'
     assert data.rows[0].references == ('He don\'t go to "school".', 'He don\'t goes to "school".')
     assert data.rows[1].references == ("Fine.",)
+
+
+def test_what_m2_puts_in_at_one_place_keeps_its_order_and_of_alternatives_the_first_counts(tmp_path):
+    m2 = """S I went shop .
+A 2 2|||M:PREP|||to|||REQUIRED|||-NONE-|||0
+A 2 2|||M:DET|||the||a|||REQUIRED|||-NONE-|||0
+A 2 3|||R:NOUN|||shops|||REQUIRED|||-NONE-|||0
+"""
+    data = read_evaluation_set(write(tmp_path, "set.m2", m2))
+    assert data.rows[0].references == ("I went to the shops.",)
+
+
+def test_parallel_text_is_read_as_it_is_distributed_by_its_source_file_or_its_folder(tmp_path):
+    folder = tmp_path / "dev"
+    folder.mkdir()
+    write(folder, "dev.src", "He do n't goes .\n\nFine , thanks .\n")
+    write(folder, "dev.ref0", "He does n't go .\n\nFine , thanks .\n")
+    write(folder, "dev.ref1", "He did n't go .\n\n\n")
+    data = read_evaluation_set(folder)
+    assert [row.source for row in data.rows] == ["He don't goes.", "Fine, thanks."]
+    assert data.rows[0].references == ("He doesn't go.", "He didn't go.")
+    assert data.rows[1].references == ("Fine, thanks.",)
+    assert (data.name, data) == ("dev.src", read_evaluation_set(folder / "dev.src"))
+    assert len(read_evaluation_set(folder, 1).rows) == 1
+    write(folder, "dev.ref1", "He did not go .\n\n\n")
+    assert read_evaluation_set(folder).sha256 != data.sha256
+    write(folder, "dev.ref1", "He did n't go .\n")
+    with pytest.raises(UsageError, match=r"dev\.ref1 has 1 lines and dev\.src 3"):
+        read_evaluation_set(folder)
+    write(folder, "dev.ref1", "\n\n\n")
+    write(folder, "dev.ref0", "\n\n\n")
+    with pytest.raises(UsageError, match=r"dev\.src, line 1 has no reference"):
+        read_evaluation_set(folder)
+    with pytest.raises(UsageError, match=r"alone\.ref0 is wanted"):
+        read_evaluation_set(write(tmp_path, "alone.src", "He go ."))
+
+
+def test_parallel_text_in_the_evaluation_folder_is_a_registered_set(settings):
+    folder = settings.home / "evaluation" / "jfleg"
+    folder.mkdir(parents=True)
+    write(folder, "dev.src", "He go .\n")
+    write(folder, "dev.ref0", "He goes .\n")
+    (settings.home / "evaluation" / "few-shot").mkdir()
+    frozen, ours = registered_sets(settings)
+    assert frozen.path is None
+    assert (ours.data.name, ours.path, len(ours.data.rows)) == ("dev.src", folder, 1)
 
 
 @pytest.mark.parametrize(

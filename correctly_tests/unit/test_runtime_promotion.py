@@ -47,6 +47,10 @@ def test_a_first_adapters_report_does_not_count_once_somebody_serves():
 
 def test_an_adapter_that_serves_already_is_held_against_nobody_else():
     assert hold_against(report(GOOD), "new", EMBEDDED_GATE)
+    again = replace(GOOD, champion="new", versus_champion=None)
+    assert hold_against(report(again), "new", EMBEDDED_GATE)
+    with pytest.raises(RefusedError, match="the base model alone, but newer serves"):
+        hold_against(report(again), "newer", EMBEDDED_GATE)
 
 
 def test_an_adapter_without_a_report_or_figures_is_refused(tmp_path: Path):

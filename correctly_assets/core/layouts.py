@@ -1,0 +1,75 @@
+"""Two layouts that published corpora come in, as landing and evaluation both read them: parallel text and M2's edits.
+
+Belongs here: which files belong together, lines side by side, edits put into their sentence. Does not belong here: what a
+row of either becomes (curation/layouts.py, evaluation/data.py), or putting tokens back as text, which differs there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from .errors import UsageError
+
+
+def parallel_stem(path: Path) -> Path | None:
+    """The common beginning of NAME.src and NAME.ref0 for NAME.src itself or a folder that holds one such file."""
+    if path.is_dir():
+        sources = sorted(path.glob("*.src"))
+        return sources[0].with_suffix("") if len(sources) == 1 else None
+    return path.with_suffix("") if path.suffix == ".src" else None
+
+
+def is_parallel(path: Path) -> bool:
+    """Whether this is a source file, or a folder with one, that has a reference file beside it."""
+    stem = parallel_stem(path)
+    return stem is not None and stem.with_name(stem.name + ".ref0").is_file()
+
+
+def parallel_files(path: Path) -> list[Path]:
+    """NAME.src, then NAME.ref0, NAME.ref1, … of what `is_parallel`."""
+    stem = parallel_stem(path)
+    assert stem is not None  # is_parallel was asked before
+    return [stem.with_name(stem.name + ".src"), *sorted(stem.parent.glob(f"{stem.name}.ref[0-9]*"))]
+
+
+def read_parallel_lines(path: Path, *, errors: str = "strict") -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """Parallel text as JFLEG has it, one sentence a line: (line from 1, source, its references), as they stand.
+
+    Args:
+        errors: what is done about bytes that are not UTF-8, as `open` takes it.
+
+    Raises:
+        UsageError: a reference file has more or fewer lines than the source.
+        OSError, UnicodeDecodeError: a file cannot be read.
+    """
+    source, *references = parallel_files(path)
+    texts = [_lines(file, errors) for file in (source, *references)]
+    for file, lines in zip(references, texts[1:], strict=True):
+        if len(lines) != len(texts[0]):
+            raise UsageError(
+                f"{file.name} has {len(lines):,} lines and {source.name} {len(texts[0]):,}; they must match."
+            )
+    for number, (before, *afters) in enumerate(zip(*texts, strict=True), 1):
+        yield number, before, tuple(afters)
+
+
+def _lines(path: Path, errors: str) -> list[str]:
+    text = path.read_text(encoding="utf-8-sig", errors=errors)
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def m2_words(correction: str) -> list[str]:
+    """The words of an M2 correction: none for ``-NONE-``, and the first of alternatives (``a||the``)."""
+    first = correction.split("||", 1)[0].strip()
+    return [] if first == "-NONE-" else first.split()
+
+
+def apply_m2_edits(tokens: Sequence[str], edits: Iterable[tuple[int, int, Sequence[str]]]) -> list[str]:
+    """The tokens with one annotator's edits (start, end, words); what is put in at one place keeps the file's order."""
+    result: list[str] = []
+    position = 0
+    for start, end, words in sorted(edits, key=lambda edit: edit[:2]):
+        result += [*tokens[position:start], *words]
+        position = max(position, end)
+    return [*result, *tokens[position:]]
