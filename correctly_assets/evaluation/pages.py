@@ -218,6 +218,7 @@ def _about_the_set(report: Mapping[str, Any]) -> str:
         f"Measured on {data['name']} ({data['n']} rows, sha256 {data['sha256'][:12]}) with {report['scorer']}.{small} "
         f"Intervals are 95 %, paired bootstrap, {report.get('draws', 1000):,} draws; nothing is called better inside its interval."
         f"{STACKS.get(report.get('stack', 'model'), '')}"
+        f"{' ' + report['unchecked'] if report.get('unchecked') else ''}"
     )
 
 

@@ -67,6 +67,7 @@ def build_section(
     return {
         "data": {"name": data.name, "sha256": data.sha256, "n": len(data.rows), "small": data.small},
         "scorer": candidate.scores["scorer"],
+        "unchecked": candidate.scores.get("unchecked"),
         "comparator": comparator,
         "stack": stack,
         "rival": rival,

@@ -156,7 +156,8 @@ async def write_full_report(
     manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
     with watch.on("checks"):
         sets = registered_sets(settings)
-        await asyncio.to_thread(refuse_trained_on, settings, manifest, [one.data for one in sets], log)
+        read = [one.data for one in sets]
+        unchecked = await asyncio.to_thread(refuse_trained_on, settings, manifest, read, log)
     with watch.on("parser"):
         annotator = await asyncio.to_thread(make_annotator)
     cache = AnswerCache(settings.answers_dir)
@@ -174,7 +175,8 @@ async def write_full_report(
             outside = choose_comparator(settings, one.data, annotator, path=one.path, may_ask=True)
             if outside.system is not None:
                 stack.push_async_callback(outside.system.close)
-            sections.append(await _section(settings, systems, outside, one.data, annotator, cache, log, watch))
+            section = await _section(settings, systems, outside, one.data, annotator, cache, log, watch)
+            sections.append({**section, "unchecked": unchecked})
     full = build_full_report(manifest=manifest, report=report, sections=sections)
     written = await asyncio.to_thread(write_pages, directory, full, FULL, watch, reviews=reviews)
     log(f"The report took {seconds_say(written.report['seconds'])}")

@@ -448,6 +448,8 @@ def train_config(settings: Settings, *, train_set: str) -> dict[str, Any]:
         "replay": replay,
         "extras": {
             "train_set": train_set,
+            # By ID: what it has learnt of that adapter's train set counts as seen in every evaluation (leaks.py).
+            "warm_start": Path(warm_start).name if warm_start is not None else None,
             "examples_snapshot": manifest["examples_snapshot"],
             "rows_digest": manifest["rows_digest"],
             "recipe": made,

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,13 +98,11 @@ async def judge_candidate(
     from correctly_assets.evaluation.systems import IdentitySystem
 
     directory = settings.adapters_dir / adapter
-    if not (directory / "manifest.json").exists():
-        raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
-    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest = _manifest(settings, adapter)
     data = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
     # Before minutes of answers: a scenarios file that cannot be read says so at once.
     reviews = reviews_so_far(settings, store)
-    await asyncio.to_thread(refuse_trained_on, settings, manifest, [data], log)
+    unchecked = await asyncio.to_thread(refuse_trained_on, settings, manifest, [data], log)
     annotator = await asyncio.to_thread(make_annotator)
     cache = AnswerCache(settings.answers_dir)
     champion = champion_on_this_base(store, settings)
@@ -128,6 +126,7 @@ async def judge_candidate(
         try:
             await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
             candidate = await evaluate(system("candidate", adapter, adapter), data, annotator, cache=cache)
+            candidate.scores["unchecked"] = unchecked
             # Explanations cost several times the corrections: the loop asks for a sample's, `report --full` for all.
             sample = explained_sample(data)
             explained = await evaluate(
@@ -210,6 +209,13 @@ async def _drop(store: Store, client: VllmClient, adapter: str, log: Callable[[s
         log(str(error))
 
 
+def _manifest(settings: Settings, adapter: str) -> dict[str, Any]:
+    path = settings.adapters_dir / adapter / "manifest.json"
+    if not path.exists():
+        raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def _line(evaluation: Evaluation) -> str:
     scores = evaluation.scores
     kept = ", kept answers" if scores["cached"] else ""
@@ -236,6 +242,7 @@ def evaluate_system(
 
     Raises:
         UsageError: the set, the system's name or a predictions file cannot be read.
+        PermanentError: the set shows what the adapter was trained on, or the adapter's files are gone.
         UnreachableError: a model is wanted and no engine runs or starts.
     """
     from correctly_assets.evaluation.data import read_evaluation_set
@@ -284,6 +291,11 @@ async def _evaluate(
         raise UsageError(
             f"There is no system {system!r}: choose identity, base, served, harper, adapter:ID or file:PATH."
         )
+    unchecked: str | None = None
+    if adapter is not None:
+        # Before an engine is started: what was learnt by heart says nothing.
+        manifest = _manifest(settings, adapter)
+        unchecked = await asyncio.to_thread(refuse_trained_on, settings, manifest, [data], console.print)
     async with running_engine(settings, console) as engine, engine.client() as client:
         if adapter is not None:
             await load_proven(
@@ -306,7 +318,8 @@ async def _evaluate(
 
             answers = await answer(chosen, data, reasons=reasons)
             cache.put(answers, reasons=reasons)
-            return score(answers, data, annotator, reasons=reasons)
+            found = score(answers, data, annotator, reasons=reasons)
+            return replace(found, scores={**found.scores, "unchecked": unchecked}) if unchecked else found
 
 
 @contextlib.contextmanager

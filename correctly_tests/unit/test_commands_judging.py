@@ -330,6 +330,8 @@ def test_the_loops_report_holds_a_recorded_comparator_and_the_judges_verdicts_wi
     adapter = write_adapter(settings.adapters_dir)
     judged = judge(settings, adapter)
     page = judged.html.read_text()
+    # No train set stands here, and the page says so.
+    assert f"could not be checked in full: the train set of adapter {adapter} is not here." in page
     # The loop asks nobody for money: not recorded is not measured, and the row says how.
     assert "toy is not recorded on evaluation.jsonl; run <code>correctly record --model toy</code>" in page
     assert "umpire, both orders, ties allowed." in page
@@ -480,8 +482,9 @@ def test_a_set_that_shows_what_the_adapter_was_trained_on_is_refused_by_name(set
     with pytest.raises(PermanentError, match=r"rows 2 of ours\.jsonl"):
         refuse_trained_on(settings, {"id": "a", "train_set": snapshot.id}, read)
     said: list[str] = []
-    refuse_trained_on(settings, {"id": "a", "train_set": "gone"}, read, said.append)
-    assert "no set could be checked" in said[0]
+    says = refuse_trained_on(settings, {"id": "a", "train_set": "gone"}, read, said.append)
+    assert says is not None and says.endswith("in full: the train set of adapter a is not here.")
+    assert said == [says]
 
 
 def test_the_loop_judges_no_adapter_that_was_trained_on_the_frozen_set(settings: Settings) -> None:
