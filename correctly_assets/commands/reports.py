@@ -146,9 +146,10 @@ def calibrate(
     if as_json:
         print_json(figures)
         return
+    unread = f"; {figures['unanswered']} pairs got no verdict that could be read" if figures["unanswered"] else ""
     console.print(
         f"{figures['judge']} agrees with people in {figures['agreement']:.0f} % of {figures['n']} pairs "
-        f"(kappa {figures['kappa']:.2f}); in {figures['flips']:.0f} % its verdict turned with the order.",
+        f"(kappa {figures['kappa']:.2f}); in {figures['flips']:.0f} % its verdict turned with the order{unread}.",
         highlight=False,
         soft_wrap=True,
     )

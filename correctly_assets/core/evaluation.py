@@ -84,8 +84,8 @@ class Judge(Protocol):
 
     name: str
 
-    async def prefer(self, source: str, first: str, second: str) -> Verdict:
-        """One verdict in the order given; the caller asks both orders.
+    async def prefer(self, source: str, first: str, second: str) -> Verdict | None:
+        """One verdict in the order given, None where none can be read in the answer; the caller asks both orders.
 
         Raises:
             RetryableError, PermanentError: the judge cannot be asked now, or as configured.

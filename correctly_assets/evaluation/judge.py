@@ -43,31 +43,25 @@ class EndpointJudge:
         self.name = endpoint.name
         self._endpoint, self._prompt = endpoint, prompt
 
-    async def prefer(self, source: str, first: str, second: str) -> Verdict:
-        """One verdict in the order given.
+    async def prefer(self, source: str, first: str, second: str) -> Verdict | None:
+        """One verdict in the order given; None where the answer holds none.
 
         Raises:
             RetryableError: the endpoint stays away or busy.
-            PermanentError: it refuses the request or answers with something that is no verdict.
+            PermanentError: it refuses the request, or its answer is none of the chat API.
         """
-        said = await self._endpoint.say(fill(self._prompt, source=source, first=first, second=second))
-        return verdict_in(said, self.name)
+        return verdict_in(await self._endpoint.say(fill(self._prompt, source=source, first=first, second=second)))
 
 
-def verdict_in(said: str, name: str) -> Verdict:
-    """The verdict in a judge's words: the first letter A, B or T that stands alone.
-
-    Raises:
-        PermanentError: there is none; a judge that cannot answer is no judge.
-    """
+def verdict_in(said: str) -> Verdict | None:
+    """The verdict in a judge's words: the first letter A, B or T that stands alone; None where there is none."""
     found = re.search(r"\b([ABT])\b", said.strip())
-    if found is None:
-        raise PermanentError(f"The judge {name} gave no verdict but {said.strip()[:60]!r}; choose another model.")
-    return _LETTERS[found.group(1)]
+    return None if found is None else _LETTERS[found.group(1)]
 
 
 class RecordedJudge:
-    """Verdicts from a file, and a live judge for what is not in it, whose verdicts are added.
+    """Verdicts from a file, and a live judge for what is not in it, whose verdicts are added, unreadable ones as such: the
+    same question would be answered the same way again.
 
     Nothing is recorded under the name of a judge that was not asked: the file's lines (kept.py) carry the name of who
     gave them.
@@ -81,9 +75,9 @@ class RecordedJudge:
             raise PermanentError(f"Verdicts of {live.name} cannot be recorded under the name {name}.")
         self.name = name
         self._path, self._live = path, live
-        self._known: dict[str, Verdict] = read_kept(path, name, "verdict")
+        self._known: dict[str, Verdict | None] = read_kept(path, name, "verdict")
 
-    async def prefer(self, source: str, first: str, second: str) -> Verdict:
+    async def prefer(self, source: str, first: str, second: str) -> Verdict | None:
         """
         Raises:
             PermanentError: the pair is not recorded and there is no live judge.
@@ -101,28 +95,31 @@ class RecordedJudge:
         return verdict
 
 
-async def both_orders(judge: Judge, source: str, first: str, second: str) -> Verdict:
-    """The verdict that both orders agree on, else a tie. Equal texts are a tie and nobody is asked."""
+async def both_orders(judge: Judge, source: str, first: str, second: str) -> Verdict | None:
+    """The verdict that both orders agree on, else a tie; None where one of the two holds no verdict. Equal texts are a tie
+    and nobody is asked."""
     if first.split() == second.split():
         return "tie"
     one, other = await asyncio.gather(judge.prefer(source, first, second), judge.prefer(source, second, first))
+    if one is None or other is None:
+        return None
     return one if one == SWAPPED[other] else "tie"
 
 
 async def judge_all(
     judge: Judge, sources: Sequence[str], ours: Sequence[str], theirs: Sequence[str], *, at_once: int = 8
-) -> list[int]:
-    """One outcome a sentence: 1 where ours won, 0 for a tie, −1 where theirs won.
+) -> list[int | None]:
+    """One outcome a sentence: 1 where ours won, 0 for a tie, −1 where theirs won, None where it stayed unanswered.
 
     Raises:
         RetryableError, PermanentError: as the judge does; no outcome is made up.
     """
     limit = asyncio.Semaphore(at_once)
 
-    async def one(source: str, our: str, their: str) -> int:
+    async def one(source: str, our: str, their: str) -> int | None:
         async with limit:
             verdict = await both_orders(judge, source, our, their)
-        return {"first": 1, "tie": 0, "second": -1}[verdict]
+        return None if verdict is None else {"first": 1, "tie": 0, "second": -1}[verdict]
 
     tasks = [asyncio.ensure_future(one(*texts)) for texts in zip(sources, ours, theirs, strict=True)]
     try:
@@ -134,7 +131,7 @@ async def judge_all(
 
 def summarise(
     name: str,
-    outcomes: Mapping[str, Sequence[int]],
+    outcomes: Mapping[str, Sequence[int | None]],
     calibration: Mapping[str, Any] | None = None,
     *,
     rounds: int = ROUNDS,
@@ -143,17 +140,19 @@ def summarise(
     """The report's judge section: win, tie, loss and net points (share won − share lost) with a 95 % interval.
 
     Args:
-        outcomes: per rival, as `judge_all` returns them.
+        outcomes: per rival, as `judge_all` returns them; what stayed unanswered is counted and in no share.
         calibration: `calibrate`'s figures, printed beside the verdicts.
     """
     against: dict[str, Any] = {}
-    for rival, values in outcomes.items():
+    for rival, all_values in outcomes.items():
+        values = [value for value in all_values if value is not None]
         array = np.array(values, np.float64)
         counts = Counter(values)
         rows = np.random.default_rng(seed).integers(0, max(len(array), 1), (rounds, len(array)))
         point = 100 * float(array.mean()) if len(array) else 0.0
         net = interval(point, 100 * array[rows].mean(axis=1) if len(array) else np.zeros(rounds))
         against[rival] = {"n": len(array), "win": counts[1], "tie": counts[0], "loss": counts[-1], "net": net.to_json()}
+        against[rival]["unanswered"] = len(all_values) - len(values)
     return {"name": name, "against": against, "calibration": dict(calibration) if calibration else None}
 
 
@@ -161,33 +160,40 @@ async def calibrate(judge: Judge, comparisons: Iterable[Comparison], *, at_once:
     """How far a judge agrees with people, over labelled pairs.
 
     Returns:
-        ``n``, ``agreement`` (%), ``kappa`` (Cohen's), ``flips``: % of pairs whose verdict turned with the order.
+        ``n`` (pairs with a verdict), ``unanswered`` (pairs without), ``agreement`` (%), ``kappa`` (Cohen's), ``flips``: % of
+        pairs whose verdict turned with the order.
 
     Raises:
         UsageError: no pair carries a label.
+        PermanentError: no answer of the judge holds a verdict.
     """
     labelled = [pair for pair in comparisons if pair.label is not None]
     if not labelled:
         raise UsageError("There are no labelled pairs to measure the judge against; give a file with labels.")
     limit = asyncio.Semaphore(at_once)
 
-    async def one(pair: Comparison) -> tuple[Verdict, bool]:
+    async def one(pair: Comparison) -> tuple[Verdict, Verdict, bool] | None:
         async with limit:
             first, second = await asyncio.gather(
                 judge.prefer(pair.source, pair.first, pair.second), judge.prefer(pair.source, pair.second, pair.first)
             )
+        if first is None or second is None:
+            return None
         agreed = first == SWAPPED[second]
-        return (first if agreed else "tie"), not agreed
+        return pair.label or "tie", (first if agreed else "tie"), not agreed
 
-    answers = await asyncio.gather(*(one(pair) for pair in labelled))
-    labels = [pair.label or "tie" for pair in labelled]
-    verdicts = [verdict for verdict, _ in answers]
+    answers = [found for found in await asyncio.gather(*(one(pair) for pair in labelled)) if found is not None]
+    if not answers:
+        raise PermanentError(f"The judge {judge.name} gave no verdict on any pair; choose another model.")
+    labels = [label for label, _, _ in answers]
+    verdicts = [verdict for _, verdict, _ in answers]
     return {
         "judge": judge.name,
         "n": len(labels),
+        "unanswered": len(labelled) - len(labels),
         "agreement": 100 * sum(a == b for a, b in zip(labels, verdicts, strict=True)) / len(labels),
         "kappa": cohen_kappa(labels, verdicts),
-        "flips": 100 * sum(flipped for _, flipped in answers) / len(labels),
+        "flips": 100 * sum(flipped for _, _, flipped in answers) / len(labels),
     }
 
 

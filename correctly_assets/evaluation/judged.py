@@ -38,11 +38,17 @@ def about_the_judge(report: Mapping[str, Any]) -> str:
     verdicts = "; ".join(
         f"against {name}, {v['n']} sentences: {v['win']} won, {v['tie']} tied, {v['loss']} lost, "
         f"{signed(Interval.from_json(v['net']))} points net"
+        # A report of an older version holds no such count.
+        f"{_unanswered(v.get('unanswered', 0))}"
         for name, v in judge["against"].items()
     )
     left_out = judge.get("questions_say")
     questions = f" Whether meaning is kept and reasons are true could not be asked: {left_out}" if left_out else ""
     return f"{judge['name']}, both orders, ties allowed. The candidate {verdicts}. {agreement}{questions}"
+
+
+def _unanswered(count: int) -> str:
+    return f" ({count} more got no verdict that could be read)" if count else ""
 
 
 def questions_rows(judge: Mapping[str, Any] | None) -> list[Row]:

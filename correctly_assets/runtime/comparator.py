@@ -239,7 +239,7 @@ async def ask_judge(
         if judge is None:
             return None
         calibration = read_calibration(settings)
-        outcomes: dict[str, list[int]] = {}
+        outcomes: dict[str, list[int | None]] = {}
         sources = candidate.data.sources
         count = len(sources) if rows is None else min(rows, len(sources))
         chosen = [index * len(sources) // count for index in range(count)]

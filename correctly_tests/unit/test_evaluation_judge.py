@@ -25,6 +25,7 @@ from correctly_assets.evaluation.judge import (
     summarise,
     verdict_in,
 )
+from correctly_assets.evaluation.judged import about_the_judge
 
 PROMPT = (Path(__file__).resolve().parents[2] / "prompts" / "judge.txt").read_text(encoding="utf-8")
 
@@ -121,12 +122,44 @@ def test_labelled_pairs_are_read_or_refused_by_line(tmp_path):
     ("said", "verdict"), [("A", "first"), (" B.", "second"), ("**T**", "tie"), ("Answer: B", "second")]
 )
 def test_a_letter_is_found_in_what_a_judge_says(said, verdict):
-    assert verdict_in(said, "j") == verdict
+    assert verdict_in(said) == verdict
 
 
-def test_words_without_a_verdict_are_an_error_and_no_tie():
-    with pytest.raises(PermanentError, match="no verdict"):
-        verdict_in("Both are lovely", "j")
+class Undecided(Longer):
+    """Says nothing that can be read where the source asks for it."""
+
+    async def prefer(self, source, first, second):
+        verdict = await super().prefer(source, first, second)
+        return None if "hard" in source and first == "a" else verdict
+
+
+def test_words_without_a_verdict_are_no_tie_but_unanswered_and_the_rest_counts():
+    assert verdict_in("Both are lovely") is None
+    outcomes = run(judge_all(Undecided(), ["s", "hard", "s"], ["long", "a", "x"], ["x", "b", "long"]))
+    assert outcomes == [1, None, -1]
+    found = summarise("j", {"base": outcomes})["against"]["base"]
+    assert (found["n"], found["win"], found["tie"], found["loss"], found["unanswered"]) == (2, 1, 0, 1, 1)
+    section = {"judge": {"name": "j", "against": {"base": found}, "calibration": None}}
+    assert "against base, 2 sentences: 1 won, 0 tied, 1 lost" in about_the_judge(section)
+    assert "(1 more got no verdict that could be read)" in about_the_judge(section)
+
+
+def test_a_judge_without_readable_verdicts_is_measured_by_those_it_gave_or_refused():
+    pairs = [Comparison("s", "longer", "x", "first"), Comparison("hard", "a", "b", "tie")]
+    found = run(calibrate(Undecided(), pairs))
+    assert (found["n"], found["unanswered"], found["agreement"]) == (1, 1, 100)
+    with pytest.raises(PermanentError, match="no verdict on any pair"):
+        run(calibrate(Undecided(), pairs[1:]))
+
+
+def test_a_verdict_that_cannot_be_read_is_kept_and_not_asked_for_again(tmp_path):
+    file = tmp_path / "verdicts.jsonl"
+    live = Undecided()
+    live.name = "longer"
+    assert run(RecordedJudge(file, "longer", live).prefer("hard", "a", "b")) is None
+    assert run(RecordedJudge(file, "longer", live).prefer("hard", "a", "b")) is None
+    assert live.asked == 1
+    assert run(RecordedJudge(file, "longer").prefer("hard", "a", "b")) is None
 
 
 class Handler(BaseHTTPRequestHandler):
