@@ -111,7 +111,8 @@ class ModelSystem:
         name: as it stands in reports (``base``, ``served``, ``adapter:ID``).
         path: the correction path, e.g. `correction.path.Corrector`.
         model: the engine's name for it.
-        parts: what makes its answers: base-model revision, adapter id, prompts' hash, engine version.
+        parts: what makes its answers: base-model revision, adapter id, hashes of prompts and rule reasons, the engine's
+            version and device.
         at_once: texts in flight; latencies are measured under that load.
         as_one: a row is handed to the model whole.
         progress: told after every answer how many there are.

