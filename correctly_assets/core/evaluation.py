@@ -66,7 +66,11 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A system's answers to a set, in its order, and what they took when they were made."""
+    """A system's answers to a set, in its order, and what they took when they were made.
+
+    Attributes:
+        guarded: a guard stood behind the answers, so that none of them refused is a figure and no gap.
+    """
 
     system: str
     identity: str
@@ -74,6 +78,7 @@ class Answers:
     corrections: tuple[Correction, ...]
     costs: Costs
     cached: bool = False
+    guarded: bool = False
 
 
 Verdict = Literal["first", "tie", "second"]

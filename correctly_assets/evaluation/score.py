@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,16 +69,17 @@ async def answer(
 ) -> Answers:
     """A system's answers to a set, kept or new."""
     identity = system.identity()
+    guarded: bool = getattr(system, "guarded", False)
     kept = None if cache is None else cache.get(system.name, identity, data.sha256, reasons=reasons)
     if kept is not None and [correction.before for correction in kept.corrections] == data.sources:
-        return kept
+        return replace(kept, guarded=guarded)
     started = time.perf_counter()
     corrections = await system.correct_all(data.sources, reasons=reasons)
     if len(corrections) != len(data.rows):
         raise PermanentError(f"{system.name} answered {len(corrections)} of {len(data.rows)} rows; run it again.")
     costs: Costs = getattr(system, "costs", None) or Costs()
     costs.wall_seconds = costs.wall_seconds or time.perf_counter() - started
-    answers = Answers(system.name, identity, data.sha256, tuple(corrections), costs)
+    answers = Answers(system.name, identity, data.sha256, tuple(corrections), costs, guarded=guarded)
     if cache is not None:
         cache.put(answers, reasons=reasons)
     return answers
@@ -96,6 +97,7 @@ def score(answers: Answers, data: EvaluationSet, annotator: Annotator, *, reason
         **figures(statistics, answers.corrections),
         **cost_figures(answers.costs, len(data.rows)),
         "cached": answers.cached,
+        "guarded": answers.guarded,
     }
     if reasons:
         scores["explanations"] = explanation_figures(answers.corrections)

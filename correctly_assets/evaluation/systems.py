@@ -118,6 +118,8 @@ class ModelSystem:
         progress: told after every answer how many there are.
     """
 
+    guarded = True
+
     def __init__(
         self,
         name: str,

@@ -214,6 +214,10 @@ class LoadedFirst:
         self._system, self._before = system, before
 
     @property
+    def guarded(self) -> bool:
+        return getattr(self._system, "guarded", False)
+
+    @property
     def costs(self) -> Costs:
         return getattr(self._system, "costs", Costs())
 
