@@ -152,9 +152,13 @@ def record_comparator(settings: Settings, *, model: str | None, data: Path | Non
     try:
         return asyncio.run(record(transport, requests, path, kind="comparator", keep=keep))
     except CorrectlyError as error:
-        # The endpoint serves teachers too and names their settings.
-        error.args = (str(error).replace("CORRECTLY_TEACHER_", "CORRECTLY_COMPARATOR_"),)
+        error.args = (named_for_the_comparator(str(error)),)
         raise
+
+
+def named_for_the_comparator(says: str) -> str:
+    """An endpoint's sentence with the comparator's settings: it serves teachers too and names theirs."""
+    return says.replace("CORRECTLY_TEACHER_", "CORRECTLY_COMPARATOR_")
 
 
 # ------------------------------------------------------------------ the judge

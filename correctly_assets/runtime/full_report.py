@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.errors import CorrectlyError, PermanentError
 from correctly_assets.core.evaluation import EvaluationSet
 from correctly_assets.core.layouts import is_parallel
 from correctly_assets.core.ports import Annotator, SystemUnderTest
@@ -25,7 +25,7 @@ from correctly_assets.serving.rollout import load_proven
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 
-from .comparator import Comparator, ask_judge, choose_comparator
+from .comparator import Comparator, ask_judge, choose_comparator, named_for_the_comparator
 from .join import DirectEngine, make_annotator, open_platform_store
 from .leaks import refuse_trained_on
 from .promotion import EngineLike, champion_on_this_base, read_report
@@ -211,9 +211,15 @@ async def _section(
     # Latency and scores are those of plain answers, as every other system's; reasons are asked for beside them.
     explained = await measured(systems.candidate, cache, reasons=True)
     found["candidate"].scores["explanations"] = explained.scores["explanations"] | {"rows": len(data.rows)}
+    in_its_row = outside.says
     if outside.system is not None:
-        # A recording is a kept answer already; a live endpoint's answers are paid for once.
-        found["comparator"] = await measured(outside.system, cache if outside.live else None)
+        try:
+            # A recording is a kept answer already; a live endpoint's answers are paid for once.
+            found["comparator"] = await measured(outside.system, cache if outside.live else None)
+        except CorrectlyError as error:
+            # Nobody's report waits for a model from outside: what is wrong with it stands in its row.
+            in_its_row = named_for_the_comparator(str(error))
+            log(in_its_row)
     found = {name: found[name] for name in ORDER if name in found}
     for name, one in found.items():
         if name in systems.asked:
@@ -230,7 +236,7 @@ async def _section(
             systems=found,
             explained=explained,
             judge=judge,
-            comparator=outside.says,
+            comparator=in_its_row,
             stack=settings.stack,
         )
 
