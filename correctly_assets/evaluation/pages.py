@@ -26,6 +26,7 @@ STACKS = {
     "model": " Models answered alone, as they are served; harper-then-candidate, where it is measured, is served with "
     "CORRECTLY_STACK=harper-then-model.",
 }
+EXPLAINED = ("System", "edits", "with a reason", "written by the model", "stray reasons", "quoted words occur")
 NO_COMPARATOR = "not recorded; run `correctly record --model MODEL` to record a large model's answers once"
 
 
@@ -100,6 +101,7 @@ def _section_lines(report: Mapping[str, Any], examples: int) -> list[str]:
         "### Explanations",
         "",
         _about_explanations(report),
+        *_explanation_lines(report),
         "",
         "### Cost",
         "",
@@ -159,6 +161,8 @@ def _view(section: Mapping[str, Any], watch: Stopwatch) -> dict[str, Any]:
         "section": section,
         "about_the_set": _about_the_set(section),
         "about_explanations": _about_explanations(section),
+        "explanation_head": EXPLAINED,
+        "explanation_rows": _explanation_rows(section),
         "about_the_judge": about_the_judge(section),
         "questions": questions_rows(section["judge"]),
         "reasons": reasons_rows(section["judge"]),
@@ -230,13 +234,40 @@ def _about_explanations(report: Mapping[str, Any]) -> str:
         return "There were no edits to explain."
     share = 100 * counts["model_reasons"] / counts["edits"]
     return (
-        f"{counts['edits']} edits: {counts['model_reasons']} explained by the model ({share:.0f} %), "
+        f"{_about_the_sample(report)}{counts['edits']} edits: {counts['model_reasons']} explained by the model ({share:.0f} %), "
         f"{counts['rule_reasons']} by rule, {counts['unexplained']} without a reason; "
         f"{counts['stray_reasons']} reasons speak of no edit. "
         f"Quoted words occur in {counts['quotes_occur'] or 0:.0f} % of reasons; of {counts['type_named']} that name a "
         f"kind of error, {counts['type_named_rightly']:.0f} % name a fitting one; "
         f"{counts['words_per_reason'] or 0:.1f} words a reason."
     )
+
+
+def _about_the_sample(report: Mapping[str, Any]) -> str:
+    """How many sentences the figures come from; empty for reports that do not hold it."""
+    rows, n = report["explanations"].get("rows"), report["data"]["n"]
+    if rows is None:
+        return ""
+    asked = f"Asked about {rows} sentences, a sample of the {n}. " if rows < n else f"Asked about all {n} sentences. "
+    alone = "Here the candidate alone was asked; `correctly report --full` asks the base model and the champion too. "
+    return asked + (alone if len(report.get("explanations_of") or {}) < 2 else "")
+
+
+def _explanation_rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """By system: edits, with a reason, written by the model, stray, quoted words that occur; empty for one alone."""
+    counted = report.get("explanations_of") or {}
+    rows: list[tuple[str, ...]] = []
+    for name, c in counted.items() if len(counted) > 1 else ():
+        shares = [f"{100 * c[key] / c['edits']:.0f} %" if c["edits"] else "–" for key in ("explained", "model_reasons")]
+        quoted = "–" if c["quotes_occur"] is None else f"{c['quotes_occur']:.0f} %"
+        rows.append((name, f"{c['edits']:,}", *shares, str(c["stray_reasons"]), quoted))
+    return rows
+
+
+def _explanation_lines(report: Mapping[str, Any]) -> list[str]:
+    rows = [(cell(name), *figures) for name, *figures in _explanation_rows(report)]
+    head = [f"| {' | '.join(EXPLAINED)} |", "| --- | --: | --: | --: | --: | --: |"]
+    return ["", *head, *(f"| {' | '.join(row)} |" for row in rows)] if rows else []
 
 
 def _code(text: str) -> str:

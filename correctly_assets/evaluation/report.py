@@ -85,6 +85,9 @@ def build_section(
         "worse": _examples(candidate, systems[rival], -1),
         "meddled": _meddled(candidate),
         "explanations": candidate.scores.get("explanations"),
+        "explanations_of": {
+            name: one.scores["explanations"] for name, one in systems.items() if "explanations" in one.scores
+        },
         "explained": _explained(explained or candidate),
         "judge": dict(judge) if judge is not None else None,
     }
