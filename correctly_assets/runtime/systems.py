@@ -7,7 +7,7 @@ not belong here: which systems are measured against which (judging.py, full_repo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from correctly_assets.core.lints import linter_identity
 from correctly_assets.core.ports import Annotator, SystemUnderTest
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.types import Correction
-from correctly_assets.serving.launch import detect_device, vllm_version
+from correctly_assets.serving.launch import engine_identity
 from correctly_assets.settings import Settings
 from correctly_assets.training.base_model import base_model_revision
 
@@ -41,6 +41,38 @@ ANSWERS = 5
 """Raised when the correction path or its checks change what the same model answers: kept answers then no longer count."""
 
 
+def answer_parts(
+    settings: Settings,
+    adapter: str | None,
+    *,
+    engine: Mapping[str, str | None] | None = None,
+    rule_reasons: Path | None = None,
+) -> dict[str, Any]:
+    """All that decides what a model or adapter of the engine answers: kept answers of other parts do not count.
+
+    Args:
+        engine: `engine_identity` of the one here when None.
+        rule_reasons: the file that reasons by rule are made from; the shipped one when None.
+    """
+    from correctly_assets.correction.reasons import REASONS_FILE
+
+    parts: dict[str, Any] = {
+        "base": base_model_revision(settings.base_model_path),
+        "adapter": adapter,
+        "prompts": load_prompts(settings.prompts_dir, family_of(settings.base_model)).sha256,
+        "reasons": sha256_file(rule_reasons or REASONS_FILE),
+        "engine": dict(engine or engine_identity()),
+        "max_model_len": settings.vllm_max_model_len,
+        "path": ANSWERS,
+        "confidence": [settings.edit_confidence, settings.word_confidence],
+        # Merged weights are rounded once more, and now and then answer otherwise.
+        **({"rollout": "merged"} if adapter is not None and settings.rollout == "merged" else {}),
+    }
+    if settings.stack != "model":
+        parts["stack"] = [settings.stack, linter_identity()]
+    return parts
+
+
 def model_system(
     settings: Settings,
     client: VllmClient,
@@ -53,30 +85,13 @@ def model_system(
     progress: Callable[[int], None] | None = None,
 ) -> SystemUnderTest:
     """A model or adapter of the engine, behind the same correction path as the chat."""
-    from correctly_assets.correction.reasons import REASONS_FILE
     from correctly_assets.evaluation.systems import ModelSystem
 
-    prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
-    parts: dict[str, Any] = {
-        "base": base_model_revision(settings.base_model_path),
-        "adapter": adapter,
-        "prompts": prompts.sha256,
-        "max_model_len": settings.vllm_max_model_len,
-        "path": ANSWERS,
-        "reasons": sha256_file(REASONS_FILE),
-        "engine": {"vllm": vllm_version(), "device": detect_device()},
-        "confidence": [settings.edit_confidence, settings.word_confidence],
-        # Merged weights are rounded once more, and now and then answer otherwise.
-        **({"rollout": "merged"} if adapter is not None and settings.rollout == "merged" else {}),
-    }
-    if settings.stack != "model":
-        # Only then: answers of the model alone keep the identity that they were kept under.
-        parts["stack"] = [settings.stack, linter_identity()]
     return ModelSystem(
         name,
         make_corrector(settings, client, annotator),
         model=model,
-        parts=parts,
+        parts=answer_parts(settings, adapter),
         release=release,
         adapter=adapter,
         reason_language=settings.reason_language,

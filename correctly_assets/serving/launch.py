@@ -74,6 +74,11 @@ def vllm_version() -> str | None:
     return None
 
 
+def engine_identity() -> dict[str, str | None]:
+    """What of the engine decides its answers, as `vllm_command` starts it here."""
+    return {"vllm": vllm_version(), "device": detect_device()}
+
+
 def vllm_command(
     model: str,
     *,

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import webbrowser
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -357,6 +358,10 @@ def test_the_loops_report_holds_a_recorded_comparator_and_the_judges_verdicts_wi
     assert meaning["candidate"]["n"] == meaning["candidate"]["asked"] > 0
     counts = report["explanations"]
     assert [true[origin]["asked"] for origin in ("model", "rule")] == [counts["model_reasons"], counts["rule_reasons"]]
+    explained, page = counts["rows"], judged.html.read_text()
+    assert 0 < explained < ROWS and list(report["explanations_of"]) == ["candidate"]
+    assert f"Asked about {explained} sentences, a sample of the {ROWS}." in page
+    assert "Here the candidate alone was asked; <code>correctly report --full</code>" in page
     recording = settings.home / "comparator" / "recordings" / "toy.jsonl"
     recording.write_text(recording.read_text().replace("stop", "length"))
     found = choose_comparator(
@@ -409,6 +414,8 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
     ]  # fmt: skip
     for one in full["sets"]:
         assert list(one["systems"]) == names
+        assert list(one["explanations_of"]) == ["base", "champion", "candidate"]
+        assert all(counts["rows"] == one["data"]["n"] for counts in one["explanations_of"].values())
         assert one["systems"]["candidate"]["explanations"]["rows"] == one["data"]["n"]
     frozen, ours = (one["systems"] for one in full["sets"])
     assert (ours["candidate"]["errant_f05"], ours["untouched"]["errant_f05"]) == (100, 0)
@@ -417,9 +424,11 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
     assert frozen["base"]["identity"] != frozen["base-few-shot"]["identity"]
     few = [b for b in engine.asked if b["model"] == "base" and "Awkward:" in str(b["prompt"])]
     assert len(few) >= ROWS
-    # The champion was asked about the frozen set when it was the candidate, then only about the other set.
-    (once,) = asked_of_old()[asked:]
-    assert "He go to the pool." in once
+    # The champion's plain answers to the frozen set were kept when it was the candidate: now that is asked for reasons, as
+    # the other set is, and the other set's plain answers are made beside them.
+    corrected = Counter(one for one in asked_of_old()[asked:] if "Correct this English:" in one)
+    assert sorted(corrected.values()) == [*[1] * ROWS, 2]
+    assert "He go to the pool." in max(corrected, key=lambda prompt: corrected[prompt])
     seconds = full["seconds"]
     assert {"generation", "scoring", "bootstrap", "plots", "page", "checks", "parser"} < set(seconds)
     own = sum(seconds[name] for name in ("checks", "parser", "scoring", "bootstrap", "plots", "page"))
@@ -427,6 +436,11 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
     assert [one["draws"] for one in full["sets"]] == [1000, 1000]
     page = (settings.adapters_dir / new / "report.full.html").read_text()
     assert page.count("<h2>Systems</h2>") == 2
+    assert f"Asked about all {ROWS} sentences." in page and "the candidate alone was asked" not in page
+    counts = full["sets"][0]["explanations_of"]["champion"]
+    assert counts["edits"] > 0
+    share = f"{100 * counts['explained'] / counts['edits']:.0f} %"
+    assert f'<td>champion</td><td class="n">{counts["edits"]}</td><td class="n">{share}</td>' in page
     assert "The gate" in page[: page.index("<h2>")]
     paid = len(outside.requests)
     engine.stop()  # every answer is kept now, so the job needs nobody

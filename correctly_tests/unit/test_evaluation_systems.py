@@ -255,7 +255,7 @@ def test_the_page_is_one_file_that_fetches_nothing_with_the_verdict_first(writte
 def test_a_guard_that_refused_nothing_shows_0_and_no_guard_a_dash(written):
     page = written.html.read_text()
     table = page[page.index("answers refused by a guard") : page.index("Correct sentences that the candidate changed")]
-    shown = {row[0]: row[9] for row in (re.findall(r"<td[^>]*>(.*?)</td>", line) for line in table.split("<tr")[1:])}
+    shown = {row[0]: row[8] for row in (re.findall(r"<td[^>]*>(.*?)</td>", line) for line in table.split("<tr")[1:])}
     assert shown == {"untouched": "–", "base": "–", "candidate": "0"}
 
 
