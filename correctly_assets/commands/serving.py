@@ -36,7 +36,8 @@ def rollback(why: Annotated[str, typer.Option(help="Why, for the record.")] = "a
     settings = get_settings()
     with open_platform_store(settings) as store:
         done = asyncio.run(roll_back(settings, store, DirectEngine(settings.vllm_url), why))
-    console.print(f"{done.release} serves adapter {done.adapter}. {done.why}", highlight=False)
+    serves = "serves" if done.from_base is not None and done.gateway_serves is not False else "will serve"
+    console.print(f"{done.release} {serves} adapter {done.adapter}. {done.why}", highlight=False)
 
 
 def releases(as_json: Json = False) -> None:
