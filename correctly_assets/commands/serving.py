@@ -90,21 +90,14 @@ def gc(
     """Remove old adapters, snapshots, checkpoints and MLflow's copies; never what serves, or what the engine knows."""
     import asyncio
 
-    from correctly_assets.core.errors import UnreachableError
-    from correctly_assets.runtime.gc import collect_garbage
+    from correctly_assets.runtime.gc import collect_garbage, loaded_adapters
     from correctly_assets.runtime.join import DirectEngine, open_platform_store
 
     settings = get_settings()
 
-    async def loaded() -> list[str]:
-        try:
-            async with DirectEngine(settings.vllm_url).client() as client:
-                return list(await client.models())
-        except UnreachableError:
-            return []  # no engine runs, so none can miss a directory
-
+    loaded = asyncio.run(loaded_adapters(settings, DirectEngine(settings.vllm_url)))
     with open_platform_store(settings) as store:
-        removed = collect_garbage(settings, store, keep=keep, loaded=asyncio.run(loaded()), dry_run=dry_run)
+        removed = collect_garbage(settings, store, keep=keep, loaded=loaded, dry_run=dry_run)
     if as_json:
         print_json([{"kind": r.kind, "name": r.name, "path": str(r.path), "bytes": r.size} for r in removed])
         return
