@@ -304,14 +304,22 @@ async def rollback(chosen: argparse.Namespace, home: Path) -> tuple[dict[str, fl
             started = time.perf_counter()
             await at.serves(at.release(names[0]))
             figures["rollback_warm"] = time.perf_counter() - started
-        # Cold: the engine is killed and knows no adapter any more; the release before is the newest when it comes back.
+        # Cold: the engine is killed and knows no adapter any more; the release before is written down without it.
         release = at.release(names[1])
         await at.serves(release)
         end(engine, signal.SIGKILL)
         engine.wait()
         started = time.perf_counter()
-        release = at.release(names[0], "rolled back while the engine was away")
-        await stack.enter_async_context(at.engine())
+        if not chosen.fake:
+            # Beside the engine's start, as the supervisor's: it waits a while for the gateway to serve.
+            rolling = asyncio.create_task(
+                roll_back(at.settings, at.store, DirectEngine(at.settings.vllm_url), "bench, without an engine")
+            )
+            await stack.enter_async_context(at.engine())
+            release = (await rolling).release
+        else:
+            release = at.release(names[0], "rolled back while the engine was away")
+            await stack.enter_async_context(at.engine())
         await at.serves(release)
         status, done = await at.correct("She go to the office every days.")
         if status != 200 or done["adapter"] != names[0]:

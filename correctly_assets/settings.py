@@ -150,9 +150,11 @@ class Settings(BaseSettings):
     sensor_seconds: int = Field(default=5, ge=1, description="Interval between two ticks of each sensor.")
 
     vllm_host: str = Field(
-        default="127.0.0.1", description="Where vLLM is reached; loopback or a private network only."
+        default="127.0.0.1", description="Where vLLM listens and is reached; loopback or a private network only."
     )
-    mlflow_host: str = Field(default="127.0.0.1", description="Where MLflow is reached.")
+    mlflow_host: str | None = Field(
+        default=None, description="Where MLflow is reached; where the platform itself listens when unset."
+    )
     webui_host: str | None = Field(
         default=None, description="Where Open WebUI is reached; where the platform itself listens when unset."
     )
@@ -322,6 +324,11 @@ class Settings(BaseSettings):
         return self.base_model in (EMBEDDED_BASE_MODEL, str(self.models_dir / EMBEDDED_BASE_MODEL))
 
     @property
+    def _reached(self) -> str:
+        # From here, a part that listens everywhere is on loopback.
+        return "127.0.0.1" if self.host == "0.0.0.0" else self.host
+
+    @property
     def gateway_url(self) -> str:
         return f"http://{self.host}:{self.gateway_port}"
 
@@ -331,13 +338,11 @@ class Settings(BaseSettings):
 
     @property
     def mlflow_url(self) -> str:
-        return f"http://{self.mlflow_host}:{self.mlflow_port}"
+        return f"http://{self.mlflow_host or self._reached}:{self.mlflow_port}"
 
     @property
     def webui_url(self) -> str:
-        """Where Open WebUI is reached; from here, a part that listens everywhere is on loopback."""
-        host = self.webui_host or ("127.0.0.1" if self.host == "0.0.0.0" else self.host)
-        return f"http://{host}:{self.webui_port}"
+        return f"http://{self.webui_host or self._reached}:{self.webui_port}"
 
     @property
     def dagster_url(self) -> str:

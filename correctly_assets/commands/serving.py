@@ -36,7 +36,8 @@ def rollback(why: Annotated[str, typer.Option(help="Why, for the record.")] = "a
     settings = get_settings()
     with open_platform_store(settings) as store:
         done = asyncio.run(roll_back(settings, store, DirectEngine(settings.vllm_url), why))
-    console.print(f"{done.release} serves adapter {done.adapter}. {done.why}", highlight=False)
+    serves = "serves" if done.from_base is not None and done.gateway_serves is not False else "will serve"
+    console.print(f"{done.release} {serves} adapter {done.adapter}. {done.why}", highlight=False)
 
 
 def releases(as_json: Json = False) -> None:
@@ -90,21 +91,14 @@ def gc(
     """Remove old adapters, snapshots, checkpoints and MLflow's copies; never what serves, or what the engine knows."""
     import asyncio
 
-    from correctly_assets.core.errors import UnreachableError
-    from correctly_assets.runtime.gc import collect_garbage
+    from correctly_assets.runtime.gc import collect_garbage, loaded_adapters
     from correctly_assets.runtime.join import DirectEngine, open_platform_store
 
     settings = get_settings()
 
-    async def loaded() -> list[str]:
-        try:
-            async with DirectEngine(settings.vllm_url).client() as client:
-                return list(await client.models())
-        except UnreachableError:
-            return []  # no engine runs, so none can miss a directory
-
+    loaded = asyncio.run(loaded_adapters(settings, DirectEngine(settings.vllm_url)))
     with open_platform_store(settings) as store:
-        removed = collect_garbage(settings, store, keep=keep, loaded=asyncio.run(loaded()), dry_run=dry_run)
+        removed = collect_garbage(settings, store, keep=keep, loaded=loaded, dry_run=dry_run)
     if as_json:
         print_json([{"kind": r.kind, "name": r.name, "path": str(r.path), "bytes": r.size} for r in removed])
         return

@@ -17,21 +17,26 @@ class Signals:
     Attributes:
         answers: sentences or texts answered. failed: of them, where a guard put the writer's own text in place of an answer.
         ups, downs: votes of either kind.
+        corrupted: times that the engine was found to compute NaN while this release answered; only ever counted live.
+        unprovable: its adapter made an engine compute NaN in which no other one was loaded.
     """
 
     answers: int = 0
     failed: int = 0
     ups: int = 0
     downs: int = 0
+    corrupted: int = 0
+    unprovable: bool = False
 
 
 def seen(stored: Signals, live: Signals) -> Signals:
     """A release's signals from what is written down and from what one process counted since it started.
 
     Answers are written down late, and not while the store is away; what was answered before a restart is written down
-    alone. So the count that saw more answers is the truer one. Votes are only ever written down.
+    alone. So the count that saw more answers is the truer one. Votes are only ever written down, NaN never is.
     """
-    return stored if stored.answers >= live.answers else replace(live, ups=stored.ups, downs=stored.downs)
+    fuller = stored if stored.answers >= live.answers else live
+    return replace(fuller, ups=stored.ups, downs=stored.downs, corrupted=live.corrupted, unprovable=live.unprovable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +47,15 @@ class RollbackPolicy:
         min_answers, min_votes: fewer of the champion's say nothing yet.
         z: standard errors by which its rate must be the higher one (two-proportion z-test; 2.58 is one in a hundred).
         min_rise: points (0 to 1) by which it must be higher besides, since with many answers any difference is certain.
+        min_corrupted: corruptions of the engine that suffice. Each takes every answer away until a restart; one alone may
+            be an evaluated candidate's.
     """
 
     min_answers: int = 200
     min_votes: int = 10
     z: float = 2.58
     min_rise: float = 0.05
+    min_corrupted: int = 2
 
 
 def rate_rose(bad: int, of: int, bad_before: int, of_before: int, policy: RollbackPolicy) -> bool:
@@ -68,6 +76,11 @@ def rate_rose(bad: int, of: int, bad_before: int, of_before: int, policy: Rollba
 def decide_rollback(champion: Signals, previous: Signals, policy: RollbackPolicy | None = None) -> str | None:
     """Why the champion should give way to the release before it; None where nothing speaks for that."""
     policy = policy or RollbackPolicy()
+    # An earlier release under which the engine fares no better is no way out.
+    if champion.unprovable and not previous.unprovable:
+        return "The engine computes NaN as soon as its adapter is loaded."
+    if champion.corrupted >= policy.min_corrupted and champion.corrupted > previous.corrupted:
+        return f"The engine computed NaN {champion.corrupted} times while it answered ({previous.corrupted} before)."
     if champion.answers >= policy.min_answers and rate_rose(
         champion.failed, champion.answers, previous.failed, previous.answers, policy
     ):

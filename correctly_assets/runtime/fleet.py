@@ -27,7 +27,7 @@ from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.serving.merged import EngineBook, EngineRow
 from correctly_assets.settings import Settings
 
-from .processes import Process
+from .processes import LOOPBACK, Process
 from .supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ class Fleet:
                 "/health",
                 stop_seconds=30,
                 ends_own_workers=True,
+                host=lambda _: LOOPBACK,
             )
         )
         self._engines[name] = _Engine(name, port)

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.errors import PermanentError, UnreachableError
 from correctly_assets.serving.merged import EngineBook
 from correctly_assets.settings import Settings
 
+from .supervisor import running_supervisor
+
 if TYPE_CHECKING:
     from correctly_assets.store import Store
+
+    from .promotion import EngineLike
 
 LEAST_FREE = 5_000_000_000
 """Bytes that must be free under HOME before a run starts."""
@@ -48,6 +52,24 @@ def require_space(settings: Settings, least: int = LEAST_FREE) -> None:
             f"Only {free / 1e9:.1f} GB are free under {settings.home}, and a run wants {least / 1e9:.0f}: run "
             "`correctly gc`, or free some space."
         )
+
+
+async def loaded_adapters(settings: Settings, engine: EngineLike) -> list[str]:
+    """The names that the engine knows; none where no engine runs, for then none can miss a directory.
+
+    Raises:
+        UnreachableError: the platform runs and its engine does not answer: it is starting or busy, and what it knows
+            cannot be told.
+    """
+    try:
+        async with engine.client() as client:
+            return list(await client.models())
+    except UnreachableError as error:
+        if running_supervisor(settings.home) is None:
+            return []
+        raise UnreachableError(
+            f"The engine does not say now which adapters it knows, so nothing was removed: try again in a minute. {error}"
+        ) from error
 
 
 def collect_garbage(

@@ -17,6 +17,9 @@ from correctly_assets.settings import PROJECT_ROOT, Settings
 from .databases import mlflow_backend
 from .webui import installed, private_environment, webui_command
 
+LOOPBACK = "127.0.0.1"
+"""Where engines of merged weights listen, and are asked (fleet.py)."""
+
 # Every part's telemetry off, and no hub from the embedded default.
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -43,6 +46,7 @@ class Process:
         ends_own_workers: SIGTERM is for it alone: it ends its workers itself, after the answers under way.
         private: settings → secrets for its environment, made at the first start; never part of what is rendered.
         face: it is there for people alone: the loop closes without it.
+        host: settings → the address it listens on.
     """
 
     name: str
@@ -55,9 +59,10 @@ class Process:
     ends_own_workers: bool = False
     private: Callable[[Settings], dict[str, str]] = lambda settings: {}
     face: bool = False
+    host: Callable[[Settings], str] = lambda settings: settings.host
 
     def url(self, settings: Settings) -> str | None:
-        return f"http://{settings.host}:{self.port(settings)}" if self.port else None
+        return f"http://{self.host(settings)}:{self.port(settings)}" if self.port else None
 
 
 def common_environment(settings: Settings, base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -94,6 +99,8 @@ def engine_command(
     return vllm_command(
         model=model or settings.base_model_path,
         device=device,
+        # Wherever the others listen, the engine never does beyond loopback or a private network.
+        host=settings.vllm_host if model is None else LOOPBACK,
         port=port or settings.vllm_port,
         served_name=served_name,
         lora=not merged,
@@ -133,6 +140,7 @@ PROCESSES: tuple[Process, ...] = (
         ready_seconds=400,
         stop_seconds=30,
         ends_own_workers=True,
+        host=lambda s: s.vllm_host,
     ),
     Process("mlflow", "MLflow", _mlflow, lambda s: s.mlflow_port, "/health", ready_seconds=180),
     Process("gateway", "Gateway", _gateway, lambda s: s.gateway_port, "/healthz", ready_seconds=180),

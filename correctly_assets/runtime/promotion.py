@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
-from correctly_assets.core.errors import PermanentError, RefusedError, UsageError
+from correctly_assets.core.errors import PermanentError, RefusedError, UnreachableError, UsageError
 from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Measured, decide_promotion
 from correctly_assets.core.serving import AdapterCheck
 from correctly_assets.serving.rollout import Engine, Proof, load_proven
@@ -41,14 +41,15 @@ class EngineLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """What became of a promotion. ``gateway_serves`` is None where no gateway runs."""
+    """What became of a promotion. ``gateway_serves`` is None where no gateway runs; ``from_base`` and ``from_training``
+    (nats a token) are None where no engine could prove it, which the gateway then does before it serves."""
 
     release: str
     adapter: str
     previous: str | None
     why: str
-    from_base: float
-    from_training: float
+    from_base: float | None
+    from_training: float | None
     gateway_serves: bool | None
 
 
@@ -233,17 +234,19 @@ async def _gateway_serves(url: str, release: str, seconds: float = 15.0) -> bool
 async def roll_back(settings: Settings, store: Store, engine: EngineLike, why: str) -> Promotion:
     """Return to the release before the champion's: prove, flip, record, and wait until the gateway has seen it.
 
+    Without an engine, or with a corrupted one, it is written down unproved: see `return_to_previous`.
+
     Raises:
         PermanentError: there is no earlier release, or its adapter's files are gone.
+        CorrectlyError: as `load_proven`; the champion keeps serving.
     """
     async with engine.client() as client:
         release, proof = await return_to_previous(
             store, client, settings.adapters_dir, lambda d: check_adapter(d, Path(settings.base_model_path)), why
         )
     serves = await _gateway_serves(settings.gateway_url, release.id)
-    return Promotion(
-        release.id, release.adapter, release.previous, release.why, proof.from_base, proof.from_training, serves
-    )
+    from_base, from_training = (proof.from_base, proof.from_training) if proof else (None, None)
+    return Promotion(release.id, release.adapter, release.previous, release.why, from_base, from_training, serves)
 
 
 async def return_to_previous(
@@ -254,8 +257,11 @@ async def return_to_previous(
     why: str,
     *,
     instead_of: str | None = None,
-) -> tuple[Release, Proof]:
+) -> tuple[Release, Proof | None]:
     """Prove the release before the champion's and write it down as the new one, which is the flip.
+
+    The way back does not wait for the engine: where none answers, or only one that computed NaN, the release is written
+    unproved, and says so. The gateway proves every adapter before it serves it.
 
     Args:
         instead_of: the release that is to give way; None takes whichever serves.
@@ -272,7 +278,12 @@ async def return_to_previous(
     directory = adapters_dir / previous.adapter
     if not directory.is_dir():
         raise PermanentError(f"The files of adapter {previous.adapter} are gone; train again or restore {directory}.")
-    proof = await load_proven(client, directory, check)
+    unproved = await _why_not_proved(client, previous.adapter)
+    proof: Proof | None = None
+    if unproved is None:
+        proof = await load_proven(client, directory, check)
+    elif check is not None:
+        await asyncio.to_thread(check, directory)
     release = await asyncio.to_thread(
         store.add_release,
         adapter=previous.adapter,
@@ -280,10 +291,21 @@ async def return_to_previous(
         train_set=previous.train_set,
         scores=previous.scores,
         kind="rollback",
-        why=f"Rolled back from {champion.id}: {why}",
+        why=f"Rolled back from {champion.id}: {why}{unproved or ''}",
         instead_of=instead_of or champion.id,
     )
     return release, proof
+
+
+async def _why_not_proved(client: Engine, adapter: str) -> str | None:
+    """Why no proof of an adapter can be had now, to be said after a release's reason; None where one can."""
+    try:
+        corrupted = await client.corrupted_requests(adapter)
+    except UnreachableError:
+        return " (not proved yet, for the engine is away: the gateway does before it serves it)"
+    if corrupted:
+        return " (not proved yet, for the engine computed NaN: the gateway does, once that is restarted, before it serves it)"
+    return None
 
 
 def untold_release(champion: Release | None, told: str | None) -> Release | None:

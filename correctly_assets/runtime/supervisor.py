@@ -64,7 +64,7 @@ def check_ports(settings: Settings, processes: Iterable[Process]) -> None:
             # A port in TIME_WAIT is free for a server; without this a quick restart would be refused.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((settings.host, port))
+                probe.bind((process.host(settings), port))
             except OSError as error:
                 name = {"webserver": "DAGSTER", "open-webui": "WEBUI"}.get(process.name, process.name.upper())
                 raise PortTaken(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from correctly_assets.core.rollback import RollbackPolicy, Signals, decide_rollback
+from correctly_assets.core.rollback import RollbackPolicy, Signals, decide_rollback, seen
 
 
 def test_answers_that_fail_far_more_often_than_before_speak_for_the_previous_release():
@@ -45,3 +45,22 @@ def test_equal_or_better_rates_never_roll_back(ups: int, downs: int, more_ups: i
     votes, before = ups + downs, more_ups + more_downs
     if votes and before and downs / votes <= more_downs / before:
         assert decide_rollback(champion, previous, RollbackPolicy(min_votes=1)) is None
+
+
+def test_an_engine_that_computed_nan_twice_under_a_release_speaks_for_the_one_before_it():
+    says = decide_rollback(Signals(corrupted=2), Signals())
+    assert says == "The engine computed NaN 2 times while it answered (0 before)."
+    # Once may have been an evaluated candidate's.
+    assert decide_rollback(Signals(corrupted=1), Signals()) is None
+    # The release before is no way out where the engine fared no better.
+    assert decide_rollback(Signals(corrupted=2), Signals(corrupted=2)) is None
+
+
+def test_an_adapter_that_makes_nan_alone_in_an_engine_gives_way_at_once_unless_the_one_before_does_too():
+    assert "NaN as soon as" in (decide_rollback(Signals(unprovable=True), Signals()) or "")
+    assert decide_rollback(Signals(unprovable=True), Signals(unprovable=True)) is None
+
+
+def test_nan_is_counted_live_alone_and_is_kept_beside_what_is_written_down():
+    assert seen(Signals(500, 5, 3, 1), Signals(20, 1, corrupted=2)) == Signals(500, 5, 3, 1, corrupted=2)
+    assert seen(Signals(), Signals(20, 1, unprovable=True)) == Signals(20, 1, unprovable=True)

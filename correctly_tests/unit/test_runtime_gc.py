@@ -11,11 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from correctly_assets.cli import app
-from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.errors import PermanentError, UnreachableError
 from correctly_assets.runtime.gc import collect_garbage, require_space
 from correctly_assets.runtime.join import open_platform_store
+from correctly_assets.runtime.supervisor import write_record
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store
+from correctly_tests.serving_fakes import fake_engine
 
 
 @pytest.fixture
@@ -77,6 +79,26 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(settings: Settings, st
     assert len(names(settings.adapters_dir)) == 3
     assert "MB freed" in CliRunner().invoke(app, ["gc", "--keep", "1"]).stdout
     assert names(settings.adapters_dir) == {"adapter3"}
+
+
+def test_nothing_is_removed_while_the_platform_runs_and_its_engine_does_not_say_what_it_knows(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, store: Store
+):
+    for number in range(1, 4):
+        put(settings, number)
+    write_record(settings.home)
+    with fake_engine() as engine:
+        monkeypatch.setenv("CORRECTLY_VLLM_PORT", str(engine.port))
+        get_settings.cache_clear()
+        engine.registered["adapter1"] = str(settings.adapters_dir / "adapter1")
+        engine.away = True
+        refused = CliRunner().invoke(app, ["gc", "--keep", "1"])
+        assert isinstance(refused.exception, UnreachableError) and refused.exception.exit_code == 4
+        assert "nothing was removed: try again" in str(refused.exception)
+        assert len(names(settings.adapters_dir)) == 3
+        engine.away = False
+        assert CliRunner().invoke(app, ["gc", "--keep", "1"]).exit_code == 0
+        assert names(settings.adapters_dir) == {"adapter1", "adapter3"}
 
 
 def test_a_run_does_not_start_on_a_full_disk(settings: Settings):

@@ -10,11 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from correctly_assets.core.errors import PermanentError, UnreachableError
-from correctly_assets.runtime.processes import PROCESSES, Process
+from correctly_assets.runtime.processes import BY_NAME, PROCESSES, Process, engine_command
 from correctly_assets.runtime.supervisor import (
     PortTaken,
     Supervisor,
@@ -136,6 +137,36 @@ def test_a_taken_port_is_one_sentence_with_exit_code_4(settings):
         with pytest.raises(PortTaken, match=f"Port {port} for Server is taken.*CORRECTLY_SERVER_PORT") as caught:
             check_ports(settings, [server(port)])
         assert caught.value.exit_code == 4
+
+
+LISTENS = {"vllm": "--host", "mlflow": "--host", "webserver": "-h", "open-webui": "--host"}
+
+
+@pytest.mark.parametrize("vllm_host", ["127.0.0.1", "10.0.0.9"])
+def test_each_part_is_asked_where_it_is_told_to_listen_and_vllm_stays_off_the_platforms_own_address(
+    settings, vllm_host: str
+):
+    settings = settings.model_copy(update={"host": "192.0.2.7", "vllm_host": vllm_host})
+    for name, option in LISTENS.items():
+        argv, _ = BY_NAME[name].command(settings)
+        url = BY_NAME[name].url(settings) or ""
+        assert httpx.URL(url).host == argv[argv.index(option) + 1] == (vllm_host if name == "vllm" else "192.0.2.7")
+    assert BY_NAME["vllm"].url(settings) == settings.vllm_url
+    assert BY_NAME["mlflow"].url(settings) == settings.mlflow_url
+    assert BY_NAME["open-webui"].url(settings) == settings.webui_url
+    merged, _ = engine_command(settings, model="weights", port=1, served_name="a")
+    assert merged[merged.index("--host") + 1] == "127.0.0.1"
+
+
+def test_a_part_with_an_address_of_its_own_is_probed_there(supervisor):
+    # As a machine whose platform listens on its address of the network: all of 127/8 is this machine.
+    supervisor.settings = settings = supervisor.settings.model_copy(update={"host": "127.0.0.2"})
+    part = server(free_port(), host=lambda s: s.vllm_host)
+    check_ports(settings, [part])
+    supervisor.start(part)
+    assert supervisor.wait_ready(part) < 10
+    with pytest.raises(PortTaken):
+        check_ports(settings, [part])
 
 
 def test_the_record_of_a_supervisor_is_believed_only_while_that_very_process_runs(settings):

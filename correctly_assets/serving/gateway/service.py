@@ -127,7 +127,9 @@ class Service:
             parts.engine, parts.book, parts.adapters_dir, parts.check, poll_seconds=options.poll_seconds
         )
         self.journal = BackgroundJournal(parts.journal, parts.scrub_correction, parts.spool)
-        self.watch = RollbackWatch(parts.watched, parts.turn_back, self.releases.refresh, seconds=options.watch_seconds)
+        self.watch = RollbackWatch(
+            parts.watched, parts.turn_back, self.releases.refresh, self.releases.harm, seconds=options.watch_seconds
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from correctly_assets.core.errors import AdapterRefused, CorrectlyError, UnreachableError, UsageError
+from correctly_assets.core.rollback import Signals
 from correctly_assets.core.serving import AdapterCheck, EngineCorruptedError, ReleaseBook, ReleaseLike
 from correctly_assets.serving.launch import BASE_NAME
 from correctly_assets.serving.rollout import load_proven, retire
@@ -80,6 +81,12 @@ class Releases:
         self._in_flight: Counter[str] = Counter()
         self._refused: dict[str, tuple[str, float]] = {}
         self._waits: dict[str, str] = {}
+        # Unlike a refusal these outlive the engine: trying again would take the next one down as well.
+        self._makes_nan: dict[str, str] = {}
+        self._suspected: dict[str, str] = {}
+        self._unprovable: set[str] = set()
+        self._corruptions: Counter[str] = Counter()
+        self._seen_sound = False
         self._flipped_at = 0.0
         self._candidate: str | None = None
         self._champion: Current | None = None
@@ -141,6 +148,10 @@ class Releases:
             self._in_flight[current.model] -= 1
             if not self._in_flight[current.model]:
                 del self._in_flight[current.model]
+
+    def harm(self, release: str) -> Signals:
+        """What this process saw of NaN under a release."""
+        return Signals(corrupted=self._corruptions[release], unprovable=release in self._unprovable)
 
     def look(self) -> None:
         """Look at the engine at once: a request found something wrong with it."""
@@ -205,6 +216,11 @@ class Releases:
         self.engine_up = True
         if corrupted and not self.corrupted:
             log.error("engine corrupted", extra={"corrupted_requests": corrupted})
+        if corrupted and self._seen_sound and self._champion is not None and self._candidate is None:
+            # Beside a candidate nobody can tell which of the two it was.
+            self._corruptions[self._champion.release or ""] += 1
+        # Counted once an engine, however often that one goes away and comes back.
+        self._seen_sound = not corrupted
         self.corrupted = corrupted > 0
         if self.corrupted:
             self._say("The engine computed NaN; restart it (the supervisor does), it answers nothing until then.")
@@ -228,7 +244,8 @@ class Releases:
         if self._champion is None:
             self._say(self._why_not(champion))
         elif self._champion.release != champion.id:
-            refused = "was refused" if champion.adapter in self._refused else "does not answer yet"
+            is_refused = champion.adapter in self._refused or champion.adapter in self._makes_nan
+            refused = "was refused" if is_refused else "does not answer yet"
             self._say(f"Serving {self._champion.release}, for {champion.id} {refused}: {self._why_not(champion)}")
         else:
             self._say(f"Serving {champion.id}.")
@@ -237,6 +254,9 @@ class Releases:
         """Have a release's adapter loaded and proved. A released name that this engine knows was proved when loaded."""
         if release.adapter in known:
             return True
+        alone = not set(known) - {BASE_NAME}
+        if release.adapter in self._makes_nan or (release.adapter in self._suspected and not alone):
+            return False
         if release.adapter in self._refused and time.monotonic() < self._refused[release.adapter][1]:
             return False
         if (waits := self._engine.waits_for(release.adapter)) is not None:
@@ -248,12 +268,23 @@ class Releases:
             self._refused[release.adapter] = (str(error), time.monotonic() + _TRY_AGAIN)
             log.error("released adapter refused", extra={"release": release.id, "error": str(error)})
             return False
+        except EngineCorruptedError as error:
+            # With others in the engine it may have been one of them: it is tried again where it is alone, and not before.
+            (self._makes_nan if alone else self._suspected)[release.adapter] = str(error)
+            if alone:
+                self._unprovable.add(release.id)
+            self._seen_sound = False  # accounted for: not the serving release's
+            log.error("engine corrupted by a proof", extra={"release": release.id, "alone": alone, "error": str(error)})
+            raise
         known[release.adapter] = str(self._adapters / release.adapter)
         return True
 
     def _why_not(self, release: ReleaseLike) -> str:
         if release.adapter in self._refused:
             return self._refused[release.adapter][0]
+        nan = self._makes_nan.get(release.adapter) or self._suspected.get(release.adapter)
+        if nan is not None:
+            return nan
         return self._waits.get(release.adapter, "It is being loaded.")
 
     def _flip(self, release: ReleaseLike) -> None:

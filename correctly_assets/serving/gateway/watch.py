@@ -11,6 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.rollback import RollbackPolicy, Signals, decide_rollback, seen
@@ -30,6 +31,7 @@ class RollbackWatch:
         book: releases and what is written down of them.
         turn_back: does it.
         flipped: called after it, so that the next answer is the returned release's.
+        harm: what following a release has shown of NaN, counted live.
         seconds: between two looks.
     """
 
@@ -38,11 +40,12 @@ class RollbackWatch:
         book: ReleaseWatch,
         turn_back: TurnBack,
         flipped: Callable[[], Awaitable[None]],
+        harm: Callable[[str], Signals] = lambda release: Signals(),
         *,
         seconds: float,
         policy: RollbackPolicy | None = None,
     ) -> None:
-        self._book, self._turn_back, self._flipped = book, turn_back, flipped
+        self._book, self._turn_back, self._flipped, self._harm = book, turn_back, flipped, harm
         self._seconds, self._policy = seconds, policy
         self._answers: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
@@ -97,11 +100,12 @@ class RollbackWatch:
             log.error("rollback failed", extra={"release": champion.id, "error": str(error)})
             return None
         self._returned_as = release
-        await self._flipped()
         self.says = f"Rolled back from {champion.id} to adapter {previous.adapter} ({release}): {reason}"
         log.error("rolled back", extra={"from": champion.id, "release": release, "reason": reason})
+        await self._flipped()
         return self.says
 
     async def _signals(self, release: str) -> Signals:
         stored = await asyncio.to_thread(self._book.signals, release)
-        return seen(stored, Signals(self._answers[release], self._failed[release]))
+        live = replace(self._harm(release), answers=self._answers[release], failed=self._failed[release])
+        return seen(stored, live)
