@@ -154,7 +154,7 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
     from .data import build_data, read_pairs
     from .engine import make_engine
     from .ledger import RunLedger
-    from .model import choose_device, load_base, put_adapter_on, read_adapter
+    from .model import choose_device, load_base, put_adapter_on, read_start
     from .output import measure_canaries, write_adapter
     from .planning import model_flops, model_size, plan_for
     from .rendering import Renderer, load_tokenizer
@@ -189,7 +189,7 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
         )
     adapter = put_adapter_on(load_base(config.base_model, device), config)
     if config.warm_start is not None:
-        adapter.load(read_adapter(config.warm_start))
+        adapter.load(read_start(config.warm_start, config))
     engine = make_engine(adapter, config, device)
     go_on()
     ledger = RunLedger(config.mlflow)
