@@ -7,14 +7,18 @@ Does not belong here: training, or what may be served.
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.hashing import renew_manifest, sha256_of
@@ -27,7 +31,7 @@ class TrainerResource(dg.ConfigurableResource):
 
     Attributes:
         nice: how far the child steps back for the chat; 0 to 19.
-        termination_seconds: how long a cancelled child gets to write its checkpoint.
+        termination_seconds: how long a cancelled child gets to write its checkpoint; then it is killed.
     """
 
     nice: int = 10
@@ -45,6 +49,7 @@ class TrainerResource(dg.ConfigurableResource):
         Raises:
             UsageError: the base model's files are not there.
             PermanentError, RetryableError: as `failure_of` reads the child's end.
+            DagsterExecutionInterruptedError: the run was canceled or stopped; no child is left.
         """
         from correctly_assets.runtime.join import train_config
         from correctly_assets.runtime.training import local_base
@@ -75,6 +80,10 @@ class TrainerResource(dg.ConfigurableResource):
         code = 0
         try:
             client.run(command=command, context=context, env={"CORRECTLY_HOME": str(settings.home)})
+        except subprocess.TimeoutExpired as error:
+            # Asked to stop, it did not in time: its last checkpoint stands, and the run is as canceled as it was meant to be.
+            _kill_child(config_path)
+            raise DagsterExecutionInterruptedError from error
         except Exception as error:
             if not type(error).__name__.startswith("DagsterPipesExecutionError"):
                 raise
@@ -85,6 +94,15 @@ class TrainerResource(dg.ConfigurableResource):
             raise failure
         result = TrainResult.from_json(outcome or {})
         return result, _curve(Path(result.path))
+
+
+def _kill_child(config_path: Path) -> None:
+    """Kill this process's own child that was started with the config, and wait until it is gone."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if str(config_path) in child.cmdline():
+                child.kill()
+                child.wait(10)
 
 
 def training_key(config: Mapping[str, Any]) -> str:

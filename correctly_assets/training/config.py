@@ -77,7 +77,7 @@ class TrainConfig(_Strict):
         explain_share: explain turns as a share of correct turns, at most; they come from edits that carry a reason.
         token_budget: when set, batches are filled to so many tokens instead of ``batch_size`` turns.
         max_minutes: wall-clock budget of the whole process; plan and schedule are cut only if it bites.
-        warm_start: an adapter directory to start from; None starts a fresh adapter.
+        warm_start: an adapter directory with its manifest to start from; None starts a fresh adapter.
         replay: with ``warm_start``, how much of what that adapter has seen is shown again; None shows all.
         extras: provenance written into the manifest as it is (train set id, data sha, base revision, …).
         compile: have torch compile the plain engine's forward; worth its warm-up on a GPU.

@@ -7,6 +7,7 @@ plain engine over transformers' own forward. Does not belong here: optimisation 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 
 from correctly_assets.core.errors import PermanentError
 
+from .base_model import base_model_revision
 from .config import TrainConfig
 from .loss import InjectedGradient, VocabularyLoss
 from .rendering import Turn
@@ -211,6 +213,30 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "cuda" and not available:
         raise PermanentError("device is cuda but PyTorch sees no GPU; use auto or cpu, or install the GPU extra.")
     return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+
+
+def read_start(directory: Path, config: TrainConfig) -> dict[str, torch.Tensor]:
+    """The tensors of the adapter to start from, of the strength that it has: where its alpha is another than this run's, B
+    is scaled. Its rank is the adapter's shape, which `Adapter.load` looks at.
+
+    Raises:
+        PermanentError: it was trained on another revision of the base model, or does not say on which.
+    """
+    settings = json.loads((directory / "adapter_config.json").read_text(encoding="utf-8"))
+    try:
+        of = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))["base_model"]["revision"]
+    except (FileNotFoundError, KeyError) as error:
+        raise PermanentError(
+            f"The adapter {directory.name} to start from does not say which base model it is of: take it in with "
+            "`correctly adopt`, or start from the base model (CORRECTLY_TRAIN_START=base)."
+        ) from error
+    if of != base_model_revision(config.base_model):
+        raise PermanentError(
+            f"The adapter {directory.name} to start from was trained on another base model, or another revision of it, than "
+            "this run's: start from the base model (CORRECTLY_TRAIN_START=base)."
+        )
+    strength = float(settings["lora_alpha"]) / config.lora.alpha
+    return {n: t * strength if ".lora_B." in n else t for n, t in read_adapter(directory).items()}
 
 
 def read_adapter(directory: Path) -> dict[str, torch.Tensor]:

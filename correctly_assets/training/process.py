@@ -154,18 +154,25 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
     from .data import build_data, read_pairs
     from .engine import make_engine
     from .ledger import RunLedger
-    from .model import choose_device, load_base, put_adapter_on, read_adapter
+    from .model import choose_device, load_base, put_adapter_on, read_start
     from .output import measure_canaries, write_adapter
     from .planning import model_flops, model_size, plan_for
     from .rendering import Renderer, load_tokenizer
     from .trainer import Interrupted, Point, Trainer
 
+    def go_on() -> None:
+        # A cancelled run is given seconds, and any of these stages may take longer on a busy machine.
+        if stop():
+            raise Interrupted
+
+    go_on()
     if config.threads:
         torch.set_num_threads(config.threads)
     prompts = load_prompts(config.prompts_dir, config.chat_family)
     pairs = read_pairs(config.train_set)
     renderer = Renderer(load_tokenizer(config.base_model), prompts)
     data = build_data(pairs, renderer, config)
+    go_on()
     reporter.say(
         f"{data.pairs} pairs, {len(data.turns)} turns to train on, {len(data.held_out)} held out, "
         f"{len(data.plan)} steps planned."
@@ -174,6 +181,7 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
     device = choose_device(config.device)
     # Before the weights: the measurement is then the one that `correctly plan` makes.
     promised = plan_for(config, data) if Path(config.base_model).is_dir() else None
+    go_on()
     if promised is not None:
         reporter.say(
             f"Promised: {promised.tokens} tokens in {promised.steps} steps, {promised.minutes:.1f} minutes, "
@@ -181,8 +189,9 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
         )
     adapter = put_adapter_on(load_base(config.base_model, device), config)
     if config.warm_start is not None:
-        adapter.load(read_adapter(config.warm_start))
+        adapter.load(read_start(config.warm_start, config))
     engine = make_engine(adapter, config, device)
+    go_on()
     ledger = RunLedger(config.mlflow)
 
     def report(point: Point) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
 from rich.console import Console
 
@@ -14,6 +19,7 @@ from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.definitions import defs
 from correctly_assets.defs.resources import make_resources
 from correctly_assets.resources.ledger import NoLedger
+from correctly_assets.resources.trainer import TrainerResource
 from correctly_assets.runtime.up import LoopFailed, close_loop
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
@@ -57,11 +63,12 @@ def report_train_set(settings: Settings, store: Store, instance: dg.DagsterInsta
     instance.report_runless_asset_event(dg.AssetMaterialization("train_set", metadata={"snapshot": made.id}))
 
 
-def run_adapter(settings: Settings, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+def run_adapter(
+    settings: Settings, instance: dg.DagsterInstance, trainer: TrainerResource | None = None
+) -> dg.ExecuteInProcessResult:
     none = dg.ResourceDefinition.hardcoded_resource(NoLedger())
-    made = dg.Definitions(
-        assets=defs.assets, resources={**make_resources(settings), "mlflow": none}, executor=dg.in_process_executor
-    )
+    resources = {**make_resources(settings), "mlflow": none, "trainer": trainer or TrainerResource()}
+    made = dg.Definitions(assets=defs.assets, resources=resources, executor=dg.in_process_executor)
     job = made.resolve_implicit_global_asset_job_def()
     return job.execute_in_process(
         instance=instance, asset_selection=[dg.AssetKey("lora_adapter")], raise_on_error=False
@@ -118,3 +125,33 @@ def test_a_hubs_model_that_was_not_downloaded_is_asked_for_before_a_trainer_star
     (decision,) = store.decisions()
     assert decision.verdict == "failed" and "correctly prepare" in decision.reasons[0]
     assert not settings.checkpoints_dir.exists()
+
+
+def test_a_canceled_child_that_does_not_stop_in_time_is_killed_and_the_run_counts_as_canceled(
+    store: Store, instance: dg.DagsterInstance
+) -> None:
+    settings = get_settings()
+    report_train_set(settings, store, instance)
+    stuck: list[psutil.Process] = []
+
+    def cancel() -> None:
+        deadline = time.monotonic() + 120
+        while not stuck and time.monotonic() < deadline:
+            for child in psutil.Process().children():
+                if "correctly_assets.training" in " ".join(child.cmdline()):
+                    child.suspend()  # no signal but SIGKILL reaches it now
+                    stuck.append(child)
+            time.sleep(0.02)
+        (run,) = instance.get_runs(limit=1)
+        instance.report_run_canceling(run)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    helper = threading.Thread(target=cancel)
+    helper.start()
+    result = run_adapter(settings, instance, TrainerResource(termination_seconds=0.5))
+    helper.join()
+    (child,) = stuck
+    assert not child.is_running()
+    ended = instance.get_run_by_id(result.run_id)
+    assert ended is not None and ended.status == dg.DagsterRunStatus.CANCELED
+    assert store.decisions() == []

@@ -85,7 +85,7 @@ def test_a_finished_run_leaves_a_servable_adapter_with_its_provenance_and_no_che
     assert not list(directory.parent.glob(".new-*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_process_that_is_stopped_or_killed_resumes_to_the_adapter_of_an_undisturbed_one(
     home: Path, tmp_path: Path, undisturbed: dict[str, Any], number: signal.Signals
 ) -> None:
@@ -101,6 +101,52 @@ def test_a_process_that_is_stopped_or_killed_resumes_to_the_adapter_of_an_undist
     assert outcome["resumed"] is True
     assert outcome["adapter"] == undisturbed["adapter"]
     assert outcome["loss_last"] == undisturbed["loss_last"]
+
+
+def test_a_process_that_is_stopped_before_its_first_step_loads_nothing_more(home: Path, tmp_path: Path) -> None:
+    progress, result = tmp_path / "progress.json", tmp_path / "result.json"
+    config = run_config(home, tmp_path, progress_path=progress, result_path=result)
+    process = start_training(config, tmp_path)
+    deadline = time.monotonic() + 120
+    # Written once signals are taken, before the libraries are imported, which takes seconds.
+    while not progress.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == EXIT_INTERRUPTED, output
+    assert json.loads(result.read_text())["error"]["code"] == "interrupted"
+    assert "turns to train on" not in output
+    assert not config.checkpoint_dir.exists()
+
+
+@pytest.mark.parametrize("looks", [1, 2, 3, 4])
+def test_every_stage_before_the_first_step_looks_at_the_stop(
+    home: Path, tmp_path: Path, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from correctly_assets.training.process import Reporter, StopFlag, run
+    from correctly_assets.training.trainer import Interrupted
+
+    class Late(StopFlag):
+        """Set at the given look."""
+
+        seen = 0
+
+        def __call__(self) -> bool:
+            self.seen += 1
+            return self.seen >= looks
+
+    class Said(Reporter):
+        def say(self, text: str) -> None:
+            lines.append(text)
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    lines: list[str] = []
+    config = run_config(home, tmp_path, mlflow={"tracking_uri": f"sqlite:///{tmp_path / 'mlflow.sqlite'}"})
+    with pytest.raises(Interrupted):
+        run(config, Late(), Said(config, None))
+    expected = [[], [], ["turns to train on"], ["turns to train on", "Promised"]][looks - 1]
+    assert len(lines) == len(expected) and all(words in line for words, line in zip(expected, lines, strict=True))
+    assert not (tmp_path / "mlflow.sqlite").exists() and not config.checkpoint_dir.exists()
 
 
 def test_a_base_model_with_nan_weights_ends_as_permanent_and_leaves_no_adapter(home: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from correctly_assets.training.checkpoint import NAME
 from correctly_assets.training.config import TrainConfig
 from correctly_assets.training.data import build_data, read_pairs
 from correctly_assets.training.engine import make_engine
-from correctly_assets.training.model import load_base, put_adapter_on
+from correctly_assets.training.model import load_base, put_adapter_on, read_adapter, read_start
 from correctly_assets.training.rendering import Renderer, Turn, load_tokenizer
 from correctly_assets.training.trainer import Interrupted, Trainer
 from correctly_tests.training_tiny import run_config, write_base_model, write_train_set
@@ -182,3 +183,38 @@ def test_a_warm_start_begins_where_the_other_adapter_ended_and_refuses_one_of_an
     other = trainer_for(run_config(home, tmp_path / "other", lora={"rank": 16}))
     with pytest.raises(PermanentError, match="does not fit"):
         other.adapter.load(first.adapter.tensors())
+
+
+def test_an_adapter_with_another_alpha_starts_at_the_strength_that_it_has(home: Path, tmp_path: Path) -> None:
+    first = trainer_for(run_config(home, tmp_path))  # alpha 16
+    first.run()
+    start = write_start(tmp_path / "start", first)
+    half = run_config(home, tmp_path / "again", lora={"rank": 8, "alpha": 8})
+    again = trainer_for(half)
+    again.adapter.load(read_start(start, half))
+    assert again.held_out()["all"]["loss"] == pytest.approx(first.held_out()["all"]["loss"], rel=1e-3)
+    again.adapter.load(read_adapter(start))
+    assert again.held_out()["all"]["loss"] != pytest.approx(first.held_out()["all"]["loss"], rel=1e-3)
+
+
+def test_an_adapter_of_another_revision_of_the_base_model_is_not_started_from(home: Path, tmp_path: Path) -> None:
+    config = run_config(home, tmp_path)
+    start = write_start(tmp_path / "start", trainer_for(config))
+    assert read_start(start, config)
+    (start / "manifest.json").write_text(json.dumps({"base_model": {"name": "tiny", "revision": "r0"}}))
+    with pytest.raises(PermanentError, match="another revision"):
+        read_start(start, config)
+    (start / "manifest.json").unlink()
+    with pytest.raises(PermanentError, match="correctly adopt"):
+        read_start(start, config)
+
+
+def write_start(directory: Path, trainer: Trainer) -> Path:
+    """What of an adapter's directory a warm start reads."""
+    from safetensors.torch import save_file
+
+    directory.mkdir(parents=True)
+    save_file(trainer.adapter.tensors(), directory / "adapter_model.safetensors")
+    (directory / "adapter_config.json").write_text(json.dumps({"lora_alpha": trainer.config.lora.alpha}))
+    (directory / "manifest.json").write_text(json.dumps({"base_model": {"name": "tiny", "revision": "r1"}}))
+    return directory
