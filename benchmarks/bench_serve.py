@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
+WORDS = 5000
+"""Length of the document."""
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.common import figure, quantile, write_results  # noqa: E402
@@ -41,6 +44,7 @@ KNOWN: dict[str, tuple[str, float | None, float | None, Literal["higher", "lower
     "sentence_with_reasons_p50": ("s", 3, 1.2, "lower"),
     "sentences_per_second_16_at_once": ("1/s", 6, 12, "higher"),
     "document_first_sentence": ("s", 2, 2, "lower"),
+    "document_memory_growth": ("MiB", None, None, "lower"),
     "speculation_tokens_per_step": ("tokens", None, None, "higher"),
     "single_stream_tokens_per_second": ("tokens/s", None, None, "higher"),
     "proof": ("s", None, None, "lower"),
@@ -117,11 +121,12 @@ async def measure_engine(home: Path, adapter: Path, count: int) -> dict[str, flo
     figures: dict[str, float] = {}
     texts = [before for before, _ in sentences(count)]
     async with httpx.AsyncClient(trust_env=False, timeout=300) as client:
-        with running([sys.executable, "-m", "correctly_assets.serving.gateway"], places):
+        with running([sys.executable, "-m", "correctly_assets.serving.gateway"], places) as serving:
             with running(argv, environment) as engine:
                 await until(lambda: ready(client, gateway, release), 400)
                 async with VllmClient(f"http://127.0.0.1:{engine_port}") as vllm:
                     figures |= await latencies(client, gateway, texts, vllm)
+                figures |= await document(client, gateway, texts, psutil.Process(serving.pid))
                 end(engine, signal.SIGKILL)
             with running(argv, environment):
                 figures["healed_after_kill"] = await until(lambda: ready(client, gateway, release), 400)
@@ -207,24 +212,55 @@ async def latencies(client: httpx.AsyncClient, gateway: str, texts: list[str], v
         "sentences_per_second_16_at_once": 2 * len(texts) / together,
         "single_stream_tokens_per_second": made / sum(alone),
         "speculation_tokens_per_step": (steps + kept) / steps if steps else 1.0,
-        "document_first_sentence": await first_sentence(client, gateway, texts),
     }
 
 
-async def first_sentence(client: httpx.AsyncClient, gateway: str, texts: list[str]) -> float:
-    """Seconds until the first text of a streamed 5,000-word document; the rest is not waited for."""
+async def document(
+    client: httpx.AsyncClient, gateway: str, texts: list[str], process: psutil.Process
+) -> dict[str, float]:
+    """A streamed 5,000-word document, read to its end: seconds until its first text, and by how many MiB the gateway's
+    memory grew at most meanwhile.
+
+    Args:
+        process: the gateway, warm already, so that what it loads at its first answer is no growth.
+    """
     words: list[str] = []
-    while len(words) < 5000:
+    while len(words) < WORDS:
         for text in texts:
             words += text.split()
-    body = {"model": "correctly", "stream": True, "messages": [{"role": "user", "content": " ".join(words[:5000])}]}
-    started = time.perf_counter()
-    async with client.stream("POST", f"{gateway}/v1/chat/completions", json=body) as answer:
-        answer.raise_for_status()
-        async for line in answer.aiter_lines():
-            if line.startswith("data: {") and (json.loads(line[6:])["choices"][0]["delta"].get("content")):
-                return time.perf_counter() - started
-    raise SystemExit("The document's stream held no text.")
+    body = {"model": "correctly", "stream": True, "messages": [{"role": "user", "content": " ".join(words[:WORDS])}]}
+    first: float | None = None
+    ended = False
+    before = highest = process.memory_info().rss
+
+    async def watch() -> None:
+        nonlocal highest
+        while True:
+            highest = max(highest, process.memory_info().rss)
+            await asyncio.sleep(0.05)
+
+    watching = asyncio.create_task(watch(), name="memory")
+    try:
+        started = time.perf_counter()
+        # The reasons of a whole document come after its text: minutes may pass without a byte.
+        async with client.stream("POST", f"{gateway}/v1/chat/completions", json=body, timeout=1800) as answer:
+            answer.raise_for_status()
+            async for line in answer.aiter_lines():
+                ended = ended or line == "data: [DONE]"
+                if not line.startswith("data: {"):
+                    continue
+                event = json.loads(line[6:])
+                if "error" in event:
+                    raise SystemExit(f"The document's stream broke off: {event['error']['message']}")
+                if first is None and event["choices"] and event["choices"][0]["delta"].get("content"):
+                    first = time.perf_counter() - started
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+    if first is None or not ended:
+        raise SystemExit("The document's stream held no text, or no end.")
+    highest = max(highest, process.memory_info().rss)
+    return {"document_first_sentence": first, "document_memory_growth": (highest - before) / 2**20}
 
 
 # ---------------------------------------------------------------- results
