@@ -105,7 +105,17 @@ def _service(process: Process, settings: Settings, *, image: str = "correctly") 
             "retries": 6,
             "start_period": f"{process.ready_seconds:.0f}s",
         }
-        if process.name != "vllm":
+        if process.name == "vllm":
+            # No supervisor restarts it here: the check ends an engine that computed NaN, and Docker starts it again.
+            service["healthcheck"]["test"] = [
+                "CMD",
+                "python",
+                "-m",
+                "correctly_assets.serving.engine_health",
+                str(port),
+            ]
+            service["healthcheck"]["timeout"] = "12s"
+        else:
             service["ports"] = [f"127.0.0.1:{port}:{port}"]
     return service
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from correctly_assets.runtime import compose
@@ -13,7 +16,9 @@ from correctly_assets.runtime.databases import dagster_storage, mlflow_backend
 from correctly_assets.runtime.instance import write_instance
 from correctly_assets.runtime.processes import PROCESSES
 from correctly_assets.runtime.progress import progress_writer, read_progress
+from correctly_assets.serving import engine_health
 from correctly_assets.settings import PROJECT_ROOT, Settings
+from correctly_tests.serving_fakes import fake_engine
 
 
 def test_the_compose_file_is_what_the_table_renders():
@@ -40,6 +45,29 @@ def test_every_part_stands_in_compose_and_the_engine_publishes_no_port():
             assert "ports" not in service
         for published in service.get("ports", []):
             assert published.startswith("127.0.0.1:")
+
+
+def test_in_compose_an_engine_that_computed_nan_is_ended_by_its_healthcheck_and_started_again_by_docker():
+    services = compose.render()["services"]
+    for name in ("vllm-cpu", "vllm-gpu"):
+        assert services[name]["healthcheck"]["test"][2:] == ["-m", engine_health.__name__, "8001"]
+        # The check ends the container's first process, which no shell and no init may be.
+        assert services[name]["command"][:3] == ["python", "-m", "vllm.entrypoints.openai.api_server"]
+        assert services[name]["restart"] == "unless-stopped" and "init" not in services[name]
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        with fake_engine() as engine:
+            assert engine_health.check(engine.url, sleeper.pid) is None
+            assert sleeper.poll() is None
+            engine.corrupted = 2
+            assert "NaN for 2 answers" in (engine_health.check(engine.url, sleeper.pid) or "")
+            assert sleeper.wait(10) == -signal.SIGTERM
+            engine.away = True
+            with pytest.raises(OSError):
+                engine_health.check(engine.url, os.getpid())
+    finally:
+        sleeper.kill()
+        sleeper.wait()
 
 
 def test_in_compose_the_votes_reader_finds_the_chat_by_its_service_and_signs_in_as_the_chats_own_admin():
