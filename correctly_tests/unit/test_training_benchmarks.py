@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import bench_train, train_growth
+from benchmarks import bench_loop, bench_train, train_growth
 from benchmarks.train_gpu import NO_GPU, WARM, measure_ours, peak_rate, summarise
 from benchmarks.train_models import batched, gemma_1b, make_turns, random_model, size_of, tiny
+from correctly_assets.training import promise
 from correctly_assets.training.model import PlainEngine, put_adapter_on
 from correctly_tests.training_tiny import tiny_adapter, train_config, turns
 
@@ -104,3 +105,17 @@ def test_growth_is_measured_cell_by_cell_and_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
     made = [{"batch": b, "tokens": t, "seconds": 0.01 * (b * t) ** 1.5} for b in (2, 4) for t in (8, 32)]
     assert train_growth.growth(made, "seconds") == pytest.approx(1.5)
+
+
+def test_the_loops_figures_hold_a_run_to_thirty_per_cent_of_what_it_was_promised_to_take() -> None:
+    promised = {"minutes": 4.0, "gigabytes": 3.0, "tokens": 1000}
+    plan = promise.record(
+        dict.fromkeys(("pairs", "turns", "steps", "limited", "learned_from")) | promised | {"basis": {}},
+        kind={},
+        took={"minutes": 3.0, "gigabytes": 4.5, "tokens": 1000},
+    )
+    figures = bench_loop.kept_promise(plan)
+    off = {key: figures[f"plan_{key}_off_percent"] for key in promised}
+    assert [off[key]["value"] for key in promised] == [25, 50, 0]
+    assert {(value["floor"], value["better"]) for value in off.values()} == {(30, "lower")}
+    assert (figures["plan_minutes_promised"]["value"], figures["plan_minutes_took"]["value"]) == (4, 3)
