@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import torch
 from benchmarks import bench_loop, bench_train, train_growth
 from benchmarks.train_gpu import NO_GPU, WARM, measure_ours, peak_rate, summarise
 from benchmarks.train_models import batched, gemma_1b, make_turns, random_model, size_of, tiny
+from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training import promise
 from correctly_assets.training.model import PlainEngine, put_adapter_on
 from correctly_tests.training_tiny import tiny_adapter, train_config, turns
@@ -119,3 +122,19 @@ def test_the_loops_figures_hold_a_run_to_thirty_per_cent_of_what_it_was_promised
     assert [off[key]["value"] for key in promised] == [25, 50, 0]
     assert {(value["floor"], value["better"]) for value in off.values()} == {(30, "lower")}
     assert (figures["plan_minutes_promised"]["value"], figures["plan_minutes_took"]["value"]) == (4, 3)
+
+
+def test_make_installs_what_the_benchmark_compares_with_before_it_runs_and_touches_no_other_pin() -> None:
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
+    pins = [line for line in (PROJECT_ROOT / "deploy/requirements-bench.lock").read_text().splitlines() if "==" in line]
+    assert set(project["optional-dependencies"]["bench"]) <= set(pins)
+    locked = (PROJECT_ROOT / "deploy/requirements-cpu.lock").read_text()
+    names = [pin.split("==")[0] for pin in pins]
+    assert "torch" not in names and not [name for name in names if f"\n{name}==" in locked]
+    # -W: as on a fresh clone, whatever is installed here.
+    command = ["make", "-n", "-W", "deploy/requirements-bench.lock", "bench-train"]
+    said = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True).stdout
+    install = said.index("install -q --no-deps -r deploy/requirements-bench.lock")
+    assert said.rindex("cli prepare") < install < said.index("-m benchmarks.bench_train")
+    grown = subprocess.run(["make", "-n", "bench-growth"], cwd=PROJECT_ROOT, capture_output=True, text=True).stdout
+    assert "benchmarks.bench_train --part growth" in grown and "requirements-bench" not in grown
