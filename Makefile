@@ -9,11 +9,11 @@ BENCHES := loop train data serve soak score
 # Tests that start real parts run with loopback as their only network: nothing may come from a hub.
 OFFLINE := bash deploy/offline.sh $(PY)
 
-.PHONY: help install up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) lock
+.PHONY: help install up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) bench-growth lock
 
 help: ## this page
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
-	@echo "bench-NAME    one of: $(BENCHES)"
+	@echo "bench-NAME    one of: $(BENCHES) growth"
 
 install: $(VENV)/.installed-$(ACCELERATOR) .venv-webui/.installed ## .venv with pinned dependencies, Open WebUI's own, and the embedded model converted
 	@$(PY) -m correctly_assets.cli prepare
@@ -46,6 +46,15 @@ test-full: test-system install ## soak and faults too
 
 $(addprefix bench-,$(BENCHES)): bench-%: install
 	@$(PY) -m benchmarks.bench_$*
+
+bench-train: $(VENV)/.installed-bench
+
+$(VENV)/.installed-bench: deploy/requirements-bench.lock $(VENV)/.installed-$(ACCELERATOR)
+	@$(PY) -m pip --disable-pip-version-check install -q --no-deps -r $<
+	@touch $@
+
+bench-growth: install ## how training's time and memory grow with batch size and length
+	@$(PY) -m benchmarks.bench_train --part growth
 
 lock: ## write the pins of the environment as it is
 	@bash deploy/lock.sh $(VENV) cpu

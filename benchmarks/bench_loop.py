@@ -15,13 +15,16 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 
 from benchmarks.common import figure, write_results
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
+from correctly_assets.training.promise import WITHIN
 
 STAGES = ("examples", "train_set", "lora_adapter", "eval_report", "served_model")
 
@@ -111,6 +114,16 @@ def second_start(env: dict[str, str], settings: Settings) -> float:
         process.wait(120)
 
 
+def kept_promise(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """How far a run ended from what it was promised to take (the manifest's ``figures.plan``), either way."""
+    figures: dict[str, Any] = {}
+    for key, unit in (("minutes", "min"), ("gigabytes", "GB"), ("tokens", "tokens")):
+        figures[f"plan_{key}_promised"] = figure(plan["promised"][key], unit)
+        figures[f"plan_{key}_took"] = figure(plan["took"][key], unit)
+        figures[f"plan_{key}_off_percent"] = figure(abs(plan[f"{key}_off_percent"]), "%", floor=WITHIN)
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -134,7 +147,9 @@ def main() -> None:
         if code_again or "nothing new since" not in said_again:
             raise SystemExit(f"the second `up --once` ended with {code_again}:\n{said_again[-2000:]}")
         gateway = second_start(env, settings)
-        report = json.loads(next((home / "adapters").glob("*/report.json")).read_text())
+        adapter = next((home / "adapters").glob("*/report.json")).parent
+        report = json.loads((adapter / "report.json").read_text())
+        plan = json.loads((adapter / "manifest.json").read_text())["figures"]["plan"]
         if options.keep:
             shutil.move(home, options.keep)
     scores, versus = report["systems"], report["measured"]["versus_base"]
@@ -151,6 +166,7 @@ def main() -> None:
         "gleu_over_untouched_low": figure(untouched["gleu"]["low"], "points", floor=0, better="higher"),
         "f05_over_untouched_low": figure(untouched["errant_f05"]["low"], "points", floor=0, better="higher"),
         "overcorrected_percent": figure(scores["candidate"]["overcorrected"], "%", floor=15, goal=8),
+        **kept_promise(plan),
     }
     previous = when.get("parts ready", 0.0)
     figures["start_seconds"] = figure(previous, "s")

@@ -66,10 +66,17 @@ class Prompts:
         return self._ask(fill(self.correct, text=text))
 
     def explain_prompt(self, before: str, was: str, now: str, language: str = "en") -> str:
-        """The rendered prompt that asks why ``was`` became ``now`` in ``before``. A missing side is named in words."""
+        """The rendered prompt that asks why ``was`` became ``now`` in ``before``. A missing side is named in words, and the
+        blank that goes with a word put in or left out is none of the question."""
         name = {"en": "English", "ko": "Korean"}[language]
         return self._ask(
-            fill(self.explain, before=before, was=was or "(nothing)", now=now or "(nothing)", language=name)
+            fill(
+                self.explain,
+                before=before,
+                was=was.strip() or "(nothing)",
+                now=now.strip() or "(nothing)",
+                language=name,
+            )
         )
 
     def _ask(self, content: str) -> str:

@@ -245,7 +245,7 @@ class Corrector:
         after = flatten(sentence.after)[0]
 
         async def one(edit: Edit) -> Edit:
-            prompt = self._prompts.explain_prompt(flat, edit.was.strip(), edit.now.strip(), ask.language)
+            prompt = self._prompts.explain_prompt(flat, edit.was, edit.now, ask.language)
             async with limit:
                 # Behind every sentence that waits: a reader wants the corrected text first.
                 completion = await self._complete(prompt, REASON_TOKENS[ask.language], ask.model, ask.priority + 1)

@@ -7,14 +7,22 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.training import EXIT_INTERRUPTED, EXIT_PERMANENT
+from correctly_assets.core.types import TrainPair
+from correctly_assets.correction.annotate import ErrantAnnotator
+from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.checkpoint import NAME
+from correctly_assets.training.output import _CANARIES
+from correctly_assets.training.rendering import Renderer, load_tokenizer
+from correctly_tests.asked import prompts_sent
 from correctly_tests.training_tiny import run_config, start_training, write_base_model, write_train_set
 
 
@@ -83,6 +91,29 @@ def test_a_finished_run_leaves_a_servable_adapter_with_its_provenance_and_no_che
     assert {"all", "correct", "explain", "type:OTHER", "form:message"} <= set(undisturbed["forgetting"])
     assert not list(directory.parent.parent.glob(f"checkpoint/{NAME}"))
     assert not list(directory.parent.glob(".new-*"))
+
+
+def test_training_serving_and_the_canary_render_one_prompt_to_the_same_tokens(
+    home: Path, undisturbed: dict[str, Any]
+) -> None:
+    """vLLM's own tokens of these prompts: test_vllm_adapters.py."""
+    prompts = load_prompts(PROJECT_ROOT / "prompts")
+    annotator = ErrantAnnotator()
+    words = load_tokenizer(str(home / "base"))
+    renderer = Renderer(words, prompts)
+    kept = json.loads((Path(undisturbed["path"]) / "manifest.json").read_text())["canary"]
+    sentences = {after: before for before, after in _CANARIES}
+    for canary in kept:
+        before, after = sentences[canary["completion"]], canary["completion"]
+        (asked, *why), edits = prompts_sent(prompts, before, after, annotator)
+        explained = tuple(replace(edit, reason="So it is.") for edit in edits)
+        pair = TrainPair("c", "c", "human", before, after, explained)
+        turn = renderer.correct_turn(pair)
+        assert words(canary["prompt"])["input_ids"] == list(renderer.prompt_ids(asked))
+        assert list(turn.ids[: turn.prompt_length]) == list(renderer.prompt_ids(asked))
+        learned = [turn.ids[: turn.prompt_length] for turn in renderer.explain_turns(pair, 9)]
+        assert sorted(learned) == sorted(renderer.prompt_ids(prompt) for prompt in why)
+        assert len(why) == len(edits)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
 import signal
 import time
@@ -22,11 +23,14 @@ from correctly_assets.core.errors import AdapterRefused
 from correctly_assets.core.hashing import write_artefact
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
+from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.serving.rollout import load_proven
 from correctly_assets.serving.vllm import VllmClient
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.adapter import CONTENT, check_adapter
 from correctly_assets.training.base_model import base_model_revision
+from correctly_assets.training.rendering import Renderer, load_tokenizer
+from correctly_tests.asked import prompts_sent
 from correctly_tests.integration.conftest import Platform
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
@@ -107,8 +111,6 @@ def good(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def changed(good: Path, parent: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
     """A copy of the adapter with other tensors, under the ID of its own content."""
-    import json
-
     from safetensors.numpy import load_file, save_file
 
     def fill(directory: Path) -> None:
@@ -160,6 +162,27 @@ def test_a_real_adapter_is_proved_answers_otherwise_than_the_base_and_is_404_onc
             assert await client.corrupted_requests() == 0
 
     asyncio.run(main())
+
+
+def test_training_serving_the_canary_and_vllm_have_the_same_tokens_of_one_prompt(
+    engine: str, good: Path, base_model: Path
+) -> None:
+    prompts, annotator = load_prompts(PROJECT_ROOT / "prompts"), ErrantAnnotator()
+    renderer = Renderer(load_tokenizer(str(base_model)), prompts)
+    canary = [item["prompt"] for item in json.loads((good / "manifest.json").read_text())["canary"]]
+    sent = [prompts_sent(prompts, before, after, annotator)[0] for before, after in PAIRS]
+    assert [asked[0] for asked in sent] == canary
+
+    async def main() -> None:
+        async with VllmClient(engine) as client:
+            for prompt in (prompt for asked in sent for prompt in asked):
+                ids = list(renderer.prompt_ids(prompt))
+                assert await client.tokenize("base", prompt, special=True) == ids
+                # What a completion's text becomes is counted alike, its beginning included.
+                assert (await client.complete(prompt, model="base", max_tokens=1)).prompt_tokens == len(ids)
+
+    asyncio.run(main())
+    assert sum(map(len, sent)) > len(PAIRS), "no reason was asked for"
 
 
 @pytest.mark.parametrize("change", [misnamed, without_effect])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import bench_train, train_growth
+from benchmarks import bench_loop, bench_train, train_growth
 from benchmarks.train_gpu import NO_GPU, WARM, measure_ours, peak_rate, summarise
 from benchmarks.train_models import batched, gemma_1b, make_turns, random_model, size_of, tiny
+from correctly_assets.settings import PROJECT_ROOT
+from correctly_assets.training import promise
 from correctly_assets.training.model import PlainEngine, put_adapter_on
 from correctly_tests.training_tiny import tiny_adapter, train_config, turns
 
@@ -104,3 +108,33 @@ def test_growth_is_measured_cell_by_cell_and_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
     made = [{"batch": b, "tokens": t, "seconds": 0.01 * (b * t) ** 1.5} for b in (2, 4) for t in (8, 32)]
     assert train_growth.growth(made, "seconds") == pytest.approx(1.5)
+
+
+def test_the_loops_figures_hold_a_run_to_thirty_per_cent_of_what_it_was_promised_to_take() -> None:
+    promised = {"minutes": 4.0, "gigabytes": 3.0, "tokens": 1000}
+    plan = promise.record(
+        dict.fromkeys(("pairs", "turns", "steps", "limited", "learned_from")) | promised | {"basis": {}},
+        kind={},
+        took={"minutes": 3.0, "gigabytes": 4.5, "tokens": 1000},
+    )
+    figures = bench_loop.kept_promise(plan)
+    off = {key: figures[f"plan_{key}_off_percent"] for key in promised}
+    assert [off[key]["value"] for key in promised] == [25, 50, 0]
+    assert {(value["floor"], value["better"]) for value in off.values()} == {(30, "lower")}
+    assert (figures["plan_minutes_promised"]["value"], figures["plan_minutes_took"]["value"]) == (4, 3)
+
+
+def test_make_installs_what_the_benchmark_compares_with_before_it_runs_and_touches_no_other_pin() -> None:
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
+    pins = [line for line in (PROJECT_ROOT / "deploy/requirements-bench.lock").read_text().splitlines() if "==" in line]
+    assert set(project["optional-dependencies"]["bench"]) <= set(pins)
+    locked = (PROJECT_ROOT / "deploy/requirements-cpu.lock").read_text()
+    names = [pin.split("==")[0] for pin in pins]
+    assert "torch" not in names and not [name for name in names if f"\n{name}==" in locked]
+    # -W: as on a fresh clone, whatever is installed here.
+    command = ["make", "-n", "-W", "deploy/requirements-bench.lock", "bench-train"]
+    said = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True).stdout
+    install = said.index("install -q --no-deps -r deploy/requirements-bench.lock")
+    assert said.rindex("cli prepare") < install < said.index("-m benchmarks.bench_train")
+    grown = subprocess.run(["make", "-n", "bench-growth"], cwd=PROJECT_ROOT, capture_output=True, text=True).stdout
+    assert "benchmarks.bench_train --part growth" in grown and "requirements-bench" not in grown
