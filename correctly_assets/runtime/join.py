@@ -77,8 +77,11 @@ def make_guards(settings: Settings) -> ExampleGuard:
     return Guards(pii=settings.pii, personal_data=PersonalData(names=settings.pii_names))
 
 
-def land(settings: Settings, path: Path) -> LandOutcome:
+def land(settings: Settings, path: Path, *, verified: bool = False) -> LandOutcome:
     """Land a file.
+
+    Args:
+        verified: whether a person vouches for its corrections, which are then trained on HUMAN_WEIGHT times.
 
     Raises:
         UsageError: it cannot be read at all.
@@ -86,7 +89,7 @@ def land(settings: Settings, path: Path) -> LandOutcome:
     from correctly_assets.curation.landing import land_file
 
     with open_platform_store(settings) as store:
-        return land_file(path, store, make_guards(settings))
+        return land_file(path, store, make_guards(settings), verified=verified)
 
 
 def land_inbox(settings: Settings) -> list[InboxFile]:
