@@ -29,6 +29,10 @@ def register(app: typer.Typer) -> None:
 
 def add(
     files: Annotated[list[Path], typer.Argument(help="CSV, JSONL, Parquet, … (CONTRACTS: Row)")],
+    verified: Annotated[
+        bool,
+        typer.Option("--verified", help="A person vouches for these corrections: they weigh CORRECTLY_HUMAN_WEIGHT."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Land examples from files. Good rows land, the others are written beside the file with their reasons."""
@@ -36,7 +40,7 @@ def add(
 
     total: dict[str, Any] = {"landed": 0, "duplicates": 0, "refused": 0, "waiting": 0, "refused_file": None}
     for path in files:
-        outcome = land(get_settings(), path).to_json()
+        outcome = land(get_settings(), path, verified=verified).to_json()
         for key in ("landed", "duplicates", "refused", "waiting"):
             total[key] += outcome[key]
         total["refused_file"] = outcome["refused_file"] or total["refused_file"]

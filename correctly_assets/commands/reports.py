@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from correctly_assets.core.errors import UsageError
 from correctly_assets.settings import get_settings
 
 from .common import Json, console, print_json, stderr
@@ -104,20 +105,38 @@ def leaderboard(
 
 
 def record(
-    model: Annotated[str | None, typer.Option(help="The model's name; CORRECTLY_COMPARATOR_MODEL.")] = None,
-    data: Annotated[Path | None, typer.Option(help="An evaluation set; the frozen set when left out.")] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible address up to /v1; CORRECTLY_COMPARATOR_BASE_URL.")
+    model: Annotated[
+        str | None, typer.Option(help="The model's name; CORRECTLY_COMPARATOR_MODEL or …_TEACHER_MODEL.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A comparator's evaluation set; the frozen set when left out.")
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="An OpenAI-compatible address up to /v1; CORRECTLY_COMPARATOR_BASE_URL or …_TEACHER_BASE_URL."
+        ),
+    ] = None,
+    kind: Annotated[str, typer.Option(help="comparator | teacher")] = "comparator",
     as_json: Json = False,
 ) -> None:
-    """Record a comparator's answers to a set once, so that they can be scored for ever."""
+    """Record a comparator's answers to a set, or a teacher's for a train set, once, so that they can be used for ever."""
     from correctly_assets.runtime.comparator import record_comparator, recordings_dir
+    from correctly_assets.runtime.join import teacher_recordings_dir
+    from correctly_assets.runtime.recording import record_teacher
     from correctly_assets.teachers.recorded import recording_path
 
     settings = get_settings()
-    recording = record_comparator(settings, model=model, data=data, base_url=base_url)
-    path = recording_path(recordings_dir(settings), recording.requested)
+    if kind not in ("comparator", "teacher"):
+        raise UsageError(f"--kind is comparator or teacher, not {kind!r}.")
+    if kind == "teacher":
+        if data is not None:
+            raise UsageError("A teacher is recorded on the examples that have landed: leave --data out.")
+        recording, folder = record_teacher(settings, model=model, base_url=base_url), teacher_recordings_dir(settings)
+    else:
+        recording = record_comparator(settings, model=model, data=data, base_url=base_url)
+        folder = recordings_dir(settings)
+    path = recording_path(folder, recording.requested)
     if as_json:
         print_json({**recording.header, "path": str(path)})
         return
@@ -128,7 +147,14 @@ def record(
         highlight=False,
     )
     console.print(str(path), highlight=False, soft_wrap=True)
-    if settings.comparator_model != recording.requested:
+    if kind == "teacher":
+        if settings.teacher != "recorded" or settings.teacher_model != recording.requested:
+            console.print(
+                f"Set CORRECTLY_TEACHER=recorded and CORRECTLY_TEACHER_MODEL={recording.requested} to have it write train sets.",
+                highlight=False,
+                soft_wrap=True,
+            )
+    elif settings.comparator_model != recording.requested:
         console.print(
             f"Set CORRECTLY_COMPARATOR_MODEL={recording.requested} to have it in every report.", highlight=False
         )

@@ -117,11 +117,22 @@ def may_be_answered_later(status: int) -> bool:
     return status in {408, 409, 425, 429} or status >= 500
 
 
-def not_recorded(model: str) -> PermanentError:
-    """The error of whatever would show figures of a model that nobody has recorded."""
-    return PermanentError(
-        f"{model} is not recorded; run `correctly record --model {model} --data FILE`.", code="not_recorded"
+def record_command(model: str, kind: str) -> str:
+    """The command that records a model, as messages show it.
+
+    Args:
+        kind: ``teacher`` or ``comparator``.
+    """
+    return (
+        f"`correctly record --kind teacher --model {model}`"
+        if kind == "teacher"
+        else (f"`correctly record --model {model} --data FILE`")
     )
+
+
+def not_recorded(model: str, kind: str = "comparator") -> PermanentError:
+    """The error of whatever would show figures of a model that nobody has recorded."""
+    return PermanentError(f"{model} is not recorded; run {record_command(model, kind)}.", code="not_recorded")
 
 
 class Recording:
@@ -146,11 +157,12 @@ class Recording:
         return self.header["sha256"]
 
     @classmethod
-    def load(cls, path: Path, *, requested: str | None = None) -> Recording:
+    def load(cls, path: Path, *, requested: str | None = None, kind: str = "comparator") -> Recording:
         """Read a recording.
 
         Args:
             requested: the model whose recording it must be; any when None.
+            kind: what is read for, ``teacher`` or ``comparator``: which command an error names.
 
         Raises:
             PermanentError: there is none, it is of another version or another model, or its lines do not have the hash that
@@ -159,7 +171,7 @@ class Recording:
         try:
             head, _, body = path.read_text(encoding="utf-8").partition("\n")
         except FileNotFoundError:
-            raise not_recorded(requested or path.stem) from None
+            raise not_recorded(requested or path.stem, kind) from None
         try:
             header = json.loads(head)
             entries = [json.loads(line) for line in body.splitlines() if line.strip()]
@@ -172,7 +184,7 @@ class Recording:
         if requested is not None and header.get("requested") != requested:
             raise PermanentError(
                 f"{path} is a recording of {header.get('requested')}, not of {requested}; put it back under its own name "
-                f"and run `correctly record --model {requested} --data FILE`."
+                f"and run {record_command(requested, kind)}."
             )
         return cls(header, {entry["key"]: entry for entry in entries})
 
@@ -184,7 +196,7 @@ class Recording:
         """
         entry = self.entries.get(request.key)
         if entry is None:
-            raise not_recorded(self.requested)
+            raise not_recorded(self.requested, str(self.header.get("kind")))
         return ChatAnswer.from_json(entry["answer"], paid_before=True)
 
 

@@ -49,6 +49,7 @@ def land_file(
     Args:
         refused_path: where refused rows are written; beside the file when None.
         source: what rows are marked with that do not say where they are from.
+        verified: whether a person vouches for the corrections; a row that is there already becomes verified too.
         name: the file's name as it is recorded; its own when None.
         progress: called with the number of rows done so far, once a batch.
 
@@ -75,7 +76,6 @@ def land_rows(
     guards: ExampleGuard,
     *,
     source: str = "api",
-    verified: bool = False,
     name: str = "rows",
 ) -> tuple[LandOutcome, list[dict[str, Any]]]:
     """Land rows that come from no file, such as ``POST /v1/examples``.
@@ -84,7 +84,7 @@ def land_rows(
         The outcome, and the refused rows as ``{"line", "reason", "row"}`` with their place from 1.
     """
     refused = RefusedRows(None)
-    landing = _Landing(sink, guards, refused, name, source, verified, None)
+    landing = _Landing(sink, guards, refused, name, source, False, None)
     landing.take((number, dict(row)) for number, row in enumerate(rows, 1))
     return landing.outcome(None), refused.kept
 

@@ -50,7 +50,7 @@ def parse_row(
         raw: the row; ``reasons`` and ``key_expressions`` may be JSON text, as they are in CSV.
         languages: codes that the store knows; any well-formed code when None.
         source: where the row is from, unless it says so itself.
-        verified: whether the row is a human correction that passed the ladder.
+        verified: whether a person vouches for the row's correction.
 
     Returns:
         The example, or a refusal whose reason is one sentence.
@@ -94,7 +94,8 @@ def _example(raw: Mapping[Any, Any], languages: Collection[str] | None, source: 
         source=_text(raw, "source", MAX_ATTRIBUTE) or source,
         cefr=_text(raw, "cefr", MAX_ATTRIBUTE),
         licence=_text(raw, "licence", MAX_ATTRIBUTE),
-        verified=verified,
+        # A row without `after` is corrected by a teacher, for whom nobody vouches.
+        verified=verified and after is not None,
     )
 
 

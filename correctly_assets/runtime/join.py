@@ -30,6 +30,7 @@ from .wanted import recipe, recipe_digest
 
 if TYPE_CHECKING:
     from correctly_assets.core.landing import ExampleGuard
+    from correctly_assets.core.teaching import ChatTransport
     from correctly_assets.correction.path import Corrector
     from correctly_assets.curation.inbox import InboxFile
     from correctly_assets.curation.profanity import Profanity
@@ -79,8 +80,11 @@ def make_guards(settings: Settings) -> ExampleGuard:
     return Guards(pii=settings.pii, personal_data=PersonalData(names=settings.pii_names))
 
 
-def land(settings: Settings, path: Path) -> LandOutcome:
+def land(settings: Settings, path: Path, *, verified: bool = False) -> LandOutcome:
     """Land a file.
+
+    Args:
+        verified: whether a person vouches for its corrections, which are then trained on HUMAN_WEIGHT times.
 
     Raises:
         UsageError: it cannot be read at all.
@@ -88,7 +92,7 @@ def land(settings: Settings, path: Path) -> LandOutcome:
     from correctly_assets.curation.landing import land_file
 
     with open_platform_store(settings) as store:
-        return land_file(path, store, make_guards(settings))
+        return land_file(path, store, make_guards(settings), verified=verified)
 
 
 def land_inbox(settings: Settings) -> list[InboxFile]:
@@ -232,8 +236,14 @@ def make_safety(settings: Settings) -> Callable[[TrainPair], str | None]:
     return unsafe
 
 
-def make_platform_teacher(settings: Settings) -> Teacher:
-    """The configured teacher."""
+def make_platform_teacher(
+    settings: Settings, listen: Callable[[ChatTransport], ChatTransport] | None = None
+) -> Teacher:
+    """The configured teacher.
+
+    Args:
+        listen: put around what the openai teacher asks (recording.py).
+    """
     from correctly_assets.curation.search import NeighbourIndex
     from correctly_assets.teachers.factory import make_teacher
 
@@ -250,7 +260,7 @@ def make_platform_teacher(settings: Settings) -> Teacher:
         model=settings.teacher_model,
         api_key=settings.teacher_api_key.get_secret_value() if settings.teacher_api_key else None,
         journal_dir=settings.home / "teacher" / "journal",
-        recordings_dir=settings.home / "teacher" / "recordings",
+        recordings_dir=teacher_recordings_dir(settings),
         budget_usd=settings.teacher_budget_usd,
         prices=settings.teacher_prices,
         round_trip=settings.teacher_round_trip,
@@ -260,7 +270,13 @@ def make_platform_teacher(settings: Settings) -> Teacher:
         progress=progress_writer(settings.progress_path, f"the {settings.teacher} teacher writes pairs"),
         exemplars=lambda: NeighbourIndex(embedding()),
         safety=make_safety(settings),
+        listen=listen,
     )
+
+
+def teacher_recordings_dir(settings: Settings) -> Path:
+    """Where recorded teachers stand."""
+    return settings.home / "teacher" / "recordings"
 
 
 def read_evaluation_texts(settings: Settings) -> list[str]:
@@ -284,7 +300,7 @@ def registered_files(settings: Settings) -> list[Path]:
     return sorted(path for path in found if path.suffix in (".jsonl", ".m2", ".src") or is_parallel(path))
 
 
-def _written(settings: Settings, teacher: Teacher, examples: list[Example]) -> TeacherOutput:
+def write_all_pairs(settings: Settings, teacher: Teacher, examples: list[Example]) -> TeacherOutput:
     """The teacher's pairs, and beside a prompted teacher's what people landed: their corrections and untouched texts.
 
     A prompted teacher writes new pairs only; without these a human correction would never be trained on, and without bait a
@@ -338,7 +354,7 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     pool = read_pool(settings, examples_snapshot)
     examples = pool.examples
     teacher = make_platform_teacher(settings)
-    output = _written(settings, teacher, examples)
+    output = write_all_pairs(settings, teacher, examples)
     log(f"{teacher.name} wrote {len(output.pairs)} pairs from {len(examples)} of {pool.among} examples.")
     pairs = [written.pair for written in output.pairs]
     shown = leaks((text for pair in pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))

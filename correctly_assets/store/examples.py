@@ -55,6 +55,9 @@ _INSERT_SCRIPT = text(
 _KNOWN = text("SELECT content_sha FROM correction_script WHERE content_sha IN :shas").bindparams(
     bindparam("shas", expanding=True)
 )
+_VERIFY = text(
+    "UPDATE correction_script SET verified = 1 WHERE content_sha IN :shas AND verified = 0 AND status <> 'forgotten'"
+).bindparams(bindparam("shas", expanding=True))
 
 
 def length_class(words: int) -> str:
@@ -109,6 +112,10 @@ class Examples(Subject):
         with self.database.write() as connection:
             known = set(connection.execute(_KNOWN, {"shas": list(rows)}).scalars())
             fresh = {sha: row for sha, row in rows.items() if sha not in known}
+            # What a person vouches for now may have landed unseen before.
+            vouched = [sha for sha in known if rows[sha].example.verified]
+            if vouched:
+                connection.execute(_VERIFY, {"shas": vouched})
             if not fresh:
                 return LandCounts(duplicates=len(rows))
             now = self.database.now()
@@ -389,14 +396,3 @@ class Examples(Subject):
             if done:
                 touch_accepted(connection, now)
             return bool(done)
-
-    def mark_verified(self, ids: Iterable[str], verified: bool = True) -> int:
-        """Say that human corrections passed the ladder (or did not); returns how many rows changed."""
-        changed = 0
-        statement = text(
-            "UPDATE correction_script SET verified = :verified WHERE id IN :ids AND verified <> :verified"
-        ).bindparams(bindparam("ids", expanding=True))
-        for chunk in slices(ids, 1000):
-            with self.database.write() as connection:
-                changed += connection.execute(statement, {"verified": int(verified), "ids": chunk}).rowcount
-        return changed

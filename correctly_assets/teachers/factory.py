@@ -51,6 +51,7 @@ def make_teacher(
     round_trip: bool = False,
     exemplars: Callable[[], Exemplars] | None = None,
     safety: Callable[[TrainPair], str | None] | None = None,
+    listen: Callable[[ChatTransport], ChatTransport] | None = None,
 ) -> Teacher:
     """The teacher of a kind.
 
@@ -73,6 +74,7 @@ def make_teacher(
         exemplars: openai, recorded: makes an index of neighbours (curation/search.py), by which the one shot of a prompt is
             picked; by form and by chance when None.
         safety: why a pair is not safe to train on, the ladder's last rung but one; not asked when None.
+        listen: openai: put around what is asked, for a recording of it.
 
     Raises:
         UsageError: no such kind, or a folder it needs was not named.
@@ -103,7 +105,7 @@ def make_teacher(
 
         if recordings_dir is None:
             raise UsageError("The recorded teacher needs a folder of recordings.")
-        recording = Recording.load(recording_path(recordings_dir, model), requested=model)
+        recording = Recording.load(recording_path(recordings_dir, model), requested=model, kind="teacher")
         source = recording.sha256
 
         def replay() -> ChatTransport:
@@ -134,7 +136,7 @@ def make_teacher(
                 backoff_seconds=backoff_seconds,
                 prompt_token_limit=prompt_token_limit,
             )
-            return Batched(
+            transport = Batched(
                 direct,
                 journal,
                 budget,
@@ -145,6 +147,7 @@ def make_teacher(
                 backoff_seconds=backoff_seconds,
                 progress=progress,
             )
+            return listen(transport) if listen else transport
 
         connect = endpoint
     return PromptedTeacher(

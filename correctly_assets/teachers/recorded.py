@@ -1,4 +1,4 @@
-"""Recordings at work: a transport that replays one, and one that makes one.
+"""Recordings at work: a transport that replays one, and what makes one.
 
 Belongs here: replaying and recording. Does not belong here: the file's format (core/teaching.py).
 """
@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import CorrectlyError, PermanentError
 from ..core.teaching import ChatAnswer, ChatRequest, ChatTransport, Recorder, Recording
+from .budget import PromptTooLongError, RequestRefusedError
 
 
 def now() -> str:
@@ -29,10 +31,55 @@ class Replay:
         return
 
     async def send(self, request: ChatRequest) -> ChatAnswer:
-        return self._recording.answer(request)
+        try:
+            return self._recording.answer(request)
+        except PermanentError as error:
+            # Others are recorded: an example that landed since must not keep those back.
+            raise RequestRefusedError(str(error), code=error.code) from error
 
     async def close(self) -> None:
         return
+
+
+class Listening:
+    """A transport whose answers enter a recording as they come.
+
+    Attributes:
+        model: the model that is asked for.
+    """
+
+    def __init__(
+        self, transport: ChatTransport, recorder: Recorder, failed: list[Exception], keep: Recording | None = None
+    ) -> None:
+        """
+        Args:
+            failed: takes what kept a request from being answered now, and would not keep it from being answered later.
+            keep: an earlier recording of the same model; what it answers is not asked again.
+        """
+        self.model = transport.model
+        self._transport = transport
+        self._recorder = recorder
+        self._failed = failed
+        self._kept = keep.entries if keep else {}
+
+    def begin(self, requests: Sequence[ChatRequest]) -> None:
+        self._transport.begin([request for request in requests if request.key not in self._kept])
+
+    async def send(self, request: ChatRequest) -> ChatAnswer:
+        if request.key in self._kept:
+            return ChatAnswer.from_json(self._kept[request.key]["answer"], paid_before=True)
+        try:
+            answer = await self._transport.send(request)
+            self._recorder.add(request, answer)
+        except (PromptTooLongError, RequestRefusedError):
+            raise  # it is never answered, in a replay neither
+        except CorrectlyError as error:
+            self._failed.append(error)
+            raise
+        return answer
+
+    async def close(self) -> None:
+        await self._transport.close()
 
 
 def recording_path(directory: Path, model: str) -> Path:
@@ -63,8 +110,7 @@ async def record(
     """
     recorder = Recorder(path, requested=transport.model, kind=kind, now=clock)
     if keep is not None:
-        for entry in keep.entries.values():
-            recorder.add(request_from(entry["request"]), ChatAnswer.from_json(entry["answer"], paid_before=True))
+        add_kept(recorder, keep)
         requests = [request for request in requests if request.key not in keep.entries]
     gate = asyncio.Semaphore(concurrency)
     transport.begin(requests)
@@ -80,6 +126,12 @@ async def record(
     for request, answer in zip(requests, answers, strict=True):
         recorder.add(request, answer)
     return recorder.write()
+
+
+def add_kept(recorder: Recorder, keep: Recording) -> None:
+    """Take over what an earlier recording of the same model holds."""
+    for entry in keep.entries.values():
+        recorder.add(request_from(entry["request"]), ChatAnswer.from_json(entry["answer"], paid_before=True))
 
 
 def request_from(record: dict[str, Any]) -> ChatRequest:

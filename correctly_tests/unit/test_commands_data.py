@@ -22,6 +22,7 @@ from correctly_assets.curation.near import NearIndex
 from correctly_assets.curation.search import NeighbourIndex
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.runtime.generate import generate, thinnest_cells
+from correctly_assets.runtime.join import make_train_set
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
 from correctly_assets.store.derived import Derived
@@ -148,6 +149,33 @@ def test_a_dropped_row_leaves_no_text_behind(run: Run, tmp_path: Path, store: St
     store.close()
     assert b"ottilie" not in b"".join(path.read_bytes() for path in settings.home.glob("store.sqlite*"))
     assert json.loads(run("quarantine", "list", "--state", "dropped", "--json")[1])[0]["row"] == {}
+
+
+# -- verified ------------------------------------------------------------------------------------------------------
+
+
+def test_corrections_that_a_person_vouches_for_weigh_more_in_the_train_set(
+    run: Run, tmp_path: Path, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORRECTLY_TRAIN_PAIRS", "12")
+    known = landed(run, tmp_path)
+    assert not any(row.verified for row in store.accepted())
+    mine = tmp_path / "mine.jsonl"
+    fresh = {"before": "She have two sister in Leeds.", "after": "She has two sisters in Leeds."}
+    mine.write_text("".join(json.dumps(row) + "\n" for row in (fresh, ROWS[0], {"before": "It wait here too."})))
+    code, out, error = run("add", "--verified", str(mine), "--json")
+    assert code == 0, error
+    assert {name: json.loads(out)[name] for name in ("landed", "duplicates", "waiting")} == {
+        "landed": 2, "duplicates": 1, "waiting": 1,
+    }  # fmt: skip
+    assert {row.before for row in store.accepted() if row.verified} == {fresh["before"], ROWS[0]["before"]}
+    # What waits is corrected by a teacher, for whom nobody vouches.
+    assert not any(row.verified for row in store.waiting())
+    examples = write_examples_snapshot(store, settings.snapshots_dir)
+    made = make_train_set(get_settings(), examples_snapshot=examples.id, log=lambda _: None)
+    weights = {pair.before: pair.weight for pair in made.pairs if pair.origin == "human"}
+    assert weights == dict.fromkeys((fresh["before"], ROWS[0]["before"]), settings.human_weight)
+    assert known[ROWS[0]["before"]] in {pair.example_id for pair in made.pairs if pair.origin == "human"}
 
 
 # -- forget --------------------------------------------------------------------------------------------------------

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from correctly_assets.cli import app
+from correctly_assets.core.errors import PermanentError, RefusedError, UsageError
 from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Example
 from correctly_assets.runtime.join import make_guards, make_train_set, open_platform_store
+from correctly_assets.runtime.recording import record_teacher
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.snapshots import write_examples_snapshot
 from correctly_tests.teaching_fakes import GOOD, ChatServer, answer, completion
@@ -95,3 +102,58 @@ def test_what_is_done_with_personal_data_is_a_setting(monkeypatch: pytest.Monkey
     get_settings.cache_clear()
     [(scrubbed, held)] = make_guards(get_settings()).check([row])
     assert held is None and "ann.miller" not in scrubbed.before and scrubbed.before.startswith("Write to ")
+
+
+def confirming(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+    """The good pairs, and a second pass that corrects their text alike."""
+    blind = "The text:\n" in body["messages"][0]["content"]
+    pair = GOOD["pairs"][0]
+    content = {"after": pair["after"], "edits": pair["edits"]} if blind else GOOD
+    answer(handler, 200, completion(json.dumps(content)))
+
+
+def test_a_recorded_teacher_writes_the_pairs_of_the_model_it_is_a_recording_of_without_a_key(
+    prompted: Settings, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORRECTLY_TEACHER_ROUND_TRIP", "true")
+    get_settings.cache_clear()
+    server.otherwise = confirming
+    live = build(get_settings(), MINE, SOUND)
+    paid = len(server.requests)
+    recording = record_teacher(get_settings())
+    header = recording.header
+    assert (header["kind"], header["model"], header["entries"]) == ("teacher", "toy", paid) and paid > 1
+    assert len(server.requests) == paid  # the journal answers what the train set has paid for
+    shutil.rmtree(prompted.home / "teacher" / "journal")
+    said = CliRunner().invoke(app, ["record", "--kind", "teacher", "--json"])
+    assert said.exit_code == 0 and len(server.requests) == paid
+    again = json.loads(said.stdout)
+    assert (again["sha256"], again["kind"]) == (recording.sha256, "teacher")
+    assert again["path"] == str(prompted.home / "teacher" / "recordings" / "toy.jsonl")
+    shutil.rmtree(prompted.home / "teacher" / "journal")
+    server.close()
+    for name, value in {"TEACHER": "recorded", "TEACHER_BASE_URL": "http://127.0.0.1:9/v1"}.items():
+        monkeypatch.setenv(f"CORRECTLY_{name}", value)
+    get_settings.cache_clear()
+    replayed = build(get_settings())
+    assert {pair.origin for pair in live.pairs} >= {"human", "teacher"}
+    assert replayed.pairs == live.pairs and replayed.teacher == "recorded" and replayed.cost_usd == 0
+    # What lands later was never asked: it is refused in words, and keeps nothing else back.
+    more = build(get_settings(), Example("", "She have a dog and cat.", "She has a dog and a cat."))
+    assert {pair.id for pair in live.pairs if pair.origin == "teacher"} <= {pair.id for pair in more.pairs}
+    assert "run `correctly record --kind teacher --model toy`" in " ".join(refusal.reason for refusal in more.refused)
+
+
+def test_nothing_of_a_teacher_is_recorded_under_another_name_or_in_part(prompted: Settings, server: ChatServer) -> None:
+    with open_platform_store(prompted) as store:
+        store.land([identified(MINE), identified(SOUND)])
+    recordings = prompted.home / "teacher" / "recordings"
+    with pytest.raises(RefusedError, match="answered as 'toy', not as 'dear'"):
+        record_teacher(prompted, model="dear")
+    prices: dict[str, Any] = {"toy": {"prompt": 0.0, "completion": 1000.0}}
+    poor = prompted.model_copy(update={"teacher_budget_usd": 0.0001, "teacher_prices": prices})
+    with pytest.raises(PermanentError, match=r"The budget of 0\.00 USD is reached"):
+        record_teacher(poor)
+    assert not list(recordings.glob("*"))
+    for words in (["--kind", "teacher", "--data", "set.jsonl"], ["--kind", "judge"]):
+        assert isinstance(CliRunner().invoke(app, ["record", *words]).exception, UsageError)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
@@ -259,11 +260,12 @@ def test_an_id_that_is_unknown_or_stands_for_several_is_said_so(store: Store) ->
         store.get(letter)
 
 
-def test_verified_corrections_are_marked(store: Store) -> None:
+def test_a_correction_that_lands_again_as_verified_is_verified_from_then_on(store: Store) -> None:
     store.land([example(1), example(2)])
-    first = next(store.accepted()).id
-    assert store.mark_verified([first]) == 1
-    assert store.mark_verified([first]) == 0
+    first = next(store.accepted())
+    assert store.land([replace(first, verified=True)]) == LandCounts(duplicates=1)
+    assert [row.verified for row in store.accepted()] == [True, False]
+    store.land([first])
     assert [row.verified for row in store.accepted()] == [True, False]
 
 

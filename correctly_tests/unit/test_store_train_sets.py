@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -100,7 +101,7 @@ def test_a_snapshot_merged_into_the_one_before_is_the_very_file_that_reading_afr
     before = write_examples_snapshot(store, snapshots)
     ids = list(example_ids(before.path))
     store.land([example(number) for number in range(2000, 2030)])
-    store.mark_verified([ids[3], ids[49], ids[50]])
+    store.land([replace(store.get(ids[number]).example, verified=True) for number in (3, 49, 50)])
     store.forget(ids[0])
     store.forget(ids[-1])
     assert increment.merged_pages(store, before.path / EXAMPLES_FILE) is not None

@@ -46,7 +46,7 @@ def test_a_recording_replays_without_a_server_and_names_the_model_that_answered(
     replay = make_teacher("recorded", prompts_dir=PROMPTS, model="toy", recordings_dir=tmp_path, batch=1)
     output = replay.write_pairs(EXAMPLES, count=3, seed=1)
     assert [w.pair.id for w in output.pairs] == [w.pair.id for w in expected.pairs] and output.cost_usd == 0
-    with pytest.raises(PermanentError, match="is not recorded; run `correctly record --model toy"):
+    with pytest.raises(PermanentError, match="is not recorded; run `correctly record --kind teacher --model toy`"):
         replay.write_pairs(EXAMPLES, count=3, seed=2)
 
 
@@ -78,7 +78,7 @@ def test_a_recording_that_was_changed_or_is_missing_is_refused(server: ChatServe
     path.write_text(path.read_text().replace("He go to", "He went to"))
     with pytest.raises(PermanentError, match="was changed after it was made"):
         Recording.load(path)
-    with pytest.raises(PermanentError, match="gpt-4o-mini is not recorded; run `correctly record"):
+    with pytest.raises(PermanentError, match="gpt-4o-mini is not recorded; run `correctly record --kind teacher"):
         make_teacher("recorded", prompts_dir=PROMPTS, model="gpt-4o-mini", recordings_dir=tmp_path)
 
 
@@ -104,5 +104,7 @@ def test_a_recording_under_another_models_name_is_refused(tmp_path: Path) -> Non
     recording_path(tmp_path, "toy").rename(recording_path(tmp_path, "lab/dear"))
     with pytest.raises(PermanentError, match="is a recording of toy, not of lab/dear"):
         make_teacher("recorded", prompts_dir=PROMPTS, model="lab/dear", recordings_dir=tmp_path)
-    with pytest.raises(PermanentError, match=r"^lab/cheap is not recorded; run `correctly record --model lab/cheap "):
+    with pytest.raises(
+        PermanentError, match=r"^lab/cheap is not recorded; run `correctly record --kind teacher --model lab/cheap`"
+    ):
         make_teacher("recorded", prompts_dir=PROMPTS, model="lab/cheap", recordings_dir=tmp_path)
