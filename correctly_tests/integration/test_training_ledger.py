@@ -111,7 +111,7 @@ def test_a_release_made_outside_a_run_takes_the_champions_alias_with_it(uri: str
     client = MlflowClient(tracking_uri=uri)
     for adapter, version in [*zip(adapters, versions, strict=True), (adapters[0], versions[0])]:
         point_alias(uri, "champion", adapter.name, logging.getLogger("test"))
-        assert client.get_model_version_by_alias("correctly", "champion").version == version
+        assert str(client.get_model_version_by_alias("correctly", "champion").version) == version
 
 
 def test_an_alias_that_no_server_takes_is_told_of_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -187,13 +187,16 @@ def test_a_name_that_tells_another_chat_format_a_taken_name_and_no_gguf_file_are
             prepare_gguf(settings, source, name)
 
 
-def test_a_prepared_name_is_the_directory_below_home_and_other_names_stay_what_they_were(tmp_path: Path) -> None:
+def test_a_prepared_name_and_a_hubs_are_directories_below_home_and_paths_stay_what_they_were(tmp_path: Path) -> None:
     made = tmp_path / "models" / "tiny-chatml"
     made.mkdir(parents=True)
     assert Settings(home=tmp_path, base_model="tiny-chatml").base_model_path == "tiny-chatml"
     (made / "config.json").write_text("{}")
     assert Settings(home=tmp_path, base_model="tiny-chatml").base_model_path == str(made)
-    assert Settings(home=tmp_path, base_model="google/tiny-chatml").base_model_path == "google/tiny-chatml"
+    hubs = Settings(home=tmp_path, base_model="google/tiny-chatml").base_model_path
+    assert hubs == str(tmp_path / "models" / "google--tiny-chatml")
+    for path in (str(made), "./models/tiny", "one/two/three"):
+        assert Settings(home=tmp_path, base_model=path).base_model_path == path
 
 
 def test_the_chat_family_is_told_by_the_models_own_name_before_the_folders_above_it() -> None:
