@@ -54,8 +54,15 @@ def completion(content: str, model: str = "toy", finish: str = "stop") -> dict[s
     }
 
 
-def good(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
-    answer(handler, 200, completion(json.dumps(GOOD)))
+def is_second_pass(request: dict[str, Any]) -> bool:
+    """Whether the text of the good pair is to be corrected, its correction unseen."""
+    return request["messages"][0]["content"].endswith(f"The text:\n{GOOD['pairs'][0]['before']}")
+
+
+def good(handler: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:
+    pair = GOOD["pairs"][0]
+    found = {"after": pair["after"], "edits": pair["edits"]} if is_second_pass(request) else GOOD
+    answer(handler, 200, completion(json.dumps(found)))
 
 
 def busy(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:

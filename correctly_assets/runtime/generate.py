@@ -1,7 +1,7 @@
 """Examples that write themselves: the teacher lands new ones over the thinnest cells of the taxonomy.
 
 Belongs here: joining store, teacher and guards for `write_examples` and `correctly generate`. Does not belong here: the
-teacher.
+teacher, or completing what waits (waiting.py).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from correctly_assets.core.ports import Refusal, Teacher, TeacherOutput, Written
 from correctly_assets.core.types import Example, Reason, TrainPair
 from correctly_assets.settings import Settings
 
+from .waiting import complete_waiting
+
 if TYPE_CHECKING:
     from correctly_assets.store import Store
     from correctly_assets.store.records import FormTone
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from correctly_assets.teachers.exemplars import Cell
 
 SOURCE = "teacher"
+ONLY_REPLAYS = (
+    "The recorded teacher only replays answers and writes no new examples; set CORRECTLY_TEACHER=openai or embedded."
+)
 _A_CELL = 3
 """Examples asked for in one request: few, since breadth is what is wanted."""
 _SHOTS = 2000
@@ -77,22 +82,13 @@ class Generated:
 
 
 def write_new_examples(store: Store, settings: Settings, count: int = 20) -> str:
-    """What the schedule does: complete what waits, then write new examples. Returns one sentence on each."""
-    return " ".join(says for says in (complete_waiting(store, settings), generate(store, settings, count).says) if says)
+    """What the schedule does: complete what waits, then write new examples. Returns one sentence on each.
 
-
-def complete_waiting(store: Store, settings: Settings, count: int = 100) -> str | None:
-    """Have the teacher correct what waits; None when nothing waits, or the teacher has no corrections to give."""
-    from .join import make_platform_teacher
-
-    waiting = list(store.waiting(limit=count))
-    if not waiting or settings.teacher == "embedded":
-        return None
-    shots = [example for example in store.accepted(limit=_SHOTS) if example.after != example.before]
-    answers, refusals = make_platform_teacher(settings).complete_examples([*waiting, *shots])
-    for example_id, (after, reasons) in answers.items():
-        store.complete_waiting(example_id, after, reason=" ".join(reasons) or None)
-    return f"The teacher completed {len(answers)} examples; {len(refusals)} were refused."
+    The recorded teacher completes what its recording holds and writes nothing new, which the sentence says.
+    """
+    completed = complete_waiting(store, settings).says
+    written = ONLY_REPLAYS if settings.teacher == "recorded" else generate(store, settings, count).says
+    return " ".join(says for says in (completed, written) if says)
 
 
 def generate(store: Store, settings: Settings, count: int, teacher: Teacher | None = None) -> Generated:
@@ -114,9 +110,7 @@ def generate(store: Store, settings: Settings, count: int, teacher: Teacher | No
     from .join import make_guards, make_platform_teacher
 
     if settings.teacher == "recorded":
-        raise UsageError(
-            "The recorded teacher only replays answers and writes no new examples; set CORRECTLY_TEACHER=openai or embedded."
-        )
+        raise UsageError(ONLY_REPLAYS)
     teacher = teacher or make_platform_teacher(settings)
     # Each run starts where the last one ended: other errors, other answers. One that was killed before landing repeats
     # its requests, which the journal answers.
@@ -165,7 +159,7 @@ def thinnest_cells(
         row = wordings[key][len(chosen) % len(wordings[key])]
         topic = min(names, key=lambda name: (by_topic[name], names.index(name)))
         wanted = min(_A_CELL, left)
-        chosen.append(Cell(form, tone, topic, row.form_form, f"{row.emotion}: {row.wording} ({row.tone_name})", wanted))
+        chosen.append(Cell(form, tone, topic, row.form_form, row.feeling, wanted))
         by_cell[key] += wanted
         by_topic[topic] += wanted
         left -= wanted

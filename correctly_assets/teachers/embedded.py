@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.hashing import sha256_file, sha256_of
-from ..core.ports import Annotator, Refusal, TeacherOutput, WrittenPair
+from ..core.ports import Annotator, Completions, Refusal, TeacherOutput, WrittenPair
 from ..core.text import split_of
 from ..core.types import Edit, Example, Origin, TrainPair
 from .align import explained_edits
@@ -129,11 +129,9 @@ class EmbeddedTeacher:
             self._inject(landed, count, seed, keep, lambda: len(pairs))
         return TeacherOutput(tuple(pairs), tuple(refused))
 
-    def complete_examples(
-        self, examples: Sequence[Example]
-    ) -> tuple[dict[str, tuple[str, tuple[str, ...]]], tuple[Refusal, ...]]:
+    def complete_examples(self, examples: Sequence[Example]) -> Completions:
         """None: rules put errors in, they do not take them out."""
-        return {}, ()
+        return Completions({})
 
     def _write_corrections(
         self,
