@@ -12,6 +12,7 @@ from typing import Any
 
 from correctly_assets.core.types import Example, Reason
 from correctly_assets.teachers.factory import make_teacher
+from correctly_assets.teachers.prompted import PromptedTeacher
 from correctly_tests.loopback import Loopback, answer
 
 PROMPTS = Path(__file__).resolve().parents[1] / "prompts"
@@ -113,7 +114,7 @@ class ChatServer(Loopback):
         reply(handler, request)
 
 
-def teacher(server: ChatServer, tmp_path: Path, **more: Any):
+def teacher(server: ChatServer, tmp_path: Path, **more: Any) -> PromptedTeacher:
     options: dict[str, Any] = {
         "batch": 1,
         "concurrency": 2,
@@ -121,7 +122,7 @@ def teacher(server: ChatServer, tmp_path: Path, **more: Any):
         "backoff_seconds": 0.02,
         "timeout_seconds": 0.6,
     }
-    return make_teacher(
+    made = make_teacher(
         "openai",
         prompts_dir=PROMPTS,
         model="toy",
@@ -130,3 +131,5 @@ def teacher(server: ChatServer, tmp_path: Path, **more: Any):
         journal_dir=tmp_path / "journal",
         **{**options, **more},
     )
+    assert isinstance(made, PromptedTeacher)
+    return made

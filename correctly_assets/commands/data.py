@@ -32,11 +32,17 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Land examples from files. Good rows land, the others are written beside the file with their reasons."""
+    from correctly_assets.curation.layouts import spellchecked_twins
     from correctly_assets.runtime.join import land
     from correctly_assets.runtime.waiting import waits_for
 
     total: dict[str, Any] = {"landed": 0, "duplicates": 0, "refused": 0, "waiting": 0, "refused_file": None}
     for path in files:
+        if path.is_dir() and not as_json:
+            for twin in spellchecked_twins(path):
+                console.print(
+                    f"{twin.name} is left out: it is another source with its spelling mended.", highlight=False
+                )
         outcome = land(get_settings(), path).to_json()
         for key in ("landed", "duplicates", "refused", "waiting"):
             total[key] += outcome[key]

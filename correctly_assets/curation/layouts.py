@@ -86,12 +86,54 @@ def read_m2(path: Path) -> Iterator[RawRow]:
     yield from rows()
 
 
+_REFERENCE = re.compile(r"\.ref\d+")
+_TWIN = ".spellchecked"
+"""JFLEG ships each NAME.src once more as NAME.spellchecked.src, without references of its own."""
+
+
 def _stem(path: Path) -> Path | None:
     """The common beginning of NAME.src and NAME.ref0 for a folder, NAME.src or NAME itself."""
     if path.is_dir():
-        sources = sorted(path.glob("*.src"))
-        return sources[0].with_suffix("") if len(sources) == 1 else None
+        sources = [file.with_suffix("") for file in sorted(path.glob("*.src")) if file not in spellchecked_twins(path)]
+        return sources[0] if len(sources) == 1 else None
     return path.with_suffix("") if path.suffix == ".src" else None
+
+
+def spellchecked_twins(folder: Path) -> list[Path]:
+    """The sources of a folder that are another one with its spelling mended; they are left out."""
+    return [
+        file
+        for file in sorted(folder.glob(f"*{_TWIN}.src"))
+        if file.with_name(file.name.replace(f"{_TWIN}.src", ".src")).is_file()
+    ]
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The reference files that belong to a NAME.src; none for any other file."""
+    return sorted(path.parent.glob(f"{path.stem}.ref[0-9]*")) if path.suffix == ".src" else []
+
+
+def source_of(path: Path) -> Path | None:
+    """The NAME.src to which a NAME.ref0 belongs; None for any other file."""
+    return path.with_suffix(".src") if _REFERENCE.fullmatch(path.suffix) else None
+
+
+def is_part(path: Path) -> bool:
+    """Whether this is one file of parallel text, which is nothing without the others."""
+    return path.suffix == ".src" or source_of(path) is not None
+
+
+def alone(path: Path) -> str:
+    """Why one file of parallel text is refused that lies without the others."""
+    if path.name.endswith(f"{_TWIN}.src"):
+        return (
+            f"{path.name} is a source with its spelling mended and has no references; only the source itself is read."
+        )
+    missing = "NAME.ref0, NAME.ref1 …" if path.suffix == ".src" else "NAME.src"
+    return (
+        f"{path.name} is one file of parallel text and its {missing} is not beside it: put all files of that name into the "
+        "inbox within half a minute, or use `correctly add FOLDER`."
+    )
 
 
 def is_parallel(path: Path) -> bool:
