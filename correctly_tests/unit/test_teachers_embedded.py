@@ -13,6 +13,7 @@ import pytest
 
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.errors import PermanentError, UsageError
+from correctly_assets.core.ports import Completions
 from correctly_assets.core.taxonomy import ERRANT_TYPES, family
 from correctly_assets.core.types import Edit, Example, Reason, TokenEdit, TrainPair
 from correctly_assets.runtime.join import make_platform_teacher
@@ -363,7 +364,7 @@ def test_the_annotator_gives_landed_pairs_their_types() -> None:
 def test_examples_that_wait_give_nothing_and_are_not_completed(teacher: EmbeddedTeacher) -> None:
     waiting = Example("w", "I has a question.", None)
     assert teacher.write_pairs([waiting], count=5, seed=1).pairs == ()
-    assert teacher.complete_examples([waiting]) == ({}, ())
+    assert teacher.complete_examples([waiting]) == Completions({})
 
 
 def test_the_identity_changes_with_language_and_mix() -> None:
