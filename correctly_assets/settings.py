@@ -80,7 +80,8 @@ class Settings(BaseSettings):
         description='USD for a million tokens, as JSON: {"MODEL": {"prompt": 0.1, "completion": 0.4}}; none is built in.',
     )
     teacher_round_trip: bool = Field(
-        default=False, description="Keep only pairs that the teacher, unseen, corrects alike; asks once more a pair."
+        default=True,
+        description="Keep only what a prompted teacher, unseen, corrects alike; asks once more a pair, within the budget.",
     )
     teacher_batch_at: int | None = Field(
         default=None,

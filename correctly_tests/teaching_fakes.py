@@ -12,6 +12,7 @@ from typing import Any
 
 from correctly_assets.core.types import Example, Reason
 from correctly_assets.teachers.factory import make_teacher
+from correctly_assets.teachers.prompted import PromptedTeacher
 from correctly_tests.loopback import Loopback, answer
 
 PROMPTS = Path(__file__).resolve().parents[1] / "prompts"
@@ -54,8 +55,15 @@ def completion(content: str, model: str = "toy", finish: str = "stop") -> dict[s
     }
 
 
-def good(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
-    answer(handler, 200, completion(json.dumps(GOOD)))
+def is_second_pass(request: dict[str, Any]) -> bool:
+    """Whether the text of the good pair is to be corrected, its correction unseen."""
+    return request["messages"][0]["content"].endswith(f"The text:\n{GOOD['pairs'][0]['before']}")
+
+
+def good(handler: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:
+    pair = GOOD["pairs"][0]
+    found = {"after": pair["after"], "edits": pair["edits"]} if is_second_pass(request) else GOOD
+    answer(handler, 200, completion(json.dumps(found)))
 
 
 def busy(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
@@ -106,7 +114,7 @@ class ChatServer(Loopback):
         reply(handler, request)
 
 
-def teacher(server: ChatServer, tmp_path: Path, **more: Any):
+def teacher(server: ChatServer, tmp_path: Path, **more: Any) -> PromptedTeacher:
     options: dict[str, Any] = {
         "batch": 1,
         "concurrency": 2,
@@ -114,7 +122,7 @@ def teacher(server: ChatServer, tmp_path: Path, **more: Any):
         "backoff_seconds": 0.02,
         "timeout_seconds": 0.6,
     }
-    return make_teacher(
+    made = make_teacher(
         "openai",
         prompts_dir=PROMPTS,
         model="toy",
@@ -123,3 +131,5 @@ def teacher(server: ChatServer, tmp_path: Path, **more: Any):
         journal_dir=tmp_path / "journal",
         **{**options, **more},
     )
+    assert isinstance(made, PromptedTeacher)
+    return made

@@ -36,10 +36,17 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Land examples from files. Good rows land, the others are written beside the file with their reasons."""
+    from correctly_assets.core.layouts import spellchecked_twins
     from correctly_assets.runtime.join import land
+    from correctly_assets.runtime.waiting import waits_for
 
     total: dict[str, Any] = {"landed": 0, "duplicates": 0, "refused": 0, "waiting": 0, "refused_file": None}
     for path in files:
+        if path.is_dir() and not as_json:
+            for twin in spellchecked_twins(path):
+                console.print(
+                    f"{twin.name} is left out: it is another source with its spelling mended.", highlight=False
+                )
         outcome = land(get_settings(), path, verified=verified).to_json()
         for key in ("landed", "duplicates", "refused", "waiting"):
             total[key] += outcome[key]
@@ -55,6 +62,8 @@ def add(
             if outcome.get("quarantined"):
                 words.append(f"{outcome['quarantined']} of them are held in quarantine")
             console.print(f"{path.name}: {', '.join(words)}.", highlight=False)
+            if outcome["waiting"]:
+                console.print(f"  {waits_for(get_settings())}", highlight=False, soft_wrap=True)
             for reason, count in outcome.get("reasons", {}).items():
                 console.print(f"  {count} × {reason}", highlight=False)
             if outcome["refused_file"]:
@@ -69,15 +78,29 @@ def generate(
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=10_000, help="New examples wanted.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Have the teacher land new examples over the thinnest cells of the taxonomy."""
+    """Have the teacher correct what waits, then land new examples over the thinnest cells of the taxonomy."""
+    from correctly_assets.runtime.generate import ONLY_REPLAYS
     from correctly_assets.runtime.generate import generate as write
-    from correctly_assets.runtime.join import open_platform_store
+    from correctly_assets.runtime.join import make_platform_teacher, open_platform_store
+    from correctly_assets.runtime.waiting import complete_waiting
 
     settings = get_settings()
     with open_platform_store(settings) as store:
-        done = write(store, settings, count)
+        # One teacher for both, since a budget is one teacher's. A recorded one may not be there and says so in its place.
+        teacher = None if settings.teacher == "recorded" else make_platform_teacher(settings)
+        completed = complete_waiting(store, settings, teacher=teacher)
+        if completed.says and not as_json:
+            console.print(completed.says, highlight=False, soft_wrap=True)
+        if settings.teacher == "recorded" and completed.completed:
+            # Its work is done: what waited has its corrections.
+            if as_json:
+                print_json({"teacher": "recorded", "landed": 0, "waiting": completed.to_json()})
+            else:
+                console.print(ONLY_REPLAYS, highlight=False, soft_wrap=True)
+            return
+        done = write(store, settings, count, teacher)
     if as_json:
-        print_json(done.to_json())
+        print_json(done.to_json() | {"waiting": completed.to_json()})
         return
     console.print(done.says, highlight=False, soft_wrap=True)
     for (form, tone), landed in sorted(done.cells.items()):

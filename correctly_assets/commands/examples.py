@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from correctly_assets.store.records import Quarantined, StoredExample
 
 _STATUSES = ("accepted", "waiting", "quarantined", "forgotten")
+_LENGTHS = ("short", "medium", "long")
 quarantine = typer.Typer(no_args_is_help=True, help="Rows kept out of training: list them, let them back, drop them.")
 
 
@@ -35,6 +36,7 @@ def examples(
     topic: Annotated[str | None, typer.Option(help="A part of the topic.")] = None,
     language: Annotated[str | None, typer.Option(help="en, ko …")] = None,
     level: Annotated[str | None, typer.Option(help="CEFR level: A2, B1 …")] = None,
+    length: Annotated[str | None, typer.Option(help="short (up to 10 words), medium (up to 25), long.")] = None,
     source: Annotated[str | None, typer.Option(help="Where it came from: starter, a file's name …")] = None,
     status: Annotated[str | None, typer.Option(help=" | ".join(_STATUSES))] = None,
     text: Annotated[str | None, typer.Option(help="Words that all stand in the text or its correction.")] = None,
@@ -48,7 +50,9 @@ def examples(
 
     if status is not None and status not in _STATUSES:
         raise UsageError(f"--status is one of {', '.join(_STATUSES)}, not {status!r}.")
-    wanted = ExampleFilter(form, tone, topic, language, level, source, status, (text or "").split())  # pyright: ignore[reportArgumentType]
+    if length is not None and length not in _LENGTHS:
+        raise UsageError(f"--length is one of {', '.join(_LENGTHS)}, not {length!r}.")
+    wanted = ExampleFilter(form, tone, topic, language, level, source, status, (text or "").split(), length)  # pyright: ignore[reportArgumentType]
     settings = get_settings()
     with open_platform_store(settings) as store:
         if like is None:
@@ -87,7 +91,9 @@ def _as_json(row: StoredExample, likeness: float | None, origin: Any) -> dict[st
     from correctly_assets.curation.guards import row_of
 
     shown = {"id": row.example.id, "status": row.status, **row_of(row.example), "landed_at": row.landed_at}
-    shown |= {"file": row.source_file, "line": row.source_line}
+    shown |= {"file": row.source_file, "line": row.source_line, "length": row.length}
+    if row.edits is not None:
+        shown["edits"] = [edit.to_json() for edit in row.edits]
     if origin is not None:
         shown["derived_from"] = origin.source_id
     if likeness is not None:

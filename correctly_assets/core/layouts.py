@@ -11,13 +11,25 @@ from pathlib import Path
 
 from .errors import UsageError
 
+TWIN = ".spellchecked"
+"""JFLEG ships each NAME.src once more as NAME.spellchecked.src, without references of its own."""
+
 
 def parallel_stem(path: Path) -> Path | None:
     """The common beginning of NAME.src and NAME.ref0 for NAME.src itself or a folder that holds one such file."""
     if path.is_dir():
-        sources = sorted(path.glob("*.src"))
-        return sources[0].with_suffix("") if len(sources) == 1 else None
+        sources = [file.with_suffix("") for file in sorted(path.glob("*.src")) if file not in spellchecked_twins(path)]
+        return sources[0] if len(sources) == 1 else None
     return path.with_suffix("") if path.suffix == ".src" else None
+
+
+def spellchecked_twins(folder: Path) -> list[Path]:
+    """The sources of a folder that are another one with its spelling mended; they are left out."""
+    return [
+        file
+        for file in sorted(folder.glob(f"*{TWIN}.src"))
+        if file.with_name(file.name.replace(f"{TWIN}.src", ".src")).is_file()
+    ]
 
 
 def is_parallel(path: Path) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from .types import Correction, Edit, Example, TokenEdit, TrainPair
+from .types import Correction, Edit, Example, Reason, TokenEdit, TrainPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,35 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class TeacherOutput:
-    """Pairs a teacher wrote for a set of examples, and what it refused or could not do."""
+    """Pairs a teacher wrote for a set of examples, and what it refused or could not do.
+
+    Attributes:
+        requests, cost_usd: what was asked and paid now.
+        journalled_usd: what all its answers cost, those included that an earlier run paid or that were recorded.
+    """
 
     pairs: tuple[WrittenPair, ...]
     refused: tuple[Refusal, ...] = ()
     requests: int = 0
+    cost_usd: float = 0.0
+    journalled_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The correction of an example that waited, with its reasons and ERRANT's edits."""
+
+    after: str
+    reasons: tuple[Reason, ...] = ()
+    edits: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """Corrections by the id of the example that waited, what was refused, and what this call paid."""
+
+    done: Mapping[str, Completed]
+    refused: tuple[Refusal, ...] = ()
     cost_usd: float = 0.0
 
 
@@ -136,11 +160,8 @@ class Teacher(Protocol):
         """
         ...
 
-    def complete_examples(
-        self, examples: Sequence[Example]
-    ) -> tuple[dict[str, tuple[str, tuple[str, ...]]], tuple[Refusal, ...]]:
-        """Afters for examples that wait: ({example id: (after, reasons in words)}, refusals). The embedded teacher has
-        none to give and returns empty."""
+    def complete_examples(self, examples: Sequence[Example]) -> Completions:
+        """Corrections for the examples that wait. The embedded teacher has none to give."""
         ...
 
 

@@ -6,6 +6,8 @@ reasons' wording (correction/reasons.py) or the rules that inject errors (teache
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 ERRANT_TYPES: dict[str, str] = {
     "ADJ": "adjective choice",
     "ADJ:FORM": "comparative or superlative form",
@@ -46,6 +48,20 @@ FORMS = (
     "meeting notes",
 )
 TONES = ("friendly", "polite", "neutral", "formal", "annoyed", "enthusiastic", "apologetic", "worried")
+
+
+@dataclass(frozen=True, slots=True)
+class Phrasing:
+    """How prompts put a form and a tone into words; a row of the taxonomy tables.
+
+    Attributes:
+        form_form, feeling: what stands in place of {form_form} and {mapping_emotion_form_tone}.
+    """
+
+    form: str
+    tone: str
+    form_form: str
+    feeling: str
 
 
 def family(errant_type: str) -> str:

@@ -23,6 +23,8 @@ from .hashing import sha256_of, write_text_atomically
 
 FORMAT = "correctly-recording"
 FORMAT_VERSION = 1
+NOT_RECORDED = "not_recorded"
+"""The code of the error of a model, or of one request, that nobody has recorded."""
 # A name with a date or a build number behind it is that model's version (gpt-4o-2024-08-06); one with a word is another model.
 _VERSION = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{3,8})")
 
@@ -132,7 +134,7 @@ def record_command(model: str, kind: str) -> str:
 
 def not_recorded(model: str, kind: str = "comparator") -> PermanentError:
     """The error of whatever would show figures of a model that nobody has recorded."""
-    return PermanentError(f"{model} is not recorded; run {record_command(model, kind)}.", code="not_recorded")
+    return PermanentError(f"{model} is not recorded; run {record_command(model, kind)}.", code=NOT_RECORDED)
 
 
 class Recording:

@@ -19,6 +19,10 @@ from ..core.errors import PermanentError, UsageError
 from ..core.hashing import write_text_atomically
 from ..core.landing import ExampleGuard, LandOutcome, Sink
 from .files import land_file
+from .layouts import is_part, parts_of, source_of
+
+PARTS_SECONDS = 30.0
+"""How long one file of parallel text waits in the inbox for the others of its name."""
 
 
 class InboxFile(NamedTuple):
@@ -78,7 +82,25 @@ def ready_files(inbox: Path, *, quiet_seconds: float = 2.0, now: Callable[[], fl
     except FileNotFoundError:
         return []
     # A clock that was set back must not leave a file lying for ever: only the distance counts.
-    return [path for mtime, path in sorted(found) if abs(now() - mtime) >= quiet_seconds]
+    quiet = {path for mtime, path in found if abs(now() - mtime) >= quiet_seconds}
+    there = {path for _, path in found}
+    return [path for _, path in sorted(found) if path in quiet and _whole(path, quiet, there, now)]
+
+
+def _whole(path: Path, quiet: set[Path], there: set[Path], now: Callable[[], float]) -> bool:
+    """Whether a file can be landed as it lies: parallel text once all its files are quiet, or when they do not come."""
+    if not is_part(path):
+        return True
+    if (source := source_of(path)) is not None and source in there:
+        return False  # it lands with its source
+    parts = parts_of(path)
+    if parts:
+        return all(part in quiet for part in parts)
+    try:
+        # Not when it was written: a file that is moved in keeps that time, and another may be moved in behind it.
+        return abs(now() - path.stat().st_ctime) >= PARTS_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 def _land(path: Path, sink: Sink, guards: ExampleGuard, done: Path, refused: Path) -> InboxFile:
@@ -96,7 +118,10 @@ def _land(path: Path, sink: Sink, guards: ExampleGuard, done: Path, refused: Pat
         return InboxFile(path.name, LandOutcome(refused=1, refused_file=str(report), reasons=((str(error), 1),)))
     if _signature(path) == before:  # else it was still being written, and is landed again at the next scan
         taken = outcome.landed + outcome.duplicates
-        _move(path, (done if taken or not outcome.refused else refused) / target)
+        to = done if taken or not outcome.refused else refused
+        for part in parts_of(path):
+            _move(part, to / _free_name(part.name, done, refused))
+        _move(path, to / target)
     return InboxFile(path.name, outcome)
 
 

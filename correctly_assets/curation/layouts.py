@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import UsageError
-from ..core.layouts import apply_m2_edits, m2_words, parallel_stem, read_parallel_lines
+from ..core.layouts import TWIN, apply_m2_edits, m2_words, parallel_stem, read_parallel_lines
 
 if TYPE_CHECKING:
     from .readers import RawRow
@@ -81,6 +81,37 @@ def read_m2(path: Path) -> Iterator[RawRow]:
     if source is None and number:
         raise UsageError(f"{path.name} has no sentence lines (S …); is it an M2 file?")
     yield from rows()
+
+
+_REFERENCE = re.compile(r"\.ref\d+")
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The reference files that belong to a NAME.src; none for any other file."""
+    return sorted(path.parent.glob(f"{path.stem}.ref[0-9]*")) if path.suffix == ".src" else []
+
+
+def source_of(path: Path) -> Path | None:
+    """The NAME.src to which a NAME.ref0 belongs; None for any other file."""
+    return path.with_suffix(".src") if _REFERENCE.fullmatch(path.suffix) else None
+
+
+def is_part(path: Path) -> bool:
+    """Whether this is one file of parallel text, which is nothing without the others."""
+    return path.suffix == ".src" or source_of(path) is not None
+
+
+def alone(path: Path) -> str:
+    """Why one file of parallel text is refused that lies without the others."""
+    if path.name.endswith(f"{TWIN}.src"):
+        return (
+            f"{path.name} is a source with its spelling mended and has no references; only the source itself is read."
+        )
+    missing = "NAME.ref0, NAME.ref1 …" if path.suffix == ".src" else "NAME.src"
+    return (
+        f"{path.name} is one file of parallel text and its {missing} is not beside it: put all files of that name into the "
+        "inbox within half a minute, or use `correctly add FOLDER`."
+    )
 
 
 def read_parallel(path: Path) -> Iterator[RawRow]:

@@ -32,7 +32,11 @@ def read_rows(path: Path) -> Iterator[RawRow]:
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist.")
+    from .layouts import alone, is_part
+
     reader = reader_for(path)
+    if reader is None and is_part(path):
+        raise UsageError(alone(path))
     if reader is None:
         raise UsageError(f"{path.name} is none of {', '.join(kinds())}; convert it to one of them.")
     try:

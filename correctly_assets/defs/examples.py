@@ -47,15 +47,25 @@ def examples(context: dg.AssetExecutionContext, store: StoreResource):
     from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.runtime.gc import require_space
     from correctly_assets.runtime.versioning import version_snapshot
+    from correctly_assets.runtime.waiting import CompletedWaiting, complete_waiting
     from correctly_assets.store.snapshots import write_examples_snapshot
 
     settings = get_settings()
+    completed = CompletedWaiting()
     try:
         # The first asset of every run: better said now than in the middle of a training.
         require_space(settings)
     except CorrectlyError as error:
         raise refused(error) from error
     with store.open() as opened:
+        if settings.teacher != "embedded" and opened.counts().waiting:
+            # Rows that were completed enter this very train set. A teacher that is away is no reason to hold back the others.
+            try:
+                completed = complete_waiting(opened, settings)
+            except CorrectlyError as error:
+                context.log.warning(f"The waiting examples wait on: {error}")
+            else:
+                context.log.info(completed.says)
         snapshot = write_examples_snapshot(opened, settings.snapshots_dir)
         counts = opened.counts()
         sample = [example for _, example in zip(range(10), opened.accepted(), strict=False)]
@@ -67,6 +77,8 @@ def examples(context: dg.AssetExecutionContext, store: StoreResource):
             "rows_digest": snapshot.row_digest,
             "examples": counts.accepted,
             "waiting": counts.waiting,
+            "completed": completed.completed,
+            "completion_cost_usd": completed.cost_usd,
             "quarantined": counts.quarantined,
             "dvc": version_snapshot(settings, snapshot.path) or "No DVC remote is set.",
             "why": context.run.tags.get(WHY_TAG, "Started by a person."),

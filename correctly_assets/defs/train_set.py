@@ -70,9 +70,11 @@ def train_set(context: dg.AssetExecutionContext):
             "quarantined_as_straddling": len(made.straddling),
             "dvc": version_snapshot(settings, made.snapshot.path) or "No DVC remote is set.",
             "teacher": made.teacher,
-            "cost_usd": made.cost_usd,
-            "cost_usd_per_pair": made.cost_usd / max(1, len(made.pairs)),
+            "cost_usd": made.journalled_usd,
+            "cost_usd_of_this_run": made.cost_usd,
+            "cost_usd_per_pair": made.usd_per_pair,
             "error_mix": dg.MetadataValue.md(f"![error mix](data:image/png;base64,{page.draw_mix(mix)})"),
+            "mix_beside_learners": page.departure(mix),
             "by_origin": table(["Origin", "Pairs"], sorted(made.by_origin.items())),
             "by_error_type": table(
                 ["Type", "In words", "Edits", "% of edits", "Target %", "Learners (W&I) %"], page.type_rows(mix)

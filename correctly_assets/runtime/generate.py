@@ -1,7 +1,7 @@
 """Examples that write themselves: the teacher lands new ones over the thinnest cells of the taxonomy.
 
 Belongs here: joining store, teacher and guards for `write_examples` and `correctly generate`. Does not belong here: the
-teacher.
+teacher, or completing what waits (waiting.py).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from correctly_assets.core.ports import Refusal, Teacher, TeacherOutput, Written
 from correctly_assets.core.types import Example, Reason, TrainPair
 from correctly_assets.settings import Settings
 
+from .waiting import complete_waiting
+
 if TYPE_CHECKING:
     from correctly_assets.store import Store
     from correctly_assets.store.records import FormTone
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from correctly_assets.teachers.exemplars import Cell
 
 SOURCE = "teacher"
+ONLY_REPLAYS = (
+    "The recorded teacher only replays answers and writes no new examples; set CORRECTLY_TEACHER=openai or embedded."
+)
 _A_CELL = 3
 """Examples asked for in one request: few, since breadth is what is wanted."""
 _SHOTS = 2000
@@ -77,32 +82,18 @@ class Generated:
 
 
 def write_new_examples(store: Store, settings: Settings, count: int = 20) -> str:
-    """What the schedule does: complete what waits, then write new examples. Returns one sentence on each."""
-    from .join import make_platform_teacher
+    """What the schedule does: complete what waits, then write new examples. Returns one sentence on each.
 
-    # One teacher for both, since a budget is one teacher's.
-    teacher = make_platform_teacher(settings)
-    done = complete_waiting(store, settings, teacher=teacher), generate(store, settings, count, teacher).says
-    return " ".join(says for says in done if says)
-
-
-def complete_waiting(store: Store, settings: Settings, count: int = 100, teacher: Teacher | None = None) -> str | None:
-    """Have the teacher correct what waits; None when nothing waits, or the teacher has no corrections to give.
-
-    Args:
-        teacher: who corrects; the configured one when None.
+    The recorded teacher completes what its recording holds and writes nothing new, which the sentence says.
     """
     from .join import make_platform_teacher
 
-    waiting = list(store.waiting(limit=count))
-    if not waiting or settings.teacher == "embedded":
-        return None
-    shots = [example for example in store.accepted(limit=_SHOTS) if example.after != example.before]
-    teacher = teacher or make_platform_teacher(settings)
-    answers, refusals = teacher.complete_examples([*waiting, *shots])
-    for example_id, (after, reasons) in answers.items():
-        store.complete_waiting(example_id, after, reason=" ".join(reasons) or None)
-    return f"The teacher completed {len(answers)} examples; {len(refusals)} were refused."
+    if settings.teacher == "recorded":
+        return " ".join(says for says in (complete_waiting(store, settings).says, ONLY_REPLAYS) if says)
+    # One teacher for both, since a budget is one teacher's.
+    teacher = make_platform_teacher(settings)
+    done = complete_waiting(store, settings, teacher=teacher).says, generate(store, settings, count, teacher).says
+    return " ".join(says for says in done if says)
 
 
 def generate(store: Store, settings: Settings, count: int, teacher: Teacher | None = None) -> Generated:
@@ -124,9 +115,7 @@ def generate(store: Store, settings: Settings, count: int, teacher: Teacher | No
     from .join import make_guards, make_platform_teacher
 
     if settings.teacher == "recorded":
-        raise UsageError(
-            "The recorded teacher only replays answers and writes no new examples; set CORRECTLY_TEACHER=openai or embedded."
-        )
+        raise UsageError(ONLY_REPLAYS)
     teacher = teacher or make_platform_teacher(settings)
     # Each run starts where the last one ended: other errors, other answers. One that was killed before landing repeats
     # its requests, which the journal answers.
@@ -175,7 +164,7 @@ def thinnest_cells(
         row = wordings[key][len(chosen) % len(wordings[key])]
         topic = min(names, key=lambda name: (by_topic[name], names.index(name)))
         wanted = min(_A_CELL, left)
-        chosen.append(Cell(form, tone, topic, row.form_form, f"{row.emotion}: {row.wording} ({row.tone_name})", wanted))
+        chosen.append(Cell(form, tone, topic, row.form_form, row.feeling, wanted))
         by_cell[key] += wanted
         by_topic[topic] += wanted
         left -= wanted

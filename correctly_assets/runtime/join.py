@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from correctly_assets.core.landing import LandOutcome
 from correctly_assets.core.layouts import is_parallel
 from correctly_assets.core.ports import Annotator, Completer, Refusal, Teacher, TeacherOutput
 from correctly_assets.core.prompts import family_of, load_prompts
+from correctly_assets.core.taxonomy import Phrasing
 from correctly_assets.core.text import leaks, split_of
 from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.settings import Settings, get_settings
@@ -123,7 +124,12 @@ def land_starter(settings: Settings) -> int:
 
 @dataclass(frozen=True, slots=True)
 class MadeTrainSet:
-    """A train set and how it came about, for the asset's page."""
+    """A train set and how it came about, for the asset's page.
+
+    Attributes:
+        cost_usd: what this run paid.
+        journalled_usd: what the teacher's answers for this set cost in all, those included that earlier runs paid.
+    """
 
     snapshot: Snapshot
     pairs: list[TrainPair]
@@ -134,6 +140,12 @@ class MadeTrainSet:
     by_origin: dict[str, int]
     by_type: dict[str, int]
     straddling: tuple[str, ...] = ()
+    journalled_usd: float = 0.0
+
+    @property
+    def usd_per_pair(self) -> float:
+        """What one pair that a prompted teacher wrote and that was kept cost; what people landed cost nothing."""
+        return self.journalled_usd / max(1, self.by_origin.get("teacher", 0))
 
 
 _LEAKS = ("decontamination", "the evaluation set holds this sentence or a stretch of it")
@@ -270,6 +282,7 @@ def make_platform_teacher(
         progress=progress_writer(settings.progress_path, f"the {settings.teacher} teacher writes pairs"),
         exemplars=lambda: NeighbourIndex(embedding()),
         safety=make_safety(settings),
+        phrasings=lambda: read_phrasings(settings),
         listen=listen,
     )
 
@@ -277,6 +290,13 @@ def make_platform_teacher(
 def teacher_recordings_dir(settings: Settings) -> Path:
     """Where recorded teachers stand."""
     return settings.home / "teacher" / "recordings"
+
+
+def read_phrasings(settings: Settings) -> list[Phrasing]:
+    """The taxonomy tables as prompts draw on them."""
+    with open_platform_store(settings) as store:
+        rows = store.forms_and_tones()
+    return [Phrasing(row.form, row.tone, row.form_form, row.feeling) for row in rows]
 
 
 def read_evaluation_texts(settings: Settings) -> list[str]:
@@ -322,9 +342,7 @@ def write_all_pairs(settings: Settings, teacher: Teacher, examples: list[Example
     if left < 1:
         return landed
     asked = teacher.write_pairs(examples, count=left, seed=settings.seed)
-    return TeacherOutput(
-        (*landed.pairs, *asked.pairs), (*landed.refused, *asked.refused), asked.requests, asked.cost_usd
-    )
+    return replace(asked, pairs=(*landed.pairs, *asked.pairs), refused=(*landed.refused, *asked.refused))
 
 
 def _confirmations(settings: Settings) -> list[TrainPair]:
@@ -387,6 +405,7 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     with open_platform_store(settings) as store:
         if newly := straddles.hold(store, held):
             log(f"{newly} examples are near to both splits and went to quarantine.")
+        store.keep_edits((pair.example_id, pair.edits) for pair in kept if pair.origin in ("human", "example"))
     dropped = {pair.id for pair in pairs} - {pair.id for pair in kept}
     left_out = [
         Refusal(
@@ -406,7 +425,8 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
         for edit in pair.edits:
             by_type[family(edit.type)] = by_type.get(family(edit.type), 0) + 1
     return MadeTrainSet(
-        snapshot, written, tuple(shown), refused, teacher.name, output.cost_usd, by_origin, by_type, tuple(held_ids)
+        snapshot, written, tuple(shown), refused, teacher.name, output.cost_usd, by_origin, by_type, tuple(held_ids),
+        output.journalled_usd,
     )  # fmt: skip
 
 

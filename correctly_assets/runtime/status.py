@@ -19,6 +19,7 @@ from .fleet import engine_name
 from .instance import open_instance
 from .join import open_platform_store
 from .processes import parts
+from .waiting import waits_for
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -37,6 +38,7 @@ def read_status(settings: Settings) -> dict[str, Any]:
         "landed": counts.landed,
         "accepted": counts.accepted,
         "waiting": counts.waiting,
+        "waiting_for": waits_for(settings) if counts.waiting else None,
         "quarantined": counts.quarantined,
         "champion": champion
         and {
@@ -106,6 +108,8 @@ def print_status(value: dict[str, Any], console: Console) -> None:
         f"{value['quarantined']} in quarantine",
         highlight=False,
     )
+    if value["waiting_for"]:
+        console.print(f"           {value['waiting_for']}", highlight=False)
     champion, last = value["champion"], value["last_decision"]
     if champion is None:
         console.print("[bold]Champion[/]   none yet")

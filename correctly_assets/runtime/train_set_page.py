@@ -95,6 +95,23 @@ def error_mix(pairs: Iterable[TrainPair], first_languages: Sequence[str] = ()) -
     )  # fmt: skip
 
 
+def departure(mix: ErrorMix, most: int = 6) -> str:
+    """One sentence on how far the target lies from learners' own shares, the widest differences first, and why."""
+    known = [share for share in mix.types if share.learners is not None]
+    apart = sorted(known, key=lambda share: -abs(share.target - (share.learners or 0)))
+    differences = [
+        f"{share.kind} {share.target:.0f} % for {share.learners:g} %"
+        for share in apart[:most]
+        if abs(share.target - (share.learners or 0)) >= 1
+    ]
+    if not differences:
+        return "The target keeps to learners' shares (W&I)."
+    return (
+        f"The target departs from learners' shares (W&I) on purpose: {', '.join(differences)}. It leans to what timed essays "
+        "hold more of: misspellings, noun number, verb forms, agreement (teachers/data/mix.yaml)."
+    )
+
+
 def draw_mix(mix: ErrorMix) -> str:
     """The mix as a picture (base64 PNG), readable without colour: filled bars, hatched bars, diamonds, and figures."""
     from matplotlib.figure import Figure

@@ -16,15 +16,15 @@ from sqlalchemy import Connection, RowMapping, bindparam, text
 from ..core.errors import UsageError
 from ..core.landing import LandCounts, LandRow, content_sha
 from ..core.retrain import rows_digest
-from ..core.types import Example, Reason
+from ..core.types import Edit, Example, Reason
 from .quarantine import insert_quarantine
 from .records import Counts, FormTone, Landing, StoredExample, example_from, stored_from, to_json
 from .subject import Subject, like_prefix, slices
 
 EXAMPLE_COLUMNS = """
     c.id, c.before, c.after, c.reason, c.reasons, c.style, c.key_expressions, c.speaker, c.verified, c.weight, c.status,
-    c.decided_in, t.form, t.tone, t.topic, t.language, t.source, t.cefr, t.licence, t.landed_at, t.source_file,
-    t.source_line
+    c.decided_in, c.edits, t.form, t.tone, t.topic, t.language, t.source, t.cefr, t.licence, t.landed_at, t.source_file,
+    t.source_line, t.length_class
 """
 ACCEPTED_COLUMNS = (
     "id", "content_sha", "before", "after", "reason", "reasons", "form", "tone", "topic", "language", "style",
@@ -371,8 +371,18 @@ class Examples(Subject):
 
     # -- changing ------------------------------------------------------------------------------------------------
 
-    def complete_waiting(self, id: str, after: str, reasons: Sequence[Reason] = (), reason: str | None = None) -> bool:
+    def complete_waiting(
+        self,
+        id: str,
+        after: str,
+        reasons: Sequence[Reason] = (),
+        reason: str | None = None,
+        edits: Sequence[Edit] = (),
+    ) -> bool:
         """Give a waiting example its ``after``; it is accepted from then on.
+
+        Args:
+            edits: ERRANT's, between ``before`` and ``after``.
 
         Returns:
             False when it does not wait any more (completed by somebody else, or forgotten); nothing is changed then.
@@ -381,7 +391,7 @@ class Examples(Subject):
             now = self.database.now()
             done = connection.execute(
                 text(
-                    "UPDATE correction_script SET after = :after, reasons = :reasons, "
+                    "UPDATE correction_script SET after = :after, reasons = :reasons, edits = :edits, "
                     "reason = coalesce(:reason, reason), status = 'accepted', accepted_at = :now "
                     "WHERE id = :id AND status = 'waiting'"
                 ),
@@ -389,6 +399,7 @@ class Examples(Subject):
                     "id": id,
                     "after": after,
                     "reasons": to_json([item.to_json() for item in reasons]),
+                    "edits": to_json([edit.to_json() for edit in edits]),
                     "reason": reason,
                     "now": now,
                 },
@@ -396,3 +407,22 @@ class Examples(Subject):
             if done:
                 touch_accepted(connection, now)
             return bool(done)
+
+    def keep_edits(self, edits: Iterable[tuple[str, Sequence[Edit]]]) -> int:
+        """Write down the edits of landed corrections, as they were found when the rows entered a train set.
+
+        Args:
+            edits: (example id, ERRANT's edits of its ``before`` and ``after``).
+
+        Returns:
+            How many rows have them now that had none; a forgotten row keeps none.
+        """
+        changed = 0
+        statement = text(
+            "UPDATE correction_script SET edits = :edits WHERE id = :id AND edits IS NULL AND status = 'accepted'"
+        )
+        for chunk in slices(edits, 1000):
+            rows = [{"id": id, "edits": to_json([edit.to_json() for edit in found])} for id, found in chunk]
+            with self.database.write() as connection:
+                changed += sum(connection.execute(statement, row).rowcount for row in rows)
+        return changed

@@ -31,7 +31,12 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class StoredExample:
-    """An example with what the store knows of it."""
+    """An example with what the store knows of it.
+
+    Attributes:
+        length: ``short``, ``medium`` or ``long`` (store/examples.py).
+        edits: ERRANT's, from when it entered a train set or was completed; None before that.
+    """
 
     example: Example
     status: Status
@@ -40,6 +45,8 @@ class StoredExample:
     decided_in: str | None
     source_file: str | None
     source_line: int | None
+    length: str
+    edits: tuple[Edit, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +167,11 @@ class FormTone:
     tone_name: str
     wording: str
 
+    @property
+    def feeling(self) -> str:
+        """What prompts put in place of {mapping_emotion_form_tone}."""
+        return f"{self.emotion}: {self.wording} ({self.tone_name})"
+
 
 def to_json(value: Any) -> str:
     """Compact JSON as it stands in the database."""
@@ -200,6 +212,8 @@ def stored_from(row: Mapping[Any, Any]) -> StoredExample:
         row["decided_in"],
         row["source_file"],
         row["source_line"],
+        row["length_class"],
+        None if row["edits"] is None else edits_from(row["edits"]),
     )
 
 

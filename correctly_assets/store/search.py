@@ -21,6 +21,7 @@ _EXACT = {
     "tone": "t.tone",
     "language": "t.language",
     "level": "t.cefr",
+    "length": "t.length_class",
     "source": "t.source",
     "status": "c.status",
 }
@@ -33,6 +34,7 @@ class ExampleFilter:
     Attributes:
         topic: a part of the topic, in any case.
         level: CEFR level, e.g. ``B1``.
+        length: ``short`` (up to 10 words), ``medium`` (up to 25) or ``long``.
         status: one status; None for all but the forgotten, whose text is gone.
         words: each of them must stand in the text or its correction, in any case.
     """
@@ -45,6 +47,7 @@ class ExampleFilter:
     source: str | None = None
     status: Status | None = None
     words: Sequence[str] = ()
+    length: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

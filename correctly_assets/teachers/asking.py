@@ -18,7 +18,7 @@ from typing import Any
 from ..core.errors import PermanentError
 from ..core.hashing import sha256_of
 from ..core.prompts import fill
-from ..core.taxonomy import FORMS, TONES
+from ..core.taxonomy import FORMS, TONES, Phrasing
 from ..core.teaching import ChatRequest
 from ..core.types import Example, Reason
 from .sentence import load_data
@@ -92,6 +92,27 @@ def shown(example: Example) -> str:
     return json.dumps({"before": example.before, "after": example.after or "", "edits": edits}, ensure_ascii=False)
 
 
+class Wordings:
+    """How a form and a tone are put into words: by the taxonomy tables, or by their plain names where there are none."""
+
+    def __init__(self, phrasings: Sequence[Phrasing] = ()) -> None:
+        self.cells = [(p.form, p.tone) for p in phrasings] or [(form, tone) for form in FORMS for tone in TONES]
+        self._phrasings = phrasings
+
+    def of(self, form: str | None, tone: str | None, rng: random.Random) -> tuple[str, str]:
+        """(form_form, feeling) for a form and a tone.
+
+        A form that has no such tone in the tables keeps its own words and borrows the feeling of another; a form or tone that
+        they do not know stands as its name.
+        """
+        of_form = [p for p in self._phrasings if p.form == form]
+        of_tone = [p for p in self._phrasings if p.tone == tone]
+        both = [p for p in of_form if p.tone == tone]
+        form_form = of_form[0].form_form if of_form else form or "any"
+        chosen = rng.choice(both or of_tone) if of_tone else None
+        return form_form, chosen.feeling if chosen else tone_words(tone or "neutral")
+
+
 def tone_words(tone: str) -> str:
     """``annoyed`` → ``annoyed (irritation)``: the tone with the feeling behind it."""
     feeling = load_data("grid.yaml")["emotions"].get(tone)
@@ -108,15 +129,26 @@ class Asked:
 
 
 def ask_for_pairs(
-    templates: Templates, examples: Sequence[Example], *, model: str, count: int, batch: int, seed: int, language: str
+    templates: Templates,
+    examples: Sequence[Example],
+    *,
+    model: str,
+    count: int,
+    batch: int,
+    seed: int,
+    language: str,
+    phrasings: Sequence[Phrasing] = (),
 ) -> list[Asked]:
     """Requests for ``count`` pairs in batches, over the grid, each with another exemplar while there are more.
 
     What is asked with an example in a round depends on the seed, the example and the round alone, and so does its place
     among the others: an example more or less changes a few requests, and the journal answers the rest. For the same reason
     the last batch is as large as the others.
+
+    Args:
+        phrasings: the taxonomy tables, by which forms and tones are drawn and put into words.
     """
-    grid = load_data("grid.yaml")
+    grid, words = load_data("grid.yaml"), Wordings(phrasings)
     shots = sorted(
         (e for e in examples if e.after and e.after != e.before), key=lambda e: (sha256_of([seed, e.id]), e.id)
     )
@@ -127,19 +159,21 @@ def ask_for_pairs(
         example = shots[place]
         drawn = sha256_of([seed, example.id, round_])
         rng = random.Random(drawn)
+        form, tone = rng.choice(words.cells)
         here = {
-            "form": example.form if round_ == 0 and example.form else rng.choice(FORMS),
-            "tone": example.tone if round_ == 0 and example.tone else rng.choice(TONES),
+            "form": example.form if round_ == 0 and example.form else form,
+            "tone": example.tone if round_ == 0 and example.tone else tone,
             "topic": rng.choice([*grid["topics"], example.topic or rng.choice(grid["topics"])]),
             "first_language": rng.choice(grid["first_languages"]),
             "cefr": rng.choices(list(grid["levels"]), list(grid["levels"].values()))[0],
             "error_types": ", ".join(rng.choice(grid["error_types"])),
         }
+        form_form, feeling = words.of(here["form"], here["tone"], rng)
         prompt = fill(
             templates.pairs,
             count=str(wanted),
-            form_form=here["form"],
-            mapping_emotion_form_tone=tone_words(here["tone"]),
+            form_form=form_form,
+            mapping_emotion_form_tone=feeling,
             topic=here["topic"],
             first_language=here["first_language"],
             level=here["cefr"],
@@ -160,7 +194,13 @@ def ask_for_pairs(
 
 
 def ask_to_complete(
-    templates: Templates, waiting: Sequence[Example], shots: Sequence[Example], *, model: str, language: str
+    templates: Templates,
+    waiting: Sequence[Example],
+    shots: Sequence[Example],
+    *,
+    model: str,
+    language: str,
+    phrasings: Sequence[Phrasing] = (),
 ) -> list[Asked]:
     """One request for each example that waits for its correction.
 
@@ -174,15 +214,17 @@ def ask_to_complete(
     by_form: dict[str | None, list[tuple[str, Example]]] = {}
     for entry in complete:
         by_form.setdefault(entry[1].form, []).append(entry)
+    words = Wordings(phrasings)
     asked = []
     for example in waiting:
         alike = by_form.get(example.form) or complete
         place = bisect(alike, sha256_of(example.id), key=lambda entry: entry[0])
         shot = alike[place % len(alike)][1] if alike else None
+        form_form, feeling = words.of(example.form, example.tone or "neutral", random.Random(example.id))
         prompt = fill(
             templates.complete,
-            form_form=example.form or "any",
-            mapping_emotion_form_tone=tone_words(example.tone or "neutral"),
+            form_form=form_form,
+            mapping_emotion_form_tone=feeling,
             example_example=shown(shot) if shot else "(none)",
             reason_language=LANGUAGES[language],
             text=example.before,

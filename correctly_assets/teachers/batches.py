@@ -89,6 +89,8 @@ class Batched:
         """Hear which requests will be sent; what earlier runs spent on them counts against the budget."""
         self._endpoint.begin(requests)
         self._requests |= {request.key: request for request in requests}
+        if self._work is not None and self._work.done():
+            self._work = None  # these are settled like the ones before them
 
     async def close(self) -> None:
         if self._work is not None and not self._work.done():

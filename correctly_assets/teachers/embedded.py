@@ -6,13 +6,14 @@ Belongs here: which example gets which pairs. Does not belong here: what is corr
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ..core.hashing import sha256_file, sha256_of
-from ..core.ports import Annotator, Refusal, TeacherOutput, WrittenPair
+from ..core.ports import Annotator, Completions, Refusal, TeacherOutput, WrittenPair
 from ..core.text import split_of
 from ..core.types import Edit, Example, Origin, TrainPair
 from .align import explained_edits
@@ -25,6 +26,14 @@ from .sentence import Parser, Slip, data_file
 VERSION = "1"
 _PARSED_AT_ONCE = 512
 """Examples parsed together: enough for the parser to be fast, few beside what an annotator keeps."""
+_SUBJUNCTIVE = re.compile(
+    r"\b(?:if|as though|wish(?:es|ed)?)\s+(?:\w+\s+)?(?:I|he|she|it)\s+were\b"
+    r"|\b(?:suggest|insist|recommend|demand|request|propose)(?:s|ed)?\s+that\s+(?:\w+\s+){1,2}(?:be|not)\b",
+    re.IGNORECASE,
+)
+_INFORMAL = re.compile(
+    r"\b(?:gonna|wanna|gotta|yeah|yep|nope|kinda|sorta|ain['’]t|y['’]all|cuz|lol|btw|hey|dude|guys)\b", re.IGNORECASE
+)
 _BRITISH = ("our", "ise", "isation", "tre", "ogue", "lled", "lling", "whilst", "yse")
 
 
@@ -128,11 +137,9 @@ class EmbeddedTeacher:
             self._inject(landed, count, seed, keep, lambda: len(pairs))
         return TeacherOutput(tuple(pairs), tuple(refused))
 
-    def complete_examples(
-        self, examples: Sequence[Example]
-    ) -> tuple[dict[str, tuple[str, tuple[str, ...]]], tuple[Refusal, ...]]:
+    def complete_examples(self, examples: Sequence[Example]) -> Completions:
         """None: rules put errors in, they do not take them out."""
-        return {}, ()
+        return Completions({})
 
     def _write_corrections(
         self,
@@ -229,11 +236,13 @@ def _language_of(edits: Iterable[Edit]) -> str | None:
 
 
 def temptations(text: str) -> int:
-    """How many things in a correct text tempt a model to meddle: names, figures, quotations, British spelling."""
+    """How many things in a correct text tempt a model to meddle: names, figures, quotations, British spelling, subjunctives
+    and what is informal but right."""
     words = text.split()
     names = sum(word[:1].isupper() and before[-1] not in ".?!" for before, word in pairwise(words))
     figures = sum(any(c.isdigit() for c in word) for word in words)
     quotes = sum(text.count(mark) for mark in '"“”‘—;:()')
     british = sum(any(part in word.lower() for part in _BRITISH) for word in words)
     foreign = sum(not c.isascii() for c in text)
-    return 2 * names + 2 * figures + quotes + british + foreign
+    unusual = len(_SUBJUNCTIVE.findall(text)) + len(_INFORMAL.findall(text))
+    return 2 * names + 2 * figures + 2 * unusual + quotes + british + foreign

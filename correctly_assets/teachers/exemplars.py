@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..core.prompts import fill
+from ..core.taxonomy import Phrasing
 from ..core.teaching import ChatRequest
 from ..core.types import Example
 from .asking import LANGUAGES, PAIRS_SCHEMA, Asked, Templates, ask_to_complete, shown
@@ -122,6 +123,7 @@ def ask_to_complete_like(
     model: str,
     language: str,
     exemplars: Callable[[], Exemplars],
+    phrasings: Sequence[Phrasing] = (),
 ) -> list[Asked]:
     """One request for each example that waits, shown the corrected example that is most like it."""
     corrected = {e.id: e for e in shots if e.after and e.after != e.before}
@@ -130,5 +132,5 @@ def ask_to_complete_like(
     asked: list[Asked] = []
     for example in waiting:
         near = [corrected[hit.id] for hit in index.nearest(example.before, 2) if hit.id != example.id]
-        asked += ask_to_complete(templates, [example], near[:1], model=model, language=language)
+        asked += ask_to_complete(templates, [example], near[:1], model=model, language=language, phrasings=phrasings)
     return asked

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UsageError
 from ..core.ports import Annotator, Teacher
+from ..core.taxonomy import Phrasing
 from ..core.teaching import ChatTransport, Recording
 from ..core.types import TrainPair
 from .ladder import Ladder
@@ -52,6 +53,7 @@ def make_teacher(
     exemplars: Callable[[], Exemplars] | None = None,
     safety: Callable[[TrainPair], str | None] | None = None,
     listen: Callable[[ChatTransport], ChatTransport] | None = None,
+    phrasings: Callable[[], Sequence[Phrasing]] | None = None,
 ) -> Teacher:
     """The teacher of a kind.
 
@@ -73,6 +75,7 @@ def make_teacher(
         prices: USD per million tokens by model, over the shipped table.
         exemplars: openai, recorded: makes an index of neighbours (curation/search.py), by which the one shot of a prompt is
             picked; by form and by chance when None.
+        phrasings: openai, recorded: reads the taxonomy tables, whose words prompts take; plain names of forms and tones when None.
         safety: why a pair is not safe to train on, the ladder's last rung but one; not asked when None.
         listen: openai: put around what is asked, for a recording of it.
 
@@ -163,7 +166,9 @@ def make_teacher(
         source=source,
         progress=progress,
         round_trip=round_trip,
+        wave=4 * concurrency if kind == "openai" and batch_at is None else None,
         exemplars=exemplars,
+        phrasings=phrasings,
     )
 
 

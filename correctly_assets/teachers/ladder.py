@@ -22,7 +22,10 @@ MAX_EDITS = 8
 MAX_CHANGED = 0.5
 _TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 _NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
-_QUOTED = re.compile(r"[\"“]([^\"“”]+)[\"”]")
+# Single marks quote where one stands before a word and another after one: the apostrophes of don't and the boys' do not.
+_QUOTED = re.compile(
+    r"[\"“„]([^\"“”„]+)[\"“”]|(?<!\w)['‘‚](?=\w)((?:[^'‘’‚]|(?<=\w)['’](?=\w))+)(?<=[\w.,!?])['’‘](?!\w)|[«‹]([^«»‹›]+)[»›]"
+)
 _NEGATION = re.compile(
     r"\b(?:not|no|never|nobody|nothing|nowhere|none|neither|nor|without|cannot|can ?not)\b|n['’]t\b"
     r"|\b(?:do|does|did|is|are|was|were|ca|wo|could|would|should|must|need|have|has|had)nt\b",
@@ -107,15 +110,20 @@ def explained(pair: TrainPair) -> str | None:
     """Every edit has a reason, and what a reason quotes stands in the pair. Landed pairs are taken as they landed."""
     if pair.origin in {"human", "example", "thumb"}:
         return None
-    both = f"{pair.before}\n{pair.after}".lower()
+    both = _straight(f"{pair.before}\n{pair.after}")
     for edit in pair.edits:
         if not edit.reason or not edit.reason.strip():
             return f"The edit {edit.was!r} → {edit.now!r} has no reason."
     for edit in pair.edits if pair.origin == "teacher" else ():
-        for quoted in _QUOTED.findall(edit.reason or ""):
-            if quoted.strip(" .,!?").lower() not in both:
+        for quoted in map("".join, _QUOTED.findall(edit.reason or "")):
+            if _straight(quoted.strip(" .,!?")) not in both:
                 return f"The reason quotes {quoted!r}, which is in neither text."
     return None
+
+
+def _straight(text: str) -> str:
+    """In lower case and with plain apostrophes: a reason may write the other kind."""
+    return text.lower().replace("’", "'").replace("‘", "'")
 
 
 RUNGS: tuple[tuple[str, Check], ...] = (

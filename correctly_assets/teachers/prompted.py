@@ -10,14 +10,15 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..core.errors import PermanentError, RetryableError
 from ..core.hashing import sha256_of
-from ..core.ports import Annotator, Refusal, TeacherOutput, WrittenPair
-from ..core.teaching import ChatAnswer, ChatTransport, total_cost
+from ..core.ports import Annotator, Completed, Completions, Refusal, TeacherOutput, WrittenPair
+from ..core.taxonomy import Phrasing
+from ..core.teaching import ChatAnswer, ChatTransport
 from ..core.text import clean_line, split_of
 from ..core.types import Example, TrainPair
 from .align import explained_edits
@@ -29,14 +30,14 @@ from .asking import (
     read_json,
     read_reasons,
 )
-from .budget import BudgetReachedError, PromptTooLongError, RequestRefusedError
+from .budget import PromptTooLongError, RequestRefusedError
 from .exemplars import Cell, Exemplars, ask_for_cell, ask_to_complete_like
 from .ladder import Ladder, agreement, as_row
+from .waves import Sums, Wave, no_phrasings, refusal_of, unseen
 
 VERSION = "2"
 _AGREES = 0.85
 T = TypeVar("T")
-Answered = tuple[Asked, ChatAnswer]
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -84,7 +85,9 @@ class PromptedTeacher:
         source: str = "",
         progress: Callable[[int, int], None] | None = None,
         round_trip: bool = False,
+        wave: int | None = None,
         exemplars: Callable[[], Exemplars] | None = None,
+        phrasings: Callable[[], Sequence[Phrasing]] | None = None,
     ) -> None:
         """
         Args:
@@ -93,7 +96,9 @@ class PromptedTeacher:
             source: what else makes the output, e.g. a recording's hash; part of the identity.
             progress: called with (requests done, requests planned).
             round_trip: have every pair's text corrected once more, unseen, and keep the pair only if both agree.
+            wave: requests whose pairs are proved before more are asked for; all at once when None, as batch jobs want it.
             exemplars: makes an index of neighbours, by which the one shot is picked; by form and chance when None.
+            phrasings: reads the taxonomy tables, whose words prompts take; plain names of forms and tones when None.
         """
         self.name = name
         self.model = model
@@ -107,7 +112,9 @@ class PromptedTeacher:
         self._source = source
         self._progress = progress
         self._round_trip = round_trip
+        self._wave = wave
         self._exemplars = exemplars
+        self._phrasings = lru_cache(maxsize=1)(phrasings or no_phrasings)
 
     def identity(self) -> str:
         """A hash of kind, model, prompts, version and recording."""
@@ -115,6 +122,7 @@ class PromptedTeacher:
         parts.append(self._round_trip)
         if self._exemplars is not None:
             parts.append(self._exemplars().name)
+        parts.append([[p.form, p.tone, p.form_form, p.feeling] for p in self._phrasings()])
         return sha256_of(parts)
 
     def write_pairs(self, examples: Sequence[Example], *, count: int, seed: int) -> TeacherOutput:
@@ -134,62 +142,17 @@ class PromptedTeacher:
             batch=self._batch,
             seed=seed,
             language=self.reason_language,
+            phrasings=self._phrasings(),
         )
         if not asked:
             raise PermanentError("There is no corrected example to prompt from: add one with before and after.")
-        answered, refused, requests = run(self._ask(asked))
-        pairs: list[WrittenPair] = []
-        seen: set[tuple[str, str]] = set()
-        for one, answer in answered:
-            fresh, fallen = self._read_pairs(one, answer)
-            refused += fallen
-            share = 0.0 if answer.paid_before else answer.cost_usd / max(1, len(fresh))
-            for pair in fresh:
-                if (pair.before, pair.after) in seen or len(pairs) >= count:
-                    continue
-                seen.add((pair.before, pair.after))
-                pairs.append(WrittenPair(pair, share, answer.model))
-        cost = total_cost(a for _, a in answered)
-        if self._round_trip and pairs:
-            pairs, fallen, more, paid = self._agreeing(pairs, examples)
-            refused, requests, cost = refused + fallen, requests + more, cost + paid
-        return TeacherOutput(tuple(pairs), tuple(refused), requests, cost)
+        return run(self._with_transport(partial(self._write, asked, examples, count)))
 
-    def _agreeing(
-        self, pairs: Sequence[WrittenPair], examples: Sequence[Example]
-    ) -> tuple[list[WrittenPair], list[Refusal], int, float]:
-        """The pairs whose correction a second pass finds again without having seen it; refusals, requests, cost."""
-        unseen = [Example(written.pair.id, written.pair.before, None) for written in pairs]
-        asked = self._ask_to_complete(unseen, examples)
-        try:
-            answered, refused, requests = run(self._ask(asked))
-        except BudgetReachedError as error:
-            # The first pass used it up: what nobody confirmed is not kept, and what people landed still makes a train set.
-            return [], [Refusal("budget", str(error), as_row(written.pair)) for written in pairs], 0, 0.0
-        found: dict[str, str] = {}
-        for one, answer in answered:
-            try:
-                found[one.example.id] = clean_line(str(self._content(answer).get("after")))
-            except ValueError as error:
-                refused.append(Refusal("round trip", str(error), {"id": one.example.id}))
-        kept: list[WrittenPair] = []
-        for written in pairs:
-            second = found.get(written.pair.id)
-            if second is not None and agreement(written.pair.after, second) >= _AGREES:
-                kept.append(written)
-            elif second is not None:
-                reason = f"A second pass corrected it otherwise: {second!r}."
-                refused.append(Refusal("round trip", reason, as_row(written.pair)))
-        return kept, refused, requests, total_cost(answer for _, answer in answered)
-
-    def complete_examples(
-        self, examples: Sequence[Example]
-    ) -> tuple[dict[str, tuple[str, tuple[str, ...]]], tuple[Refusal, ...]]:
+    def complete_examples(self, examples: Sequence[Example]) -> Completions:
         """Corrections for the examples without one; the others serve as shots.
 
-        Returns:
-            ({example id: (after, reasons in words)}, refusals). A correction that changes figures, names, negation or
-            too much is refused.
+        A correction that changes figures, names, negation or too much is refused, and with the round trip one that a second
+        pass, shown no example, does not find again.
 
         Raises:
             RetryableError, PermanentError: as `write_pairs`.
@@ -197,26 +160,7 @@ class PromptedTeacher:
         waiting = [e for e in examples if e.after is None]
         shots = [e for e in examples if e.after is not None]
         asked = self._ask_to_complete(waiting, shots)
-        if not asked:
-            return {}, ()
-        answered, refused, _ = run(self._ask(asked))
-        done: dict[str, tuple[str, tuple[str, ...]]] = {}
-        for one, answer in answered:
-            try:
-                content = self._content(answer)
-                reasons = read_reasons(content.get("edits"))
-                pair = self._pair(one, answer, one.example.before, content.get("after"), content.get("edits"))
-            except ValueError as error:
-                refused.append(Refusal("schema", str(error), {"id": one.example.id, "answer": answer.text[:500]}))
-                continue
-            if pair.before == pair.after:
-                pair = replace(pair, origin="bait", edits=())
-            fallen = self.ladder.check(pair)
-            if fallen is not None:
-                refused.append(fallen)
-                continue
-            done[one.example.id] = (pair.after, tuple(reason.reason for reason in reasons))
-        return done, tuple(refused)
+        return run(self._with_transport(partial(self._complete, asked))) if asked else Completions({})
 
     def write_examples(self, cells: Sequence[Cell], examples: Sequence[Example], *, seed: int) -> TeacherOutput:
         """New texts for cells of the taxonomy, each prompted from the landed example most like the cell.
@@ -246,56 +190,157 @@ class PromptedTeacher:
             )
             for number, cell in enumerate(cells)
         ]
-        answered, refused, requests = run(self._ask(asked))
-        pairs: dict[tuple[str, str], WrittenPair] = {}
-        for one, answer in answered:
-            fresh, fallen = self._read_pairs(one, answer)
+        return run(self._with_transport(partial(self._write, asked, shots, None)))
+
+    async def _with_transport(self, work: Callable[[ChatTransport], Coroutine[Any, Any, T]]) -> T:
+        """One transport for all that a call asks: its budget is the call's, second passes included."""
+        transport = self._connect()
+        try:
+            return await work(transport)
+        finally:
+            await transport.close()
+
+    async def _write(
+        self, asked: Sequence[Asked], shots: Sequence[Example], count: int | None, transport: ChatTransport
+    ) -> TeacherOutput:
+        """The pairs of these requests, at most ``count`` of them, each proved before the next ones are asked for: where the
+        budget ends, what was paid for is whole."""
+        transport.begin([one.request for one in asked])
+        pairs: list[WrittenPair] = []
+        refused: list[Refusal] = []
+        seen: set[tuple[str, str]] = set()
+        sums = Sums()
+        size = self._wave or max(1, len(asked))
+        for first in range(0, len(asked), size):
+            wave = await self._ask(transport, asked[first : first + size], first, len(asked))
+            if not wave.answers and wave.failures and not sums.answered:
+                raise wave.failures[min(wave.failures)]
+            sums.add(wave.answers.values())
+            fresh: list[WrittenPair] = []
+            for number, answer in sorted(wave.answers.items()):
+                found, fallen = self._read_pairs(asked[first + number], answer)
+                refused += fallen
+                share = 0.0 if answer.paid_before else answer.cost_usd / max(1, len(found))
+                for pair in found:
+                    if (pair.before, pair.after) not in seen and (count is None or len(seen) < count):
+                        seen.add((pair.before, pair.after))
+                        fresh.append(WrittenPair(pair, share, answer.model))
+            refused += [
+                refusal_of(error, {"example_id": asked[first + number].example.id})
+                for number, error in sorted(wave.failures.items())
+            ]
+            if self._round_trip and fresh:
+                found_again = self._ask_to_complete([unseen(w.pair) for w in fresh], shots)
+                proved, fallen = await self._proved([w.pair for w in fresh], found_again, transport, sums)
+                fresh = [written for written in fresh if written.pair.id in proved]
+                refused += fallen
+            pairs += fresh
+            if wave.stopped_by is not None:
+                break
+        return TeacherOutput(tuple(pairs), tuple(refused), sums.sent, sums.paid_usd, sums.journalled_usd)
+
+    async def _complete(self, asked: Sequence[Asked], transport: ChatTransport) -> Completions:
+        transport.begin([one.request for one in asked])
+        wave = await self._ask(transport, asked, 0, len(asked))
+        if not wave.answers and wave.failures:
+            raise wave.failures[min(wave.failures)]
+        sums = Sums()
+        sums.add(wave.answers.values())
+        refused = [
+            refusal_of(error, {"id": asked[number].example.id}) for number, error in sorted(wave.failures.items())
+        ]
+        done: dict[str, Completed] = {}
+        pairs: dict[str, TrainPair] = {}
+        for number, answer in sorted(wave.answers.items()):
+            one = asked[number]
+            try:
+                content = self._content(answer)
+                reasons = read_reasons(content.get("edits"))
+                pair = self._pair(one, answer, one.example.before, content.get("after"), content.get("edits"))
+            except ValueError as error:
+                refused.append(Refusal("schema", str(error), {"id": one.example.id, "answer": answer.text[:500]}))
+                continue
+            if pair.before == pair.after:
+                pair = replace(pair, origin="bait", edits=())
+            fallen = self.ladder.check(pair)
+            if fallen is not None:
+                refused.append(fallen)
+                continue
+            done[one.example.id] = Completed(pair.after, reasons, pair.edits)
+            pairs[one.example.id] = pair
+        if self._round_trip and pairs:
+            # Without an example to follow and under another seed: the same request would have the same answer.
+            again = ask_to_complete(
+                self.templates, [unseen(pair) for pair in pairs.values()], (), model=self.model,
+                language=self.reason_language, phrasings=self._phrasings(),
+            )  # fmt: skip
+            again = [replace(one, request=replace(one.request, seed=1)) for one in again]
+            proved, fallen = await self._proved(list(pairs.values()), again, transport, sums)
             refused += fallen
-            share = 0.0 if answer.paid_before else answer.cost_usd / max(1, len(fresh))
-            for pair in fresh:
-                pairs.setdefault((pair.before, pair.after), WrittenPair(pair, share, answer.model))
-        return TeacherOutput(tuple(pairs.values()), tuple(refused), requests, total_cost(a for _, a in answered))
+            done = {id: completed for id, completed in done.items() if pairs[id].id in proved}
+        return Completions(done, tuple(refused), sums.paid_usd)
+
+    async def _proved(
+        self, pairs: Sequence[TrainPair], asked: Sequence[Asked], transport: ChatTransport, sums: Sums
+    ) -> tuple[set[str], list[Refusal]]:
+        """The ids of the pairs whose correction a second pass finds again without having seen it; refusals of the others."""
+        transport.begin([one.request for one in asked])
+        wave = await self._ask(transport, asked)
+        sums.add(wave.answers.values())
+        proved: set[str] = set()
+        refused: list[Refusal] = []
+        for number, pair in enumerate(pairs):
+            if number not in wave.answers:
+                # What stopped the others stands for those that were not asked: nobody confirmed them.
+                why = wave.failures.get(number) or wave.stopped_by
+                assert why is not None
+                refused.append(refusal_of(why, as_row(pair)))
+                continue
+            try:
+                second = clean_line(str(self._content(wave.answers[number]).get("after")))
+            except ValueError as error:
+                refused.append(Refusal("round trip", str(error), as_row(pair)))
+                continue
+            if agreement(pair.after, second) >= _AGREES:
+                proved.add(pair.id)
+            else:
+                reason = f"A second pass corrected it otherwise: {second!r}."
+                refused.append(Refusal("round trip", reason, as_row(pair)))
+        return proved, refused
 
     def _ask_to_complete(self, waiting: Sequence[Example], shots: Sequence[Example]) -> list[Asked]:
         ask = ask_to_complete if self._exemplars is None else partial(ask_to_complete_like, exemplars=self._exemplars)
-        return ask(self.templates, waiting, shots, model=self.model, language=self.reason_language)
+        return ask(
+            self.templates, waiting, shots, model=self.model, language=self.reason_language, phrasings=self._phrasings()
+        )
 
-    async def _ask(self, asked: Sequence[Asked]) -> tuple[list[Answered], list[Refusal], int]:
-        """Every request's answer in the order asked, refusals for the others, and how many were answered now."""
-        transport = self._connect()
-        transport.begin([one.request for one in asked])
+    async def _ask(
+        self, transport: ChatTransport, asked: Sequence[Asked], done_before: int = 0, planned: int | None = None
+    ) -> Wave:
+        """Send these requests, a few at a time; a failure that the next would share stops the rest.
+
+        Args:
+            planned: how many requests there are in all, for the progress; it is not told of second passes.
+        """
         gate = asyncio.Semaphore(self._concurrency)
-        answers: dict[int, ChatAnswer] = {}
-        failures: dict[int, Exception] = {}
-        stop = asyncio.Event()
+        wave = Wave()
 
         async def one(number: int) -> None:
             async with gate:
-                if stop.is_set():
+                if wave.stopped_by is not None:
                     return
                 try:
-                    answers[number] = await transport.send(asked[number].request)
+                    wave.answers[number] = await transport.send(asked[number].request)
                 except (RetryableError, PromptTooLongError, RequestRefusedError) as error:
-                    failures[number] = error
+                    wave.failures[number] = error
                 except PermanentError as error:
-                    failures[number] = error
-                    stop.set()
-                if self._progress is not None:
-                    self._progress(len(answers) + len(failures), len(asked))
+                    wave.failures[number] = error
+                    wave.stopped_by = error
+                if self._progress is not None and planned is not None:
+                    self._progress(done_before + len(wave.answers) + len(wave.failures), planned)
 
-        try:
-            await asyncio.gather(*(one(number) for number in range(len(asked))))
-        finally:
-            await transport.close()
-        if not answers and failures:
-            raise failures[min(failures)]
-        rungs = {BudgetReachedError: "budget", PromptTooLongError: "prompt"}
-        refused = [
-            Refusal(rungs.get(type(error), "endpoint"), str(error), {"example_id": asked[number].example.id})
-            for number, error in sorted(failures.items())
-        ]
-        sent = sum(not answer.paid_before for answer in answers.values())
-        return [(asked[number], answers[number]) for number in sorted(answers)], refused, sent
+        await asyncio.gather(*(one(number) for number in range(len(asked))))
+        return wave
 
     def _content(self, answer: ChatAnswer) -> dict[str, Any]:
         if answer.finish_reason == "length":

@@ -16,6 +16,9 @@ from correctly_assets.definitions import defs
 from correctly_assets.defs.resources import make_resources
 from correctly_assets.runtime.join import open_platform_store
 from correctly_assets.runtime.train_set_page import (
+    ErrorMix,
+    Share,
+    departure,
     draw_mix,
     error_mix,
     rejected_rows,
@@ -52,6 +55,16 @@ def test_the_mix_is_held_against_its_target_and_against_learners():
     assert sum(learners for _, _, _, learners in mix.counts) == 100
     heads = type_rows(mix)[[row[0] for row in type_rows(mix)].index("DET")]
     assert heads[1:4] == ["article or determiner", "1", "10.0"]
+
+
+def test_the_page_says_by_how_much_the_target_departs_from_learners() -> None:
+    said = departure(error_mix(PAIRS))
+    aimed = {share.kind: share for share in error_mix(PAIRS).types}
+    for kind, learners in (("PUNCT", 20), ("SPELL", 6), ("NOUN:NUM", 3)):
+        assert aimed[kind].learners == learners and abs(aimed[kind].target - learners) > 3
+        assert f"{kind} {aimed[kind].target:.0f} % for {learners} %" in said
+    like = [Share(kind, 1, 1.0, 10.2, 10.0) for kind in ("DET", "PREP")]
+    assert departure(ErrorMix(tuple(like), ())) == "The target keeps to learners' shares (W&I)."
 
 
 def test_a_set_without_any_edit_is_drawn_too():
@@ -101,3 +114,4 @@ def test_the_asset_shows_its_mix_its_sources_and_ten_pairs(monkeypatch: pytest.M
     assert "| starter |" in str(shown["by_source"]) and "| mine |" in str(shown["by_source"])
     assert "| PUNCT | punctuation |" in str(shown["by_error_type"])
     assert len(str(shown["samples"]).splitlines()) == 12 and shown["cost_usd_per_pair"] == 0
+    assert "departs from learners' shares" in str(shown["mix_beside_learners"])

@@ -14,15 +14,17 @@ import pyarrow.parquet as parquet
 import pytest
 
 from correctly_assets import cli
+from correctly_assets.core.landing import identified
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.retrain import RetrainPolicy, RetrainState, decide_retrain, fingerprint
-from correctly_assets.core.teaching import ChatAnswer, ChatRequest
+from correctly_assets.core.teaching import ChatAnswer, ChatRequest, Recorder
 from correctly_assets.core.types import Example, Reason, TrainPair
 from correctly_assets.curation.near import NearIndex
 from correctly_assets.curation.search import NeighbourIndex
 from correctly_assets.resources.store import StoreResource
-from correctly_assets.runtime.generate import generate, thinnest_cells
-from correctly_assets.runtime.join import make_train_set
+from correctly_assets.runtime.generate import generate, thinnest_cells, write_new_examples
+from correctly_assets.runtime.join import make_platform_teacher, make_train_set
+from correctly_assets.runtime.waiting import complete_waiting
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
 from correctly_assets.store.derived import Derived
@@ -32,7 +34,9 @@ from correctly_assets.store.snapshots import write_examples_snapshot
 from correctly_assets.store.train_set import write_train_set
 from correctly_assets.teachers.exemplars import Cell
 from correctly_assets.teachers.journal import Journal
-from correctly_tests.teaching_fakes import ChatServer, teacher
+from correctly_assets.teachers.recorded import request_from
+from correctly_tests.loopback import answer
+from correctly_tests.teaching_fakes import GOOD, ChatServer, completion, teacher
 
 pytestmark = pytest.mark.slow
 
@@ -379,7 +383,7 @@ def test_a_prompted_teacher_lands_an_example_in_an_empty_cell(
     assert code == 0, error
     done = json.loads(out)
     assert (done["landed"], done["teacher"], done["refused"]) == (1, "toy", 0)
-    prompt = server.requests[-1]["messages"][0]["content"]
+    prompt = server.requests[-2]["messages"][0]["content"]  # the last is the second pass of what it answered
     [cell] = done["cells"]
     there = {(row.get("form"), row.get("tone")) for row in ROWS}
     assert (cell["form"], cell["tone"]) not in there and "{form_form}" not in prompt
@@ -387,6 +391,126 @@ def test_a_prompted_teacher_lands_an_example_in_an_empty_cell(
     assert any(wording in prompt for wording in wordings)
     fresh = next(row for row in json.loads(run("examples", "--json")[1]) if row["source"] == "teacher:toy")
     assert fresh["derived_from"] in known.values() and fresh["form"] == cell["form"] and fresh["cefr"]
+
+
+def corrects(handler: Any, body: dict[str, Any]) -> None:
+    """A teacher that answers whatever waits, and each cell with a pair."""
+    prompt = body["messages"][0]["content"]
+    content: dict[str, Any] = GOOD
+    if "The text:\n" in prompt:
+        text = prompt.rsplit("The text:\n", 1)[1]
+        after = text.replace("for correcting", "to be corrected").replace("go to the work", "goes to work")
+        edits = [{"was": "for correcting", "now": "to be corrected", "reason": 'The passive needs "to be".'}]
+        content = {"after": after, "edits": edits if after != text else []}
+    answer(handler, 200, completion(json.dumps(content)))
+
+
+@pytest.fixture
+def prompted(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> ChatServer:
+    server.otherwise = corrects
+    prices = '{"toy": {"prompt": 10, "completion": 10}}'
+    given = {"": "openai", "_BASE_URL": server.url, "_MODEL": "toy", "_PRICES": prices, "_BUDGET_USD": "5"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"CORRECTLY_TEACHER{name}", value)
+    return server
+
+
+def test_generate_completes_what_waits_with_structured_reasons_edits_and_its_cost(
+    run: Run, tmp_path: Path, store: Store, prompted: ChatServer
+) -> None:
+    landed(run, tmp_path)
+    code, out, error = run("generate", "--count", "1", "--json")
+    assert code == 0, error
+    done = json.loads(out)
+    # The correction and its second pass: 150 tokens each.
+    assert (done["waiting"]["completed"], done["waiting"]["left"]) == (1, 0)
+    assert done["waiting"]["cost_usd"] == pytest.approx(2 * 0.0015) and "0.0030 USD" in done["waiting"]["says"]
+    [row] = [r for r in json.loads(run("examples", "--json")[1]) if r["before"].startswith("I wait")]
+    assert (row["status"], row["after"]) == ("accepted", "I wait to be corrected.") and "reason" not in row
+    assert row["reasons"] == [
+        {"was": "for correcting", "now": "to be corrected", "reason": 'The passive needs "to be".'}
+    ]
+    assert row["edits"] and all(edit["type"] for edit in row["edits"])
+
+
+def test_a_row_that_waits_is_completed_before_the_snapshot_of_its_train_set(
+    run: Run, tmp_path: Path, settings: Settings, prompted: ChatServer
+) -> None:
+    from correctly_assets.definitions import defs
+    from correctly_assets.defs.resources import make_resources
+
+    landed(run, tmp_path)
+    get_settings.cache_clear()
+    job = dg.define_asset_job("made", selection=dg.AssetSelection.assets("examples"))
+    made = dg.Definitions(assets=defs.assets, resources=make_resources(get_settings()), jobs=[job])
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = made.resolve_job_def("made").execute_in_process(instance=instance)
+    [event] = result.get_asset_materialization_events()
+    shown = {name: value.value for name, value in event.materialization.metadata.items()}
+    assert (shown["examples"], shown["waiting"], shown["completed"]) == (4, 0, 1)
+    assert shown["completion_cost_usd"] == pytest.approx(0.003)
+
+
+def test_a_teacher_that_is_away_leaves_rows_waiting_and_the_snapshot_is_made_of_the_others(
+    run: Run, tmp_path: Path, prompted: ChatServer
+) -> None:
+    from correctly_assets.definitions import defs
+    from correctly_assets.defs.resources import make_resources
+
+    landed(run, tmp_path)
+    prompted.otherwise = lambda handler, _: answer(handler, 401, {"error": {"message": "no such key"}})
+    get_settings.cache_clear()
+    job = dg.define_asset_job("made", selection=dg.AssetSelection.assets("examples"))
+    made = dg.Definitions(assets=defs.assets, resources=make_resources(get_settings()), jobs=[job])
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = made.resolve_job_def("made").execute_in_process(instance=instance)
+    [event] = result.get_asset_materialization_events()
+    shown = {name: value.value for name, value in event.materialization.metadata.items()}
+    assert (shown["examples"], shown["waiting"], shown["completed"]) == (3, 1, 0)
+
+
+def test_without_a_key_a_row_waits_and_add_says_for_what(run: Run, tmp_path: Path, store: Store) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(ROWS[3]) + "\n")
+    code, out, _ = run("add", str(file))
+    assert code == 0 and "CORRECTLY_TEACHER=openai" in out
+    done = complete_waiting(store, get_settings())
+    assert (done.completed, done.left) == (0, 1) and "CORRECTLY_TEACHER=openai" in (done.says or "")
+
+
+def test_the_recorded_teacher_completes_what_its_recording_holds_and_leaves_the_rest(
+    run: Run, tmp_path: Path, store: Store, settings: Settings, prompted: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landed(run, tmp_path)
+    live = make_platform_teacher(get_settings())
+    shots = [example for example in store.accepted() if example.after != example.before]
+    live.complete_examples([*store.waiting(), *shots])
+    with sqlite3.connect(settings.home / "teacher" / "journal" / "journal.sqlite") as journal:
+        entries = journal.execute("SELECT request, answer FROM request").fetchall()
+    path = settings.home / "teacher" / "recordings" / "toy.jsonl"
+    path.parent.mkdir(parents=True)
+    recorder = Recorder(path, requested="toy", kind="teacher", now=lambda: "2026-01-01T00:00:00+00:00")
+    for request, answered in entries:
+        recorder.add(request_from(json.loads(request)), ChatAnswer.from_json(json.loads(answered)))
+    recorder.write()
+    prompted.close()
+    monkeypatch.setenv("CORRECTLY_TEACHER", "recorded")
+    get_settings.cache_clear()
+    store.land([identified(Example("", "Nobody recorded this sentences.", None))])
+    done = complete_waiting(store, get_settings())
+    assert (done.completed, done.left) == (1, 1) and "not recorded" in done.refused[0].reason
+    assert "only replays" in write_new_examples(store, get_settings())
+    again = complete_waiting(store, get_settings())
+    assert (again.completed, again.left) == (0, 1) and "not recorded" in (again.says or "")
+
+
+def test_examples_are_found_by_their_length(run: Run, tmp_path: Path) -> None:
+    long = {"before": "The long one goes on " + "and on " * 20 + "until it stops.", "form": "essay"}
+    landed(run, tmp_path, [*ROWS, {**long, "after": long["before"]}])
+    assert ids(run, "--length", "long") == ["The stops."]
+    assert len(ids(run, "--length", "short")) == 4 and ids(run, "--length", "medium") == []
+    code, _, error = run("examples", "--length", "endless")
+    assert code == 2 and "short, medium, long" in error
 
 
 def test_the_schedule_s_run_completes_what_waits_and_lands_examples(
@@ -402,7 +526,8 @@ def test_the_schedule_s_run_completes_what_waits_and_lands_examples(
     with dg.DagsterInstance.ephemeral() as instance:
         done = write_new_examples.execute_in_process(resources={"store": resource}, instance=instance)
     assert done.success and "landed 20 examples" in done.output_for_node("land_new_examples")
-    monkeypatch.setenv("CORRECTLY_TEACHER", "recorded")
+    monkeypatch.setenv("CORRECTLY_TEACHER", "openai")
+    monkeypatch.setenv("CORRECTLY_TEACHER_BASE_URL", "http://127.0.0.1:9/v1")
     get_settings.cache_clear()
     with dg.DagsterInstance.ephemeral() as instance:
         failed = write_new_examples.execute_in_process(

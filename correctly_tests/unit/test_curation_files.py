@@ -279,9 +279,18 @@ def test_parallel_text_gives_a_row_for_each_reference_that_differs(tmp_path: Pat
     for path in (tmp_path, tmp_path / "dev.src"):
         rows = [(line, row["before"], row["after"]) for line, row in read_rows(path) if not isinstance(row, Refusal)]
         assert rows == [(1, "He go.", "He goes."), (1, "He go.", "He went."), (2, "All well.", "All is well.")]
+    (tmp_path / "dev.spellchecked.src").write_text("He goes .\nAll well .\n\n")
+    assert len([row for _, row in read_rows(tmp_path) if not isinstance(row, Refusal)]) == 3
     (tmp_path / "dev.ref1").write_text("He went .\n")
     with pytest.raises(UsageError, match=r"dev.ref1 has 1 lines and dev.src 3"):
         list(read_rows(tmp_path))
+
+
+def test_one_file_of_parallel_text_alone_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    for name in ("dev.src", "test.ref0"):
+        (tmp_path / name).write_text("He go .\n")
+        with pytest.raises(UsageError, match="correctly add FOLDER"):
+            list(read_rows(tmp_path / name))
 
 
 def test_tokenised_text_is_written_as_people_write_it() -> None:

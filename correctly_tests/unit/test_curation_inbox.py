@@ -242,3 +242,25 @@ def test_a_killed_scan_loses_no_row_and_no_file(inbox: Path, store: Store) -> No
     assert (names(inbox), names(inbox / "done")) == ([], ["rows.jsonl"])
     assert names(inbox / "refused") == ["rows.jsonl.refused.jsonl"]
     assert not [path for path in (inbox / "refused").iterdir() if path.name.startswith(".")]
+
+
+def test_parallel_text_lands_once_all_its_files_are_there_and_quiet(inbox: Path, store: Store) -> None:
+    put(inbox, "dev.src", "He go .")
+    assert scan_inbox(inbox, store, GUARDS) == [] and names(inbox) == ["dev.src"]  # its references may be on the way
+    put(inbox, "dev.ref0", "He goes .")
+    put(inbox, "dev.ref1", "He went .", seconds_ago=0)
+    assert scan_inbox(inbox, store, GUARDS) == []
+    put(inbox, "dev.ref1", "He went .")
+    [(name, outcome)] = scan_inbox(inbox, store, GUARDS)
+    assert (name, outcome.landed, outcome.refused) == ("dev.src", 2, 0)
+    assert (names(inbox), names(inbox / "done")) == ([], ["dev.ref0", "dev.ref1", "dev.src"])
+
+
+def test_a_file_of_parallel_text_that_stays_alone_is_refused_with_what_to_do(inbox: Path, store: Store) -> None:
+    put(inbox, "dev.ref0", "He goes .")
+    put(inbox, "dev.spellchecked.src", "He goes .")
+    assert scan_inbox(inbox, store, GUARDS) == []
+    refused = dict(scan_inbox(inbox, store, GUARDS, now=lambda: time.time() + 40))
+    assert set(refused) == {"dev.ref0", "dev.spellchecked.src"} and names(inbox) == []
+    assert "correctly add FOLDER" in refused["dev.ref0"].reasons[0][0]
+    assert "only the source itself" in refused["dev.spellchecked.src"].reasons[0][0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from correctly_assets.runtime.join import make_guards, make_train_set, open_plat
 from correctly_assets.runtime.recording import record_teacher
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.snapshots import write_examples_snapshot
-from correctly_tests.teaching_fakes import GOOD, ChatServer, answer, completion
+from correctly_tests.teaching_fakes import GOOD, ChatServer, answer, completion, good, is_second_pass
 
 pytestmark = pytest.mark.slow
 MINE = Example("", "I has a question about the rent.", "I have a question about the rent.", verified=True)
@@ -64,7 +64,9 @@ def test_a_person_s_correction_and_bait_stand_beside_what_a_prompted_teacher_wro
 def test_a_pair_with_personal_data_or_profanity_falls_at_the_rung_of_safety(
     prompted: Settings, server: ChatServer
 ) -> None:
-    def with_mail(handler, _) -> None:  # type: ignore[no-untyped-def]
+    def with_mail(handler, request) -> None:  # type: ignore[no-untyped-def]
+        if is_second_pass(request):
+            return good(handler, request)
         pair = {
             "before": "He write to ann.miller@example.org every week.",
             "after": "He writes to ann.miller@example.org every week.",
@@ -104,20 +106,9 @@ def test_what_is_done_with_personal_data_is_a_setting(monkeypatch: pytest.Monkey
     assert held is None and "ann.miller" not in scrubbed.before and scrubbed.before.startswith("Write to ")
 
 
-def confirming(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
-    """The good pairs, and a second pass that corrects their text alike."""
-    blind = "The text:\n" in body["messages"][0]["content"]
-    pair = GOOD["pairs"][0]
-    content = {"after": pair["after"], "edits": pair["edits"]} if blind else GOOD
-    answer(handler, 200, completion(json.dumps(content)))
-
-
 def test_a_recorded_teacher_writes_the_pairs_of_the_model_it_is_a_recording_of_without_a_key(
     prompted: Settings, server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CORRECTLY_TEACHER_ROUND_TRIP", "true")
-    get_settings.cache_clear()
-    server.otherwise = confirming
     live = build(get_settings(), MINE, SOUND)
     paid = len(server.requests)
     recording = record_teacher(get_settings())
@@ -157,3 +148,41 @@ def test_nothing_of_a_teacher_is_recorded_under_another_name_or_in_part(prompted
     assert not list(recordings.glob("*"))
     for words in (["--kind", "teacher", "--data", "set.jsonl"], ["--kind", "judge"]):
         assert isinstance(CliRunner().invoke(app, ["record", *words]).exception, UsageError)
+
+
+def test_a_pair_s_price_is_what_its_set_s_answers_cost_also_in_a_run_that_pays_nothing(
+    prompted: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORRECTLY_TEACHER_PRICES", '{"toy": {"prompt": 10, "completion": 10}}')
+    get_settings.cache_clear()
+    first = build(get_settings(), MINE, SOUND)
+    # Pairs in two requests and the second pass of the one that is kept: 150 tokens each at 10 USD a million.
+    assert first.by_origin["teacher"] == 1 and len(first.pairs) > 2
+    assert first.cost_usd == pytest.approx(3 * 0.0015) and first.usd_per_pair == pytest.approx(3 * 0.0015)
+    again = build(get_settings())
+    assert again.snapshot.id == first.snapshot.id and again.cost_usd == 0
+    assert again.usd_per_pair == pytest.approx(first.usd_per_pair) and again.journalled_usd == pytest.approx(0.0045)
+
+
+def test_the_edits_of_a_landed_correction_are_kept_when_it_enters_a_train_set(prompted: Settings) -> None:
+    with open_platform_store(prompted) as store:
+        store.land([identified(MINE)])
+        assert store.get(identified(MINE).id).edits is None  # ERRANT does not run when a row lands
+    build(prompted, SOUND)
+    with open_platform_store(prompted) as store:
+        edits = store.get(identified(MINE).id).edits
+    assert edits is not None and [(e.was, e.now, e.type) for e in edits] == [("has", "have", "R:VERB:SVA")]
+
+
+def test_the_prompts_of_train_pairs_draw_on_the_taxonomy_tables(prompted: Settings, server: ChatServer) -> None:
+    with open_platform_store(prompted) as store:
+        tables = store.forms_and_tones()
+    build(prompted, replace(MINE, form="diary", tone="worried"), SOUND)
+    prompts = [
+        r["messages"][0]["content"] for r in server.requests if not is_second_pass(r)
+    ]  # in no order: sent together
+    asked = [
+        [row for row in tables if f"{row.form_form}\nFeeling and tone: {row.feeling}\n" in prompt] for prompt in prompts
+    ]
+    assert len(prompts) == 2 and all(asked)
+    assert [("diary", "worried")] in [[(row.form, row.tone) for row in rows] for rows in asked]

@@ -19,7 +19,7 @@ from correctly_assets.runtime.join import make_platform_teacher
 from correctly_assets.runtime.wanted import recipe
 from correctly_assets.settings import Settings
 from correctly_assets.teachers.align import diff_edits
-from correctly_assets.teachers.embedded import EmbeddedTeacher
+from correctly_assets.teachers.embedded import EmbeddedTeacher, temptations
 from correctly_assets.teachers.factory import make_teacher
 from correctly_assets.teachers.inject import Mix
 from correctly_assets.teachers.rules import slips_in
@@ -443,3 +443,27 @@ def test_no_more_texts_are_parsed_than_pairs_are_wanted_however_many_examples_th
     assert len(many) > 20_000 and origins == {"example": 50, "bait": 30, "injected": 20}
     # Two texts a correction; a few fall from the ladder and are made up for.
     assert 100 <= annotator.texts <= 140 and 20 <= parser.texts <= 40
+
+
+@pytest.mark.parametrize(
+    "tempting",
+    [
+        "We met Anna there.",
+        "We met 14 people there.",
+        'We met the "friends" there.',
+        "We met their colourful neighbours there.",
+        "If I were you, we would meet there.",
+        "They insist that she be there.",
+        "Yeah, we met them there.",
+    ],
+)
+def test_names_figures_quotes_british_spelling_subjunctives_and_informal_words_tempt(tempting: str) -> None:
+    assert temptations(tempting) > temptations("We met the people there.") == 0
+
+
+def test_bait_takes_tempting_texts_first_and_plain_ones_as_well() -> None:
+    plain = [Example(f"p{n}", text, text) for n in range(40) if (text := f"We met the {'very ' * n}nice people there.")]
+    text = "If I were you, I would ask Anna."
+    written = EmbeddedTeacher(prompts_dir=PROMPTS).write_landed([*plain, Example("t", text, text)], count=20, seed=1)
+    bait = [pair.pair.after for pair in written.pairs]
+    assert bait[0] == text and len(bait) == 6

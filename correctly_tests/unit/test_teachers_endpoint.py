@@ -18,9 +18,10 @@ import pytest
 
 from correctly_assets.core.errors import PermanentError, RetryableError, UsageError
 from correctly_assets.core.teaching import ChatRequest
-from correctly_assets.core.types import Example
+from correctly_assets.core.types import Example, Reason
 from correctly_assets.teachers.budget import Budget, Price
 from correctly_assets.teachers.endpoint import Endpoint, retry_after
+from correctly_assets.teachers.exemplars import Cell
 from correctly_assets.teachers.factory import make_teacher
 from correctly_assets.teachers.journal import Journal
 from correctly_tests.teaching_fakes import (
@@ -274,9 +275,75 @@ def test_an_example_that_waits_is_completed_and_a_changed_figure_is_refused(serv
 
     server.otherwise = complete
     waiting = [Example("w1", "I has a question.", None), Example("w2", "I has 25 questions for you.", None)]
-    done, refused = teacher(server, tmp_path).complete_examples([*EXAMPLES, *waiting])
-    assert done == {"w1": ("I have a question.", ('"I" takes "have".',))}
-    assert [r.rung for r in refused] == ["numbers"]
+    made = teacher(server, tmp_path).complete_examples([*EXAMPLES, *waiting])
+    [(id, done)] = made.done.items()
+    assert (id, done.after) == ("w1", "I have a question.")
+    assert done.reasons == (Reason("has", "have", '"I" takes "have".'),)
+    assert [(edit.was, edit.now, edit.reason) for edit in done.edits] == [("has", "have", '"I" takes "have".')]
+    assert [r.rung for r in made.refused] == ["numbers"]
+
+
+def test_a_completion_must_be_found_again_by_a_second_pass_that_sees_no_example(
+    server: ChatServer, tmp_path: Path
+) -> None:
+    def complete(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        prompt = body["messages"][0]["content"]
+        second = "(none)" in prompt
+        text = prompt.rsplit("The text:\n", 1)[1]
+        after = (
+            "We never met." if second and "meeted" in text else text.replace("I has", "I have").replace("meeted", "met")
+        )
+        edits = [{"was": "a", "now": "b", "reason": "It is the form."}]
+        answer(handler, 200, completion(json.dumps({"after": after, "edits": edits})))
+
+    server.otherwise = complete
+    waiting = [Example("w1", "I has a question.", None), Example("w2", "We all meeted her there on Monday.", None)]
+    made = teacher(server, tmp_path, round_trip=True).complete_examples([*EXAMPLES, *waiting])
+    assert set(made.done) == {"w1"} and len(server.requests) == 4
+    [fallen] = made.refused
+    assert fallen.rung == "round trip" and "We never met." in fallen.reason
+
+
+def test_new_examples_for_a_cell_pass_the_round_trip_as_well(server: ChatServer, tmp_path: Path) -> None:
+    def other(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        blind = "The text:\n" in body["messages"][0]["content"]
+        answer(handler, 200, completion(json.dumps({"after": "He walks.", "edits": []} if blind else GOOD)))
+
+    server.otherwise = other
+    cell = Cell("email", "polite", "work", "an email", "asks politely")
+    made = teacher(server, tmp_path, round_trip=True).write_examples([cell], EXAMPLES, seed=1)
+    assert not made.pairs and [r.rung for r in made.refused] == ["round trip"] and made.requests == 2
+
+
+def test_the_second_pass_counts_in_the_budget_and_what_was_proved_before_its_end_is_kept(
+    server: ChatServer, tmp_path: Path
+) -> None:
+    asked = []
+
+    def reply(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        prompt = body["messages"][0]["content"]
+        if "The text:\n" in prompt:
+            text = prompt.rsplit("The text:\n", 1)[1]
+            content = {"after": text.replace("go to the work", "goes to work"), "edits": []}
+        else:
+            asked.append(prompt)
+            before = f"He go to the work by bus number {len(asked)} every morning."
+            edits = GOOD["pairs"][0]["edits"]
+            after = before.replace("go to the work", "goes to work")
+            content = {"pairs": [{"before": before, "after": after, "edits": edits}]}
+        answer(handler, 200, completion(json.dumps(content)))
+
+    server.otherwise = reply
+    prices = {"toy": {"prompt": 1.0, "completion": 1.0}}  # an answer of the server costs 150 millionths of a dollar
+    limited = teacher(
+        server, tmp_path, round_trip=True, concurrency=1, budget_usd=0.004, prices=prices, prompt_token_limit=5000
+    )
+    made = limited.write_pairs(EXAMPLES, count=60, seed=1)
+    assert made.pairs and made.cost_usd == pytest.approx(150e-6 * made.requests)
+    assert made.cost_usd <= 0.004 and made.journalled_usd == pytest.approx(made.cost_usd)
+    assert "budget" in {refusal.rung for refusal in made.refused} and len(made.pairs) < 60
+    again = limited.write_pairs(EXAMPLES, count=60, seed=1)
+    assert again.journalled_usd >= made.journalled_usd and again.journalled_usd <= 0.004 + 1e-9
 
 
 def test_retry_after_is_read_as_seconds_or_as_a_date() -> None:

@@ -65,6 +65,22 @@ def test_a_reason_may_only_quote_words_of_the_pair() -> None:
     assert refusal is not None and refusal.rung == "reasons" and "walks" in refusal.reason
 
 
+@pytest.mark.parametrize(
+    ("reason", "falls"),
+    [
+        ("'They' takes 'walks'.", True),
+        ("‘He’ takes ‘walks’.", True),
+        ("“He” takes ’walks’ or „walks“.", True),
+        ("'He' takes 'goes'.", False),
+        ("‘He’ takes ‘goes’.", False),
+        ("It's the writers' habit; he doesn't say 'every day' twice.", False),
+    ],
+)
+def test_words_in_single_and_typographic_quotes_are_checked_and_apostrophes_are_not(reason: str, falls: bool) -> None:
+    found = rung(pair("He go home every day.", "He goes home every day.", reason=reason))
+    assert found == ("reasons" if falls else None)
+
+
 def test_edits_that_do_not_yield_the_correction_are_refused() -> None:
     wrong = TrainPair("p", "e", "teacher", "He go.", "He goes.", (Edit(3, 5, "go", "went", "R:VERB", "x"),))
     assert rung(wrong) == "schema"

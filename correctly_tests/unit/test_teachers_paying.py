@@ -104,8 +104,8 @@ def test_what_a_teacher_completes_and_writes_counts_against_one_budget_and_each_
     prices = {"toy": {"prompt": 100.0, "completion": 1000.0}}
     waiting = [Example("w1", "She have lost the key.", None)]
     made = teacher(server, tmp_path, prices=prices, budget_usd=0.95, concurrency=1, timeout_seconds=30)
-    done, _ = made.complete_examples([*EXAMPLES, *waiting])
-    assert done["w1"][0] == "She has lost the key." and len(server.requests) == 1
+    completions = made.complete_examples([*EXAMPLES, *waiting])
+    assert completions.done["w1"].after == "She has lost the key." and len(server.requests) == 1
     assert len(made.write_pairs(EXAMPLES, count=9, seed=1).pairs) == 2 and len(server.requests) == 3
     # Asked again, the same requests are not counted again: 0.78 are spent as before, and a fourth might cost 0.37.
     made.complete_examples([*EXAMPLES, *waiting])
