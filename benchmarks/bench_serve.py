@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,15 +72,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long the overhead is measured")
     chosen = parser.parse_args()
     figures: dict[str, float] = {}
+
+    def keep(measured: dict[str, float]) -> None:
+        # Written as soon as it is known: a later part that fails costs only its own figures.
+        figures.update(measured)
+        report(figures, chosen.sentences)
+
     with tempfile.TemporaryDirectory() as work:
-        figures |= asyncio.run(measure_gateway(Path(work) / "gateway", chosen.seconds))
-        figures["edit_extraction"] = measure_edits(chosen.sentences)
+        keep(asyncio.run(measure_gateway(Path(work) / "gateway", chosen.seconds)))
+        keep({"edit_extraction": measure_edits(chosen.sentences)})
         if not chosen.gateway_only:
             adapter = chosen.adapter or champion_adapter()
-            figures |= asyncio.run(measure_engine(Path(work) / "engine", adapter, chosen.sentences))
+            asyncio.run(measure_engine(Path(work) / "engine", adapter, chosen.sentences, keep))
             if chosen.llama:
-                figures |= asyncio.run(measure_llama(Path(work) / "llama", chosen.llama, chosen.sentences))
-    report(figures, chosen.sentences)
+                keep(asyncio.run(measure_llama(Path(work) / "llama", chosen.llama, chosen.sentences)))
 
 
 def measure_edits(count: int) -> float:
@@ -98,7 +104,7 @@ def measure_edits(count: int) -> float:
 # ---------------------------------------------------------------- with the engine
 
 
-async def measure_engine(home: Path, adapter: Path, count: int) -> dict[str, float]:
+async def measure_engine(home: Path, adapter: Path, count: int, keep: Callable[[dict[str, float]], None]) -> None:
     """The adapter behind gateway and engine: latency, throughput, a document, and kill -9 of the engine under load."""
     from correctly_assets.runtime.processes import BY_NAME
     from correctly_assets.serving.vllm import VllmClient
@@ -129,18 +135,16 @@ async def measure_engine(home: Path, adapter: Path, count: int) -> dict[str, flo
         "CORRECTLY_GATEWAY_PORT": str(port),
     }
     gateway = f"http://127.0.0.1:{port}"
-    figures: dict[str, float] = {}
     texts = [before for before, _ in sentences(count)]
     async with httpx.AsyncClient(trust_env=False, timeout=300) as client:
         with running([sys.executable, "-m", "correctly_assets.serving.gateway"], places) as serving:
             async with supervised(settings, BY_NAME["vllm"]) as supervisor:
                 await until(lambda: ready(client, gateway, release), 400)
                 async with VllmClient(f"http://127.0.0.1:{engine_port}") as vllm:
-                    figures |= await latencies(client, gateway, texts, vllm)
-                figures |= await document(client, gateway, texts, psutil.Process(serving.pid))
-                figures |= await killed_under_load(client, gateway, texts, store, lambda: kill(supervisor, "vllm"))
+                    keep(await latencies(client, gateway, texts, vllm))
+                keep(await document(client, gateway, texts, psutil.Process(serving.pid)))
+                keep(await killed_under_load(client, gateway, texts, store, lambda: kill(supervisor, "vllm")))
     store.close()
-    return figures
 
 
 def engine_on(port: int) -> tuple[list[str], dict[str, str]]:
