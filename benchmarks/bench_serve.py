@@ -10,11 +10,11 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.common import figure, quantile, write_results  # noqa: E402
 from benchmarks.serve_gateway import measure_gateway  # noqa: E402
-from benchmarks.serve_parts import champion_adapter, end, ready, running, sentences, until  # noqa: E402
+from benchmarks.serve_kill import kill, killed_under_load, supervised  # noqa: E402
+from benchmarks.serve_parts import champion_adapter, ready, running, sentences, until  # noqa: E402
 from correctly_assets.settings import get_settings  # noqa: E402
 
 # figure: (unit, floor, goal, better)
@@ -49,6 +50,8 @@ KNOWN: dict[str, tuple[str, float | None, float | None, Literal["higher", "lower
     "single_stream_tokens_per_second": ("tokens/s", None, None, "higher"),
     "proof": ("s", None, None, "lower"),
     "healed_after_kill": ("s", 150, 90, "lower"),
+    "killed_other_answers": ("answers", 0, 0, "lower"),
+    "killed_feedback_lost": ("reactions", 0, 0, "lower"),
     "base_tokens_per_second": ("tokens/s", None, None, "higher"),
     "llama_tokens_per_second": ("tokens/s", None, None, "higher"),
     "ratio_llama": ("x", 1, 2, "higher"),
@@ -69,15 +72,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long the overhead is measured")
     chosen = parser.parse_args()
     figures: dict[str, float] = {}
+
+    def keep(measured: dict[str, float]) -> None:
+        # Written as soon as it is known: a later part that fails costs only its own figures.
+        figures.update(measured)
+        report(figures, chosen.sentences)
+
     with tempfile.TemporaryDirectory() as work:
-        figures |= asyncio.run(measure_gateway(Path(work) / "gateway", chosen.seconds))
-        figures["edit_extraction"] = measure_edits(chosen.sentences)
+        keep(asyncio.run(measure_gateway(Path(work) / "gateway", chosen.seconds)))
+        keep({"edit_extraction": measure_edits(chosen.sentences)})
         if not chosen.gateway_only:
             adapter = chosen.adapter or champion_adapter()
-            figures |= asyncio.run(measure_engine(Path(work) / "engine", adapter, chosen.sentences))
+            asyncio.run(measure_engine(Path(work) / "engine", adapter, chosen.sentences, keep))
             if chosen.llama:
-                figures |= asyncio.run(measure_llama(Path(work) / "llama", chosen.llama, chosen.sentences))
-    report(figures, chosen.sentences)
+                keep(asyncio.run(measure_llama(Path(work) / "llama", chosen.llama, chosen.sentences)))
 
 
 def measure_edits(count: int) -> float:
@@ -96,41 +104,47 @@ def measure_edits(count: int) -> float:
 # ---------------------------------------------------------------- with the engine
 
 
-async def measure_engine(home: Path, adapter: Path, count: int) -> dict[str, float]:
-    """The adapter behind gateway and engine: latency, throughput, a document, and healing after kill -9."""
+async def measure_engine(home: Path, adapter: Path, count: int, keep: Callable[[dict[str, float]], None]) -> None:
+    """The adapter behind gateway and engine: latency, throughput, a document, and kill -9 of the engine under load."""
+    from correctly_assets.runtime.processes import BY_NAME
     from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import open_store
     from correctly_tests.serving_fakes import free_port
 
     given = get_settings()
-    settings = given.model_copy(update={"home": home})
+    base, engine_port, port = given.base_model_path, free_port(), free_port()
+    settings = given.model_copy(
+        update={
+            "home": home,
+            # The engine is started in HOME, as the platform does it.
+            "base_model": str(Path(base).resolve()) if Path(base).is_dir() else base,
+            "rollout": "lora",
+            "vllm_port": engine_port,
+            "gateway_port": port,
+        }
+    )
     settings.adapters_dir.mkdir(parents=True)
     (settings.adapters_dir / adapter.name).symlink_to(adapter.resolve())
     store = open_store(settings.store_url, settings.sql_dir)
     release = store.add_release(adapter=adapter.name, base_model="base", kind="promotion", why="bench").id
-    store.close()
-    engine_port, port = free_port(), free_port()
-    argv, environment = engine_on(engine_port)
     places = {
         "CORRECTLY_HOME": str(home),
-        "CORRECTLY_BASE_MODEL": given.base_model_path,
+        "CORRECTLY_BASE_MODEL": settings.base_model,
+        "CORRECTLY_ROLLOUT": settings.rollout,
         "CORRECTLY_VLLM_PORT": str(engine_port),
         "CORRECTLY_GATEWAY_PORT": str(port),
     }
     gateway = f"http://127.0.0.1:{port}"
-    figures: dict[str, float] = {}
     texts = [before for before, _ in sentences(count)]
     async with httpx.AsyncClient(trust_env=False, timeout=300) as client:
         with running([sys.executable, "-m", "correctly_assets.serving.gateway"], places) as serving:
-            with running(argv, environment) as engine:
+            async with supervised(settings, BY_NAME["vllm"]) as supervisor:
                 await until(lambda: ready(client, gateway, release), 400)
                 async with VllmClient(f"http://127.0.0.1:{engine_port}") as vllm:
-                    figures |= await latencies(client, gateway, texts, vllm)
-                figures |= await document(client, gateway, texts, psutil.Process(serving.pid))
-                end(engine, signal.SIGKILL)
-            with running(argv, environment):
-                figures["healed_after_kill"] = await until(lambda: ready(client, gateway, release), 400)
-    return figures
+                    keep(await latencies(client, gateway, texts, vllm))
+                keep(await document(client, gateway, texts, psutil.Process(serving.pid)))
+                keep(await killed_under_load(client, gateway, texts, store, lambda: kill(supervisor, "vllm")))
+    store.close()
 
 
 def engine_on(port: int) -> tuple[list[str], dict[str, str]]:

@@ -25,7 +25,10 @@ _IS_A = re.compile(rf"{_Q} is (?:an? |the )(?:\w+ )?({_KIND})\b(?! of| after| be
 _NAMED = re.compile(rf"\bthe (?:\w+ )?(noun|verb|adverb) {_Q}", re.I)
 _PAST = re.compile(rf"\b(?:simple past|past (?:simple|tense|participle)|past)(?: (?:form )?of {_Q})? is {_Q}", re.I)
 _IS_PAST = re.compile(rf"{_Q} is (?:an? |the )(?:simple )?past\b", re.I)
-_FOLLOWED = re.compile(rf"{_Q} is followed by (?:{_Q}|an? (person)\b)", re.I)
+_FOLLOWED = re.compile(rf"{_Q} is (?:always |usually )?followed by (?:{_Q}|an? (person)\b)", re.I)
+_MARK = re.compile(
+    r"\bfollowed by an? (?:period|comma|full stop|question mark|exclamation mark|colon|semicolon)\b", re.I
+)
 
 _PLURALS_TEXT = """
 we they us them these those many both few several others two three four five six seven eight nine ten dozens
@@ -84,6 +87,8 @@ def untrue_claim(edit: Edit, reason: str, after: str) -> str | None:
         words = _words(phrase)
         if len(words) > 4 or not any(_forms(word, "VERB") & {"VBD", "VBN"} for word in words):
             return f"{phrase} is no past"
+    if (mark := _MARK.search(reason)) and family(edit.type) not in ("PUNCT", "OTHER", "ORTH"):
+        return f"no mark is {mark.group()}"
     for match in _FOLLOWED.finditer(reason):
         if not _follows(match.group(1), match.group(2), after):
             return f"{match.group(1)} is not followed by that"

@@ -28,7 +28,7 @@ from .guards import answer_limit, refuse, settle_end
 from .reasons import check_model_reason, load_rule_reasons
 from .rules_first import sparing_names
 from .segment import MAX_SENTENCE, Segment, protected_spans, segments
-from .vetoes import kept_edits
+from .vetoes import kept_edits, whole
 
 REASON_TOKENS = {"en": 56, "ko": 96}
 """Token limit of a reason: thirty English words, or as many Korean ones, and a little more."""
@@ -216,12 +216,12 @@ class Corrector:
             answer = _as_fragment(asked, answer)
         kept: Sequence[Edit] = ()
         if answer != asked:
-            found = await asyncio.to_thread(self._annotator.edits, asked, answer)
+            found = trusted = await asyncio.to_thread(self._annotator.edits, asked, answer)
             if sure:
-                found = sure_edits(
+                trusted = sure_edits(
                     answer, found, completion, least=self._edit_confidence, least_for_words=self._word_confidence
                 )
-            kept = kept_edits(asked, found, protected_spans(asked), self._dictionary)
+            kept = whole(found, kept_edits(asked, trusted, protected_spans(asked), self._dictionary))
         if asked != flat:
             # What the user is shown counts from what the user wrote.
             kept = await asyncio.to_thread(self._annotator.edits, flat, apply_edits(asked, kept))

@@ -19,6 +19,9 @@ from correctly_assets.core.types import Edit
 MAX_DROPPED = 2
 """Most words that one edit may take out beyond those it puts in, where words of content go with them."""
 
+_NEAR = 40
+"""Characters between the two halves of one change, at most."""
+
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _NEGATION = re.compile(
     r"\b(?:not|never|no|none|nobody|nothing|neither|nor|nowhere|cannot"
@@ -44,6 +47,41 @@ def kept_edits(
     after = apply_edits(text, edits)
     kept = [edit for edit in edits if not vetoed(edit, text, after, protected, dictionary)]
     return kept if 3 * len(kept) >= len(edits) else []
+
+
+def whole(found: Sequence[Edit], kept: Sequence[Edit]) -> list[Edit]:
+    """What is kept, less every edit whose other half is not.
+
+    "Visiting" taken out before a word and "visit" put in behind it are one change in two edits: the second alone would leave
+    both words standing.
+
+    Args:
+        found: all edits of the sentence; ``kept``: those of them that nothing else spoke against.
+    """
+    places = {(edit.start, edit.end, edit.now) for edit in kept}
+    torn = {
+        (one.start, one.end, one.now)
+        for one in found
+        for other in found
+        if _are_halves(one, other) and (other.start, other.end, other.now) not in places
+    }
+    return [edit for edit in kept if (edit.start, edit.end, edit.now) not in torn]
+
+
+def _are_halves(one: Edit, other: Edit) -> bool:
+    """Whether one takes out, and the other puts in nearby, the same word or a form of it."""
+    gone, come = (one, other) if one.was.strip() and not one.now.strip() else (other, one)
+    if not gone.was.strip() or gone.now.strip() or come.was.strip() or not come.now.strip():
+        return False
+    if max(come.start - gone.end, gone.start - come.end) > _NEAR:
+        return False
+    words = [word.casefold() for word in _WORD.findall(gone.was)]
+    return any(_alike(a, b.casefold()) for a in words for b in _WORD.findall(come.now))
+
+
+def _alike(one: str, other: str) -> bool:
+    stem = max(3, min(len(one), len(other)) - 1)
+    return one == other or (len(one) > 3 and one[:stem] == other[:stem])
 
 
 def vetoed(

@@ -1,8 +1,8 @@
-"""Rolling out: the one way an adapter is loaded and proved, and how a proved one becomes the release.
+"""Rolling out: the one way an adapter is loaded and proved, and how what is older is retired.
 
-Belongs here: `load_proven`, through which every load goes, for evaluation too; the interface `Rollout` and its LoRA
-implementation. Does not belong here: the files' checks (training/, passed in), whether a candidate may serve (the
-gate), flipping the public name (the gateway follows the newest release).
+Belongs here: `Engine`, the interface behind which both ways of rolling out stand; `load_proven`, through which every load
+goes, for evaluation too. Does not belong here: the files' checks (training/, passed in), whether a candidate may serve
+(the gate), writing the release (runtime/promotion.py), flipping the public name (the gateway follows the newest release).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from ..core.errors import AdapterRefused, CorrectlyError, RefusedError
 from ..core.serving import AdapterCheck, EngineCorruptedError
@@ -22,7 +22,6 @@ from ..core.training import Canary
 from .launch import BASE_NAME
 
 log = logging.getLogger(__name__)
-ReleaseT = TypeVar("ReleaseT")
 
 # Nats per completion token, averaged over the canary. Measured on a CPU in bf16: a trained adapter agrees with training to
 # 0.01, the base model to 0.08, a random adapter on text that the base model finds absurd to 0.13; another adapter trained
@@ -189,48 +188,6 @@ def _read_canary(adapter_dir: Path) -> list[Canary]:
     if not canary:
         raise AdapterRefused("canary_missing", f"{name} has an empty canary; train it again.")
     return canary
-
-
-class Rollout(Protocol):
-    """A way of bringing an adapter in front of people. Any failure leaves the current release serving."""
-
-    async def load_candidate(self, adapter_dir: Path) -> Proof:
-        """Bring a candidate up beside the champion, proved, so that it can be evaluated; see `load_proven`."""
-        ...
-
-    async def promote(self, adapter_dir: Path, release: Callable[[], ReleaseT]) -> ReleaseT:
-        """Make a candidate the release: prove it again, then flip by ``release()``, one atomic write to the store."""
-        ...
-
-    async def drop(self, adapter: str, *, keep: Collection[str] = ()) -> None:
-        """Take a refused candidate out of service, unless it is one of ``keep``."""
-        ...
-
-
-class LoraRollout:
-    """Load beside, prove, flip, drain, unload: champion, previous and candidate are adapters of one `Engine`.
-
-    Draining and unloading are the gateways' (see `retire`), who alone know which answers are in flight.
-
-    Args:
-        check: the static checks of an adapter's files.
-    """
-
-    def __init__(self, client: Engine, check: AdapterCheck) -> None:
-        self._client = client
-        self._check = check
-
-    async def load_candidate(self, adapter_dir: Path) -> Proof:
-        return await load_proven(self._client, adapter_dir, self._check)
-
-    async def promote(self, adapter_dir: Path, release: Callable[[], ReleaseT]) -> ReleaseT:
-        await load_proven(self._client, adapter_dir, self._check)
-        # The write is the flip: before it everyone serves the old release, after it everyone the new one.
-        return await asyncio.to_thread(release)
-
-    async def drop(self, adapter: str, *, keep: Collection[str] = ()) -> None:
-        if adapter not in keep:
-            await self._client.unload_adapter(adapter)
 
 
 async def retire(client: Engine, served: Sequence[str], in_flight: Collection[str], *, keep: int = 2) -> list[str]:

@@ -122,6 +122,7 @@ def test_the_gate_refuses_a_worse_adapter_in_the_same_run_in_a_later_run_and_by_
     assert graph.champion() == good
     verdict, reasons = graph.decision()
     assert verdict == "refused" and "below the champion" in reasons
+    assert list(graph.engine.registered) == [good]
 
     # A blocking check does not stop a later run of the asset behind it: the asset itself does.
     later = graph.run("served_model")

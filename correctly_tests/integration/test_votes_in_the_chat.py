@@ -148,11 +148,21 @@ def ask(page: Page, platform: Platform, text: str) -> str:
 
 
 def rate_down(page: Page, better: str) -> None:
-    """Thumb down on the last answer, with the sentence written better as the comment."""
-    page.get_by_role("button", name="Bad Response").last.click()
+    """Thumb down on the last answer, with the sentence written better as the comment.
+
+    The page writes the thumb down as a vote of its own and draws the form anew when that is answered: words typed before are
+    gone, and a person who sees them go types them again.
+    """
+    with page.expect_response(lambda answer: "/evaluations/feedback" in answer.url):
+        page.get_by_role("button", name="Bad Response").last.click()
     form = page.locator("[id^=message-feedback-]").last
-    form.get_by_role("textbox", name="Additional feedback comments").fill(better)
-    form.get_by_role("button", name="Save").click()
+    comment = form.get_by_role("textbox", name="Additional feedback comments")
+    comment.fill(better)
+    page.wait_for_timeout(500)  # milliseconds
+    if comment.input_value() != better:
+        comment.fill(better)
+    with page.expect_response(lambda answer: "/evaluations/feedback" in answer.url):
+        form.get_by_role("button", name="Save").click()
     expect(form).to_be_hidden()
 
 

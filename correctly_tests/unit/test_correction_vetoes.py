@@ -7,7 +7,7 @@ import pytest
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.segment import protected_spans
-from correctly_assets.correction.vetoes import kept_edits, vetoed
+from correctly_assets.correction.vetoes import kept_edits, vetoed, whole
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +74,28 @@ def test_an_answer_that_is_mostly_vetoed_is_a_rewriting_and_none_of_it_is_taken(
     edits = annotator.edits(before, "Then Susan met Norman and Harry in London, and he likes it.")
     assert len(edits) == 5
     assert kept_edits(before, edits, (), annotator) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "dropped"),
+    [
+        ("I would like visiting to my grandmother.", "I would like to visit my grandmother.", "visiting"),
+        ("He speaks very well English.", "He speaks English very well.", "English"),
+        ("I like very much this song.", "I like this song very much.", "very"),
+    ],
+)
+def test_half_of_a_change_is_not_taken_over_without_the_other_half(annotator, before, after, dropped):
+    found = annotator.edits(before, after)
+    assert whole(found, found) == list(found)
+    halves = [edit for edit in found if dropped in edit.was + edit.now]
+    assert halves
+    kept = whole(found, [edit for edit in found if edit not in halves[:1]])
+    left = apply_edits(before, kept)
+    assert left.count(dropped[:5]) == 1 and before.count(dropped[:5]) == 1
+
+
+def test_an_edit_that_is_no_half_stays_whatever_becomes_of_the_others(annotator):
+    before, after = "She go to school and he have cat.", "She goes to school and he has a cat."
+    found = annotator.edits(before, after)
+    for one in found:
+        assert whole(found, [one]) == [one]

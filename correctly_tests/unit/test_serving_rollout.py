@@ -11,7 +11,7 @@ import pytest
 
 from correctly_assets.core.errors import AdapterRefused, UnreachableError
 from correctly_assets.core.serving import EngineCorruptedError
-from correctly_assets.serving.rollout import LoraRollout, Proof, load_proven, retire
+from correctly_assets.serving.rollout import Proof, load_proven, retire
 from correctly_assets.serving.vllm import VllmClient
 from correctly_tests.serving_fakes import FakeEngine, fake_engine, write_adapter
 
@@ -112,36 +112,6 @@ def test_an_engine_on_its_way_down_does_not_condemn_the_adapter(engine: FakeEngi
     engine.dying = True
     with pytest.raises(UnreachableError, match="stopping"):
         prove(engine, write_adapter(tmp_path, "a"))
-
-
-def test_a_promotion_that_is_not_proved_does_not_flip(engine: FakeEngine, tmp_path: Path) -> None:
-    engine.like_base = {"a"}
-    flips: list[str] = []
-
-    async def main() -> None:
-        async with VllmClient(engine.url) as client:
-            rollout = LoraRollout(client, lambda directory: None)
-            await rollout.promote(write_adapter(tmp_path, "a"), lambda: flips.append("a"))
-
-    with pytest.raises(AdapterRefused):
-        asyncio.run(main())
-    assert flips == []
-
-
-def test_a_promotion_proves_then_flips_and_a_refused_candidate_is_dropped_but_never_the_champion(
-    engine: FakeEngine, tmp_path: Path
-) -> None:
-    async def main() -> str:
-        async with VllmClient(engine.url) as client:
-            rollout = LoraRollout(client, lambda directory: None)
-            release = await rollout.promote(write_adapter(tmp_path, "a"), lambda: "r0001")
-            await rollout.load_candidate(write_adapter(tmp_path, "b"))
-            await rollout.drop("b", keep=["a"])
-            await rollout.drop("a", keep=["a"])
-            return release
-
-    assert asyncio.run(main()) == "r0001"
-    assert list(engine.registered) == ["a"]
 
 
 def test_only_releases_older_than_the_previous_one_are_unloaded_and_none_that_still_answers(

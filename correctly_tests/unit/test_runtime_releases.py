@@ -1,4 +1,4 @@
-"""`roll_back` and `correctly rollback` where adapters are loaded beside each other: warm, and without an engine."""
+"""Promotion and rollback where adapters are loaded beside each other: proved before the flip, or not flipped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from correctly_assets.cli import app
 from correctly_assets.core.errors import AdapterRefused, PermanentError
 from correctly_assets.core.serving import EngineCorruptedError
 from correctly_assets.runtime.join import DirectEngine, open_platform_store
-from correctly_assets.runtime.promotion import Promotion, roll_back
+from correctly_assets.runtime.promotion import Promotion, promote_candidate, roll_back
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store
 from correctly_tests.serving_fakes import FakeEngine, fake_engine, free_port, running_gateway
@@ -50,8 +50,53 @@ def released(settings: Settings, store: Store, seed: int) -> str:
     return adapter
 
 
+def promote(settings: Settings, store: Store, adapter: str) -> Promotion:
+    engine = DirectEngine(settings.vllm_url)
+    why = "a person wants it"
+    return asyncio.run(
+        promote_candidate(settings, store, engine, adapter=adapter, run_id=None, log=lambda _: None, despite=why)
+    )
+
+
 def back(settings: Settings, store: Store) -> Promotion:
     return asyncio.run(roll_back(settings, store, DirectEngine(settings.vllm_url), "a test"))
+
+
+def test_a_promotion_is_proved_in_the_engine_then_written_and_one_that_serves_already_is_not_written_again(
+    engine: FakeEngine, settings: Settings, store: Store
+) -> None:
+    adapter = put_adapter(settings, 1)
+    done = promote(settings, store, adapter)
+    assert (done.release, done.adapter, done.gateway_serves) == ("r0001", adapter, None)
+    assert done.from_base == pytest.approx(1.5) and done.from_training == pytest.approx(0.0)
+    assert list(engine.registered) == [adapter]
+    assert promote(settings, store, adapter).why == "It serves already."
+    assert [release.kind for release in store.releases()] == ["override"]
+
+
+@pytest.mark.parametrize("fault", ["like_base", "drifted", "nan"])
+def test_a_promotion_that_is_not_proved_flips_nothing_and_takes_the_candidate_out_again(
+    engine: FakeEngine, settings: Settings, store: Store, fault: str
+) -> None:
+    old = put_adapter(settings, 1)
+    promote(settings, store, old)
+    new = put_adapter(settings, 2)
+    setattr(engine, fault, {new})
+    with pytest.raises(EngineCorruptedError if fault == "nan" else AdapterRefused):
+        promote(settings, store, new)
+    champion, decision = store.champion(), store.last_decision()
+    assert champion is not None and champion.adapter == old and list(engine.registered) == [old]
+    assert decision is not None and decision.adapter == old
+
+
+def test_a_promotion_whose_files_break_a_rule_never_reaches_the_engine(
+    engine: FakeEngine, settings: Settings, store: Store
+) -> None:
+    adapter = put_adapter(settings, 1)
+    (settings.adapters_dir / adapter / "adapter_model.safetensors").write_bytes(b"half a file")
+    with pytest.raises(AdapterRefused):
+        promote(settings, store, adapter)
+    assert store.champion() is None and (engine.registered, engine.asked) == ({}, [])
 
 
 def test_the_release_before_is_proved_written_and_served_by_the_gateway_in_two_seconds(
