@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import dagster as dg
+import mlflow
 import pytest
 from dagster_mlflow.resources import MlFlow
 from mlflow import MlflowClient
@@ -151,6 +152,7 @@ def test_the_verdict_and_each_of_its_reasons_are_tags_of_the_mlflow_run(graph: G
     client = MlflowClient(tracking_uri=uri)
     client.create_experiment(EXPERIMENT, artifact_location=str(tmp_path / "artefacts"))
     log = dg.get_dagster_logger()
+    before = mlflow.get_tracking_uri()
     seam = SimpleNamespace(
         log=log,
         dagster_run=SimpleNamespace(job_name="retrain"),
@@ -159,7 +161,12 @@ def test_the_verdict_and_each_of_its_reasons_are_tags_of_the_mlflow_run(graph: G
     )
     graph.ledger = Ledger(MlFlow(seam), uri, log)
     adapter = graph.adapter(1, right=0.0, meddles=0.4)
-    assert not graph.run("eval_report").success
+    try:
+        assert not graph.run("eval_report").success
+    finally:
+        # MLflow keeps one open run for the process: left open, the next test's ledger would not start.
+        graph.ledger.end_run()
+        mlflow.set_tracking_uri(before)
     tags = client.get_run(graph.ledger.run_id).data.tags
     assert (tags["verdict"], tags["adapter"]) == ("refused", adapter)
     decision = graph.store.last_decision()
