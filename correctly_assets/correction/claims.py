@@ -77,6 +77,8 @@ def untrue_claim(edit: Edit, reason: str, after: str) -> str | None:
             return f"{phrase} is not the verb"
         if any(_disagree(number.lower(), phrase) for _, number in numbers):
             return f"{phrase} does not agree"
+        if any(_words(subject) == _words(phrase) for subject, _ in numbers):
+            return f"{phrase} is not its own subject"
     for match in _IS_A.finditer(reason):
         if not _is_kind(match.group(1), match.group(2).lower(), after) or _other_kind(edit, *match.groups()):
             return f"{match.group(1)} is no {match.group(2).lower()}"

@@ -35,6 +35,7 @@ FALSE = [
         '"Disappointed" is followed by "with", so the verb is "with".',
         "I was disappointed with it.",
     ),
+    ("was", "were", "R:VERB:SVA", '"Were" is plural, so the verb must be "were".', "We were talking."),
     ("was", "were", "R:VERB:SVA", '"Was" is always followed by a period.', "We were talking."),
     ("Food", "The food", "M:DET", '"Food" is plural, so the verb is "the".', "The food was good."),
 ]
