@@ -9,9 +9,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from correctly_assets.settings import Settings, get_settings
+
+# How fast an example is made or run says nothing here: the machines are shared, and speed is measured in benchmarks/.
+hypothesis.settings.register_profile(
+    "shared-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared-machine")
 
 
 @pytest.fixture(autouse=True)
