@@ -6,7 +6,7 @@ Belongs here: catching prompts. Does not belong here: assertions.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from typing import Any
 
 from correctly_assets.core.ports import Completion
 from correctly_assets.core.prompts import Prompts
@@ -21,16 +21,7 @@ class Caught:
     def __init__(self, answer: str) -> None:
         self.answer, self.prompts = answer, list[str]()
 
-    async def complete(
-        self,
-        prompt: str,
-        *,
-        model: str,
-        max_tokens: int,
-        stop: Sequence[str] = (),
-        priority: int = 0,
-        logprobs: bool = False,
-    ) -> Completion:
+    async def complete(self, prompt: str, **_: Any) -> Completion:
         self.prompts.append(prompt)
         return Completion(self.answer if len(self.prompts) == 1 else "", "stop", 10, 5)
 

@@ -118,3 +118,13 @@ def decide_retrain(state: RetrainState, policy: RetrainPolicy) -> RetrainDecisio
     # A failed run's key is burnt for ever, so the attempt is part of it.
     tags = ((WANT_TAG, state.want), (WHY_TAG, says), (ATTEMPT_TAG, str(attempt)))
     return RetrainDecision("run", says, run_key=f"{state.want}:{attempt}", tags=tags)
+
+
+def renewed_tags(tags: Mapping[str, str], fingerprint: str) -> dict[str, str]:
+    """The tags of a run whose train set came to another fingerprint than the sensor saw; none where it came to the same, or
+    where a person started the run.
+
+    Rows were held as straddling, or landed after the sensor looked: were the run killed now, the next one would want what this
+    one works on, and attempts are counted by the tag.
+    """
+    return {WANT_TAG: fingerprint} if tags.get(WANT_TAG, fingerprint) != fingerprint else {}

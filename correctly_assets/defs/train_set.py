@@ -6,7 +6,7 @@ Belongs here: the asset and its blocking checks. Does not belong here: how pairs
 
 import dagster as dg
 
-from correctly_assets.core.retrain import WANT_TAG
+from correctly_assets.core.retrain import renewed_tags
 from correctly_assets.core.text import leaks
 from correctly_assets.settings import get_settings
 
@@ -47,11 +47,8 @@ def train_set(context: dg.AssetExecutionContext):
     except CorrectlyError as error:
         raise refused(error) from error
     rows = made.snapshot.manifest["rows_digest"]
-    wanted = fingerprint_of(rows, recipe(settings))
-    if context.run.tags.get(WANT_TAG, wanted) != wanted:
-        # Rows were held as straddling, or landed after the sensor looked: were this run killed now, the next one would want
-        # what this one works on, and its attempts are counted by the tag.
-        context.instance.add_run_tags(context.run.run_id, {WANT_TAG: wanted})
+    if renewed := renewed_tags(context.run.tags, fingerprint_of(rows, recipe(settings))):
+        context.instance.add_run_tags(context.run.run_id, renewed)
     # The builder drops what leaks; the check looks again at what was written, so that neither is trusted alone.
     leaked = leaks((text for pair in made.pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
     mix = page.error_mix(made.pairs, settings.first_languages)

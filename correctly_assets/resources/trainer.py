@@ -18,7 +18,6 @@ from typing import Any
 
 import dagster as dg
 import psutil
-from dagster._core.errors import DagsterExecutionInterruptedError
 
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.hashing import renew_manifest, sha256_of
@@ -83,7 +82,7 @@ class TrainerResource(dg.ConfigurableResource):
         except subprocess.TimeoutExpired as error:
             # Asked to stop, it did not in time: its last checkpoint stands, and the run is as canceled as it was meant to be.
             _kill_child(config_path)
-            raise DagsterExecutionInterruptedError from error
+            raise dg.DagsterExecutionInterruptedError from error
         except Exception as error:
             if not type(error).__name__.startswith("DagsterPipesExecutionError"):
                 raise

@@ -123,7 +123,7 @@ def convert_gguf(gguf: Path, target: Path, prompts: Prompts, family: str) -> Pat
     try:
         try:
             model, tokenizer = _read_gguf(gguf.resolve())
-        except (ValueError, KeyError, NotImplementedError) as error:
+        except (ValueError, NotImplementedError) as error:  # as it says that it knows no such architecture
             raise PermanentError(
                 f"transformers cannot read {gguf.name} ({error}); use a directory of weights."
             ) from error

@@ -8,7 +8,6 @@ from pathlib import Path
 import dagster as dg
 import mlflow
 import pytest
-from dagster._core.errors import DagsterExecutionInterruptedError
 from mlflow import MlflowClient
 
 from correctly_assets.resources.ledger import EXPERIMENT, ledger_resource
@@ -72,11 +71,11 @@ def breaks(_: dg.OpExecutionContext) -> None:
 
 def is_canceled(context: dg.OpExecutionContext) -> None:
     context.instance.report_run_canceling(context.run)
-    raise DagsterExecutionInterruptedError
+    raise dg.DagsterExecutionInterruptedError
 
 
 def is_stopped_with_the_platform(_: dg.OpExecutionContext) -> None:
-    raise DagsterExecutionInterruptedError
+    raise dg.DagsterExecutionInterruptedError
 
 
 @pytest.mark.parametrize(

@@ -433,20 +433,25 @@ def test_generate_completes_what_waits_with_structured_reasons_edits_and_its_cos
     assert row["edits"] and all(edit["type"] for edit in row["edits"])
 
 
-def test_a_row_that_waits_is_completed_before_the_snapshot_of_its_train_set(
-    run: Run, tmp_path: Path, settings: Settings, prompted: ChatServer
-) -> None:
+def page_of_examples() -> dict[str, Any]:
+    """What the page of `examples` shows once it was materialized."""
     from correctly_assets.definitions import defs
     from correctly_assets.defs.resources import make_resources
 
-    landed(run, tmp_path)
     get_settings.cache_clear()
     job = dg.define_asset_job("made", selection=dg.AssetSelection.assets("examples"))
     made = dg.Definitions(assets=defs.assets, resources=make_resources(get_settings()), jobs=[job])
     with dg.DagsterInstance.ephemeral() as instance:
         result = made.resolve_job_def("made").execute_in_process(instance=instance)
     [event] = result.get_asset_materialization_events()
-    shown = {name: value.value for name, value in event.materialization.metadata.items()}
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def test_a_row_that_waits_is_completed_before_the_snapshot_of_its_train_set(
+    run: Run, tmp_path: Path, settings: Settings, prompted: ChatServer
+) -> None:
+    landed(run, tmp_path)
+    shown = page_of_examples()
     assert (shown["examples"], shown["waiting"], shown["completed"]) == (4, 0, 1)
     assert shown["completion_cost_usd"] == pytest.approx(0.003)
 
@@ -454,18 +459,9 @@ def test_a_row_that_waits_is_completed_before_the_snapshot_of_its_train_set(
 def test_a_teacher_that_is_away_leaves_rows_waiting_and_the_snapshot_is_made_of_the_others(
     run: Run, tmp_path: Path, prompted: ChatServer
 ) -> None:
-    from correctly_assets.definitions import defs
-    from correctly_assets.defs.resources import make_resources
-
     landed(run, tmp_path)
     prompted.otherwise = lambda handler, _: answer(handler, 401, {"error": {"message": "no such key"}})
-    get_settings.cache_clear()
-    job = dg.define_asset_job("made", selection=dg.AssetSelection.assets("examples"))
-    made = dg.Definitions(assets=defs.assets, resources=make_resources(get_settings()), jobs=[job])
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = made.resolve_job_def("made").execute_in_process(instance=instance)
-    [event] = result.get_asset_materialization_events()
-    shown = {name: value.value for name, value in event.materialization.metadata.items()}
+    shown = page_of_examples()
     assert (shown["examples"], shown["waiting"], shown["completed"]) == (3, 1, 0)
 
 

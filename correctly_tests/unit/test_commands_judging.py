@@ -16,9 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from safetensors.numpy import save_file
-from typer.testing import CliRunner
 
-from correctly_assets.cli import app
 from correctly_assets.core.errors import CorrectlyError, PermanentError, RefusedError, UsageError
 from correctly_assets.core.hashing import content_id, hash_files
 from correctly_assets.core.teaching import Recording
@@ -35,6 +33,7 @@ from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.records import Verdict
 from correctly_assets.store.train_set import write_train_set
 from correctly_assets.training.adapter import CONTENT
+from correctly_tests.commands import invoke
 from correctly_tests.serving_fakes import ADAPTER_LOGPROB, BASE_LOGPROB, FakeEngine, errant_annotator, fake_engine
 from correctly_tests.teaching_fakes import ChatServer, answer, completion
 
@@ -42,15 +41,6 @@ pytestmark = pytest.mark.slow
 
 RANK, ROWS = 8, 12
 MODULES = {"model.layers.0.self_attn.q_proj": (12, 6), "model.layers.0.mlp.down_proj": (6, 20)}
-
-
-def invoke(*words: str) -> str:
-    """What a command prints; its error is raised as itself."""
-    result = CliRunner().invoke(app, list(words))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def under(monkeypatch: pytest.MonkeyPatch, **changes: object) -> Settings:

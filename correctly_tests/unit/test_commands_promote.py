@@ -6,26 +6,21 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from typer.testing import CliRunner
 
-from correctly_assets.cli import app
 from correctly_assets.core.errors import RefusedError, UsageError
 from correctly_assets.runtime.join import open_platform_store
 from correctly_assets.runtime.promotion import record
 from correctly_assets.settings import Settings, get_settings
+from correctly_tests.commands import invoke
 from correctly_tests.serving_fakes import fake_engine
 from correctly_tests.tiny_adapter import put_adapter
 
 pytestmark = pytest.mark.slow
 
 
-def invoke(*words: str) -> str:
-    """What a command prints, as one line; its error is raised as itself."""
-    result = CliRunner().invoke(app, list(words))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return " ".join(result.stdout.split())
+def shown_by(*words: str) -> str:
+    """What a command prints, as one line."""
+    return " ".join(invoke(*words).split())
 
 
 @pytest.fixture
@@ -50,7 +45,7 @@ def refused(settings: Settings, *reasons: str) -> str:
 
 def test_a_promotion_despite_the_gate_is_an_override_with_a_decision_and_its_reason(platform: Settings) -> None:
     adapter = refused(platform, "It changes 20.0 % of correct sentences.")
-    invoke("promote", adapter, "--despite", "the class begins today")
+    shown_by("promote", adapter, "--despite", "the class begins today")
     with open_platform_store(platform) as store:
         release, decision = store.champion(), store.last_decision()
     assert release is not None and decision is not None
@@ -65,7 +60,7 @@ def test_a_promotion_despite_the_gate_without_a_reason_is_a_usage_error_and_prom
 ) -> None:
     adapter = refused(platform, "It changes 20.0 % of correct sentences.")
     with pytest.raises(UsageError, match='--despite "reason"') as caught:
-        invoke("promote", adapter, "--despite", blank)
+        shown_by("promote", adapter, "--despite", blank)
     assert caught.value.exit_code == 2 and not isinstance(caught.value, RefusedError)
     with open_platform_store(platform) as store:
         assert store.champion() is None
@@ -74,8 +69,8 @@ def test_a_promotion_despite_the_gate_without_a_reason_is_a_usage_error_and_prom
 def test_status_shows_every_reason_of_the_last_decision(platform: Settings) -> None:
     reasons = ("It changes 20.0 % of correct sentences; at most 15 % are allowed.", "2 edits ended without a reason.")
     adapter = refused(platform, *reasons)
-    said = invoke("status")
+    said = shown_by("status")
     assert f"(adapter {adapter})" in said and "refused" in said
     assert all(reason in said for reason in reasons)
-    last = json.loads(invoke("status", "--json"))["last_decision"]
+    last = json.loads(shown_by("status", "--json"))["last_decision"]
     assert (last["verdict"], last["reasons"]) == ("refused", list(reasons))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -79,16 +79,7 @@ class Doubter:
     def __init__(self) -> None:
         self.logprobs: list[bool] = []
 
-    async def complete(
-        self,
-        prompt: str,
-        *,
-        model: str,
-        max_tokens: int,
-        stop: Sequence[str] = (),
-        priority: int = 0,
-        logprobs: bool = False,
-    ) -> Completion:
+    async def complete(self, prompt: str, *, logprobs: bool = False, **_: Any) -> Completion:
         self.logprobs.append(logprobs)
         completion = said(("He", 0.99), (" goes", 0.95), (" home", 0.95), (" rapidly", 0.4), (".", 0.99))
         return completion if logprobs else Completion(completion.text, "stop")

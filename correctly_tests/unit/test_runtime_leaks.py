@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from correctly_assets.cli import app
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.types import TrainPair
 from correctly_assets.evaluation.data import read_evaluation_set
@@ -17,19 +15,11 @@ from correctly_assets.runtime.join import open_platform_store, train_config
 from correctly_assets.runtime.leaks import refuse_trained_on
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.train_set import write_train_set
+from correctly_tests.commands import invoke
 from correctly_tests.serving_fakes import fake_engine
 from correctly_tests.tiny_adapter import put_adapter
 
 pytestmark = pytest.mark.slow
-
-
-def invoke(*words: str) -> str:
-    """What a command prints; its error is raised as itself."""
-    result = CliRunner().invoke(app, list(words))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def trained_on(settings: Settings, before: str) -> str:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 HEADS = 2
 
 
-def write_llama_gguf(file: Path, *, begins: bool = False) -> Any:
+def write_llama_gguf(file: Path, *, begins: bool = False, architecture: str = "llama") -> Any:
     """A random Llama with the vocabulary of a ChatML model as GGUF, as llama.cpp writes one; returns the model."""
     import gguf
     from tokenizers import pre_tokenizers
@@ -41,7 +41,7 @@ def write_llama_gguf(file: Path, *, begins: bool = False) -> Any:
     model = LlamaForCausalLM(config).eval()
     for parameter in model.parameters():
         parameter.data = parameter.data.bfloat16().float()
-    writer = gguf.GGUFWriter(file, "llama")
+    writer = gguf.GGUFWriter(file, architecture)
     writer.add_string("general.license", "apache-2.0")
     writer.add_context_length(512)
     writer.add_embedding_length(32)
@@ -205,3 +205,12 @@ def test_the_chat_family_is_told_by_the_models_own_name_before_the_folders_above
     assert family_of("/cache/models--HuggingFaceTB--SmolLM2/snapshots/0a1b") == "chatml"
     assert family_of("meta-llama/Llama-3.2-1B-Instruct") == "llama3"
     assert family_of("my-own") == "gemma3"
+
+
+def test_an_architecture_that_transformers_does_not_read_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    write_llama_gguf(tmp_path / "odd.gguf", architecture="rwkv6")
+    with pytest.raises(PermanentError, match=r"transformers cannot read odd\.gguf .*; use a directory of weights\."):
+        convert_gguf(
+            tmp_path / "odd.gguf", tmp_path / "odd", load_prompts(PROJECT_ROOT / "prompts", "chatml"), "chatml"
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["odd.gguf"]
