@@ -11,6 +11,8 @@ import pytest
 from correctly_assets.serving.gateway.options import Options
 from correctly_tests.serving_fakes import Running, fake_engine, running_gateway
 
+pytestmark = pytest.mark.slow  # it waits for clocks of the gateway's
+
 BEFORE = "She go to school every day."
 
 

@@ -14,6 +14,8 @@ from correctly_assets.core.types import Correction
 from correctly_assets.serving.gateway.options import Options
 from correctly_tests.serving_fakes import Running, fake_engine, running_gateway
 
+pytestmark = pytest.mark.slow  # it waits for clocks of the gateway's
+
 TEXT = "She go to school every day."
 
 

@@ -67,6 +67,7 @@ def test_an_adapter_that_still_answers_is_not_unloaded_beneath_its_answer(gatewa
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_every_answer_of_one_request_is_by_one_release_while_releases_change(gateway: Running) -> None:
     gateway.serves(gateway.release("a"))
     gateway.engine.hang = 0.02

@@ -56,6 +56,7 @@ def wait_until(condition, seconds: float = 10.0) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_part_is_ready_when_it_answers_and_is_started_again_when_it_dies(supervisor):
     part = server(free_port())
     child = supervisor.start(part)

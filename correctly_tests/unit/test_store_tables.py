@@ -130,6 +130,7 @@ def _open_and_count(url: str) -> int:
         return len(opened.forms_and_tones())
 
 
+@pytest.mark.slow
 def test_starters_that_open_the_store_at_once_all_find_it_ready(store_url: str) -> None:
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         found = list(pool.map(_open_and_count, [store_url] * 8))
@@ -189,6 +190,7 @@ def _land_numbers(url: str, start: int, stop: int) -> int:
         return opened.land((example(n) for n in range(start, stop)), batch_rows=20).landed
 
 
+@pytest.mark.slow
 def test_writers_at_once_land_every_row_exactly_once(store: Store, store_url: str) -> None:
     ranges = [(0, 300), (100, 400), (200, 500), (0, 500)]
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:

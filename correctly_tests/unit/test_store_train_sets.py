@@ -350,6 +350,7 @@ def test_a_full_disk_ends_in_one_sentence_and_leaves_nothing_behind(tmp_path: Pa
     assert left == "[]"
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_train_set_and_its_scraps_are_swept(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", FAULTY + ENDLESS, str(tmp_path)], stdout=subprocess.PIPE, cwd=PROJECT_ROOT
