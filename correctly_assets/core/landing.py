@@ -6,7 +6,8 @@ guards' interfaces. Does not belong here: reading files, looking for personal da
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -118,6 +119,11 @@ class Sink(Protocol):
         Raises:
             RetryableError: the store is busy or away; landing the same rows again is safe.
         """
+        ...
+
+    def landing(self, file: str) -> AbstractContextManager[Callable[[], None]]:
+        """While this is open, a file is on its way, and no run starts over a part of it; call what it gives with every
+        batch."""
         ...
 
     def record_landing(self, *, file: str, sha: str | None, counts: LandCounts, refused: int) -> None:

@@ -35,6 +35,7 @@ class RetrainState:
         want: fingerprint of what has landed; ``decided`` that of the last decision (promoted, refused or failed).
         new_examples: accepted examples since the last decision.
         seconds_since_landing: silence since the last row landed; None when none ever landed.
+        landing: the file that is on its way into the store, None if there is none.
         in_flight: ids of unfinished runs of the retrain job, whoever started them.
         attempts: runs tagged with ``want`` that have ended without a decision.
         recipe_changed: what should be trained changed by more than rows.
@@ -51,6 +52,7 @@ class RetrainState:
     recipe_changed: bool = False
     removed_examples: int = 0
     canceled: str | None = None
+    landing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ def decide_retrain(state: RetrainState, policy: RetrainPolicy) -> RetrainDecisio
         return RetrainDecision(
             "skip", f"{state.new_examples} of {policy.min_examples} new examples that make a retrain worth while."
         )
+    if state.landing is not None:
+        return RetrainDecision("skip", f"{state.landing} is still landing; a run waits for the whole of it ({cause}).")
     if state.seconds_since_landing is not None and state.seconds_since_landing < policy.quiet_seconds:
         return RetrainDecision(
             "skip", f"Examples are still landing; waiting for {policy.quiet_seconds:g} quiet seconds ({cause})."

@@ -24,8 +24,7 @@ from .rows import ROW_COLUMNS, parse_row
 BATCH_ROWS = 2000
 _FIRST_ROWS = 100
 _BATCH_SECONDS = 1.0
-"""How long one batch should take. The retrain sensor waits for silence after a landing; a file whose batches came seconds
-apart would look landed while half of it is still on its way."""
+"""How long one batch should take: nobody else who writes waits longer for the store, and progress is seen."""
 _SHOWN_CELL = 1000
 
 Progress = Callable[[int], None]
@@ -62,7 +61,8 @@ def land_file(
     refused = RefusedRows(refused_path or path.with_name(path.name + ".refused.jsonl"))
     landing = _Landing(sink, guards, refused, name or path.name, source, verified, progress)
     try:
-        landing.take(read_rows(path))
+        with sink.landing(landing.name) as seen:
+            landing.take(read_rows(path), seen)
         sink.record_landing(file=landing.name, sha=_sha(path), counts=landing.counts, refused=refused.count)
         written = refused.finish()
     finally:
@@ -85,7 +85,8 @@ def land_rows(
     """
     refused = RefusedRows(None)
     landing = _Landing(sink, guards, refused, name, source, False, None)
-    landing.take((number, dict(row)) for number, row in enumerate(rows, 1))
+    with sink.landing(name) as seen:
+        landing.take(((number, dict(row)) for number, row in enumerate(rows, 1)), seen)
     return landing.outcome(None), refused.kept
 
 
@@ -167,26 +168,31 @@ class _Landing:
         self.name = name
         self.counts = LandCounts()
 
-    def take(self, rows: Iterable[RawRow]) -> None:
+    def take(self, rows: Iterable[RawRow], seen: Callable[[], None]) -> None:
+        """Land the rows; ``seen`` is called after each batch."""
         try:
             for line, raw in rows:
-                self._take(line, raw)
+                if self._take(line, raw):
+                    seen()
         except UsageError:
             if self._batch:  # the file is damaged from here on, which takes nothing from the rows before
                 self._flush()
             raise
         self._flush()
 
-    def _take(self, line: int, raw: dict[str, Any] | Refusal) -> None:
+    def _take(self, line: int, raw: dict[str, Any] | Refusal) -> bool:
+        """Take one row; returns whether a batch landed with it."""
         self._rows += 1
         row = raw if isinstance(raw, Refusal) else self._parsed(raw)
         if isinstance(row, Refusal):
             self._reasons[_general(row.reason)] += 1
             self._refused.add(line, row)
-            return
+            return False
         self._batch.append((line, row))
-        if len(self._batch) >= self._batch_rows:
-            self._flush()
+        if len(self._batch) < self._batch_rows:
+            return False
+        self._flush()
+        return True
 
     def _parsed(self, raw: dict[str, Any]) -> Example | Refusal:
         if not raw.keys() <= ROW_COLUMNS:

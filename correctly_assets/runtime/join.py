@@ -72,6 +72,9 @@ class DirectEngine:
 
 # ------------------------------------------------------------------ landing
 
+STARTER = "The starter"
+"""What the landing of the shipped examples is called: its files land as one."""
+
 
 def make_guards(settings: Settings) -> ExampleGuard:
     """The guards every row passes before it lands."""
@@ -109,14 +112,17 @@ def land_inbox(settings: Settings) -> list[InboxFile]:
 
 
 def land_starter(settings: Settings) -> int:
-    """Land the starter examples into an empty store. Returns how many landed."""
+    """Land the starter examples into an empty store, or the rest of them where that was cut short. Returns how many landed."""
     from correctly_assets.curation.landing import land_file
 
     with open_platform_store(settings) as store:
-        if store.counts().landed:
+        if store.counts().landed and not store.landing_unfinished(STARTER):
             return 0
         guards = make_guards(settings)
-        return sum(land_file(path, store, guards).landed for path in settings.starter_paths)
+        with store.landing(STARTER) as seen:
+            return sum(
+                land_file(path, store, guards, progress=lambda _: seen()).landed for path in settings.starter_paths
+            )
 
 
 # ------------------------------------------------------------------ train sets

@@ -28,6 +28,7 @@ class StoreLike(Protocol):
     def new_since_decision(self) -> int: ...
     def removed_since_decision(self) -> int: ...
     def last_landed_at(self) -> str | None: ...
+    def landing_under_way(self) -> str | None: ...
 
 
 def recipe(settings: Settings) -> dict[str, Any]:
@@ -125,6 +126,7 @@ def read_retrain_state(store: StoreLike, instance: DagsterInstance, settings: Se
         recipe_changed=bool(last and last.recipe_digest != sha256_of(made)),
         removed_examples=store.removed_since_decision(),
         canceled=_canceled_by_a_person(instance, want) if attempts else None,
+        landing=store.landing_under_way(),
     )
 
 

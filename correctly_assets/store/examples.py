@@ -6,7 +6,6 @@ Does not belong here: checking rows (curation/), the quarantine's own table (qua
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +17,7 @@ from ..core.landing import LandCounts, LandRow, content_sha
 from ..core.retrain import rows_digest
 from ..core.types import Edit, Example, Reason
 from .quarantine import insert_quarantine
-from .records import Counts, FormTone, Landing, StoredExample, example_from, stored_from, to_json
+from .records import Counts, FormTone, StoredExample, example_from, stored_from, to_json
 from .subject import Subject, like_prefix, slices
 
 EXAMPLE_COLUMNS = """
@@ -166,41 +165,6 @@ class Examples(Subject):
             touch_accepted(connection, now)
             waiting = sum(script["status"] == "waiting" for script in scripts)
             return LandCounts(len(fresh), len(rows) - len(fresh), waiting, len(held))
-
-    def record_landing(self, *, file: str, sha: str | None, counts: LandCounts, refused: int) -> None:
-        """Write down that a whole file has landed."""
-        with self.database.write() as connection:
-            seq = connection.execute(text("SELECT coalesce(max(seq), 0) + 1 FROM landing")).scalar_one()
-            connection.execute(
-                text(
-                    "INSERT INTO landing (id, seq, file, sha, landed, duplicates, waiting, quarantined, refused, at) "
-                    "VALUES (:id, :seq, :file, :sha, :landed, :duplicates, :waiting, :quarantined, :refused, :at)"
-                ),
-                {
-                    "id": uuid.uuid4().hex,
-                    "seq": seq,
-                    "file": file,
-                    "sha": sha,
-                    "landed": counts.landed,
-                    "duplicates": counts.duplicates,
-                    "waiting": counts.waiting,
-                    "quarantined": counts.quarantined,
-                    "refused": refused,
-                    "at": self.database.now(),
-                },
-            )
-
-    def landings(self, limit: int = 20) -> list[Landing]:
-        """The files that landed last, newest first."""
-        with self.database.read() as connection:
-            rows = connection.execute(
-                text(
-                    "SELECT id, file, sha, landed, duplicates, waiting, quarantined, refused, at FROM landing "
-                    "ORDER BY seq DESC LIMIT :limit"
-                ),
-                {"limit": limit},
-            ).mappings()
-            return [Landing(**row) for row in rows]
 
     # -- reading -------------------------------------------------------------------------------------------------
 

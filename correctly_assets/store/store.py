@@ -15,6 +15,7 @@ from .decisions import Decisions
 from .derived import DerivedFrom
 from .examples import Examples
 from .forget import Forgetting
+from .landings import Landings
 from .migrations import migrate_up
 from .quarantine import Quarantine
 from .reviews import Reviews
@@ -22,7 +23,7 @@ from .search import Search
 from .seen import Seen
 
 
-class Store(Examples, Search, DerivedFrom, Seen, Quarantine, Decisions, Corrections, Reviews, Forgetting):
+class Store(Examples, Landings, Search, DerivedFrom, Seen, Quarantine, Decisions, Corrections, Reviews, Forgetting):
     """Everything that has landed, was decided, was answered and is served. Open one with ``open_store``.
 
     Safe to use from several threads and processes at once. Times are ISO 8601 text in UTC.

@@ -101,6 +101,14 @@ def test_a_burst_is_one_run(instance, store, monkeypatch):
     assert "still landing" in (answer.skip_message or "")
 
 
+def test_no_run_starts_over_a_part_of_a_file(instance, store):
+    with store.landing("rows.csv"):
+        land(store, "He go.")
+        assert "rows.csv is still landing" in (tick(instance).skip_message or "")
+        land(store, "She go.")
+    assert tick(instance).tags["correctly/why"].startswith("Retraining: first run over 2")
+
+
 def test_rows_that_land_while_a_run_is_in_flight_wait_and_then_run(instance, store):
     land(store, "He go.")
     first = tick(instance)

@@ -30,7 +30,7 @@ TINY = {
     "CORRECTLY_TRAIN_PAIRS": "900",
     "CORRECTLY_TRAIN_MINUTES": "4",
     "CORRECTLY_EVALUATION_LIMIT": "160",
-    "CORRECTLY_RETRAIN_QUIET_SECONDS": "4",
+    "CORRECTLY_RETRAIN_QUIET_SECONDS": "2",
     "CORRECTLY_MAX_OVERCORRECTED": "60",
 }
 """A budget that fits the CI: fewer pairs, minutes and evaluation rows; every part is the real one. So short a training

@@ -35,8 +35,9 @@ def test_a_start_after_everything_was_killed_in_mid_training_closes_the_loop_wit
     said = platform.said()
     assert "Marked 1 unfinished run as failed" in said
     # Both runs were started over the whole of the starter, never over the part that had landed so far.
-    over = f"first run over {platform.status()['accepted']} accepted examples"
-    assert f"{over}." in said and f"{over}; attempt 2 of 3" in said
+    over = f"Retraining: first run over {platform.status()['accepted']} accepted examples"
+    told = dict.fromkeys(line for line in said.splitlines() if line.startswith("Run "))
+    assert [line.partition(": ")[2] for line in told] == [f"{over}.", f"{over}; attempt 2 of 3."]
     runs = graphql(
         platform,
         "{ runsOrError { ... on Runs { results { runId status } } } "

@@ -39,6 +39,15 @@ def test_a_burst_is_waited_out():
     assert decide_retrain(replace(NEW, seconds_since_landing=10.0), POLICY).action == "run"
 
 
+def test_a_run_waits_for_the_whole_of_a_file_however_long_its_next_rows_take():
+    decision = decide_retrain(replace(NEW, landing="rows.csv", seconds_since_landing=50.0), POLICY)
+    assert decision.action == "skip"
+    assert (
+        decision.says
+        == "rows.csv is still landing; a run waits for the whole of it (5 new examples since the last decision)."
+    )
+
+
 def test_a_failed_run_is_tried_again_under_another_key_and_given_up_at_the_limit():
     second = decide_retrain(replace(NEW, attempts=1), POLICY)
     assert second.run_key == "want:2"

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow as pa
@@ -163,6 +164,9 @@ class Appending:
         with self.path.open("a") as file:
             file.write(json.dumps({"before": "A late row."}) + "\n")
         return self.store.land(rows, **how)  # pyright: ignore[reportArgumentType]
+
+    def landing(self, file: str) -> AbstractContextManager[Callable[[], None]]:
+        return self.store.landing(file)
 
     def record_landing(self, **how: object) -> None:
         self.store.record_landing(**how)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,30 @@
+"""The starter's landing, killed in the middle: what `correctly up` does at its next start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from correctly_assets.runtime.join import STARTER, land_starter, open_platform_store
+from correctly_assets.settings import get_settings
+
+
+def test_a_starter_that_was_killed_in_mid_landing_is_landed_whole_at_the_next_start_and_then_never_again():
+    settings = get_settings()
+    rows = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in settings.starter_paths)
+    code = "from correctly_assets.runtime.join import *; land_starter(get_settings())"
+    with open_platform_store(settings) as store:
+        killed = subprocess.Popen([sys.executable, "-c", code])
+        deadline = time.monotonic() + 120
+        while not store.counts().landed:
+            assert killed.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        killed.kill()
+        killed.wait()
+        there = store.counts().landed
+        assert 0 < there < rows and store.landing_unfinished(STARTER)
+        assert land_starter(settings) == rows - there
+        assert store.counts().landed == rows
+        assert store.landing_under_way() is None
+        assert land_starter(settings) == 0
