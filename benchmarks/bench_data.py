@@ -117,7 +117,7 @@ def part_train_set(home: Path, snapshot: str) -> dict[str, Any]:
 
     A process of its own, so that its peak memory is its own; the program's start is not counted.
     """
-    from correctly_assets.runtime.join import make_train_set
+    from correctly_assets.runtime.train_sets import make_train_set
     from correctly_assets.settings import get_settings
 
     os.environ["CORRECTLY_HOME"] = str(home)
@@ -267,7 +267,8 @@ def part_score(minutes: float, pairs: int, keep: Path | None = None) -> dict[str
     Args:
         keep: a home to work in, kept afterwards: what was made there already is not made again.
     """
-    from correctly_assets.runtime.join import land_starter, make_train_set, open_platform_store, train_config
+    from correctly_assets.runtime.join import land_starter, open_platform_store
+    from correctly_assets.runtime.train_sets import make_train_set, train_config
     from correctly_assets.runtime.training import run_training
     from correctly_assets.settings import get_settings
     from correctly_assets.store.snapshots import write_examples_snapshot

@@ -39,8 +39,8 @@ def lora_adapter(
 ):
     """A LoRA adapter of the base model, trained on completion tokens only. Its ID is its content's hash."""
     from correctly_assets.core.errors import AdapterRefused, CorrectlyError, PermanentError
-    from correctly_assets.runtime.join import train_config
     from correctly_assets.runtime.promotion import record
+    from correctly_assets.runtime.train_sets import train_config
     from correctly_assets.training.adapter import check_adapter
 
     settings = get_settings()

@@ -35,8 +35,9 @@ def train_set(context: dg.AssetExecutionContext):
     """The teacher's pairs, guarded, de-duplicated, split and weighed: one content-addressed Parquet file."""
     from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.runtime import train_set_page as page
-    from correctly_assets.runtime.join import make_train_set, read_evaluation_texts
+    from correctly_assets.runtime.join import read_evaluation_texts
     from correctly_assets.runtime.pool import read_some
+    from correctly_assets.runtime.train_sets import make_train_set
     from correctly_assets.runtime.versioning import version_snapshot
     from correctly_assets.runtime.wanted import fingerprint_of, recipe
 

@@ -50,7 +50,7 @@ class TrainerResource(dg.ConfigurableResource):
             PermanentError, RetryableError: as `failure_of` reads the child's end.
             DagsterExecutionInterruptedError: the run was canceled or stopped; no child is left.
         """
-        from correctly_assets.runtime.join import train_config
+        from correctly_assets.runtime.train_sets import train_config
         from correctly_assets.runtime.training import local_base
 
         local_base(settings)  # before anything is asked of the trainer: without its files nothing can be trained

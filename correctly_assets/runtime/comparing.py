@@ -24,8 +24,9 @@ from correctly_assets.core.hashing import write_text_atomically
 from correctly_assets.core.training import TrainResult
 from correctly_assets.settings import Settings
 
-from .join import DirectEngine, make_annotator, train_config
+from .join import DirectEngine, make_annotator
 from .promotion import EngineLike
+from .train_sets import train_config
 from .training import local_base, newest_train_set, run_task, run_training
 
 WORTH_WHILE = 1.0

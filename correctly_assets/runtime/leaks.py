@@ -1,7 +1,7 @@
 """No adapter is measured on sentences it was trained on.
 
 Belongs here: holding what an adapter was trained on against evaluation sets. Does not belong here: what counts as a leak
-(core/text.py), keeping leaks out of a train set in the first place (join.py).
+(core/text.py), keeping leaks out of a train set in the first place (train_sets.py).
 """
 
 from __future__ import annotations

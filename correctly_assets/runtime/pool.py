@@ -1,7 +1,7 @@
 """Reading the examples that a train set is made from out of a snapshot of any size.
 
 Belongs here: passes over the snapshot's file that hold what they are asked for and no more. Does not belong here: the choice
-(core/pool.py), or what is made of it (join.py).
+(core/pool.py), or what is made of it (train_sets.py).
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ from __future__ import annotations
 from correctly_assets.core.teaching import Recorder, Recording
 from correctly_assets.settings import Settings
 
-from .join import make_platform_teacher, open_platform_store, teacher_recordings_dir, write_all_pairs
+from .join import make_platform_teacher, open_platform_store, teacher_recordings_dir
 from .pool import read_pool
+from .train_sets import write_all_pairs
 
 
 def record_teacher(settings: Settings, *, model: str | None = None, base_url: str | None = None) -> Recording:

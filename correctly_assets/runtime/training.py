@@ -29,10 +29,11 @@ from correctly_assets.core.errors import (
 from correctly_assets.core.training import TrainResult, failure_of
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
 
-from .join import DirectEngine, open_platform_store, train_config
+from .join import DirectEngine, open_platform_store
 from .processes import common_environment
 from .promotion import EngineLike
 from .systems import adapter_named
+from .train_sets import train_config
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store

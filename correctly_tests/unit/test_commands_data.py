@@ -23,7 +23,8 @@ from correctly_assets.curation.near import NearIndex
 from correctly_assets.curation.search import NeighbourIndex
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.runtime.generate import generate, thinnest_cells, write_new_examples
-from correctly_assets.runtime.join import make_platform_teacher, make_train_set
+from correctly_assets.runtime.join import make_platform_teacher
+from correctly_assets.runtime.train_sets import make_train_set
 from correctly_assets.runtime.waiting import complete_waiting
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store

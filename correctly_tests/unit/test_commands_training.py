@@ -98,7 +98,7 @@ def test_a_plan_counts_the_newest_train_set_and_says_what_to_do_when_there_is_no
 def test_the_curriculum_is_a_table_in_the_settings_and_part_of_the_recipe(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from correctly_assets.runtime.join import train_config
+    from correctly_assets.runtime.train_sets import train_config
     from correctly_assets.runtime.wanted import recipe_digest
     from correctly_assets.training.config import TrainConfig
 
@@ -147,7 +147,7 @@ def test_a_comparison_that_goes_on_takes_no_result_of_other_prompts_or_another_b
 def test_a_run_from_the_champion_replays_what_it_was_trained_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from correctly_assets.runtime.join import train_config
+    from correctly_assets.runtime.train_sets import train_config
     from correctly_assets.training.config import TrainConfig
 
     train_set = write_pairs(settings)

@@ -11,8 +11,9 @@ import pytest
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.types import TrainPair
 from correctly_assets.evaluation.data import read_evaluation_set
-from correctly_assets.runtime.join import open_platform_store, train_config
+from correctly_assets.runtime.join import open_platform_store
 from correctly_assets.runtime.leaks import refuse_trained_on
+from correctly_assets.runtime.train_sets import train_config
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.train_set import write_train_set
 from correctly_tests.commands import invoke

@@ -10,8 +10,9 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.landing import identified
 from correctly_assets.core.pool import Standing, drawn
 from correctly_assets.core.types import Example
-from correctly_assets.runtime.join import make_train_set, open_platform_store
+from correctly_assets.runtime.join import open_platform_store
 from correctly_assets.runtime.pool import read_pool
+from correctly_assets.runtime.train_sets import make_train_set
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.snapshots import write_examples_snapshot
 

@@ -17,9 +17,10 @@ from correctly_assets.definitions import defs
 from correctly_assets.defs.resources import make_resources
 from correctly_assets.resources.trainer import training_key
 from correctly_assets.runtime.full_report import registered_sets
-from correctly_assets.runtime.join import MadeTrainSet, make_train_set, open_platform_store, train_config
+from correctly_assets.runtime.join import open_platform_store
 from correctly_assets.runtime.leaks import refuse_trained_on
 from correctly_assets.runtime.promotion import record
+from correctly_assets.runtime.train_sets import MadeTrainSet, make_train_set, train_config
 from correctly_assets.runtime.wanted import policy, read_retrain_state
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.rejected import read_rejected

@@ -15,8 +15,9 @@ from correctly_assets.cli import app
 from correctly_assets.core.errors import PermanentError, RefusedError, UsageError
 from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Example
-from correctly_assets.runtime.join import make_guards, make_train_set, open_platform_store
+from correctly_assets.runtime.join import make_guards, open_platform_store
 from correctly_assets.runtime.recording import record_teacher
+from correctly_assets.runtime.train_sets import make_train_set
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.snapshots import write_examples_snapshot
 from correctly_tests.teaching_fakes import GOOD, ChatServer, answer, completion, good, is_second_pass
