@@ -254,6 +254,11 @@ class Settings(BaseSettings):
         return self.home / "models"
 
     @property
+    def worked_out_path(self) -> Path:
+        """What the embedded teacher found in texts, by their hash."""
+        return self.home / "teacher" / "worked-out.sqlite"
+
+    @property
     def vectors_path(self) -> Path:
         """Vectors that an endpoint made, by the hash of their text (CORRECTLY_EMBEDDING=openai)."""
         return self.home / "vectors.sqlite"

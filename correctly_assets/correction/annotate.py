@@ -173,6 +173,35 @@ class ErrantAnnotator:
         return [(origin[s], origin[e - 1] + 1) for s, e in _token_spans(flat, self.tokens(text))]
 
 
+class LateAnnotator:
+    """An `ErrantAnnotator` that is made when it is first asked: loading it takes seconds, and a caller whose texts are all known
+    asks nothing.
+
+    Raises, when asked:
+        PermanentError: the English spaCy model is not installed.
+    """
+
+    def __init__(self) -> None:
+        self._made: ErrantAnnotator | None = None
+
+    def _errant(self) -> ErrantAnnotator:
+        if self._made is None:
+            self._made = ErrantAnnotator()
+        return self._made
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        self._errant().prepare(texts)
+
+    def tokens(self, text: str) -> list[str]:
+        return self._errant().tokens(text)
+
+    def token_edits(self, before: str, after: str) -> tuple[TokenEdit, ...]:
+        return self._errant().token_edits(before, after)
+
+    def edits(self, before: str, after: str) -> tuple[Edit, ...]:
+        return self._errant().edits(before, after)
+
+
 def _word_list() -> set[str]:
     from errant.en import classifier
 

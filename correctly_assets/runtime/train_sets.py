@@ -19,7 +19,7 @@ from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.settings import Settings
 
 from . import straddles
-from .join import make_annotator, make_platform_teacher, open_platform_store, read_evaluation_texts
+from .join import make_platform_teacher, make_worked_out, open_platform_store, read_evaluation_texts
 from .pool import read_pool
 from .wanted import recipe, recipe_digest
 
@@ -64,14 +64,16 @@ def write_all_pairs(settings: Settings, teacher: Teacher, examples: list[Example
     """
     if teacher.name == "embedded":
         return teacher.write_pairs(examples, count=settings.train_pairs, seed=settings.seed)
+    from correctly_assets.correction.annotate import LateAnnotator
     from correctly_assets.teachers.embedded import EmbeddedTeacher
     from correctly_assets.teachers.ladder import Ladder
 
     own = EmbeddedTeacher(
         prompts_dir=settings.prompts_dir,
         reason_language=settings.reason_language,
-        annotator=make_annotator(),
+        annotator=LateAnnotator(),
         ladder=Ladder(read_evaluation_texts(settings)),
+        worked_out=make_worked_out(settings),
     )
     landed = own.write_landed(examples, count=settings.train_pairs, seed=settings.seed)
     left = settings.train_pairs - len(landed.pairs)

@@ -51,15 +51,29 @@ def diff_edits(before: str, after: str) -> tuple[Edit, ...]:
     return tuple(edits)
 
 
-def explained_edits(
-    before: str, after: str, reasons: Sequence[Reason], annotator: Annotator | None
-) -> tuple[Edit, ...]:
-    """The edits between a landed before and after, each with the landed reason that speaks of it, if one does."""
-    edits = annotator.edits(before, after) if annotator is not None else diff_edits(before, after)
+def checked_edits(before: str, after: str, edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
+    """The edits, if they turn ``before`` into ``after``.
+
+    Raises:
+        ValueError: they do not.
+    """
     if apply_edits(before, edits) != after:
         raise ValueError(f"The edits of {before!r} do not yield {after!r}.")
+    return edits
+
+
+def explained(edits: tuple[Edit, ...], reasons: Sequence[Reason]) -> tuple[Edit, ...]:
+    """The edits of a landed pair, each with the landed reason that speaks of it, if one does."""
     out = []
     for edit in edits:
         reason = reason_for(edit, reasons) or (reasons[0].reason if len(edits) == len(reasons) == 1 else None)
         out.append(edit.explained(reason, "model") if reason else edit)
     return tuple(out)
+
+
+def explained_edits(
+    before: str, after: str, reasons: Sequence[Reason], annotator: Annotator | None
+) -> tuple[Edit, ...]:
+    """The edits between a landed before and after, each with the landed reason that speaks of it, if one does."""
+    edits = annotator.edits(before, after) if annotator is not None else diff_edits(before, after)
+    return explained(checked_edits(before, after, edits), reasons)

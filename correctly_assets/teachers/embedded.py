@@ -16,12 +16,13 @@ from ..core.hashing import sha256_file, sha256_of
 from ..core.ports import Annotator, Completions, Refusal, TeacherOutput, WrittenPair
 from ..core.text import split_of
 from ..core.types import Edit, Example, Origin, TrainPair
-from .align import explained_edits
+from .align import checked_edits, diff_edits, explained
 from .inject import Injector, Mix
 from .ladder import Ladder
 from .reasons import ReasonWriter
 from .rules import slips_in
 from .sentence import Parser, Slip, data_file
+from .worked_out import WorkedOut
 
 VERSION = "1"
 _PARSED_AT_ONCE = 512
@@ -57,6 +58,7 @@ class EmbeddedTeacher:
         ladder: Ladder | None = None,
         progress: Callable[[int, int], None] | None = None,
         parser: Parser | None = None,
+        worked_out: WorkedOut | None = None,
     ) -> None:
         """
         Args:
@@ -66,6 +68,7 @@ class EmbeddedTeacher:
             ladder: what every pair must pass; the default one when None.
             progress: called with (pairs written, pairs wanted).
             parser: reads the texts that errors are put into; one of its own when None.
+            worked_out: keeps what parser and annotator found, so that only new texts reach them; nothing is kept when None.
         """
         self.mix = mix or Mix.default(first_languages)
         self.reasons = ReasonWriter.load(prompts_dir, reason_language)
@@ -75,6 +78,7 @@ class EmbeddedTeacher:
         self._progress = progress
         self._parser = parser or Parser()
         self._slips: dict[str, list[Slip]] = {}
+        self._worked_out = worked_out
 
     def identity(self) -> str:
         """A hash over version, rules, tables, mix and language; what was written changes only when it does."""
@@ -154,11 +158,24 @@ class EmbeddedTeacher:
             # As many as may be wanted still and as the annotator surely keeps: two texts each.
             here = corrections[place : place + min(_PARSED_AT_ONCE, most - done())]
             place += len(here)
-            if self.annotator is not None:
-                self.annotator.prepare(text for e in here for text in (e.before, e.after or ""))
+            aligned = self._align(here)
             for e in here:
-                edits = explained_edits(e.before, e.after or "", e.reasons, self.annotator)
+                edits = explained(aligned[e.before, e.after or ""], e.reasons)
                 keep(self._pair(e, "human" if e.verified else "example", e.before, e.after or "", edits))
+
+    def _align(self, corrections: Sequence[Example]) -> dict[tuple[str, str], tuple[Edit, ...]]:
+        """The edits of landed corrections, without reasons."""
+        pairs = list(dict.fromkeys((e.before, e.after or "") for e in corrections))
+        if self.annotator is None:
+            return {pair: checked_edits(*pair, diff_edits(*pair)) for pair in pairs}
+        known = self._worked_out.find("edits", pairs) if self._worked_out is not None else {}
+        new = [pair for pair in pairs if pair not in known]
+        if new:
+            self.annotator.prepare(text for pair in new for text in pair)
+        made = {pair: checked_edits(*pair, self.annotator.edits(*pair)) for pair in new}
+        if made and self._worked_out is not None:
+            self._worked_out.keep("edits", {pair: [edit.to_json() for edit in edits] for pair, edits in made.items()})
+        return made | {pair: tuple(Edit(**edit) for edit in known[pair]) for pair in pairs if pair in known}
 
     def _write_bait(self, examples: Sequence[Example], wanted: int, keep: Callable[[TrainPair], bool]) -> None:
         """Untouched pairs: examples that were already correct first, then the most tempting texts."""
@@ -206,8 +223,16 @@ class EmbeddedTeacher:
 
     def _find_slips(self, texts: Iterable[str]) -> None:
         new = [text for text in texts if text not in self._slips]
-        for text, sentence in zip(new, self._parser.parse(new), strict=True):
-            self._slips[text] = slips_in(sentence)
+        if self._worked_out is not None:
+            for (text,), slips in self._worked_out.find("slips", ((text,) for text in new)).items():
+                self._slips[text] = [Slip.from_json(slip) for slip in slips]
+            new = [text for text in new if text not in self._slips]
+        if not new:
+            return
+        made = {text: slips_in(sentence) for text, sentence in zip(new, self._parser.parse(new), strict=True)}
+        self._slips |= made
+        if self._worked_out is not None:
+            self._worked_out.keep("slips", {(text,): [slip.to_json() for slip in made[text]] for text in new})
 
     def _pair(
         self, example: Example, origin: Origin, before: str, after: str, edits: tuple[Edit, ...], **attributes: str

@@ -21,6 +21,7 @@ from .ladder import Ladder
 
 if TYPE_CHECKING:
     from .exemplars import Exemplars
+    from .worked_out import WorkedOut
 
 
 def make_teacher(
@@ -54,6 +55,7 @@ def make_teacher(
     safety: Callable[[TrainPair], str | None] | None = None,
     listen: Callable[[ChatTransport], ChatTransport] | None = None,
     phrasings: Callable[[], Sequence[Phrasing]] | None = None,
+    worked_out: WorkedOut | None = None,
 ) -> Teacher:
     """The teacher of a kind.
 
@@ -78,6 +80,7 @@ def make_teacher(
         phrasings: openai, recorded: reads the taxonomy tables, whose words prompts take; plain names of forms and tones when None.
         safety: why a pair is not safe to train on, the ladder's last rung but one; not asked when None.
         listen: openai: put around what is asked, for a recording of it.
+        worked_out: embedded: keeps what was found in a text, so that only new ones are read; nothing is kept when None.
 
     Raises:
         UsageError: no such kind, or a folder it needs was not named.
@@ -96,6 +99,7 @@ def make_teacher(
             annotator=annotator,
             ladder=ladder,
             progress=progress,
+            worked_out=worked_out,
         )
     if kind not in {"openai", "recorded"}:
         raise UsageError(f"No teacher named {kind!r}: choose embedded, openai or recorded.")

@@ -6,7 +6,7 @@ here: which slips exist (rules/) or which are chosen (inject.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -49,6 +49,19 @@ class Slip:
 
     def conflicts(self, other: Slip) -> bool:
         return bool(self.tokens & (other.tokens | other.needs) or self.needs & other.tokens)
+
+    def to_json(self) -> list[Any]:
+        """Its attributes in their order; there are a hundred slips a text, so without their names."""
+        return [
+            self.rule, self.kind, self.op, self.start, self.end, self.wrongs, sorted(self.tokens), sorted(self.needs),
+            self.values, self.weight,
+        ]  # fmt: skip
+
+    @classmethod
+    def from_json(cls, value: Sequence[Any]) -> Slip:
+        rule, kind, op, start, end, wrongs, tokens, needs, values, weight = value
+        words = tuple((name, word) for name, word in values)
+        return cls(rule, kind, op, start, end, tuple(wrongs), frozenset(tokens), frozenset(needs), words, weight)
 
 
 def capital(text: str) -> str:
