@@ -20,6 +20,7 @@ import httpx
 from benchmarks.serve_gateway import ME
 from benchmarks.serve_parts import champion_adapter, running, until
 from correctly_assets.settings import Settings, get_settings
+from correctly_assets.training.adapter import AdapterRefused, check_adapter
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -155,4 +156,10 @@ def adapters(chosen: argparse.Namespace, home: Path, count: int) -> list[Path]:
         raise SystemExit(f"This part needs {count} adapters: give --adapter DIR {count} times.")
     if any(not (path / "manifest.json").is_file() for path in found):
         raise SystemExit("An --adapter is no adapter's directory: it holds no manifest.json.")
-    return [path.resolve() for path in found[:count]]
+    taken = [path.resolve() for path in found[:count]]
+    for path in taken:
+        try:
+            check_adapter(path, Path(get_settings().base_model_path))
+        except AdapterRefused as error:
+            raise SystemExit(f"The gateway would refuse {path}: {error}") from error
+    return taken
