@@ -100,7 +100,7 @@ def correct(
 ) -> None:
     """Correct English: Before / After / Why."""
     from correctly_assets.runtime.client import correct_texts
-    from correctly_assets.runtime.up import print_corrections
+    from correctly_assets.runtime.showing import print_corrections
 
     settings = get_settings()
     tongue = language or settings.reason_language

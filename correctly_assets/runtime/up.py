@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError
 from correctly_assets.core.retrain import decide_retrain
@@ -28,20 +27,15 @@ from correctly_assets.settings import Settings
 from .fleet import Fleet, engine_name
 from .instance import fail_dead_runs, open_instance
 from .join import land_starter, open_platform_store
-from .keys import bearer
 from .processes import common_environment, parts
 from .progress import read_progress
+from .showing import show_corrections, show_scores
 from .supervisor import Supervisor, check_ports, clear_leftovers, remove_record, running_supervisor, write_record
 from .wanted import policy, read_retrain_state
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
 
-AWKWARD = (
-    "I am agree with you, but yesterday I didn't knew it.",
-    "She suggested me to take the bus because it don't cost many money.",
-    "If I will have time, I would like visiting to my grandmother on the next week.",
-)
 STAGES = ("examples", "train_set", "lora_adapter", "eval_report", "served_model")
 
 
@@ -254,7 +248,7 @@ def _close_and_show(settings: Settings, console: Console, heal: Callable[[], Non
         else:
             close_loop(settings, instance, store, console, heal)
             _wait_served(settings, console, heal)
-        _show_scores(store, console)
+        show_scores(store, console)
         show_corrections(settings, console)
     finally:
         store.close()
@@ -371,57 +365,3 @@ def _wait_served(settings: Settings, console: Console, heal: Callable[[], None])
             heal()
             time.sleep(0.5)
     raise UnreachableError(f"The gateway does not serve the champion: {says} See `correctly logs gateway`.")
-
-
-def _show_scores(store, console: Console) -> None:
-    champion = store.champion()
-    systems = (champion.scores or {}).get("systems", {}) if champion else {}
-    if not systems:
-        return
-    table = Table(
-        title=f"Adapter {champion.adapter} ({champion.id}) on the frozen evaluation set", title_justify="left"
-    )
-    for head in ("System", "GLEU", "F0.5", "correct sentences changed"):
-        table.add_column(head, justify="left" if head == "System" else "right")
-    for name, scores in systems.items():
-        row = (scores.get("gleu"), scores.get("errant_f05"), scores.get("overcorrected"))
-        table.add_row(
-            name, *(f"{value:.1f}{' %' if i == 2 else ''}" if value is not None else "–" for i, value in enumerate(row))
-        )
-    console.print(table)
-
-
-def show_corrections(settings: Settings, console: Console) -> None:
-    """Correct three awkward sentences, which are in no example, through the gateway, and print them.
-
-    Raises:
-        UnreachableError: the gateway does not answer.
-    """
-    try:
-        answer = httpx.post(
-            f"{settings.gateway_url}/v1/corrections",
-            json={"text": list(AWKWARD), "reasons": True},
-            headers=bearer(settings),
-            timeout=120,
-        )
-        answer.raise_for_status()
-    except httpx.HTTPError as error:
-        raise UnreachableError(
-            f"The gateway did not correct three sentences ({error}). See `correctly logs gateway`."
-        ) from error
-    print_corrections(answer.json()["corrections"], console)
-
-
-def print_corrections(corrections: list[dict], console: Console) -> None:
-    """Before / After / Why, one block a text."""
-    for item in corrections:
-        console.print(f"\n[bold]Before[/]  {item['before']}", highlight=False)
-        if not item["changed"]:
-            kept = f" (kept as it was: {item['fallback']})" if item["fallback"] else ""
-            console.print(f"[bold]After[/]   nothing to change{kept}", highlight=False)
-            continue
-        console.print(f"[bold]After[/]   {item['after']}", highlight=False)
-        for edit in item["edits"]:
-            was, now = edit["was"].strip() or "∅", edit["now"].strip() or "∅"
-            why = f": {edit['reason']}" if edit["reason"] else ""
-            console.print(f"[bold]Why[/]     {was} → {now}{why}", highlight=False)

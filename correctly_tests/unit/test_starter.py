@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from correctly_assets.core.text import leaks, normalise
-from correctly_assets.runtime.up import AWKWARD
+from correctly_assets.runtime.showing import AWKWARD
 from correctly_assets.settings import PROJECT_ROOT
 
 STARTER = PROJECT_ROOT / "correctly_assets" / "starter"
