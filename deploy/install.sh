@@ -18,6 +18,11 @@ if ! [ -x "$venv/bin/python" ] || ! works "$venv/bin/python"; then
 fi
 pip="$venv/bin/python -m pip --disable-pip-version-check"
 $pip install -q "pip==26.0.1"
+# A lock file's packages, as one line that counts instead of pip's thousand.
+install_lock() {
+  PYTHONUNBUFFERED=1 $pip install --no-deps --progress-bar off -r "$1" \
+    | "$venv/bin/python" "$here/pip_progress.py" "$venv" "$1"
+}
 if [ "$accelerator" = gpu ]; then
   $pip install -e "$here/..[gpu,test]"
 else
@@ -28,9 +33,9 @@ else
   # build asks for them, runs without them, and does not import beside PyPI's wheels of them.
   # For the same reason Open WebUI stands in an environment of its own, with the CPU's torch: its own would be CUDA's.
   if [ "$accelerator" = webui ]; then
-    $pip install --no-deps -r "$here/requirements-webui.lock"
+    install_lock "$here/requirements-webui.lock"
   else
-    $pip install --no-deps -r "$here/requirements-cpu.lock"
+    install_lock "$here/requirements-cpu.lock"
     $pip install --no-deps --no-build-isolation -q -e "$here/.."
   fi
 fi
