@@ -26,6 +26,11 @@ $(VENV)/.installed-$(ACCELERATOR): deploy/requirements-cpu.lock pyproject.toml d
 	@bash deploy/install.sh .venv-webui webui
 	@touch $@
 
+# The program behind CORRECTLY_DVC_REMOTE, for the tests that run it.
+.venv-dvc/.installed: correctly_assets/runtime/versioning.py deploy/install.sh
+	@bash deploy/install.sh .venv-dvc dvc
+	@touch $@
+
 up: install ## the whole platform in the foreground; Ctrl-C stops it
 	@$(VENV)/bin/correctly up
 
@@ -41,7 +46,7 @@ test: test-system install lint ## everything the CI runs, from a fresh clone
 test-fast: install ## the inner loop: no model, under two minutes
 	@$(PY) -m pytest -p no:cacheprovider correctly_tests/unit correctly_tests/defs -m "not model and not slow and not full"
 
-test-full: test-system install ## soak and faults too
+test-full: test-system install .venv-dvc/.installed ## soak and faults, and the real `dvc` program, too
 	@$(OFFLINE) $(PY) -m pytest -p no:cacheprovider correctly_tests
 
 $(addprefix bench-,$(BENCHES)): bench-%: install

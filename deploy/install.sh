@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a virtual environment from its lock file. Usage: install.sh VENV cpu|gpu|webui
+# Makes a virtual environment from its lock file. Usage: install.sh VENV cpu|gpu|webui|dvc
 set -euo pipefail
 venv=$1 accelerator=$2
 here=$(cd "$(dirname "$0")" && pwd)
@@ -25,6 +25,9 @@ install_lock() {
 }
 if [ "$accelerator" = gpu ]; then
   $pip install -e "$here/..[gpu,test]"
+elif [ "$accelerator" = dvc ]; then
+  # No lock: this is what our own sentence tells people to install, and whether that works is to be tested.
+  $pip install -q "dvc==$(sed -n 's/^DVC_VERSION = "\(.*\)"/\1/p' "$here/../correctly_assets/runtime/versioning.py")"
 else
   # PyPI's plain torch is the CUDA build; the CPU build is asked for by name, and found at PyTorch where pip has no other.
   $pip install "torch==2.13.0+cpu" 2>/dev/null \

@@ -120,7 +120,7 @@ def record(
     kind: Annotated[str, typer.Option(help="comparator | teacher")] = "comparator",
     as_json: Json = False,
 ) -> None:
-    """Record a comparator's answers to a set, or a teacher's for a train set, once, so that they can be used for ever."""
+    """Record a comparator's answers to a set, or a teacher's for what waits and a train set, once, to be used for ever."""
     from correctly_assets.runtime.comparator import record_comparator, recordings_dir
     from correctly_assets.runtime.join import teacher_recordings_dir
     from correctly_assets.runtime.recording import record_teacher

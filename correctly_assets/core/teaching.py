@@ -198,7 +198,10 @@ class Recording:
         """
         entry = self.entries.get(request.key)
         if entry is None:
-            raise not_recorded(self.requested, str(self.header.get("kind")))
+            command = record_command(self.requested, str(self.header.get("kind")))
+            raise PermanentError(
+                f"What {self.requested} answers to this is not recorded; run {command}.", code=NOT_RECORDED
+            )
         return ChatAnswer.from_json(entry["answer"], paid_before=True)
 
 

@@ -6,8 +6,9 @@ Belongs here: passes over the snapshot's file that hold what they are asked for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from correctly_assets.core.errors import PermanentError
@@ -24,8 +25,11 @@ class Pool:
     among: int
 
 
-def read_pool(settings: Settings, snapshot: str) -> Pool:
+def read_pool(settings: Settings, snapshot: str, more: Sequence[Example] = ()) -> Pool:
     """The examples of a snapshot that CORRECTLY_TRAIN_PAIRS pairs are made from, drawn by CORRECTLY_SEED.
+
+    Args:
+        more: corrected examples that count as if the snapshot held them.
 
     Raises:
         PermanentError: the snapshot is gone.
@@ -33,10 +37,14 @@ def read_pool(settings: Settings, snapshot: str) -> Pool:
     import pyarrow.parquet as pq
 
     path = _file_of(settings, snapshot)
-    ids = drawn(_standings(path), settings.train_pairs, settings.seed)
+    added: list[tuple[str, Standing]] = [
+        (example.id, _standing(example.before, example.after, example.verified)) for example in more
+    ]
+    ids = drawn(chain(_standings(path), added), settings.train_pairs, settings.seed)
     with pq.ParquetFile(path) as file:
         among = file.metadata.num_rows
-    return Pool(list(read_some(settings, snapshot, ids)), among)
+    chosen = [*read_some(settings, snapshot, ids), *(example for example in more if example.id in ids)]
+    return Pool(sorted(chosen, key=lambda example: example.id), among + len(more))
 
 
 def read_some(settings: Settings, snapshot: str, ids: Iterable[str]) -> Iterator[Example]:
@@ -66,7 +74,11 @@ def _standings(path: Path) -> Iterator[tuple[str, Standing]]:
         for batch in file.iter_batches(columns=names):
             columns = [batch.column(name).to_pylist() for name in names]
             for id, before, after, verified in zip(*columns, strict=True):
-                yield id, "untouched" if before == after else "verified" if verified else "corrected"
+                yield id, _standing(before, after, verified)
+
+
+def _standing(before: str, after: str | None, verified: bool) -> Standing:
+    return "untouched" if before == after else "verified" if verified else "corrected"
 
 
 def _file_of(settings: Settings, snapshot: str) -> Path:

@@ -1,4 +1,4 @@
-"""Recording the teacher: what it is asked for a train set, and its answers, kept as one file.
+"""Recording the teacher: what it is asked for what waits and for a train set, and its answers, kept as one file.
 
 Belongs here: `correctly record --kind teacher`. Does not belong here: comparators (comparator.py), the file's format
 (core/teaching.py).
@@ -12,13 +12,16 @@ from correctly_assets.settings import Settings
 from .join import make_platform_teacher, open_platform_store, teacher_recordings_dir
 from .pool import read_pool
 from .train_sets import write_all_pairs
+from .waiting import rehearse_waiting
 
 
 def record_teacher(settings: Settings, *, model: str | None = None, base_url: str | None = None) -> Recording:
-    """Ask the openai teacher all that a train set of the examples that stand now asks, and keep the answers for ever.
+    """Ask the openai teacher all that the next run asks of the examples that stand now, and keep the answers for ever:
+    corrections of those that wait, and the pairs of a train set that holds these corrections too.
 
-    The journal answers what was asked before, and the teacher's budget holds. What the model's recording holds already is
-    not asked again. `CORRECTLY_TEACHER=recorded` then writes the same pairs without a key, under the same settings.
+    Nothing lands: what waits goes on waiting, for a teacher or for the recording's replay. The journal answers what was
+    asked before, and the teacher's budget holds. What the model's recording holds already is not asked again.
+    `CORRECTLY_TEACHER=recorded` then writes the same corrections and pairs without a key, under the same settings.
 
     Args:
         model, base_url: instead of CORRECTLY_TEACHER_MODEL and CORRECTLY_TEACHER_BASE_URL.
@@ -44,7 +47,10 @@ def record_teacher(settings: Settings, *, model: str | None = None, base_url: st
     teacher = make_platform_teacher(asked, lambda transport: Listening(transport, recorder, failed, keep))
     with open_platform_store(asked) as store:
         snapshot = write_examples_snapshot(store, asked.snapshots_dir)
-    write_all_pairs(asked, teacher, read_pool(asked, snapshot.id).examples)
+        completed = rehearse_waiting(store, teacher)
+    if failed:
+        raise failed[0]  # before the pairs cost money
+    write_all_pairs(asked, teacher, read_pool(asked, snapshot.id, completed).examples)
     if failed:
         raise failed[0]
     return recorder.write()

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from correctly_assets.core.errors import CorrectlyError, PermanentError, UnreachableError, UsageError
 from correctly_assets.core.hashing import sha256_file
@@ -27,6 +28,7 @@ from correctly_assets.settings import Settings
 from correctly_assets.store.snapshots import read_manifest
 
 DVC_VERSION = "3.67.1"
+"""What the sentences below tell people to install, and what `make test-full` tries (deploy/install.sh reads it here)."""
 _REMOTE = "correctly"
 _SECONDS = 3600
 _EXTRAS = {
@@ -77,13 +79,36 @@ def dvc_program(remote: str = "") -> Path:
     beside = Path(sys.executable).parent / "dvc"
     found = str(beside) if beside.is_file() else shutil.which("dvc")
     if found is None:
-        extra = _EXTRAS.get(remote.partition("://")[0], "")
-        package = f"dvc[{extra}]=={DVC_VERSION}" if extra else f"dvc=={DVC_VERSION}"
         raise PermanentError(
-            f"CORRECTLY_DVC_REMOTE is set, but there is no `dvc` program: install it with `pipx install '{package}'`.",
+            f"CORRECTLY_DVC_REMOTE is set, but there is no `dvc` program: install it with `{_install(remote)}`.",
             code="dvc_missing",
         )
     return Path(found)
+
+
+def dvc_failure(word: str, said: str, remote: str) -> CorrectlyError:
+    """What a failed call of the program means.
+
+    Args:
+        word: the call's first word, ``push`` or ``pull``.
+        said: what it wrote on standard error.
+        remote: the folder or URL that it was to use.
+
+    Returns:
+        PermanentError where this program cannot use such a remote, else UnreachableError.
+    """
+    if "requires 'dvc-" in said:
+        return PermanentError(
+            f"This `dvc` program lacks what {remote} needs: install it with `{_install(remote)}`.", code="dvc_missing"
+        )
+    lines = [line for line in said.splitlines() if line.startswith("ERROR")] or ["it gave no reason"]
+    why = f"dvc {word} failed: {lines[0].removeprefix('ERROR:').strip().rstrip('.:')}."
+    return PermanentError(why) if "configuration error" in lines[0] else UnreachableError(why)
+
+
+def _install(remote: str) -> str:
+    extra = _EXTRAS.get(remote.partition("://")[0], "")
+    return f"pipx install 'dvc[{extra}]=={DVC_VERSION}'" if extra else f"pipx install 'dvc=={DVC_VERSION}'"
 
 
 def push_snapshot(settings: Settings, directory: Path) -> None:
@@ -91,7 +116,7 @@ def push_snapshot(settings: Settings, directory: Path) -> None:
 
     Raises:
         UsageError: no remote is set.
-        PermanentError: there is no `dvc` program.
+        PermanentError: there is no `dvc` program, or it cannot use such a remote.
         UnreachableError: the remote does not take it.
     """
     with _repository(settings) as dvc:
@@ -131,6 +156,7 @@ def bring_back(settings: Settings, id: str) -> BroughtBack:
     Raises:
         PermanentError: it is gone here, and there is no remote or the remote does not have it; or its bytes are not those that
             its manifest states.
+        UnreachableError: the remote does not answer.
     """
     directory = settings.snapshots_dir / id
     restored = False
@@ -191,7 +217,7 @@ def forget_versions(settings: Settings, ids: Iterable[str]) -> str | None:
         with _repository(settings) as dvc:
             left = False
             for id in pushed:
-                old = _objects(dvc, id)
+                old = _objects(dvc, id, dvc.local_remote)
                 _push(dvc, id)
                 left = not _delete_objects(dvc, old) or left
     except CorrectlyError as error:
@@ -216,7 +242,8 @@ class _Dvc:
     remote: str
 
     def __call__(self, *words: str) -> None:
-        # Its telemetry and update checks stay off, and its databases with the data.
+        # Never with --quiet, which leaves out its errors too. Its telemetry and update checks stay off, and its databases
+        # with the data.
         environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(self.root / ".dvc" / "site")}
         try:
             done = subprocess.run(
@@ -226,9 +253,11 @@ class _Dvc:
         except subprocess.TimeoutExpired as error:
             raise UnreachableError(f"dvc {words[0]} took longer than an hour; look at the remote.") from error
         if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["it gave no reason"]
-            words_of = lines[0].removeprefix("ERROR:").strip().rstrip(".")
-            raise UnreachableError(f"dvc {words[0]} failed: {words_of}.")
+            raise dvc_failure(words[0], done.stderr, self.remote)
+
+    @property
+    def cache(self) -> Path:
+        return self.root / ".dvc" / "cache"
 
     @property
     def local_remote(self) -> Path | None:
@@ -242,6 +271,8 @@ def _repository(settings: Settings) -> Iterator[_Dvc]:
     remote = settings.dvc_remote
     if not remote:
         raise UsageError("No DVC remote is set: set CORRECTLY_DVC_REMOTE to a folder or a URL that dvc knows.")
+    if remote.startswith("file://"):
+        remote = unquote(urlsplit(remote).path)  # dvc would make a folder `file:` among the snapshots of it
     if "://" not in remote:
         remote = str(Path(remote).expanduser().resolve())
     root = settings.snapshots_dir
@@ -250,7 +281,7 @@ def _repository(settings: Settings) -> Iterator[_Dvc]:
     with (root / ".dvc.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (root / ".dvc" / "config").is_file():
-            dvc("init", "--no-scm", "--quiet")
+            dvc("init", "--no-scm")
             dvc("config", "core.analytics", "false")
             dvc("config", "core.check_update", "false")
         if f"url = {remote}\n" not in (root / ".dvc" / "config").read_text():
@@ -259,12 +290,12 @@ def _repository(settings: Settings) -> Iterator[_Dvc]:
             yield dvc
         finally:
             # The snapshot itself stands here: a second copy costs the disk, and would keep what is forgotten.
-            shutil.rmtree(root / ".dvc" / "cache", ignore_errors=True)
+            shutil.rmtree(dvc.cache, ignore_errors=True)
 
 
 def _push(dvc: _Dvc, id: str) -> None:
-    dvc("add", "--quiet", id)
-    dvc("push", "--quiet", "--remote", _REMOTE, f"{id}.dvc")
+    dvc("add", id)
+    dvc("push", "--remote", _REMOTE, f"{id}.dvc")
 
 
 def _pull(settings: Settings, id: str) -> None:
@@ -275,23 +306,36 @@ def _pull(settings: Settings, id: str) -> None:
             f"Snapshot {id} is not in {settings.snapshots_dir}, and {why}: restore the folder from a backup."
         )
     with _repository(settings) as dvc:
-        dvc("pull", "--quiet", "--force", "--remote", _REMOTE, pointer.name)
+        # Not `dvc pull --force`: from a remote that is empty or not mounted it brings nothing and takes away what stands here.
+        dvc("fetch", "--remote", _REMOTE, pointer.name)
+        fetched = (_object_path(dvc.cache, md5) for md5 in _objects(dvc, id, dvc.cache))
+        if not all(path is not None and path.is_file() for path in fetched):
+            raise PermanentError(
+                f"The DVC remote {dvc.remote} does not hold snapshot {id} whole: see that it is the right one and there, or "
+                f"restore {settings.snapshots_dir} from a backup.",
+                code="dvc_gone",
+            )
+        dvc("checkout", "--force", pointer.name)
 
 
-def _objects(dvc: _Dvc, id: str) -> set[str]:
-    """Hashes of what the remote keeps for a snapshot as it was pushed last; empty for a remote elsewhere."""
+def _objects(dvc: _Dvc, id: str, place: Path | None) -> set[str]:
+    """Hashes of what is kept for a snapshot as it was pushed last; its listing's alone where ``place`` does not hold that.
+
+    Args:
+        place: the cache, or the remote's folder; None for a remote elsewhere.
+    """
     import yaml
 
     pointer = yaml.safe_load((dvc.root / f"{id}.dvc").read_text())
     whole = str(pointer["outs"][0]["md5"])
-    listing = _object_path(dvc, whole)
+    listing = _object_path(place, whole)
     if listing is None or not listing.is_file():
         return {whole}
     return {whole, *(str(entry["md5"]) for entry in json.loads(listing.read_text()))}
 
 
-def _object_path(dvc: _Dvc, md5: str) -> Path | None:
-    return dvc.local_remote / "files" / "md5" / md5[:2] / md5[2:] if dvc.local_remote else None
+def _object_path(place: Path | None, md5: str) -> Path | None:
+    return place / "files" / "md5" / md5[:2] / md5[2:] if place else None
 
 
 def _delete_objects(dvc: _Dvc, old: set[str]) -> bool:
@@ -301,9 +345,9 @@ def _delete_objects(dvc: _Dvc, old: set[str]) -> bool:
     needed: set[str] = set()
     for pointer in dvc.root.glob("*.dvc"):
         if pointer.is_file():
-            needed |= _objects(dvc, pointer.stem)
+            needed |= _objects(dvc, pointer.stem, dvc.local_remote)
     for md5 in old - needed:
-        path = _object_path(dvc, md5)
+        path = _object_path(dvc.local_remote, md5)
         if path is not None and path.is_file():
             path.chmod(0o644)
             path.unlink()

@@ -7,12 +7,14 @@ Belongs here: joining store and teacher for what waits. Does not belong here: ho
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.ports import Refusal, Teacher
-from correctly_assets.core.teaching import NOT_RECORDED
+from correctly_assets.core.teaching import NOT_RECORDED, record_command
+from correctly_assets.core.types import Example
 from correctly_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class CompletedWaiting:
     Attributes:
         completed, left: rows; ``left`` wait still.
         skipped: why none was asked for, in a sentence.
+        unrecorded: that a recording holds no answer for some of them, in a sentence.
     """
 
     completed: int = 0
@@ -37,6 +40,7 @@ class CompletedWaiting:
     refused: tuple[Refusal, ...] = ()
     cost_usd: float = 0.0
     skipped: str | None = None
+    unrecorded: str | None = None
 
     @property
     def says(self) -> str | None:
@@ -45,7 +49,8 @@ class CompletedWaiting:
             return self.skipped
         paid = f" for {self.cost_usd:.4f} USD" if self.cost_usd else ""
         left = f"; {self.left} wait still" if self.left else ""
-        return f"The teacher completed {self.completed} waiting examples{paid}; {len(self.refused)} were refused{left}."
+        says = f"The teacher completed {self.completed} waiting examples{paid}; {len(self.refused)} were refused{left}."
+        return f"{says} {self.unrecorded}" if self.unrecorded else says
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -61,6 +66,12 @@ def waits_for(settings: Settings) -> str:
     """What a row without a correction waits for, in a sentence."""
     if settings.teacher == "embedded":
         return "They wait until CORRECTLY_TEACHER=openai names a teacher that corrects: the embedded one only puts errors in."
+    if settings.teacher == "recorded":
+        command = record_command(settings.teacher_model, "teacher")
+        return (
+            "The recorded teacher corrects those that its recording holds before the next train set, or now with "
+            f"`correctly generate`; the others wait for {command}."
+        )
     return f"The {settings.teacher} teacher corrects them before the next train set, or now with `correctly generate`."
 
 
@@ -77,6 +88,8 @@ def complete_waiting(
     Raises:
         RetryableError, PermanentError: the endpoint, as the teacher says.
     """
+    from correctly_assets.teachers.waves import UNRECORDED
+
     from .join import make_platform_teacher
 
     waiting = list(store.waiting(limit=count))
@@ -85,7 +98,7 @@ def complete_waiting(
     if settings.teacher == "embedded":
         left = store.counts().waiting
         return CompletedWaiting(left=left, skipped=f"{left} examples have no correction. {waits_for(settings)}")
-    shots = [example for example in store.accepted(limit=_SHOTS) if example.after != example.before]
+    shots = _changed(store.accepted(limit=_SHOTS))
     try:
         answered = (teacher or make_platform_teacher(settings)).complete_examples([*waiting, *shots])
     except PermanentError as error:
@@ -96,4 +109,48 @@ def complete_waiting(
     completed = sum(
         store.complete_waiting(id, made.after, made.reasons, edits=made.edits) for id, made in answered.done.items()
     )
-    return CompletedWaiting(completed, store.counts().waiting, answered.refused, answered.cost_usd)
+    missing = sum(refusal.rung == UNRECORDED for refusal in answered.refused)
+    command = record_command(settings.teacher_model, "teacher")
+    unrecorded = f"The recording has no answer for {missing} of them: run {command}." if missing else None
+    return CompletedWaiting(
+        completed, store.counts().waiting, answered.refused, answered.cost_usd, unrecorded=unrecorded
+    )
+
+
+def rehearse_waiting(store: Store, teacher: Teacher, *, count: int = MOST) -> list[Example]:
+    """What waits as the teacher corrects it, asked for as `complete_waiting` asks; the store stays as it is.
+
+    Each call's prompts may show what the calls before it completed. It ends when every row was asked for, or when a call
+    completes none.
+
+    Args:
+        count: rows that one call of `complete_waiting` asks about.
+
+    Raises:
+        RetryableError, PermanentError: the endpoint, as the teacher says.
+    """
+    from correctly_assets.teachers.budget import PromptTooLongError, RequestRefusedError
+
+    waiting = list(store.waiting())
+    accepted = list(store.accepted(limit=_SHOTS)) if waiting else []
+    asked: set[str] = set()
+    done: dict[str, Example] = {}
+    while True:
+        batch = [example for example in waiting if example.id not in done][:count]
+        if asked.issuperset(example.id for example in batch):
+            return list(done.values())
+        asked.update(example.id for example in batch)
+        shots = sorted([*accepted, *done.values()], key=lambda example: example.id)[:_SHOTS]
+        try:
+            made = teacher.complete_examples([*batch, *_changed(shots)]).done
+        except (PromptTooLongError, RequestRefusedError):
+            made = {}  # none of these is ever answered, which is no reason not to record the rest
+        if not made:
+            return list(done.values())
+        for example in batch:
+            if (found := made.get(example.id)) is not None:
+                done[example.id] = replace(example, after=found.after, reasons=found.reasons)
+
+
+def _changed(examples: Iterable[Example]) -> list[Example]:
+    return [example for example in examples if example.after != example.before]

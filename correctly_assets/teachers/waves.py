@@ -9,11 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.errors import CorrectlyError
 from ..core.ports import Refusal
 from ..core.taxonomy import Phrasing
-from ..core.teaching import ChatAnswer
+from ..core.teaching import NOT_RECORDED, ChatAnswer
 from ..core.types import Example, TrainPair
 from .budget import BudgetReachedError, PromptTooLongError
+
+UNRECORDED = "recording"
+"""The rung at which falls what a recording holds no answer to."""
 
 
 @dataclass(slots=True)
@@ -44,6 +48,8 @@ class Sums:
 
 def refusal_of(error: Exception, row: Mapping[str, Any]) -> Refusal:
     """The refusal of what could not be asked or was not answered."""
+    if isinstance(error, CorrectlyError) and error.code == NOT_RECORDED:
+        return Refusal(UNRECORDED, str(error), row)
     rungs = {BudgetReachedError: "budget", PromptTooLongError: "prompt"}
     return Refusal(rungs.get(type(error), "endpoint"), str(error), row)
 

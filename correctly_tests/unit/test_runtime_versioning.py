@@ -1,31 +1,68 @@
-"""Snapshots on a DVC remote and back: with the real program over a folder, and the sentences where it is missing."""
+"""Snapshots on a DVC remote and back: with the real program over a folder (`full`), and the sentences where it is missing."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.lib
+import pyarrow.parquet as parquet
 import pytest
 
 from correctly_assets.core.errors import PermanentError, UnreachableError, UsageError
 from correctly_assets.core.types import Example, TrainPair
+from correctly_assets.runtime.forgetting import forget_example
 from correctly_assets.runtime.versioning import (
+    DVC_VERSION,
     bring_back,
     check_out,
+    dvc_failure,
     dvc_program,
     forget_versions,
     push_all,
     push_snapshot,
     version_snapshot,
 )
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PROJECT_ROOT, Settings
 from correctly_assets.store import Store, open_store
 from correctly_assets.store.snapshots import Snapshot, write_examples_snapshot
 from correctly_assets.store.train_set import read_train_set, write_train_set
+from correctly_tests.commands import invoke
 
-needs_dvc = pytest.mark.skipif(shutil.which("dvc") is None, reason="dvc is not installed (pipx install dvc)")
 SECRET = "My neighbour Ottilie tell me everything."
+
+
+def with_the_program(test: Callable[..., None]) -> Callable[..., None]:
+    """Runs the test with the real `dvc`, outside the CI."""
+    return pytest.mark.full(pytest.mark.usefixtures("dvc")(test))
+
+
+@pytest.fixture(scope="session")
+def dvc_environment() -> Path:
+    """Where the pinned `dvc` stands, in an environment of its own that is made the first time."""
+    made = subprocess.run(
+        ["make", "--silent", ".venv-dvc/.installed"], cwd=PROJECT_ROOT, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    return PROJECT_ROOT / ".venv-dvc" / "bin"
+
+
+@pytest.fixture
+def dvc(dvc_environment: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Puts the program on PATH; runs it by hand: what `dvc WORDS` prints in a folder."""
+    monkeypatch.setenv("PATH", f"{dvc_environment}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+
+    def call(folder: Path, *words: str) -> str:
+        done = subprocess.run(["dvc", *words], cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return call
 
 
 @pytest.fixture
@@ -65,7 +102,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@needs_dvc
+@with_the_program
 def test_what_an_adapter_was_trained_on_comes_back_byte_for_byte_from_the_remote(
     remote: Path, settings: Settings, store: Store, tmp_path: Path
 ) -> None:
@@ -83,7 +120,126 @@ def test_what_an_adapter_was_trained_on_comes_back_byte_for_byte_from_the_remote
     assert not check_out(settings, "cafe")["train_set"]["restored"]
 
 
-@needs_dvc
+def rows_on(remote: Path) -> list[str]:
+    """The texts of every table that a remote's folder holds."""
+    found: list[str] = []
+    for path in remote.rglob("*"):
+        if path.is_file():
+            try:
+                found += parquet.read_table(path, columns=["before"]).column(0).to_pylist()
+            except pyarrow.lib.ArrowInvalid:
+                continue  # a manifest, or a listing of DVC's
+    return found
+
+
+@with_the_program
+def test_by_command_rows_are_pushed_come_back_are_forgotten_and_the_program_alone_reads_them_too(
+    remote: Path, settings: Settings, store: Store, tmp_path: Path, dvc: Callable[..., str]
+) -> None:
+    assert dvc(tmp_path, "--version").strip() == DVC_VERSION
+    examples, train_set, secret = trained(settings, store)
+    before = content(train_set.path), content(examples.path)
+    assert sorted(json.loads(invoke("data", "push", "--json"))["pushed"]) == sorted([examples.id, train_set.id])
+    assert rows_on(remote).count(SECRET) == 2
+    for path in (train_set.path, examples.path):
+        shutil.rmtree(path)
+    found = json.loads(invoke("data", "checkout", "cafe", "--json"))
+    assert [found[what]["restored"] for what in ("train_set", "examples")] == [True, True]
+    assert (content(train_set.path), content(examples.path)) == before
+    # A colleague with the pointers and the program, and nothing of ours.
+    theirs = tmp_path / "theirs"
+    (theirs / ".dvc").mkdir(parents=True)
+    for name in (".dvc/config", f"{examples.id}.dvc", f"{train_set.id}.dvc"):
+        shutil.copy(settings.snapshots_dir / name, theirs / name)
+    dvc(theirs, "pull")
+    assert (content(theirs / train_set.id), content(theirs / examples.id)) == before
+    assert "up to date" in dvc(theirs, "status")
+    assert forget_example(Settings(), store, secret[:10]).left == ()
+    assert sorted(rows_on(remote)) == ["He go.", "He go."]
+    for path in (train_set.path, examples.path):
+        shutil.rmtree(path)
+    found = json.loads(invoke("data", "checkout", "cafe", "--json"))
+    assert [(found[what]["rows"], found[what]["forgotten"]) for what in ("train_set", "examples")] == [(1, 1), (1, 1)]
+
+
+@with_the_program
+def test_what_the_remote_has_lost_is_said_and_what_stands_here_stays(
+    remote: Path, store: Store, tmp_path: Path
+) -> None:
+    settings = Settings()
+    examples, train_set, _ = trained(settings, store)
+    push_all(settings)
+    held = sorted(rows_on(remote))
+    remote.rename(tmp_path / "lost")
+    push_all(settings)
+    assert held and sorted(rows_on(remote)) == held  # it is not taken for being there still
+    remote.rename(tmp_path / "unmounted")
+    assert not check_out(settings, "cafe")["train_set"]["restored"]
+    (train_set.path / "train.parquet").write_bytes(b"damaged")
+    shutil.rmtree(examples.path)
+    for id in (train_set.id, examples.id):
+        with pytest.raises(
+            PermanentError, match=f"^The DVC remote {remote} does not hold snapshot {id} whole"
+        ) as caught:
+            bring_back(settings, id)
+        assert caught.value.code == "dvc_gone"
+    assert (train_set.path / "train.parquet").read_bytes() == b"damaged"
+
+
+@with_the_program
+def test_the_command_for_earlier_versions_on_a_remote_elsewhere_removes_them_and_nothing_else(
+    remote: Path, settings: Settings, store: Store, dvc: Callable[..., str]
+) -> None:
+    settings = Settings()
+    _, train_set, secret = trained(settings, store)
+    push_all(settings)
+    store.forget(secret, snapshots_dir=settings.snapshots_dir, adapters_dir=settings.adapters_dir)
+    push_all(settings)
+    assert SECRET in rows_on(remote)
+    dvc(settings.snapshots_dir, "gc", "--workspace", "--cloud", "--force")
+    assert sorted(rows_on(remote)) == ["He go.", "He go."]
+    shutil.rmtree(train_set.path)
+    assert bring_back(settings, train_set.id).rows == 1
+
+
+@with_the_program
+def test_a_remote_is_a_folder_by_its_path_and_by_its_file_address(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORRECTLY_DVC_REMOTE", f"file://{tmp_path}/the%20remote")
+    settings = Settings()
+    examples, _, _ = trained(settings, store)
+    push_snapshot(settings, examples.path)
+    assert SECRET in rows_on(tmp_path / "the remote")
+    assert not list(settings.snapshots_dir.glob("file*"))
+
+
+@with_the_program
+def test_a_remote_that_this_program_cannot_use_is_said_with_the_remedy(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for remote, words in {
+        "s3://bucket/rows": r"pipx install 'dvc\[s3\]==",
+        "foo://rows": "Unsupported URL type",
+    }.items():
+        monkeypatch.setenv("CORRECTLY_DVC_REMOTE", remote)
+        settings = Settings()
+        if not settings.adapters_dir.exists():
+            trained(settings, store)
+        with pytest.raises(PermanentError, match=words):
+            push_all(settings)
+
+
+def test_why_a_call_of_the_program_failed_is_one_sentence() -> None:
+    said = "WARNING: slow\nERROR: unexpected error - [Errno 20] Not a directory: '/r'\n\nHaving any troubles?\n"
+    away = dvc_failure("push", said, "/r")
+    assert isinstance(away, UnreachableError)
+    assert str(away) == "dvc push failed: unexpected error - [Errno 20] Not a directory: '/r'."
+    lacking = dvc_failure("push", "ERROR: s3 is supported, but requires 'dvc-s3' to be installed: No module", "s3://b")
+    assert isinstance(lacking, PermanentError) and f"pipx install 'dvc[s3]=={DVC_VERSION}'" in str(lacking)
+
+
+@with_the_program
 def test_a_pushed_snapshot_leaves_no_second_copy_here(remote: Path, store: Store) -> None:
     settings = Settings()
     examples, _, _ = trained(settings, store)
@@ -92,7 +248,7 @@ def test_a_pushed_snapshot_leaves_no_second_copy_here(remote: Path, store: Store
     assert "analytics = false" in (settings.snapshots_dir / ".dvc" / "config").read_text()
 
 
-@needs_dvc
+@with_the_program
 def test_a_damaged_snapshot_is_fetched_again_and_used_only_when_its_bytes_are_right(remote: Path, store: Store) -> None:
     settings = Settings()
     _, train_set, _ = trained(settings, store)
@@ -109,7 +265,7 @@ def test_a_damaged_snapshot_is_fetched_again_and_used_only_when_its_bytes_are_ri
         bring_back(settings, train_set.id)
 
 
-@needs_dvc
+@with_the_program
 def test_a_forgotten_row_leaves_the_remote_and_its_neighbours_stay(remote: Path, store: Store) -> None:
     settings = Settings()
     examples, train_set, secret = trained(settings, store)
@@ -127,7 +283,7 @@ def test_a_forgotten_row_leaves_the_remote_and_its_neighbours_stay(remote: Path,
     assert [pair.before for pair in read_train_set(back.path)] == ["He go."]
 
 
-@needs_dvc
+@with_the_program
 def test_a_remote_that_cannot_be_reached_is_one_sentence_and_stops_no_run(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,7 +292,7 @@ def test_a_remote_that_cannot_be_reached_is_one_sentence_and_stops_no_run(
     monkeypatch.setenv("CORRECTLY_DVC_REMOTE", str(blocked / "remote"))
     settings = Settings()
     examples, _, _ = trained(settings, store)
-    with pytest.raises(UnreachableError, match="dvc push failed"):
+    with pytest.raises(UnreachableError, match=r"^dvc push failed: .*Not a directory"):
         push_snapshot(settings, examples.path)
     said = version_snapshot(settings, examples.path) or ""
     assert "not on the DVC remote" in said and "correctly data push" in said
