@@ -1,6 +1,7 @@
 """``python -m benchmarks.bench_train --gpu``: Gemma 3 1B's architecture with random weights on one GPU.
 
-Model FLOPs utilisation, tokens a second, the ratio to stock TRL and peak memory. FLOPs are those of `planning.model_flops`:
+Model FLOPs utilisation, tokens a second, the ratio to stock TRL and peak memory, of the trainer as it is set by default; and
+what packing and compiling bring, each by itself, on batches of neighbours in length, as the trainer makes them, and mixed ones. FLOPs are those of `planning.model_flops`:
 four for a weight of the layers and token, four for a weight of the vocabulary projection and learned token; padding,
 attention's scores, LoRA and recomputation count nothing. The rate they are held against is the card's dense bf16 figure
 where it is known, and a measured product beside it.
@@ -14,12 +15,18 @@ from statistics import median
 from typing import Any
 
 from benchmarks.common import figure, write_results
-from benchmarks.train_models import batched, gemma_1b, make_turns, random_model, size_of, time_ours
+from benchmarks.train_models import batched, gemma_1b, make_turns, mixed, random_model, size_of, time_ours
 
 DENSE_BF16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "B200": 2250e12}
 """FLOPs a second by the makers' data sheets, without sparsity (SXM where there are several)."""
 
 WARM = 3
+VARIANTS: dict[str, dict[str, Any]] = {
+    "padded": {"pack": False, "compile": False},
+    "packed": {"pack": True, "compile": False},
+    "padded_compiled": {"pack": False, "compile": True},
+    "packed_compiled": {"pack": True, "compile": True},
+}
 NO_GPU = "There is no GPU here, so that nothing was measured: the share of a GPU's rate and the ratio to TRL on it are still owed."
 
 
@@ -35,31 +42,49 @@ def peak_rate(name: str) -> float | None:
     return next((rate for card, rate in DENSE_BF16.items() if card in words), None)
 
 
-def measure_ours(config: Any, batches: list[list[Any]], device: Any, *, compile: bool) -> dict[str, Any]:
+def measure_ours(
+    config: Any, batches: list[list[Any]], device: Any, *, compile: Any = "auto", pack: Any = "auto"
+) -> dict[str, Any]:
     """Our plain engine: seconds a timed step, tokens, model FLOPs, padding and peak memory."""
     import torch
 
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    timed = time_ours(random_model(config, device), batches, warm=WARM, compile=compile)
-    return _result(config, batches, timed["seconds"], timed["losses"], device) | {"engine": timed["engine"]}
+        torch.compiler.reset()
+    timed = time_ours(random_model(config, device), batches, warm=WARM, compile=compile, pack=pack)
+    result = _result(config, batches, timed["seconds"], timed["losses"], device, pack=pack)
+    return result | {"engine": timed["engine"], "said": timed["said"]}
+
+
+def measure_variants(config: Any, batches: list[list[Any]], device: Any, *, compile: bool) -> dict[str, dict[str, Any]]:
+    """`measure_ours` of each of `VARIANTS`, the compiled ones if wanted, and on mixed batches those that are not."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, settings in VARIANTS.items():
+        if compile or not settings["compile"]:
+            found[name] = measure_ours(config, batches, device, **settings)
+        if not settings["compile"]:
+            found[f"mixed_{name}"] = measure_ours(config, mixed(batches), device, **settings)
+    return found
 
 
 def _result(
-    config: Any, batches: list[list[Any]], seconds: list[float], losses: list[float], device: Any
+    config: Any, batches: list[list[Any]], seconds: list[float], losses: list[float], device: Any, *, pack: Any = False
 ) -> dict[str, Any]:
     import torch
 
+    from correctly_assets.training.packing import choose_rows, row_width
     from correctly_assets.training.process import peak_rss_mb
 
-    counted = batches[WARM:]
-    tokens = sum(turn.length for batch in counted for turn in batch)
-    computed = sum(len(batch) * max(turn.length for turn in batch) for batch in counted)
+    counted = [[turn.length for turn in batch] for batch in batches[WARM:]]
+    laid = [(lengths, choose_rows(lengths, pack, device.type)) for lengths in counted]
+    tokens = sum(map(sum, counted))
+    computed = sum(len(rows) * row_width(lengths, rows) for lengths, rows in laid)
     gpu = device.type == "cuda"
     return {
-        "seconds": seconds, "losses": losses, "tokens": tokens, "flops": flops_of(config, counted),
+        "seconds": seconds, "losses": losses, "tokens": tokens, "flops": flops_of(config, batches[WARM:]),
         "padding_percent": 100 * (1 - tokens / computed),
+        "packed_percent": 100 * sum(len(rows) < len(lengths) for lengths, rows in laid) / len(laid),
         "peak_mb": torch.cuda.max_memory_allocated() / 2**20 if gpu else peak_rss_mb(),
     }  # fmt: skip
 
@@ -125,12 +150,28 @@ def summarise(ours: dict[str, Any], rate: float, measured: float, trl: dict[str,
         "tokens_per_second": figure(ours["tokens"] / spent, "tokens/s", better="higher"),
         "seconds_per_step": figure(median(ours["seconds"]), "s"),
         "padding": figure(ours["padding_percent"], "%"),
+        "packed_batches": figure(ours["packed_percent"], "%"),
         "peak_mb": figure(ours["peak_mb"], "MiB"),
         "matrix_rate": figure(measured / 1e12, "TFLOPS bf16", better="higher"),
     }
     if trl is not None:
         figures["ratio_trl_gpu"] = figure(sum(trl["seconds"]) / spent, "x", goal=1.5, better="higher")
         figures["trl_peak_mb"] = figure(trl["peak_mb"], "MiB")
+    return figures
+
+
+def summarise_variants(variants: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Speed, padding and memory of each variant, and how far the packed ones' step losses are from the padded ones'."""
+    figures: dict[str, Any] = {}
+    for name, found in variants.items():
+        speed = found["tokens"] / sum(found["seconds"])
+        figures[f"{name}_tokens_per_second"] = figure(speed, "tokens/s", better="higher")
+        figures[f"{name}_padding"] = figure(found["padding_percent"], "%")
+        figures[f"{name}_peak_mb"] = figure(found["peak_mb"], "MiB", better="lower")
+    for prefix in ("", "mixed_"):
+        pairs = zip(variants[f"{prefix}packed"]["losses"], variants[f"{prefix}padded"]["losses"], strict=True)
+        apart = max(100 * abs(packed - padded) / padded for packed, padded in pairs)
+        figures[f"{prefix}packed_loss_difference_max"] = figure(apart, "%", floor=1, better="lower")
     return figures
 
 
@@ -146,10 +187,13 @@ def main(*, batch: int, steps: int, compile: bool, trl: bool) -> int:
     device, config = torch.device("cuda"), gemma_1b()
     batches = batched(make_turns(batch * (steps + WARM), 32, 96, config.vocab_size), batch)
     name, measured = torch.cuda.get_device_name(), matrix_rate(device="cuda")
-    ours = measure_ours(config, batches, device, compile=compile)
+    ours = measure_ours(config, batches, device, compile="auto" if compile else False)
+    variants = measure_variants(config, batches, device, compile=compile)
     theirs = measure_trl(config, batches, device) if trl else None
-    figures = summarise(ours, peak_rate(name) or measured, measured, theirs)
+    figures = summarise(ours, peak_rate(name) or measured, measured, theirs) | summarise_variants(variants)
     write_results(
-        "train_gpu", figures, rounds=1, gpu=name, batch=batch, compiled=compile, counted_against=peak_rate(name)
-    )
+        "train_gpu", figures, rounds=1, gpu=name, batch=batch, counted_against=peak_rate(name),
+        # An attempt to compile that failed is no figure of compiled layers.
+        said={"ours": ours["said"], **{name: found["said"] for name, found in variants.items()}},
+    )  # fmt: skip
     return 0

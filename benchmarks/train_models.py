@@ -87,17 +87,28 @@ def run_config(**changes: Any) -> Any:
     return TrainConfig.model_validate({**places, "prompts_dir": nowhere, **changes})
 
 
-def time_ours(model: Any, batches: list[list[Any]], *, warm: int, compile: bool = False) -> dict[str, Any]:
-    """Our step over batches: forward, backward, clip, AdamW; the first ``warm`` steps are not timed."""
+def mixed(batches: list[list[Any]]) -> list[list[Any]]:
+    """The same turns in as large batches of any length beside any other."""
+    turns = [turn for batch in batches for turn in batch]
+    random.Random(9).shuffle(turns)
+    return [turns[i : i + len(batches[0])] for i in range(0, len(turns), len(batches[0]))]
+
+
+def time_ours(
+    model: Any, batches: list[list[Any]], *, warm: int, compile: Any = "auto", pack: Any = "auto"
+) -> dict[str, Any]:
+    """Our step over batches: forward, backward, clip, AdamW; the first ``warm`` steps are not timed. ``said`` is what the
+    engine had to say of its settings."""
     import torch
 
     from correctly_assets.training.engine import make_engine
     from correctly_assets.training.model import put_adapter_on
 
-    config = run_config(compile=compile)
+    config = run_config(compile=compile, pack=pack)
+    said: list[str] = []
     adapter = put_adapter_on(model, config)
     device = adapter.masters[0].device
-    engine = make_engine(adapter, config, device)
+    engine = make_engine(adapter, config, device, say=said.append)
     optimiser = torch.optim.AdamW(adapter.masters, lr=2e-5, fused=True)
     seconds: list[float] = []
     losses: list[float] = []
@@ -112,4 +123,4 @@ def time_ours(model: Any, batches: list[list[Any]], *, warm: int, compile: bool 
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - clock)
-    return {"engine": engine.name, "losses": losses, "seconds": seconds[warm:]}
+    return {"engine": engine.name, "losses": losses, "seconds": seconds[warm:], "said": said}

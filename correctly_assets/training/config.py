@@ -80,7 +80,9 @@ class TrainConfig(_Strict):
         warm_start: an adapter directory with its manifest to start from; None starts a fresh adapter.
         replay: with ``warm_start``, how much of what that adapter has seen is shown again; None shows all.
         extras: provenance written into the manifest as it is (train set id, data sha, base revision, …).
-        compile: have torch compile the plain engine's forward; worth its warm-up on a GPU.
+        compile: have torch compile the plain engine's layers; ``auto`` does so on a GPU where Triton is installed.
+        pack: lay several turns in a row of the plain engine; ``auto`` does so on a GPU where padding would cost more than
+            attention's mask. The fast engine has its own way and does not look at it.
         engine: ``fast`` is the hand-written path (Gemma 3 on CPU), ``plain`` transformers' own forward; ``auto`` takes
             the fast one where it applies.
     """
@@ -113,7 +115,8 @@ class TrainConfig(_Strict):
     mlflow: Mlflow | None = None
     threads: int | None = Field(None, ge=1)
     engine: Literal["auto", "fast", "plain"] = "auto"
-    compile: bool = False
+    compile: Literal["auto", True, False] = "auto"
+    pack: Literal["auto", True, False] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_seconds: float = Field(30.0, gt=0)
     result_path: Path | None = None
@@ -131,7 +134,7 @@ class TrainConfig(_Strict):
             include={
                 "base_model", "chat_family", "stages", "lora", "batch_size", "token_budget", "max_length", "max_steps",
                 "schedule", "warmup_steps", "weight_decay", "clip_norm", "seed", "explain_share",
-                "max_explain_per_pair", "warm_start", "code_version", "engine", "compile",
+                "max_explain_per_pair", "warm_start", "code_version", "engine", "compile", "pack",
             },
         )  # fmt: skip
         return sha256_of({**shaping, "data": data_sha, "prompts": prompts, "base_revision": base_revision})

@@ -5,8 +5,11 @@ Belongs here: the choice. Does not belong here: the engines (model.py, fast.py).
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -27,8 +30,23 @@ def expected_engine(config: TrainConfig) -> str:
     return "fast" if fits and config.engine != "plain" and config.lora.targets == "all-linear" else "plain"
 
 
-def make_engine(adapter: Adapter, config: TrainConfig, device: torch.device) -> Engine:
+def wants_compile(setting: Literal["auto"] | bool, device: str, *, toolchain: bool) -> bool:
+    """Whether the plain engine's layers are compiled: as set, else on a GPU that has what compiling needs."""
+    return (device == "cuda" and toolchain) if setting == "auto" else setting
+
+
+def has_toolchain() -> bool:
+    """Whether Triton is installed, which inductor needs on a GPU."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def make_engine(
+    adapter: Adapter, config: TrainConfig, device: torch.device, say: Callable[[str], None] = lambda _: None
+) -> Engine:
     """The fastest engine that fits the model, the settings and the device.
+
+    Args:
+        say: takes one line for the log, should compiling or packing not work with this model.
 
     Raises:
         PermanentError: the fast engine is asked for and does not fit.
@@ -37,4 +55,5 @@ def make_engine(adapter: Adapter, config: TrainConfig, device: torch.device) -> 
         return FastEngine(adapter)
     if config.engine == "fast":
         raise PermanentError("The fast engine computes Gemma 3 on a CPU without dropout only; set engine to auto.")
-    return PlainEngine(adapter, device, compiled=config.compile)
+    compiled = wants_compile(config.compile, device.type, toolchain=has_toolchain())
+    return PlainEngine(adapter, device, compiled=compiled, pack=config.pack, say=say)

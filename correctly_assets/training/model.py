@@ -8,10 +8,11 @@ plain engine over transformers' own forward. Does not belong here: optimisation 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -20,7 +21,11 @@ from correctly_assets.core.errors import PermanentError
 from .base_model import base_model_revision
 from .config import TrainConfig
 from .loss import InjectedGradient, VocabularyLoss
+from .packing import Rows, choose_rows, lay_rows
 from .rendering import Turn
+from .torch_errors import is_failed_compile
+
+_GRAPHS = 32  # of a layer: one row or more, masked or not, with its input's gradient or not, and room; torch allows 8
 
 
 class Engine(Protocol):
@@ -151,56 +156,137 @@ def _with_masters(model: Any, dtype: torch.dtype) -> Adapter:
 
 
 class PlainEngine:
-    """transformers' forward and autograd for any causal model; only completion positions meet the vocabulary."""
+    """transformers' forward and autograd for any causal model; only completion positions meet the vocabulary.
+
+    Args:
+        compiled: have torch compile the layers. If it cannot, that is said, and training goes on without.
+        pack: which batches are laid several turns to a row, as `packing.choose_rows` takes it.
+        backend: what compiles; by default inductor on a GPU. On a CPU the tracing alone, for inductor needs a C++
+            compiler there.
+        say: takes one line for the log.
+    """
 
     name = "plain"
 
-    def __init__(self, adapter: Adapter, device: torch.device, *, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        adapter: Adapter,
+        device: torch.device,
+        *,
+        compiled: bool = False,
+        pack: Literal["auto"] | bool = False,
+        backend: str | Callable[..., Any] | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         causal = adapter.model.get_base_model()
-        # One graph for batches of all lengths; on a CPU the tracing alone, for inductor needs a C++ compiler there.
-        backend = "inductor" if device.type == "cuda" else "aot_eager"
-        self._body: Any = torch.compile(causal.model, dynamic=True, backend=backend) if compiled else causal.model
-        self._device = device
+        self._body: Any = causal.model
+        self._adapter, self._device, self._say = adapter, device, say
+        self._pack: Literal["auto"] | bool = pack
+        self._apart: bool | None = None
+        self._compiles = self._has_compiled = compiled
+        if compiled:
+            # The layers, not the whole: traced, transformers always makes a mask, which costs the flash kernel. One graph
+            # serves batches of all lengths and most layers; there are more for a batch of one row, masks, the first layer.
+            for layer in getattr(self._body, "layers", None) or [self._body]:
+                chosen = backend or ("inductor" if device.type == "cuda" else "aot_eager")
+                layer.compile(dynamic=True, backend=chosen, recompile_limit=_GRAPHS)
         self._loss = VocabularyLoss(causal.get_output_embeddings().weight)
 
-    def _pack(self, turns: Sequence[Turn]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Right-padded ids [n, length], flat indices of the positions that predict, and what they predict."""
-        length = max(turn.length for turn in turns)
-        ids = torch.zeros(len(turns), length, dtype=torch.long)
-        positions: list[int] = []
-        targets: list[int] = []
-        for row, turn in enumerate(turns):
-            ids[row, : turn.length] = torch.tensor(turn.ids)
-            positions += range(row * length + turn.prompt_length - 1, row * length + turn.length - 1)
-            targets += turn.ids[turn.prompt_length :]
-        return (
-            ids.to(self._device),
-            torch.tensor(positions, device=self._device),
-            torch.tensor(targets, device=self._device),
-        )
+    def _rows(self, turns: Sequence[Turn]) -> Rows:
+        lengths = [turn.length for turn in turns]
+        rows = choose_rows(lengths, self._pack, self._device.type)
+        if len(rows) < len(turns) and not self._turns_stay_apart():
+            rows = choose_rows(lengths, False, self._device.type)
+        laid = lay_rows(turns, rows)
+        places = None if laid.places is None else laid.places.to(self._device)
+        return Rows(laid.ids.to(self._device), places, laid.predicts.to(self._device), laid.targets.to(self._device))
 
-    def _hidden(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        # No mask: padding stands on the right, where a causal model never looks; a mask would cost the fused kernel.
-        hidden = self._body(input_ids=ids, use_cache=False).last_hidden_state
-        return hidden.reshape(-1, hidden.shape[-1]).index_select(0, positions)
+    def _turns_stay_apart(self) -> bool:
+        """Whether this model keeps a row's turns apart; looked at once.
+
+        transformers makes the mask from places that begin anew, but not every architecture that it reads has only
+        attention: a convolution or a state runs from one turn into the next.
+
+        Raises:
+            PermanentError: it does not, and packing is demanded.
+        """
+        text = "This base model mixes turns that share a row"
+        if self._apart is None:
+            self._apart = turns_stay_apart(self._body, self._device)
+            if not self._apart and self._pack == "auto":
+                self._say(f"{text}, so that batches are padded instead.")
+        if not self._apart and self._pack is True:
+            raise PermanentError(f"{text}; set pack to auto or false.")
+        return self._apart
+
+    def _hidden(self, rows: Rows) -> torch.Tensor:
+        # No mask where a row holds one turn: padding stands on the right, where a causal model never looks, and a mask
+        # would cost the flash kernel. Where it holds several, transformers makes it from places that begin anew.
+        places = {} if rows.places is None else {"position_ids": rows.places}
+        hidden = self._body(input_ids=rows.ids, use_cache=False, **places).last_hidden_state
+        return hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows.predicts)
 
     def train(self, turns: Sequence[Turn]) -> float:
-        ids, positions, targets = self._pack(turns)
-        hidden = self._hidden(ids, positions)
-        losses, grad = self._loss(hidden.detach(), targets, gradient=True)
+        rows = self._rows(turns)
+        if self._compiles:
+            try:
+                return self._step(rows)
+            except Exception as error:
+                if not is_failed_compile(error):
+                    raise
+                self._compiles = False
+                # A backward that failed half-way may have left some.
+                for copy in self._adapter.copies:
+                    copy.grad = None
+                cause = getattr(error, "inner_exception", error)
+                why = (str(cause).strip().splitlines() or ["no reason given"])[0]
+                self._say(
+                    f"Compiling failed ({type(cause).__name__}: {why}), so that training goes on without it, more slowly; "
+                    "set compile to false to leave out the attempt."
+                )
+        with self._eager():
+            return self._step(rows)
+
+    def _eager(self) -> AbstractContextManager[Any]:
+        return torch.compiler.set_stance("force_eager") if self._has_compiled else nullcontext()
+
+    def _step(self, rows: Rows) -> float:
+        hidden = self._hidden(rows)
+        losses, grad = self._loss(hidden.detach(), rows.targets, gradient=True)
         assert grad is not None
         mean = losses.mean()
-        injected: Any = InjectedGradient.apply(hidden, grad / len(targets), mean)
+        injected: Any = InjectedGradient.apply(hidden, grad / len(rows.targets), mean)
         injected.backward()
         return float(mean)
 
     @torch.no_grad()
     def losses(self, turns: Sequence[Turn]) -> list[torch.Tensor]:
-        ids, positions, targets = self._pack(turns)
+        rows = self._rows(turns)
         self._body.eval()
-        losses, _ = self._loss(self._hidden(ids, positions), targets, gradient=False)
+        # The few batches that are measured would not pay for graphs of their own.
+        with self._eager():
+            losses, _ = self._loss(self._hidden(rows), rows.targets, gradient=False)
         self._body.train()
         return list(losses.split([turn.learned for turn in turns]))
+
+
+@torch.no_grad()
+def turns_stay_apart(body: Any, device: torch.device) -> bool:
+    """Whether a turn's states are the same whichever turn stands before it in its row."""
+    training = body.training
+    body.eval()
+    length = 8
+    places = torch.arange(length, device=device).repeat(2).unsqueeze(0)
+    second = torch.arange(length)
+    states: list[torch.Tensor] = []
+    for first in (second, second.flip(0)):
+        ids = torch.cat([first, second]).unsqueeze(0).to(device)
+        with torch.compiler.set_stance("force_eager"):
+            hidden = body(input_ids=ids, position_ids=places, use_cache=False).last_hidden_state
+        states.append(hidden[0, length:].float())
+    body.train(training)
+    # Not to the last bit: a kernel may sum in another order.
+    return bool((states[0] - states[1]).abs().max() <= 0.01 * states[0].abs().max())
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -1,18 +1,114 @@
-"""A batch as a prefix tree, and its parts: which rows are computed at all.
+"""How a batch is laid out: as a prefix tree (fast.py), or in rows of one turn or several (model.py).
 
 Belongs here: laying out turns without padding or repeated prefixes, and sharing them among workers. Does not belong here:
-computing anything with them (fast.py).
+computing anything with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from .rendering import Turn
+
+ROW_TOKENS = 512
+"""Most tokens of a row of several turns. Attention's scores cost a token in proportion to its row, masked or not: at 512 some
+4 % of the layers' products of Gemma 3 1B, whose sliding window is as long, so that it never cuts."""
+
+PACK_FROM = 0.15
+"""Share of a padded batch's positions that packing must save. Packed rows need a mask, which rules the flash kernel out: the
+memory-efficient one computes that 4 % at perhaps a third of the products' rate. Not yet measured on a GPU."""
+
+_ALIGNED = 8  # the memory-efficient kernel copies a mask whose rows are no multiple of this
+
+
+@dataclass
+class Rows:
+    """A batch in rows.
+
+    Attributes:
+        ids: [rows, width], padded on the right.
+        places: [rows, width] place of each token in its turn; a row's padding counts as one more turn, so that it too has
+            something to attend to. None where every row holds one turn, which needs no mask.
+        predicts: [learned] flat index of the positions that predict ``targets``, in the turns' order.
+    """
+
+    ids: Tensor
+    places: Tensor | None
+    predicts: Tensor
+    targets: Tensor
+
+
+def fill_rows(lengths: Sequence[int]) -> list[list[int]]:
+    """The turns' indices in about equally long rows of at most `ROW_TOKENS` tokens, or one turn where that is longer.
+
+    As few rows as hold them: longest turns first, each into the shortest row.
+    """
+    room = max(ROW_TOKENS, *lengths)
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    count = -(-sum(lengths) // room)
+    while True:
+        rows: list[list[int]] = [[] for _ in range(count)]
+        filled = [0] * count
+        for index in order:
+            shortest = filled.index(min(filled))
+            rows[shortest].append(index)
+            filled[shortest] += lengths[index]
+        if max(filled) <= room:
+            return rows
+        count += 1
+
+
+def row_width(lengths: Sequence[int], rows: Sequence[Sequence[int]]) -> int:
+    """Positions of each row: the longest turn's, and of rows of several the longest row's, aligned for attention's mask."""
+    width = max(sum(lengths[i] for i in row) for row in rows)
+    return width if len(rows) == len(lengths) else -(-width // _ALIGNED) * _ALIGNED
+
+
+def choose_rows(lengths: Sequence[int], pack: Literal["auto"] | bool, device: str) -> list[list[int]]:
+    """Which turns share a row: none, unless so set or worth it.
+
+    Args:
+        lengths: tokens of each turn.
+        pack: ``True`` packs every batch, ``"auto"`` on CUDA what `PACK_FROM` says is worth it.
+        device: the device's type.
+    """
+    alone = [[index] for index in range(len(lengths))]
+    if pack is False or (pack == "auto" and device != "cuda"):
+        return alone
+    packed = fill_rows(lengths)
+    if pack is True:
+        return packed
+    saved = 1 - len(packed) * row_width(lengths, packed) / (len(alone) * row_width(lengths, alone))
+    return packed if saved >= PACK_FROM else alone
+
+
+def lay_rows(turns: Sequence[Turn], rows: Sequence[Sequence[int]]) -> Rows:
+    """Lay out turns in the given rows."""
+    width = row_width([turn.length for turn in turns], rows)
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    places = torch.zeros_like(ids)
+    starts = [0] * len(turns)
+    for number, row in enumerate(rows):
+        begin = 0
+        for index in row:
+            end = begin + turns[index].length
+            ids[number, begin:end] = torch.tensor(turns[index].ids)
+            places[number, begin:end] = torch.arange(end - begin)
+            starts[index] = number * width + begin
+            begin = end
+        places[number, begin:] = torch.arange(width - begin)
+    predicts: list[int] = []
+    targets: list[int] = []
+    for start, turn in zip(starts, turns, strict=True):
+        predicts += range(start + turn.prompt_length - 1, start + turn.length - 1)
+        targets += turn.ids[turn.prompt_length :]
+    several = len(rows) < len(turns)
+    return Rows(ids, places if several else None, torch.tensor(predicts), torch.tensor(targets))
 
 
 @dataclass

@@ -190,7 +190,7 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
     adapter = put_adapter_on(load_base(config.base_model, device), config)
     if config.warm_start is not None:
         adapter.load(read_start(config.warm_start, config))
-    engine = make_engine(adapter, config, device)
+    engine = make_engine(adapter, config, device, say=reporter.say)
     go_on()
     ledger = RunLedger(config.mlflow)
 
@@ -384,7 +384,8 @@ def _outcome(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> tuple[d
 
         return dict(out_of_memory(config).to_json()), EXIT_PERMANENT
     except Exception as error:
-        from .trainer import Interrupted, is_out_of_memory, out_of_memory
+        from .torch_errors import is_out_of_memory
+        from .trainer import Interrupted, out_of_memory
 
         if is_out_of_memory(error):
             return dict(out_of_memory(config).to_json()), EXIT_PERMANENT

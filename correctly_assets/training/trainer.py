@@ -24,6 +24,7 @@ from .data import Batch, TrainData, cut_plan
 from .model import Adapter, Engine
 from .rendering import Turn
 from .schedule import Schedule, steps_that_fit
+from .torch_errors import is_out_of_memory
 
 _MEASURE_STEPS = 8
 _REPLAN_EVERY = 25
@@ -277,14 +278,6 @@ class Trainer:
         losses = self.progress.losses
         tenth = max(1, len(losses) // 10)
         return fmean(losses[:tenth]), fmean(losses[-tenth:])
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch says that memory ran out: on a CPU it has no type of its own."""
-    text = str(error)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
-    )
 
 
 def out_of_memory(config: TrainConfig) -> PermanentError:

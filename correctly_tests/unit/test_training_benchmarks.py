@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from benchmarks import bench_loop, bench_train, train_growth
-from benchmarks.train_gpu import NO_GPU, WARM, measure_ours, peak_rate, summarise
-from benchmarks.train_models import batched, gemma_1b, make_turns, random_model, size_of, tiny
+from benchmarks.train_gpu import NO_GPU, WARM, measure_ours, measure_variants, peak_rate, summarise, summarise_variants
+from benchmarks.train_models import batched, gemma_1b, make_turns, mixed, random_model, size_of, tiny
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training import promise
 from correctly_assets.training.model import PlainEngine, put_adapter_on
@@ -56,6 +56,24 @@ def test_the_gpu_part_measures_its_steps_on_a_tiny_model_and_counts_what_it_says
     assert peak_rate("Some Other Card") is None
 
 
+def test_the_gpu_part_measures_padded_and_packed_batches_of_the_same_turns_beside_each_other() -> None:
+    config = tiny()
+    config.attention_bias = True  # what the fast engine does not compute, so that the plain one does, as on a GPU
+    batches = batched(make_turns(16 * (WARM + 1), 8, 90, config.vocab_size), 16)
+    assert sorted(t.pair_id for b in mixed(batches) for t in b) == sorted(t.pair_id for b in batches for t in b)
+    found = measure_variants(config, batches, torch.device("cpu"), compile=False)
+    assert set(found) == {"padded", "packed", "mixed_padded", "mixed_packed"}
+    assert {result["engine"] for result in found.values()} == {"plain"}
+    assert [found[name]["packed_percent"] for name in ("mixed_padded", "mixed_packed")] == [0, 100]
+    assert found["mixed_padded"]["padding_percent"] > 30 > 10 > found["mixed_packed"]["padding_percent"]
+    assert found["padded"]["padding_percent"] < found["mixed_padded"]["padding_percent"]
+    figures = summarise_variants(found)
+    assert 0 < figures["mixed_packed_loss_difference_max"]["value"] < 1
+    assert figures["mixed_packed_padding"]["value"] == pytest.approx(found["mixed_packed"]["padding_percent"], 1e-3)
+    found["packed"]["losses"][2] *= 1.1
+    assert summarise_variants(found)["packed_loss_difference_max"]["value"] > 5
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what is said without a GPU")
 def test_without_a_gpu_the_gpu_part_says_that_its_figure_is_still_owed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -68,17 +86,15 @@ def test_without_a_gpu_the_gpu_part_says_that_its_figure_is_still_owed(
 
 
 def test_the_compiled_engine_gives_the_plain_ones_loss_and_gradients_at_every_length() -> None:
-    adapter = tiny_adapter()
-    plain, compiled = (PlainEngine(adapter, torch.device("cpu"), compiled=on) for on in (False, True))
+    # One adapter each: compiling changes the layers in place.
+    adapter, other = tiny_adapter(), tiny_adapter()
+    plain = PlainEngine(adapter, torch.device("cpu"))
+    compiled = PlainEngine(other, torch.device("cpu"), compiled=True)
     for batch in (turns(4), turns(3, longest=6)):
-        expected = plain.train(batch)
-        gradients = [copy.grad for copy in adapter.copies]
-        for copy in adapter.copies:
-            copy.grad = None
-        assert compiled.train(batch) == pytest.approx(expected, rel=1e-4)
-        for copy, gradient in zip(adapter.copies, gradients, strict=True):
-            torch.testing.assert_close(copy.grad, gradient, rtol=1e-3, atol=1e-5)
-            copy.grad = None
+        assert compiled.train(batch) == pytest.approx(plain.train(batch), rel=1e-4)
+        for copy, expected in zip(other.copies, adapter.copies, strict=True):
+            torch.testing.assert_close(copy.grad, expected.grad, rtol=1e-3, atol=1e-5)
+            copy.grad = expected.grad = None
 
 
 def test_unpadded_causal_batches_reach_attention_without_a_mask_so_that_the_fused_kernel_may_be_used(
