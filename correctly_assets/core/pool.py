@@ -16,6 +16,11 @@ _LEAST = 2000
 """Of each standing so many are kept however few pairs are wanted, or a small set would know a narrow choice of bait."""
 
 
+def kept_of_each(count: int) -> int:
+    """How many examples of each standing are kept for ``count`` pairs."""
+    return max(_LEAST, 2 * count)
+
+
 def drawn(rows: Iterable[tuple[str, Standing]], count: int, seed: int) -> set[str]:
     """The ids of the examples that a train set of ``count`` pairs is made from.
 
@@ -26,7 +31,7 @@ def drawn(rows: Iterable[tuple[str, Standing]], count: int, seed: int) -> set[st
     Args:
         rows: (id, standing) of every example, read once and not kept.
     """
-    most = max(_LEAST, 2 * count)
+    most = kept_of_each(count)
     kept: dict[Standing, list[tuple[bytes, str]]] = {"verified": [], "corrected": [], "untouched": []}
     for id, standing in rows:
         here = kept[standing]

@@ -1,6 +1,6 @@
 """Reading the examples that a train set is made from out of a snapshot of any size.
 
-Belongs here: passes over the snapshot's file that hold what they are asked for and no more. Does not belong here: the choice
+Belongs here: queries over the snapshot's file, which hold what they are asked for and no more. Does not belong here: the choice
 (core/pool.py), or what is made of it (train_sets.py).
 """
 
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from correctly_assets.core.errors import PermanentError
-from correctly_assets.core.pool import Standing, drawn
+from correctly_assets.core.pool import Standing, drawn, kept_of_each
 from correctly_assets.core.types import Example
 from correctly_assets.settings import Settings
 
@@ -36,11 +35,19 @@ def read_pool(settings: Settings, snapshot: str, more: Sequence[Example] = ()) -
     """
     import pyarrow.parquet as pq
 
+    from correctly_assets.store.duck import open_duckdb, read_query
+
     path = _file_of(settings, snapshot)
+    most = kept_of_each(settings.train_pairs)
+    with open_duckdb() as connection:
+        found: list[tuple[str, Standing]] = connection.execute(
+            read_query(settings.sql_dir, "pool_candidates"),
+            {"path": str(path), "seed": str(settings.seed), "most": most},
+        ).fetchall()
     added: list[tuple[str, Standing]] = [
         (example.id, _standing(example.before, example.after, example.verified)) for example in more
     ]
-    ids = drawn(chain(_standings(path), added), settings.train_pairs, settings.seed)
+    ids = drawn([*found, *added], settings.train_pairs, settings.seed)
     with pq.ParquetFile(path) as file:
         among = file.metadata.num_rows
     chosen = [*read_some(settings, snapshot, ids), *(example for example in more if example.id in ids)]
@@ -54,27 +61,16 @@ def read_some(settings: Settings, snapshot: str, ids: Iterable[str]) -> Iterator
         PermanentError: the snapshot is gone.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
+    from correctly_assets.store.duck import open_duckdb, read_query
     from correctly_assets.store.records import example_from
 
-    wanted = frozenset(ids)
-    with pq.ParquetFile(_file_of(settings, snapshot)) as file:
-        for batch in file.iter_batches():
-            held = pa.array([id in wanted for id in batch.column("id").to_pylist()])
-            for row in batch.filter(held).to_pylist():
-                yield example_from(row)
-
-
-def _standings(path: Path) -> Iterator[tuple[str, Standing]]:
-    import pyarrow.parquet as pq
-
-    names = ["id", "before", "after", "verified"]
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=names):
-            columns = [batch.column(name).to_pylist() for name in names]
-            for id, before, after, verified in zip(*columns, strict=True):
-                yield id, _standing(before, after, verified)
+    path = _file_of(settings, snapshot)
+    with open_duckdb() as connection:
+        connection.register("wanted", pa.table({"id": pa.array(list(ids), type=pa.string())}))
+        rows = connection.execute(read_query(settings.sql_dir, "examples_of"), {"path": str(path)}).to_arrow_table()
+    for row in rows.to_pylist():
+        yield example_from(row)
 
 
 def _standing(before: str, after: str | None, verified: bool) -> Standing:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -251,7 +252,8 @@ def test_rating_six_answers_down_teaches_the_rule_for_sentences_that_were_not_ra
         return run["status"], {tag["key"]: tag["value"] for tag in run["tags"]}.get("correctly/why", "")
 
     wait_for(lambda: newest()[0] in ("STARTED", "STARTING", "QUEUED") and newest()[1], 120, platform)
-    chat.goto(f"{platform.url('DAGSTER')}/asset-groups")
+    opened = ",".join(f"global@global:{group}" for group in ("given", "data", "model", "serving"))
+    chat.goto(f"{platform.url('DAGSTER')}/asset-groups?{urlencode({'expanded': opened})}")
     expect(chat.get_by_text("served_model", exact=True).first).to_be_visible()
     chat.screenshot(path=shots / "asset_graph.png")
     last = status["last_decision"]

@@ -42,6 +42,29 @@ def test_all_examples_are_taken_where_they_are_few() -> None:
     assert drawn(ROWS[:2000], 8, 20) == {id for id, _ in ROWS[:2000]}
 
 
+def test_a_snapshot_is_drawn_from_as_its_rows_one_by_one_would_be() -> None:
+    settings = get_settings()
+    made = [
+        Example(
+            "", f"Row {n} was wrote.", f"Row {n} was written." if n % 3 else f"Row {n} was wrote.", verified=n % 7 == 0
+        )
+        for n in range(9000)
+    ]
+    with open_platform_store(settings) as store:
+        store.land(map(identified, made))
+        snapshot = write_examples_snapshot(store, settings.snapshots_dir)
+        rows: list[tuple[str, Standing]] = [
+            (e.id, "untouched" if e.before == e.after else "verified" if e.verified else "corrected")
+            for e in store.accepted()
+        ]
+    more = [identified(Example("", f"More {n} was wrote.", f"More {n} was written.")) for n in range(500)]
+    for count in (8, 1200):
+        few = settings.model_copy(update={"train_pairs": count})
+        assert [e.id for e in read_pool(few, snapshot.id).examples] == sorted(drawn(rows, count, few.seed))
+        both = [*rows, *((e.id, "corrected") for e in more)]
+        assert [e.id for e in read_pool(few, snapshot.id, more).examples] == sorted(drawn(both, count, few.seed))
+
+
 @pytest.mark.slow
 def test_a_train_set_holds_a_part_of_many_examples_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORRECTLY_TRAIN_PAIRS", "40")
