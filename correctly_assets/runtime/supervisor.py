@@ -44,7 +44,11 @@ class PortTaken(CorrectlyError):
     exit_code = 4
 
 
-def _die_with_parent() -> None:
+def _as_a_part() -> None:
+    # `nohup correctly up &` ignores Ctrl-C, which children would inherit; Dagster then has SIGTERM ignored too, and no part
+    # would stop before it is killed.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     # Linux only; elsewhere the next `up` clears what a killed supervisor left.
     if _LIBC is not None and hasattr(_LIBC, "prctl"):
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -117,7 +121,7 @@ class Supervisor:
                     stderr=subprocess.STDOUT,
                     # A session of its own: Ctrl-C reaches only the supervisor, which stops the parts in order.
                     start_new_session=True,
-                    preexec_fn=_die_with_parent,
+                    preexec_fn=_as_a_part,
                 )
             except (FileNotFoundError, PermissionError) as error:
                 raise PermanentError(

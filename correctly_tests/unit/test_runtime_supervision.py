@@ -69,6 +69,18 @@ def test_a_part_is_ready_when_it_answers_and_is_started_again_when_it_dies(super
     assert supervisor.children["server"].restarts == 1
 
 
+def test_parts_of_a_platform_that_was_started_in_the_background_can_be_stopped(supervisor):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        child = supervisor.start(server(free_port()))
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    status = Path(f"/proc/{child.popen.pid}/status").read_text()
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    assert not ignored & (1 << (signal.SIGINT - 1)) and not ignored & (1 << (signal.SIGTERM - 1))
+
+
 def test_a_part_that_ends_at_start_is_named_with_its_log(supervisor):
     part = Process(
         "broken", "Broken part", lambda s: ([sys.executable, "-c", "raise SystemExit(3)"], {}), lambda s: free_port()
