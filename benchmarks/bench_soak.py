@@ -109,7 +109,6 @@ async def soak(chosen: argparse.Namespace, home: Path) -> tuple[dict[str, float]
         release = at.release(at.bring(adapter))
         async with at.engine(), at.gateway_process():
             await at.serves(release)
-            cache = 0 if chosen.fake else await at.fill_cache()
             mix = Mix(at.gateway, [before for before, _ in sentences(chosen.sentences)], seed=at.settings.seed)
             roots = {"gateway": at.gateway_pid, "engine": at.engine_pid}
             memory = Memory(roots, lambda: mix.tally.done, chosen.every)
@@ -138,7 +137,6 @@ async def soak(chosen: argparse.Namespace, home: Path) -> tuple[dict[str, float]
     more = {
         "minutes": chosen.minutes,
         "clients": chosen.clients,
-        "cache_filled_tokens": cache,
         "warm_up_seconds": warm,
         "answers": answers,
         "wrong": tally.wrong[:50],

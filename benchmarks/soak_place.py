@@ -6,9 +6,6 @@ Belongs here: starting and ending them, releases, waiting until they answer. Doe
 from __future__ import annotations
 
 import argparse
-import asyncio
-import random
-import re
 import shutil
 import sys
 import time
@@ -89,32 +86,6 @@ class Place:
         body = {"text": text, "reasons": False}
         answer = await self.client.post(f"{self.gateway}/v1/corrections", json=body)
         return answer.status_code, answer.json()["corrections"][0] if answer.status_code == 200 else {}
-
-    async def fill_cache(self) -> int:
-        """Write the whole of the engine's key-value cache once; how many tokens it holds.
-
-        Its pages come into memory as they are first written: an engine that is young grows by the cache's size, which is no leak.
-        """
-        url = self.settings.vllm_url
-        told = re.search(
-            r"^vllm:cache_config_info\{(.*)\}", (await self.client.get(f"{url}/metrics")).text, re.MULTILINE
-        )
-        if told is None:
-            raise SystemExit("The engine does not say how large its cache is.")
-        said = dict(re.findall(r'(\w+)="([^"]*)"', told.group(1)))
-        room = int(said["num_gpu_blocks"]) * int(said["block_size"])
-        model = (await self.client.get(f"{url}/v1/models")).json()["data"][0]["id"]
-        length = self.settings.vllm_max_model_len - 8
-        # A little more than fits, so that blocks which the numbers' unevenness left out are reached too.
-        left = [random.Random(n).choices(range(1000, 200_000), k=length) for n in range(int(1.2 * room / length) + 1)]
-
-        async def send() -> None:
-            while left:
-                body = {"model": model, "prompt": left.pop(), "max_tokens": 1}
-                (await self.client.post(f"{url}/v1/completions", json=body)).raise_for_status()
-
-        await asyncio.gather(*(send() for _ in range(4)))
-        return room
 
     @asynccontextmanager
     async def engine(self) -> AsyncIterator[Any]:
