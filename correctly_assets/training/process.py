@@ -269,7 +269,7 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
                     "loop_seconds": state.seconds,
                 },
             )
-            reporter.say(_kept(figures["plan"]))
+            reporter.say(promise.says(figures["plan"]))
         identity, path = write_adapter(config, trainer, prompts, canaries, figures, code_sha())
         from .adapter import check_adapter
 
@@ -310,14 +310,6 @@ def peak_gpu_mb() -> float:
     import torch
 
     return torch.cuda.max_memory_allocated() / 2**20
-
-
-def _kept(plan: Mapping[str, Any]) -> str:
-    promised, took = plan["promised"], plan["took"]
-    return (
-        f"Took {took['minutes']:.1f} of {promised['minutes']:.1f} promised minutes and {took['gigabytes']:.1f} of "
-        f"{promised['gigabytes']:.1f} GB" + ("." if plan["kept"] else ": further off than a promise should be.")
-    )
 
 
 def code_sha() -> str:

@@ -73,6 +73,17 @@ def record(plan: Mapping[str, Any], *, kind: Mapping[str, Any], took: Mapping[st
     }
 
 
+def says(plan: Mapping[str, Any]) -> str:
+    """One sentence on a promise and what came of it (`record`), with what is further off than it should be."""
+    promised, took = plan["promised"], plan["took"]
+    off = [key for key in ("minutes", "gigabytes", "tokens") if abs(plan[f"{key}_off_percent"]) > WITHIN]
+    return (
+        f"Took {took['minutes']:.1f} of {promised['minutes']:.1f} promised minutes, {took['gigabytes']:.1f} of "
+        f"{promised['gigabytes']:.1f} GB and {took['tokens']:,.0f} of {promised['tokens']:,} tokens"
+        + (f": further off in {' and '.join(off)} than a promise should be." if off else ".")
+    )
+
+
 def _off(promised: float, took: float) -> float:
     return round(100 * (took - promised) / max(promised, 1e-9), 1)
 

@@ -268,6 +268,15 @@ def test_a_promise_is_kept_within_thirty_per_cent_and_broken_beyond(tmp_path: Pa
         assert record["minutes_off_percent"] == pytest.approx(100 * (factor - 1), abs=0.2)
 
 
+def test_a_broken_promise_says_what_was_further_off() -> None:
+    promised = {"minutes": 2.0, "gigabytes": 4.0, "tokens": 20_000}
+    offs = {"minutes_off_percent": 10.0, "gigabytes_off_percent": -5.0, "tokens_off_percent": 50.0}
+    plan = {"promised": promised, "took": {"minutes": 2.2, "gigabytes": 3.8, "tokens": 30_000.0}, **offs}
+    begins = "Took 2.2 of 2.0 promised minutes, 3.8 of 4.0 GB and 30,000 of 20,000 tokens"
+    assert promise.says(plan) == f"{begins}: further off in tokens than a promise should be."
+    assert promise.says({**plan, "tokens_off_percent": 30.0}) == f"{begins}."
+
+
 def test_the_model_flops_are_two_a_weight_forward_and_two_for_the_activations_gradient() -> None:
     turn = Turn("p", "example", "correct", (1, 2, 3, 4, 5), 3)
     assert model_flops((100, 10), [turn, turn]) == 2 * (4 * 100 * 5 + 4 * 10 * 2)
