@@ -29,6 +29,8 @@ from .promotion import EngineLike
 from .train_sets import train_config
 from .training import local_base, newest_train_set, run_task, run_training
 
+THOROUGH = 0.9
+"""Share of the tokens that a part twice as large should be trained on, against twice those of the smaller."""
 WORTH_WHILE = 1.0
 """Per cent by which the held-out loss must fall over a curve's last part for more examples to be called worth while."""
 
@@ -114,9 +116,19 @@ def _figures(result: TrainResult) -> dict[str, Any]:
     }
 
 
+def cut_short(earlier: dict[str, Any], last: dict[str, Any]) -> bool:
+    """Whether the minutes ran out before the larger part was learnt as thoroughly: its tokens did not grow as its pairs."""
+    return last["tokens"] < THOROUGH * earlier["tokens"] * last["pairs"] / earlier["pairs"]
+
+
 def curve_says(points: Sequence[dict[str, Any]]) -> str:
     """One sentence that answers: would more examples help?"""
     earlier, last = points[-2], points[-1]
+    if cut_short(earlier, last):
+        return (
+            f"The minutes ran out before {last['examples']} examples were learnt as thoroughly as {earlier['examples']}, so that "
+            "this curve does not tell whether more would help: raise CORRECTLY_TRAIN_MINUTES."
+        )
     fell = 100 * (earlier["held_out_loss"] - last["held_out_loss"]) / earlier["held_out_loss"]
     step = f"from {earlier['examples']} to {last['examples']} examples the held-out loss"
     if fell >= WORTH_WHILE:

@@ -378,12 +378,24 @@ def test_the_better_model_is_the_one_that_corrects_better_where_all_were_asked()
 
 def test_a_curve_that_still_falls_asks_for_more_examples_and_a_flat_one_does_not() -> None:
     def points(last: float) -> list[dict[str, Any]]:
-        return [{"examples": 10, "held_out_loss": 2.0}, {"examples": 20, "held_out_loss": last}]
+        return [
+            {"examples": 10, "held_out_loss": 2.0, "pairs": 15, "tokens": 300},
+            {"examples": 20, "held_out_loss": last, "pairs": 30, "tokens": 600},
+        ]
 
     assert curve_says(points(1.8)).startswith("More examples would likely help: from 10 to 20 examples")
     assert "fell by 10.0 %" in curve_says(points(1.8))
     assert "hardly help" in curve_says(points(1.99))
     assert "rose by 5.0 %" in curve_says(points(2.1))
+
+
+def test_a_curve_whose_minutes_ran_out_does_not_say_that_examples_would_not_help() -> None:
+    earlier = {"examples": 955, "held_out_loss": 1.298, "pairs": 1476, "tokens": 41_754}
+    last = {"examples": 1836, "held_out_loss": 1.322, "pairs": 2841, "tokens": 30_485}
+    said = curve_says([earlier, last])
+    assert said.startswith("The minutes ran out before 1836 examples were learnt as thoroughly as 955")
+    assert said.endswith("raise CORRECTLY_TRAIN_MINUTES.") and "hardly help" not in said
+    assert "hardly help" in curve_says([earlier, {**last, "tokens": 80_000}])
 
 
 def test_no_train_set_is_one_sentence(settings: Settings) -> None:
