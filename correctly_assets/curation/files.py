@@ -165,34 +165,32 @@ class _Landing:
         self._batch: list[tuple[int, Example]] = []
         self._batch_rows = _FIRST_ROWS
         self._rows = 0
+        self._seen: Callable[[], None] = lambda: None
         self.name = name
         self.counts = LandCounts()
 
     def take(self, rows: Iterable[RawRow], seen: Callable[[], None]) -> None:
         """Land the rows; ``seen`` is called after each batch."""
+        self._seen = seen
         try:
             for line, raw in rows:
-                if self._take(line, raw):
-                    seen()
+                self._take(line, raw)
         except UsageError:
             if self._batch:  # the file is damaged from here on, which takes nothing from the rows before
                 self._flush()
             raise
         self._flush()
 
-    def _take(self, line: int, raw: dict[str, Any] | Refusal) -> bool:
-        """Take one row; returns whether a batch landed with it."""
+    def _take(self, line: int, raw: dict[str, Any] | Refusal) -> None:
         self._rows += 1
         row = raw if isinstance(raw, Refusal) else self._parsed(raw)
         if isinstance(row, Refusal):
             self._reasons[_general(row.reason)] += 1
             self._refused.add(line, row)
-            return False
+            return
         self._batch.append((line, row))
-        if len(self._batch) < self._batch_rows:
-            return False
-        self._flush()
-        return True
+        if len(self._batch) >= self._batch_rows:
+            self._flush()
 
     def _parsed(self, raw: dict[str, Any]) -> Example | Refusal:
         if not raw.keys() <= ROW_COLUMNS:
@@ -213,6 +211,7 @@ class _Landing:
             self._reasons += held
         self._batch_rows = batch_rows(len(self._batch), time.monotonic() - began)
         self._batch = []
+        self._seen()
         if self._progress:
             self._progress(self._rows)
 

@@ -1,7 +1,7 @@
 """Where rooms are joined into the objects that the command line, the assets and the small processes share.
 
-Belongs here: building a store, guards, a teacher or a corrector from the settings. Does
-not belong here: train sets (train_sets.py), work of any room, or decisions. Heavy rooms are imported by the function that needs them.
+Belongs here: building a store, guards, a teacher or a corrector from the settings. Does not belong here: train sets
+(train_sets.py), work of any room, or decisions. Heavy rooms are imported by the function that needs them.
 """
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ def make_platform_teacher(
         safety=make_safety(settings),
         phrasings=lambda: read_phrasings(settings),
         listen=listen,
-        worked_out=make_worked_out(settings),
+        worked_out=make_worked_out(settings) if settings.teacher == "embedded" else None,
     )
 
 

@@ -51,12 +51,13 @@ def diff_edits(before: str, after: str) -> tuple[Edit, ...]:
     return tuple(edits)
 
 
-def checked_edits(before: str, after: str, edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
-    """The edits, if they turn ``before`` into ``after``.
+def edits_between(before: str, after: str, annotator: Annotator | None) -> tuple[Edit, ...]:
+    """The annotator's edits, or those of word alignment where none is joined.
 
     Raises:
-        ValueError: they do not.
+        ValueError: they do not turn ``before`` into ``after``.
     """
+    edits = annotator.edits(before, after) if annotator is not None else diff_edits(before, after)
     if apply_edits(before, edits) != after:
         raise ValueError(f"The edits of {before!r} do not yield {after!r}.")
     return edits
@@ -75,5 +76,4 @@ def explained_edits(
     before: str, after: str, reasons: Sequence[Reason], annotator: Annotator | None
 ) -> tuple[Edit, ...]:
     """The edits between a landed before and after, each with the landed reason that speaks of it, if one does."""
-    edits = annotator.edits(before, after) if annotator is not None else diff_edits(before, after)
-    return explained(checked_edits(before, after, edits), reasons)
+    return explained(edits_between(before, after, annotator), reasons)

@@ -16,7 +16,7 @@ from ..core.hashing import sha256_file, sha256_of
 from ..core.ports import Annotator, Completions, Refusal, TeacherOutput, WrittenPair
 from ..core.text import split_of
 from ..core.types import Edit, Example, Origin, TrainPair
-from .align import checked_edits, diff_edits, explained
+from .align import edits_between, explained
 from .inject import Injector, Mix
 from .ladder import Ladder
 from .reasons import ReasonWriter
@@ -166,15 +166,15 @@ class EmbeddedTeacher:
     def _align(self, corrections: Sequence[Example]) -> dict[tuple[str, str], tuple[Edit, ...]]:
         """The edits of landed corrections, without reasons."""
         pairs = list(dict.fromkeys((e.before, e.after or "") for e in corrections))
-        if self.annotator is None:
-            return {pair: checked_edits(*pair, diff_edits(*pair)) for pair in pairs}
-        known = self._worked_out.find("edits", pairs) if self._worked_out is not None else {}
+        # Word alignment is as fast as looking it up.
+        kept = self._worked_out if self.annotator is not None else None
+        known = kept.find("edits", pairs) if kept is not None else {}
         new = [pair for pair in pairs if pair not in known]
-        if new:
+        if self.annotator is not None and new:
             self.annotator.prepare(text for pair in new for text in pair)
-        made = {pair: checked_edits(*pair, self.annotator.edits(*pair)) for pair in new}
-        if made and self._worked_out is not None:
-            self._worked_out.keep("edits", {pair: [edit.to_json() for edit in edits] for pair, edits in made.items()})
+        made = {pair: edits_between(*pair, self.annotator) for pair in new}
+        if kept is not None and made:
+            kept.keep("edits", {pair: [edit.to_json() for edit in edits] for pair, edits in made.items()})
         return made | {pair: tuple(Edit(**edit) for edit in known[pair]) for pair in pairs if pair in known}
 
     def _write_bait(self, examples: Sequence[Example], wanted: int, keep: Callable[[TrainPair], bool]) -> None:

@@ -29,11 +29,11 @@ class WorkedOut:
 
     Args:
         path: an SQLite file, made when missing.
-        kept: most values that are remembered; those kept longest go first.
         by: hash of the code and the versions of the libraries that work the values out; under another one nothing is found.
+        kept: most values that are remembered; those kept longest go first.
 
     Raises:
-        PermanentError: the file cannot be written.
+        PermanentError: the file cannot be read or written; so do its methods.
     """
 
     def __init__(self, path: Path, by: str, *, kept: int = KEPT) -> None:
@@ -55,12 +55,15 @@ class WorkedOut:
         keys = {self._key(kind, source): tuple(source) for source in sources}
         found: dict[tuple[str, ...], Any] = {}
         names = list(keys)
-        with closing(self._connect()) as connection:
-            for place in range(0, len(names), _ASKED_AT_ONCE):
-                part = names[place : place + _ASKED_AT_ONCE]
-                marks = ",".join("?" * len(part))
-                for key, value in connection.execute(f"SELECT key, value FROM worked_out WHERE key IN ({marks})", part):
-                    found[keys[key]] = json.loads(zlib.decompress(value))
+        try:
+            with closing(self._connect()) as connection:
+                for place in range(0, len(names), _ASKED_AT_ONCE):
+                    part = names[place : place + _ASKED_AT_ONCE]
+                    query = f"SELECT key, value FROM worked_out WHERE key IN ({','.join('?' * len(part))})"
+                    for key, value in connection.execute(query, part):
+                        found[keys[key]] = json.loads(zlib.decompress(value))
+        except sqlite3.Error as error:
+            raise self._cannot(error) from error
         return found
 
     def keep(self, kind: str, values: Mapping[tuple[str, ...], Any]) -> None:
@@ -91,6 +94,6 @@ class WorkedOut:
 
     def _cannot(self, error: Exception) -> PermanentError:
         return PermanentError(
-            f"{self._path} cannot be written ({error}); make room on the disk, or remove the file: it holds nothing that "
+            f"{self._path} cannot be used ({error}); make room on the disk, or remove the file: it holds nothing that "
             "cannot be made again."
         )
