@@ -1,13 +1,14 @@
 """What our engine computes otherwise than vLLM 0.32 ships, on a CPU. vLLM loads it in each of its processes.
 
 Belongs here: putting the pieces in place (the entry point ``vllm.general_plugins``). Does not belong here: the pieces
-(engine_lora.py, engine_logprobs.py), or starting the engine (launch.py).
+(engine_lora.py, engine_logprobs.py, engine_memory.py), or starting the engine (launch.py).
 """
 
 from __future__ import annotations
 
 import logging
 
+from .engine_memory import start_trimming
 from .launch import vllm_version
 
 KNOWN = "0.32.0"
@@ -20,6 +21,7 @@ def register() -> None:
 
     if not current_platform.is_cpu():
         return
+    start_trimming()
     found = vllm_version()
     if found != KNOWN:
         logging.getLogger(__name__).warning(
