@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
@@ -21,12 +22,14 @@ DENSE_BF16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "L
 """FLOPs a second by the makers' data sheets, without sparsity (SXM where there are several)."""
 
 WARM = 3
+PASSES = 3  # a shape is recorded when it comes again, and lengths come again in every pass of a real run
 VARIANTS: dict[str, dict[str, Any]] = {
-    "padded": {"pack": False, "compile": False},
-    "packed": {"pack": True, "compile": False},
-    "padded_compiled": {"pack": False, "compile": True},
-    "packed_compiled": {"pack": True, "compile": True},
+    "padded": {"pack": False, "compile": False, "graphs": False},
+    "packed": {"pack": True, "compile": False, "graphs": False},
+    "padded_compiled": {"pack": False, "compile": True, "graphs": False},
+    "packed_compiled": {"pack": True, "compile": True, "graphs": False},
 }
+BATCHES = (16, 64)  # beside the one that is asked for, with TRL beside each
 NO_GPU = "There is no GPU here, so that nothing was measured: the share of a GPU's rate and the ratio to TRL on it are still owed."
 
 
@@ -43,7 +46,7 @@ def peak_rate(name: str) -> float | None:
 
 
 def measure_ours(
-    config: Any, batches: list[list[Any]], device: Any, *, compile: Any = "auto", pack: Any = "auto"
+    config: Any, batches: list[list[Any]], device: Any, *, pack: Any = "auto", **settings: Any
 ) -> dict[str, Any]:
     """Our plain engine: seconds a timed step, tokens, model FLOPs, padding and peak memory."""
     import torch
@@ -52,20 +55,20 @@ def measure_ours(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         torch.compiler.reset()
-    timed = time_ours(random_model(config, device), batches, warm=WARM, compile=compile, pack=pack)
+    passes = PASSES if device.type == "cuda" else 1
+    timed = time_ours(random_model(config, device), batches, warm=WARM, passes=passes, pack=pack, **settings)
     result = _result(config, batches, timed["seconds"], timed["losses"], device, pack=pack)
     return result | {"engine": timed["engine"], "said": timed["said"]}
 
 
-def measure_variants(config: Any, batches: list[list[Any]], device: Any, *, compile: bool) -> dict[str, dict[str, Any]]:
-    """`measure_ours` of each of `VARIANTS`, the compiled ones if wanted, and on mixed batches those that are not."""
-    found: dict[str, dict[str, Any]] = {}
+def variants(batches: list[list[Any]], *, compile: bool) -> Iterator[tuple[str, list[list[Any]], dict[str, Any]]]:
+    """Name, batches and settings of what is measured beside the default: each of `VARIANTS`, the compiled ones if wanted, and
+    on mixed batches those that are not."""
     for name, settings in VARIANTS.items():
         if compile or not settings["compile"]:
-            found[name] = measure_ours(config, batches, device, **settings)
+            yield name, batches, settings
         if not settings["compile"]:
-            found[f"mixed_{name}"] = measure_ours(config, mixed(batches), device, **settings)
-    return found
+            yield f"mixed_{name}", mixed(batches), settings
 
 
 def _result(
@@ -160,18 +163,19 @@ def summarise(ours: dict[str, Any], rate: float, measured: float, trl: dict[str,
     return figures
 
 
-def summarise_variants(variants: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def summarise_variants(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Speed, padding and memory of each variant, and how far the packed ones' step losses are from the padded ones'."""
     figures: dict[str, Any] = {}
-    for name, found in variants.items():
-        speed = found["tokens"] / sum(found["seconds"])
+    for name, result in found.items():
+        speed = result["tokens"] / sum(result["seconds"])
         figures[f"{name}_tokens_per_second"] = figure(speed, "tokens/s", better="higher")
-        figures[f"{name}_padding"] = figure(found["padding_percent"], "%")
-        figures[f"{name}_peak_mb"] = figure(found["peak_mb"], "MiB", better="lower")
+        figures[f"{name}_padding"] = figure(result["padding_percent"], "%")
+        figures[f"{name}_peak_mb"] = figure(result["peak_mb"], "MiB", better="lower")
     for prefix in ("", "mixed_"):
-        pairs = zip(variants[f"{prefix}packed"]["losses"], variants[f"{prefix}padded"]["losses"], strict=True)
-        apart = max(100 * abs(packed - padded) / padded for packed, padded in pairs)
-        figures[f"{prefix}packed_loss_difference_max"] = figure(apart, "%", floor=1, better="lower")
+        if {f"{prefix}packed", f"{prefix}padded"} <= found.keys():
+            pairs = zip(found[f"{prefix}packed"]["losses"], found[f"{prefix}padded"]["losses"], strict=True)
+            apart = max(100 * abs(packed - padded) / padded for packed, padded in pairs)
+            figures[f"{prefix}packed_loss_difference_max"] = figure(apart, "%", floor=1, better="lower")
     return figures
 
 
@@ -185,15 +189,35 @@ def main(*, batch: int, steps: int, compile: bool, trl: bool) -> int:
         print(NO_GPU, file=sys.stderr)
         return 1
     device, config = torch.device("cuda"), gemma_1b()
-    batches = batched(make_turns(batch * (steps + WARM), 32, 96, config.vocab_size), batch)
-    name, measured = torch.cuda.get_device_name(), matrix_rate(device="cuda")
-    ours = measure_ours(config, batches, device, compile="auto" if compile else False)
-    variants = measure_variants(config, batches, device, compile=compile)
-    theirs = measure_trl(config, batches, device) if trl else None
-    figures = summarise(ours, peak_rate(name) or measured, measured, theirs) | summarise_variants(variants)
-    write_results(
-        "train_gpu", figures, rounds=1, gpu=name, batch=batch, counted_against=peak_rate(name),
-        # An attempt to compile that failed is no figure of compiled layers.
-        said={"ours": ours["said"], **{name: found["said"] for name, found in variants.items()}},
-    )  # fmt: skip
+    name, measured = torch.cuda.get_device_name(), max(matrix_rate(device="cuda") for _ in range(3))
+    rate = peak_rate(name) or measured
+    setting = "auto" if compile else False
+    said: dict[str, list[str]] = {}
+    figures: dict[str, Any] = {}
+
+    def write() -> None:
+        # After every part: a machine that is lent for minutes may be gone before the last. An attempt to compile or to record
+        # that failed is no figure of it, which is why what was said is kept.
+        write_results(
+            "train_gpu", figures, rounds=1, gpu=name, batch=batch, counted_against=peak_rate(name),
+            torch=torch.__version__, said=said,
+        )  # fmt: skip
+
+    made = {
+        size: batched(make_turns(size * (steps + WARM), 32, 96, config.vocab_size), size)
+        for size in dict.fromkeys((batch, *BATCHES))
+    }
+    for size, batches in made.items():
+        ours = measure_ours(config, batches, device, compile=setting)
+        found = summarise(ours, rate, measured, measure_trl(config, batches, device) if trl else None)
+        # The goals are those of full batches; what a small one cannot fill a card with is told beside them.
+        figures |= found if size == batch else {f"{k}_batch_{size}": v | {"goal": None} for k, v in found.items()}
+        said[f"batch_{size}"] = ours["said"]
+        write()
+    beside: dict[str, dict[str, Any]] = {}
+    for variant, batches, settings in variants(made[batch], compile=compile):
+        beside[variant] = measure_ours(config, batches, device, **settings)
+        figures |= summarise_variants(beside)
+        said[variant] = beside[variant]["said"]
+        write()
     return 0

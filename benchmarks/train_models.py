@@ -94,17 +94,18 @@ def mixed(batches: list[list[Any]]) -> list[list[Any]]:
     return [turns[i : i + len(batches[0])] for i in range(0, len(turns), len(batches[0]))]
 
 
-def time_ours(
-    model: Any, batches: list[list[Any]], *, warm: int, compile: Any = "auto", pack: Any = "auto"
-) -> dict[str, Any]:
-    """Our step over batches: forward, backward, clip, AdamW; the first ``warm`` steps are not timed. ``said`` is what the
-    engine had to say of its settings."""
+def time_ours(model: Any, batches: list[list[Any]], *, warm: int, passes: int = 1, **settings: Any) -> dict[str, Any]:
+    """Our step over batches: forward, backward, clip, AdamW.
+
+    Only the last of the passes is timed, without its first ``warm`` steps; the losses are the first pass's. ``settings`` are
+    the run's (compile, pack, graphs); ``said`` is what the engine had to say of them.
+    """
     import torch
 
     from correctly_assets.training.engine import make_engine
     from correctly_assets.training.model import put_adapter_on
 
-    config = run_config(compile=compile, pack=pack)
+    config = run_config(**settings)
     said: list[str] = []
     adapter = put_adapter_on(model, config)
     device = adapter.masters[0].device
@@ -112,7 +113,7 @@ def time_ours(
     optimiser = torch.optim.AdamW(adapter.masters, lr=2e-5, fused=True)
     seconds: list[float] = []
     losses: list[float] = []
-    for batch in batches:
+    for batch in batches * passes:
         clock = time.perf_counter()
         losses.append(engine.train(batch))
         adapter.pull_gradients()
@@ -123,4 +124,9 @@ def time_ours(
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - clock)
-    return {"engine": engine.name, "losses": losses, "seconds": seconds[warm:], "said": said}
+    return {
+        "engine": engine.name,
+        "losses": losses[: len(batches)],
+        "seconds": seconds[-len(batches) :][warm:],
+        "said": said,
+    }

@@ -10,15 +10,21 @@ import os
 import random
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from correctly_assets.core.prompts import load_prompts
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.config import Lora, Stage, TrainConfig
-from correctly_assets.training.model import Adapter, put_adapter_on
-from correctly_assets.training.rendering import Turn
+from correctly_assets.training.data import build_data, read_pairs
+from correctly_assets.training.engine import make_engine
+from correctly_assets.training.model import Adapter, load_base, put_adapter_on
+from correctly_assets.training.rendering import Renderer, Turn, load_tokenizer
+from correctly_assets.training.trainer import Trainer
 
 VOCABULARY = 97
 PAIRS = (
@@ -114,6 +120,17 @@ def run_config(home: Path, place: Path, **changes: Any) -> TrainConfig:
     ]
     places = {"adapters_dir": place / "adapters", "checkpoint_dir": place / "checkpoint", "stages": stages}
     return train_config(home, **{**places, **changes})
+
+
+def trainer_for(
+    config: TrainConfig, stop: Callable[[], bool] = lambda: False, say: Any = lambda _: None, device: str = "cpu"
+) -> Trainer:
+    renderer = Renderer(load_tokenizer(config.base_model), load_prompts(config.prompts_dir, config.chat_family))
+    data = build_data(read_pairs(config.train_set), renderer, config)
+    torch.set_num_threads(1)
+    adapter = put_adapter_on(load_base(config.base_model, torch.device(device)), config)
+    engine = make_engine(adapter, config, torch.device(device))
+    return Trainer(config, data, adapter, engine, started=time.monotonic(), stop=stop, say=say)
 
 
 def turns(count: int = 6, *, longest: int = 14) -> list[Turn]:

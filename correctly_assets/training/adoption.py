@@ -38,8 +38,9 @@ def adopt_adapter(directory: Path, config: TrainConfig) -> tuple[str, Path, bool
     """
     import torch
 
-    from .model import PlainEngine, choose_device, load_base, read_adapter_on
+    from .model import choose_device, load_base, read_adapter_on
     from .output import base_name, measure_canaries
+    from .plain import PlainEngine
     from .rendering import Renderer, load_tokenizer
 
     base_dir = Path(config.base_model)

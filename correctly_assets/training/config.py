@@ -83,6 +83,7 @@ class TrainConfig(_Strict):
         compile: have torch compile the plain engine's layers; ``auto`` does so on a GPU where Triton is installed.
         pack: lay several turns in a row of the plain engine; ``auto`` does so on a GPU where padding would cost more than
             attention's mask. The fast engine has its own way and does not look at it.
+        graphs: record the plain engine's passes as CUDA graphs; ``auto`` does so on a GPU.
         engine: ``fast`` is the hand-written path (Gemma 3 on CPU), ``plain`` transformers' own forward; ``auto`` takes
             the fast one where it applies.
     """
@@ -117,6 +118,7 @@ class TrainConfig(_Strict):
     engine: Literal["auto", "fast", "plain"] = "auto"
     compile: Literal["auto", True, False] = "auto"
     pack: Literal["auto", True, False] = "auto"
+    graphs: Literal["auto", True, False] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_seconds: float = Field(30.0, gt=0)
     result_path: Path | None = None
@@ -134,7 +136,7 @@ class TrainConfig(_Strict):
             include={
                 "base_model", "chat_family", "stages", "lora", "batch_size", "token_budget", "max_length", "max_steps",
                 "schedule", "warmup_steps", "weight_decay", "clip_norm", "seed", "explain_share",
-                "max_explain_per_pair", "warm_start", "code_version", "engine", "compile", "pack",
+                "max_explain_per_pair", "warm_start", "code_version", "engine", "compile", "pack", "graphs",
             },
         )  # fmt: skip
         return sha256_of({**shaping, "data": data_sha, "prompts": prompts, "base_revision": base_revision})

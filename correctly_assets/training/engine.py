@@ -17,7 +17,8 @@ from correctly_assets.core.errors import PermanentError
 
 from .config import TrainConfig
 from .fast import FastEngine
-from .model import Adapter, Engine, PlainEngine, choose_device
+from .model import Adapter, Engine, choose_device
+from .plain import PlainEngine
 
 
 def expected_engine(config: TrainConfig) -> str:
@@ -49,11 +50,15 @@ def make_engine(
         say: takes one line for the log, should compiling or packing not work with this model.
 
     Raises:
-        PermanentError: the fast engine is asked for and does not fit.
+        PermanentError: the fast engine is asked for and does not fit, or graphs are and there is no GPU.
     """
     if config.engine != "plain" and FastEngine.fits(adapter, config.lora.dropout):
         return FastEngine(adapter)
     if config.engine == "fast":
         raise PermanentError("The fast engine computes Gemma 3 on a CPU without dropout only; set engine to auto.")
     compiled = wants_compile(config.compile, device.type, toolchain=has_toolchain())
-    return PlainEngine(adapter, device, compiled=compiled, pack=config.pack, say=say)
+    gpu = device.type == "cuda"
+    graphs = gpu if config.graphs == "auto" else config.graphs
+    if graphs and not gpu:
+        raise PermanentError("CUDA graphs need a GPU; set graphs to auto or false.")
+    return PlainEngine(adapter, device, compiled=compiled, pack=config.pack, joined=gpu, graphs=graphs, say=say)

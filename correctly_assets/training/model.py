@@ -1,18 +1,16 @@
 """The base model with a LoRA adapter on it, ready to give losses and gradients.
 
-Belongs here: loading, putting the adapter on, the float32 master weights beside the bf16 copies that compute, and the
-plain engine over transformers' own forward. Does not belong here: optimisation (trainer.py), the hand-written forward
-(fast.py).
+Belongs here: loading, putting the adapter on, the float32 master weights beside the bf16 copies that compute, and what an
+engine is. Does not belong here: optimisation (trainer.py), the engines (plain.py, fast.py).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -20,12 +18,7 @@ from correctly_assets.core.errors import PermanentError
 
 from .base_model import base_model_revision
 from .config import TrainConfig
-from .loss import InjectedGradient, VocabularyLoss
-from .packing import Rows, choose_rows, lay_rows
 from .rendering import Turn
-from .torch_errors import is_failed_compile
-
-_GRAPHS = 32  # of a layer: one row or more, masked or not, with its input's gradient or not, and room; torch allows 8
 
 
 class Engine(Protocol):
@@ -61,15 +54,15 @@ class Adapter:
     def push(self) -> None:
         """Copy the masters into the compute copies."""
         with torch.no_grad():
-            for copy, master in zip(self.copies, self.masters, strict=True):
-                copy.data.copy_(master)
+            _copy_all([copy.data for copy in self.copies], self.masters)
 
     def pull_gradients(self) -> None:
         """Move gradients that stand at the copies to the masters, in float32."""
-        for master, copy in zip(self.masters, self.copies, strict=True):
-            if copy.grad is not None:
-                master.grad = copy.grad.float()
-                copy.grad = None
+        there = [(m, c, c.grad) for m, c in zip(self.masters, self.copies, strict=True) if c.grad is not None]
+        moved = [torch.empty_like(master) for master, _, _ in there]
+        _copy_all(moved, [grad for _, _, grad in there])
+        for (master, copy, _), grad in zip(there, moved, strict=True):
+            master.grad, copy.grad = grad, None
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The masters by name, contiguous on the CPU."""
@@ -91,6 +84,12 @@ class Adapter:
             for name, master in zip(self.names, self.masters, strict=True):
                 master.copy_(tensors[name])
         self.push()
+
+
+def _copy_all(targets: Sequence[torch.Tensor], sources: Sequence[torch.Tensor]) -> None:
+    """Copy some hundred small tensors, of another dtype or not; on a GPU in one kernel instead of one each."""
+    if targets:
+        torch._foreach_copy_(list(targets), list(sources))  # pyright: ignore[reportPrivateImportUsage]
 
 
 def load_base(path: str, device: torch.device) -> Any:
@@ -153,140 +152,6 @@ def _with_masters(model: Any, dtype: torch.dtype) -> Adapter:
         # keep the precision, and the products run in the model's own dtype, which is also how vLLM serves them.
         parameter.data = parameter.data.to(dtype)
     return Adapter(model, names, copies, masters)
-
-
-class PlainEngine:
-    """transformers' forward and autograd for any causal model; only completion positions meet the vocabulary.
-
-    Args:
-        compiled: have torch compile the layers. If it cannot, that is said, and training goes on without.
-        pack: which batches are laid several turns to a row, as `packing.choose_rows` takes it.
-        backend: what compiles; by default inductor on a GPU. On a CPU the tracing alone, for inductor needs a C++
-            compiler there.
-        say: takes one line for the log.
-    """
-
-    name = "plain"
-
-    def __init__(
-        self,
-        adapter: Adapter,
-        device: torch.device,
-        *,
-        compiled: bool = False,
-        pack: Literal["auto"] | bool = False,
-        backend: str | Callable[..., Any] | None = None,
-        say: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        causal = adapter.model.get_base_model()
-        self._body: Any = causal.model
-        self._adapter, self._device, self._say = adapter, device, say
-        self._pack: Literal["auto"] | bool = pack
-        self._apart: bool | None = None
-        self._compiles = self._has_compiled = compiled
-        if compiled:
-            # The layers, not the whole: traced, transformers always makes a mask, which costs the flash kernel. One graph
-            # serves batches of all lengths and most layers; there are more for a batch of one row, masks, the first layer.
-            for layer in getattr(self._body, "layers", None) or [self._body]:
-                chosen = backend or ("inductor" if device.type == "cuda" else "aot_eager")
-                layer.compile(dynamic=True, backend=chosen, recompile_limit=_GRAPHS)
-        self._loss = VocabularyLoss(causal.get_output_embeddings().weight)
-
-    def _rows(self, turns: Sequence[Turn]) -> Rows:
-        lengths = [turn.length for turn in turns]
-        rows = choose_rows(lengths, self._pack, self._device.type)
-        if len(rows) < len(turns) and not self._turns_stay_apart():
-            rows = choose_rows(lengths, False, self._device.type)
-        laid = lay_rows(turns, rows)
-        places = None if laid.places is None else laid.places.to(self._device)
-        return Rows(laid.ids.to(self._device), places, laid.predicts.to(self._device), laid.targets.to(self._device))
-
-    def _turns_stay_apart(self) -> bool:
-        """Whether this model keeps a row's turns apart; looked at once.
-
-        transformers makes the mask from places that begin anew, but not every architecture that it reads has only
-        attention: a convolution or a state runs from one turn into the next.
-
-        Raises:
-            PermanentError: it does not, and packing is demanded.
-        """
-        text = "This base model mixes turns that share a row"
-        if self._apart is None:
-            self._apart = turns_stay_apart(self._body, self._device)
-            if not self._apart and self._pack == "auto":
-                self._say(f"{text}, so that batches are padded instead.")
-        if not self._apart and self._pack is True:
-            raise PermanentError(f"{text}; set pack to auto or false.")
-        return self._apart
-
-    def _hidden(self, rows: Rows) -> torch.Tensor:
-        # No mask where a row holds one turn: padding stands on the right, where a causal model never looks, and a mask
-        # would cost the flash kernel. Where it holds several, transformers makes it from places that begin anew.
-        places = {} if rows.places is None else {"position_ids": rows.places}
-        hidden = self._body(input_ids=rows.ids, use_cache=False, **places).last_hidden_state
-        return hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows.predicts)
-
-    def train(self, turns: Sequence[Turn]) -> float:
-        rows = self._rows(turns)
-        if self._compiles:
-            try:
-                return self._step(rows)
-            except Exception as error:
-                if not is_failed_compile(error):
-                    raise
-                self._compiles = False
-                # A backward that failed half-way may have left some.
-                for copy in self._adapter.copies:
-                    copy.grad = None
-                cause = getattr(error, "inner_exception", error)
-                why = (str(cause).strip().splitlines() or ["no reason given"])[0]
-                self._say(
-                    f"Compiling failed ({type(cause).__name__}: {why}), so that training goes on without it, more slowly; "
-                    "set compile to false to leave out the attempt."
-                )
-        with self._eager():
-            return self._step(rows)
-
-    def _eager(self) -> AbstractContextManager[Any]:
-        return torch.compiler.set_stance("force_eager") if self._has_compiled else nullcontext()
-
-    def _step(self, rows: Rows) -> float:
-        hidden = self._hidden(rows)
-        losses, grad = self._loss(hidden.detach(), rows.targets, gradient=True)
-        assert grad is not None
-        mean = losses.mean()
-        injected: Any = InjectedGradient.apply(hidden, grad / len(rows.targets), mean)
-        injected.backward()
-        return float(mean)
-
-    @torch.no_grad()
-    def losses(self, turns: Sequence[Turn]) -> list[torch.Tensor]:
-        rows = self._rows(turns)
-        self._body.eval()
-        # The few batches that are measured would not pay for graphs of their own.
-        with self._eager():
-            losses, _ = self._loss(self._hidden(rows), rows.targets, gradient=False)
-        self._body.train()
-        return list(losses.split([turn.learned for turn in turns]))
-
-
-@torch.no_grad()
-def turns_stay_apart(body: Any, device: torch.device) -> bool:
-    """Whether a turn's states are the same whichever turn stands before it in its row."""
-    training = body.training
-    body.eval()
-    length = 8
-    places = torch.arange(length, device=device).repeat(2).unsqueeze(0)
-    second = torch.arange(length)
-    states: list[torch.Tensor] = []
-    for first in (second, second.flip(0)):
-        ids = torch.cat([first, second]).unsqueeze(0).to(device)
-        with torch.compiler.set_stance("force_eager"):
-            hidden = body(input_ids=ids, position_ids=places, use_cache=False).last_hidden_state
-        states.append(hidden[0, length:].float())
-    body.train(training)
-    # Not to the last bit: a kernel may sum in another order.
-    return bool((states[0] - states[1]).abs().max() <= 0.01 * states[0].abs().max())
 
 
 def choose_device(wanted: str) -> torch.device:

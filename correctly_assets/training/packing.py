@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -87,28 +89,34 @@ def choose_rows(lengths: Sequence[int], pack: Literal["auto"] | bool, device: st
     return packed if saved >= PACK_FROM else alone
 
 
-def lay_rows(turns: Sequence[Turn], rows: Sequence[Sequence[int]]) -> Rows:
-    """Lay out turns in the given rows."""
-    width = row_width([turn.length for turn in turns], rows)
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    places = torch.zeros_like(ids)
-    starts = [0] * len(turns)
+def lay_rows(turns: Sequence[Turn], rows: Sequence[Sequence[int]], *, width: int | None = None) -> Rows:
+    """Lay out turns in the given rows, as wide as they need or as told."""
+    lengths = numpy.array([turn.length for turn in turns])
+    width = width or row_width(lengths.tolist(), rows)
+    begins = numpy.empty(len(turns), dtype=numpy.int64)
+    ends = numpy.zeros(len(rows), dtype=numpy.int64)
     for number, row in enumerate(rows):
-        begin = 0
         for index in row:
-            end = begin + turns[index].length
-            ids[number, begin:end] = torch.tensor(turns[index].ids)
-            places[number, begin:end] = torch.arange(end - begin)
-            starts[index] = number * width + begin
-            begin = end
-        places[number, begin:] = torch.arange(width - begin)
-    predicts: list[int] = []
-    targets: list[int] = []
-    for start, turn in zip(starts, turns, strict=True):
-        predicts += range(start + turn.prompt_length - 1, start + turn.length - 1)
-        targets += turn.ids[turn.prompt_length :]
-    several = len(rows) < len(turns)
-    return Rows(ids, places if several else None, torch.tensor(predicts), torch.tensor(targets))
+            begins[index] = number * width + ends[number]
+            ends[number] += lengths[index]
+    total = int(lengths.sum())
+    tokens = numpy.fromiter(chain.from_iterable(turn.ids for turn in turns), dtype=numpy.int64, count=total)
+    within = numpy.arange(total) - numpy.repeat(lengths.cumsum() - lengths, lengths)
+    flat = numpy.repeat(begins, lengths) + within
+    ids = numpy.zeros(len(rows) * width, dtype=numpy.int64)
+    ids[flat] = tokens
+    prompts = numpy.repeat([turn.prompt_length for turn in turns], lengths)
+    predicting = (within >= prompts - 1) & (within < numpy.repeat(lengths, lengths) - 1)
+    places = None
+    if len(rows) < len(turns):
+        # A row's padding counts from its end; what stands before that is overwritten.
+        counted = (numpy.arange(width) - ends[:, None]).reshape(-1)
+        counted[flat] = within
+        places = torch.from_numpy(counted).view(len(rows), width)
+    return Rows(
+        torch.from_numpy(ids).view(len(rows), width), places, torch.from_numpy(flat[predicting]),
+        torch.from_numpy(tokens[within >= prompts]),
+    )  # fmt: skip
 
 
 @dataclass

@@ -14,8 +14,9 @@ from correctly_assets.training.base_model import convert_embedded_model
 from correctly_assets.training.config import Stage
 from correctly_assets.training.data import build_data, read_pairs
 from correctly_assets.training.fast import FastEngine
-from correctly_assets.training.model import PlainEngine, load_base, put_adapter_on
+from correctly_assets.training.model import load_base, put_adapter_on
 from correctly_assets.training.output import measure_canaries
+from correctly_assets.training.plain import PlainEngine
 from correctly_assets.training.rendering import Renderer, load_tokenizer
 from correctly_assets.training.trainer import Trainer
 from correctly_tests.training_tiny import train_config, write_train_set

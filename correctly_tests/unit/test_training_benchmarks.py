@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from benchmarks import bench_loop, bench_train, train_growth
-from benchmarks.train_gpu import NO_GPU, WARM, measure_ours, measure_variants, peak_rate, summarise, summarise_variants
+from benchmarks.train_gpu import NO_GPU, WARM, measure_ours, peak_rate, summarise, summarise_variants, variants
 from benchmarks.train_models import batched, gemma_1b, make_turns, mixed, random_model, size_of, tiny
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training import promise
-from correctly_assets.training.model import PlainEngine, put_adapter_on
+from correctly_assets.training.model import put_adapter_on
+from correctly_assets.training.plain import PlainEngine
 from correctly_tests.training_tiny import tiny_adapter, train_config, turns
 
 pytestmark = pytest.mark.slow
@@ -61,7 +62,10 @@ def test_the_gpu_part_measures_padded_and_packed_batches_of_the_same_turns_besid
     config.attention_bias = True  # what the fast engine does not compute, so that the plain one does, as on a GPU
     batches = batched(make_turns(16 * (WARM + 1), 8, 90, config.vocab_size), 16)
     assert sorted(t.pair_id for b in mixed(batches) for t in b) == sorted(t.pair_id for b in batches for t in b)
-    found = measure_variants(config, batches, torch.device("cpu"), compile=False)
+    found = {
+        name: measure_ours(config, batches_of, torch.device("cpu"), **settings)
+        for name, batches_of, settings in variants(batches, compile=False)
+    }
     assert set(found) == {"padded", "packed", "mixed_padded", "mixed_packed"}
     assert {result["engine"] for result in found.values()} == {"plain"}
     assert [found[name]["packed_percent"] for name in ("mixed_padded", "mixed_packed")] == [0, 100]

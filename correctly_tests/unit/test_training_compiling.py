@@ -10,7 +10,7 @@ from torch._dynamo.backends.common import aot_autograd
 from torch._inductor.exc import InductorError
 
 from correctly_assets.training.engine import make_engine, wants_compile
-from correctly_assets.training.model import PlainEngine
+from correctly_assets.training.plain import PlainEngine
 from correctly_assets.training.torch_errors import is_out_of_memory
 from correctly_tests.training_tiny import tiny_adapter, train_config, turns
 

@@ -7,8 +7,9 @@ import torch
 
 from correctly_assets.training.fast import FastEngine
 from correctly_assets.training.loss import VocabularyLoss
-from correctly_assets.training.model import Adapter, PlainEngine
+from correctly_assets.training.model import Adapter
 from correctly_assets.training.packing import pack, share_out
+from correctly_assets.training.plain import PlainEngine
 from correctly_tests.training_tiny import VOCABULARY, tiny_adapter, turns
 
 pytestmark = pytest.mark.slow

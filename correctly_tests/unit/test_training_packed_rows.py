@@ -12,8 +12,9 @@ import torch
 
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.training.config import TrainConfig, read_config
-from correctly_assets.training.model import Adapter, PlainEngine, put_adapter_on, turns_stay_apart
+from correctly_assets.training.model import Adapter, put_adapter_on
 from correctly_assets.training.packing import PACK_FROM, ROW_TOKENS, choose_rows, fill_rows, lay_rows, row_width
+from correctly_assets.training.plain import PlainEngine, turns_stay_apart
 from correctly_assets.training.rendering import Turn
 from correctly_tests.training_tiny import VOCABULARY, tiny_adapter, train_config
 
@@ -141,7 +142,7 @@ def test_a_model_that_mixes_the_turns_of_a_row_is_noticed_and_padded(monkeypatch
         PlainEngine(mixing, CPU, pack=True).train(UNEVEN)
 
     # What a GPU would decide, there being none.
-    monkeypatch.setattr("correctly_assets.training.model.choose_rows", lambda n, pack, _: choose_rows(n, pack, "cuda"))
+    monkeypatch.setattr("correctly_assets.training.plain.choose_rows", lambda n, pack, _: choose_rows(n, pack, "cuda"))
     said: list[str] = []
     engine = PlainEngine(mixing, CPU, pack="auto", say=said.append)
     padded = PlainEngine(mixing, CPU).train(UNEVEN)

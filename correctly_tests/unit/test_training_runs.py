@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,12 @@ import pytest
 import torch
 
 from correctly_assets.core.errors import PermanentError
-from correctly_assets.core.prompts import load_prompts
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.checkpoint import NAME
-from correctly_assets.training.config import TrainConfig
-from correctly_assets.training.data import build_data, read_pairs
-from correctly_assets.training.engine import make_engine
-from correctly_assets.training.model import load_base, put_adapter_on, read_adapter, read_start
-from correctly_assets.training.rendering import Renderer, Turn, load_tokenizer
+from correctly_assets.training.model import read_adapter, read_start
+from correctly_assets.training.rendering import Turn
 from correctly_assets.training.trainer import Interrupted, Trainer
-from correctly_tests.training_tiny import run_config, write_base_model, write_train_set
+from correctly_tests.training_tiny import run_config, trainer_for, write_base_model, write_train_set
 
 pytestmark = pytest.mark.slow
 
@@ -33,16 +28,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_base_model(directory)
     write_train_set(directory)
     return directory
-
-
-def trainer_for(config: TrainConfig, stop: Callable[[], bool] = lambda: False, say: Any = lambda _: None) -> Trainer:
-    renderer = Renderer(load_tokenizer(config.base_model), load_prompts(config.prompts_dir, config.chat_family))
-    data = build_data(read_pairs(config.train_set), renderer, config)
-    device = torch.device("cpu")
-    torch.set_num_threads(1)
-    adapter = put_adapter_on(load_base(config.base_model, device), config)
-    engine = make_engine(adapter, config, device)
-    return Trainer(config, data, adapter, engine, started=time.monotonic(), stop=stop, say=say)
 
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
