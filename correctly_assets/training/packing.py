@@ -21,9 +21,9 @@ ROW_TOKENS = 512
 """Most tokens of a row of several turns. Attention's scores cost a token in proportion to its row, masked or not: at 512 some
 4 % of the layers' products of Gemma 3 1B, whose sliding window is as long, so that it never cuts."""
 
-PACK_FROM = 0.15
-"""Share of a padded batch's positions that packing must save. Packed rows need a mask, which rules the flash kernel out: the
-memory-efficient one computes that 4 % at perhaps a third of the products' rate. Not yet measured on a GPU."""
+PACK_FROM = 0.2
+"""Share of a padded batch's positions that packing must save. Packed rows need a mask, which rules the flash kernel out; on an
+H100 that made a step of Gemma 3 1B 5 % slower position by position, and 17 % where the layers are compiled."""
 
 _ALIGNED = 8  # the memory-efficient kernel copies a mask whose rows are no multiple of this
 
