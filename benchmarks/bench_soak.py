@@ -5,6 +5,7 @@ run do to people who chat meanwhile.
     python -m benchmarks.bench_soak --swap --adapter DIR --adapter DIR  ten swaps under 16 clients
     python -m benchmarks.bench_soak --rollback --adapter DIR --adapter DIR
     python -m benchmarks.bench_soak --training --adapter DIR            chat beside a training run
+    python -m benchmarks.bench_soak --memory --adapter DIR              what the engine's memory grows with
 
 Each part writes ``results/soak.json``, ``soak_swap.json`` and so on. ``--fake`` tries a part against an engine that answers
 at once; it measures nothing and writes no results.
@@ -30,6 +31,7 @@ from benchmarks.common import RESULTS, ROOT, figure, quantile, write_results
 from benchmarks.serve_gateway import SWAPPED, swapped
 from benchmarks.serve_parts import end, running, sentences, until
 from benchmarks.soak_load import Memory, Mix, growth
+from benchmarks.soak_memory import memory
 from benchmarks.soak_place import Place, adapters, place
 from correctly_assets.settings import Settings
 
@@ -54,6 +56,9 @@ KNOWN: dict[str, tuple[str, float | None, float | None, str]] = {
     "rollback_warm": ("s", 2, 2, "lower"),
     "rollback_command": ("s", None, None, "lower"),
     "rollback_cold": ("s", 120, 120, "lower"),
+    "equal_growth_before": ("MB per 1,000 requests", None, 0, "lower"),
+    "equal_growth_after": ("MB per 1,000 requests", None, 0, "lower"),
+    "mixed_added": ("MB", None, None, "lower"),
     "chat_idle_p50": ("s", None, None, "lower"),
     "chat_training_p50": ("s", None, None, "lower"),
     "chat_training_over_idle": ("times", 3, 3, "lower"),
@@ -71,10 +76,11 @@ def main() -> None:
     parser.add_argument("--swap", action="store_true")
     parser.add_argument("--rollback", action="store_true")
     parser.add_argument("--training", action="store_true")
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--every", type=float, default=10.0, help="seconds between two looks at memory")
     parser.add_argument("--fake", action="store_true", help="try it against an engine that answers at once; no results")
     chosen = parser.parse_args()
-    parts = [name for name in ("swap", "rollback", "training") if getattr(chosen, name)] or ["soak"]
+    parts = [name for name in ("swap", "rollback", "training", "memory") if getattr(chosen, name)] or ["soak"]
     for part in parts:
         with tempfile.TemporaryDirectory(prefix=f"bench-{part}-") as work:
             figures, more = asyncio.run(PARTS[part](chosen, Path(work) / "home"))
@@ -353,6 +359,9 @@ async def training(chosen: argparse.Namespace, home: Path) -> tuple[dict[str, fl
                     raise SystemExit("The training run ended before the chat was measured: use fewer --sentences.")
                 steps = json.loads(progress.read_text())["step"]
     figures = {
+        "equal_growth_before": ("MB per 1,000 requests", None, 0, "lower"),
+        "equal_growth_after": ("MB per 1,000 requests", None, 0, "lower"),
+        "mixed_added": ("MB", None, None, "lower"),
         "chat_idle_p50": quantile(idle, 50),
         "chat_training_p50": quantile(beside, 50),
         "chat_training_over_idle": quantile(beside, 50) / quantile(idle, 50),
@@ -405,7 +414,7 @@ def training_config(settings: Settings, work: Path) -> tuple[Path, Path]:
     return work / "config.json", progress
 
 
-PARTS = {"soak": soak, "swap": swap, "rollback": rollback, "training": training}
+PARTS = {"soak": soak, "swap": swap, "rollback": rollback, "training": training, "memory": memory}
 
 
 if __name__ == "__main__":

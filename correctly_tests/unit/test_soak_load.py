@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks import soak_memory
 from benchmarks.soak_load import Mix, growth
 from correctly_tests.serving_fakes import fake_engine, running_gateway
 
@@ -40,3 +42,22 @@ def test_a_sound_gateway_gives_no_error_but_the_clients_and_an_engine_that_goes_
         assert broken.wrong and {kind for kind, _ in broken.wrong} <= {
             "sentence", "reasons", "batch", "chat", "stream", "base", "document", "cancelled",
         }  # fmt: skip
+
+
+def test_memory_that_grows_with_equal_requests_is_told_from_what_new_sizes_add() -> None:
+    def lots(*megabytes: list[float]) -> list[dict[str, Any]]:
+        return [
+            {
+                "stage": stage,
+                "kind": soak_memory.LOTS[stage][0],
+                "requests": 100 if value != values[-1] else 0,
+                "mb": value,
+            }
+            for stage, values in enumerate(megabytes)
+            for value in values
+        ]
+
+    cache = soak_memory.figures_of(lots([500, 501, 500], [800, 900, 890], [890, 891, 890]))
+    assert cache == {"equal_growth_before": 0, "equal_growth_after": 0, "mixed_added": 390}
+    leak = soak_memory.figures_of(lots([500, 510, 520], [600, 700, 690], [700, 720, 740]))
+    assert leak == {"equal_growth_before": 200, "equal_growth_after": 400, "mixed_added": 170}
