@@ -1,0 +1,41 @@
+"""Fixtures that several test files of the unit tests share.
+
+Belongs here: running a command in this process, opening the store of the test's home. Does not belong here: builders (the modules
+beside this folder).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from correctly_assets import cli
+from correctly_assets.settings import Settings, get_settings
+from correctly_assets.store import Store, open_store
+from correctly_tests.commands import Run
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `correctly WORDS`: (exit code, standard output, standard error)."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["correctly", *words])
+        get_settings.cache_clear()
+        try:
+            cli.main()
+            code: Any = 0
+        except SystemExit as end:
+            code = end.code
+        said = capsys.readouterr()
+        return int(code or 0), said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    with open_store(settings.store_url, settings.sql_dir) as opened:
+        yield opened
