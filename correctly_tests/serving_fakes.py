@@ -34,8 +34,9 @@ from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.runtime.promotion import return_to_previous
 from correctly_assets.serving.gateway.app import create_app
+from correctly_assets.serving.gateway.metering import MeteredCompleter
 from correctly_assets.serving.gateway.options import Options
-from correctly_assets.serving.gateway.service import MeteredCompleter, Parts
+from correctly_assets.serving.gateway.service import Parts
 from correctly_assets.serving.merged import open_client
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store, open_store

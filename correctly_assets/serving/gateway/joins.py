@@ -23,8 +23,9 @@ from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 
 from . import answers
+from .metering import MeteredCompleter
 from .options import Options
-from .service import MeteredCompleter, Parts
+from .service import Parts
 
 
 def build_parts(settings: Settings, options: Options) -> Parts:

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from typing import Any
 from correctly_assets.core.correction import CorrectionPath, Piece, ReasonLanguage
 from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
 from correctly_assets.core.landing import LandOutcome
-from correctly_assets.core.ports import Completer, Completion
 from correctly_assets.core.serving import (
     AdapterCheck,
     EngineCorruptedError,
@@ -36,6 +34,7 @@ from correctly_assets.serving.vllm import VllmClient
 from . import answers
 from .access import Client
 from .journal import BackgroundJournal, Entry
+from .metering import Meter, start_meter
 from .observe import Metrics
 from .options import Options
 from .shapes import FeedbackRequest, model_card
@@ -43,42 +42,6 @@ from .state import PUBLIC_COMPARATOR, Current, Releases
 from .watch import RollbackWatch
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Meter:
-    """Tokens that one answer asked of the engine."""
-
-    prompt: int = 0
-    completion: int = 0
-
-
-_meter: ContextVar[Meter | None] = ContextVar("meter", default=None)
-
-
-class MeteredCompleter:
-    """A completer that adds what each answer uses to the meter of its own context."""
-
-    def __init__(self, inner: Completer) -> None:
-        self._inner = inner
-
-    async def complete(
-        self,
-        prompt: str,
-        *,
-        model: str,
-        max_tokens: int,
-        stop: Sequence[str] = (),
-        priority: int = 0,
-        logprobs: bool = False,
-    ) -> Completion:
-        completion = await self._inner.complete(
-            prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority, logprobs=logprobs
-        )
-        if (meter := _meter.get()) is not None:
-            meter.prompt += completion.prompt_tokens
-            meter.completion += completion.completion_tokens
-        return completion
 
 
 @dataclass(slots=True)
@@ -180,8 +143,7 @@ class Service:
 
         async def one(text: str, current: Current) -> Correction:
             async with room:
-                started, meter = time.perf_counter(), Meter()
-                _meter.set(meter)
+                started, meter = time.perf_counter(), start_meter()
                 correction = await self.parts.corrector.correct(
                     text,
                     model=current.model,
@@ -277,8 +239,7 @@ class Service:
                     raise
 
     async def _corrected(self, text: str, current: Current, asker: Asker) -> AsyncIterator[str | ChatEnd]:
-        started, meter = time.perf_counter(), Meter()
-        _meter.set(meter)
+        started, meter = time.perf_counter(), start_meter()
         held, opened = "", False
         correction: Correction | None = None
         stream = self.parts.corrector.stream(
