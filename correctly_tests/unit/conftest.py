@@ -1,6 +1,7 @@
 """Fixtures that several test files of the unit tests share.
 
-Belongs here: running a command in this process, opening the store of the test's home. Does not belong here: builders (the modules
+Belongs here: running a command in this process, opening the store of the test's home, an engine and a model from outside
+that are not real. Does not belong here: builders (the modules
 beside this folder).
 """
 
@@ -15,6 +16,9 @@ from correctly_assets import cli
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
 from correctly_tests.commands import Run
+from correctly_tests.judging_fakes import reply
+from correctly_tests.serving_fakes import FakeEngine, fake_engine
+from correctly_tests.teaching_fakes import ChatServer
 
 
 @pytest.fixture
@@ -39,3 +43,17 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def store(settings: Settings) -> Iterator[Store]:
     with open_store(settings.store_url, settings.sql_dir) as opened:
         yield opened
+
+
+@pytest.fixture
+def outside() -> Iterator[ChatServer]:
+    server = ChatServer()
+    server.otherwise = reply
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    with fake_engine() as made:
+        yield made
