@@ -3,7 +3,8 @@
 Belongs here: asking the C library for it. Does not belong here: how much the engine may take (launch.py).
 
 glibc keeps freed blocks below 32 MB in its heap and gives back only what lies above the last block in use. Answers of many
-lengths leave holes beneath: under half an hour of mixed load vLLM's worker grew by 1.5 GB that nothing used any more.
+lengths leave holes beneath: of the 1.5 GB by which vLLM's worker grew under half an hour of mixed load a third were such. The
+rest is in use: oneDNN keeps what it has made for each number of tokens in a batch (benchmarks/serve_notes.md).
 """
 
 from __future__ import annotations

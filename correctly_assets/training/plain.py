@@ -70,7 +70,8 @@ class PlainEngine:
         self._pack: Literal["auto"] | bool = pack
         self._apart: bool | None = None
         self._compiles = self._has_compiled = compiled
-        self._window: int | None = getattr(self._body.config, "sliding_window", None)
+        cuts = (getattr(self._body.config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+        self._window = min((cut for cut in cuts if cut), default=None)
         if joined:
             join_products(adapter.model)
         self._recordings: Recordings | None = None
@@ -117,7 +118,7 @@ class PlainEngine:
         return self._apart
 
     def _sees_all(self, width: int) -> bool:
-        """Whether no layer's window cuts rows of this width."""
+        """Whether no layer's window or chunk cuts rows of this width."""
         return self._window is None or width <= self._window
 
     def _states(self, rows: Rows) -> torch.Tensor:
