@@ -137,7 +137,12 @@ def _short(words: str) -> str:
     return " ".join(parts) if len(parts) <= 4 else f"{parts[0]} {parts[1]} … {parts[-2]} {parts[-1]}"
 
 
-_TAUTOLOGY = re.compile(r"[\"“‘]([^\"”’]+)[\"”’] (?:is|are) (?:spelled|spelt|written|called) [\"“‘]\1[\"”’]", re.I)
+# 'The "log in" word is "log in"'; but 'the past form of "put" is "put"' says something.
+_TAUTOLOGY = re.compile(
+    r"(?<!\bof )[\"“‘]([^\"”’]+)[\"”’](?: (?:word|verb|noun|phrase|expression|spelling|term))?"
+    r" (?:is|are)(?: (?:spelled|spelt|written|called))? [\"“‘]\1[\"”’]",
+    re.I,
+)
 _TEMPLATE = re.compile(r"<\|?[\w/]+\|?>|</?s>|\{\w+\}|\[INST|###|^\s*(?:assistant|model|user)\b\s*:?\s*$", re.I)
 _SECOND_SENTENCE = re.compile(r"[.!?][\"'”’)]*\s+(?=[\"'“‘(]?[A-Z가-힣])")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|Mr|Mrs|Dr)\.", re.I)

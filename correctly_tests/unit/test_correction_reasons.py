@@ -141,6 +141,8 @@ def test_a_model_reason_is_checked(reason, why):
         ("however", "but", "R:OTHER", 'The correct spelling is "but".', "names another kind of error"),
         ("recieve", "receive", "R:SPELL", 'The correct spelling is "receive".', None),
         ("city", "cities", "R:NOUN:NUM", 'The plural "cities" is spelled "cities".', "repetition"),
+        ("login", "log in", "R:ORTH", 'The "log in" word is "log in".', "repetition"),
+        ("putted", "put", "R:VERB:INFL", 'The past form of "put" is "put".', None),
         (
             "informations",
             "information",
