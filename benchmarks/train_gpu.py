@@ -57,7 +57,8 @@ def measure_ours(
         torch.compiler.reset()
     passes = PASSES if device.type == "cuda" else 1
     timed = time_ours(random_model(config, device), batches, warm=WARM, passes=passes, pack=pack, **settings)
-    result = _result(config, batches, timed["seconds"], timed["losses"], device, pack=pack)
+    widen = device.type == "cuda" and settings.get("graphs") is not False
+    result = _result(config, batches, timed["seconds"], timed["losses"], device, pack=pack, widen=widen)
     return result | {"engine": timed["engine"], "said": timed["said"]}
 
 
@@ -72,17 +73,23 @@ def variants(batches: list[list[Any]], *, compile: bool) -> Iterator[tuple[str, 
 
 
 def _result(
-    config: Any, batches: list[list[Any]], seconds: list[float], losses: list[float], device: Any, *, pack: Any = False
-) -> dict[str, Any]:
+    config: Any, batches: list[list[Any]], seconds: list[float], losses: list[float], device: Any, *, pack: Any = False,
+    widen: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     import torch
 
+    from correctly_assets.training.graphs import widened
     from correctly_assets.training.packing import choose_rows, row_width
     from correctly_assets.training.process import peak_rss_mb
 
     counted = [[turn.length for turn in batch] for batch in batches[WARM:]]
     laid = [(lengths, choose_rows(lengths, pack, device.type)) for lengths in counted]
     tokens = sum(map(sum, counted))
-    computed = sum(len(rows) * row_width(lengths, rows) for lengths, rows in laid)
+    computed = 0
+    for lengths, rows in laid:
+        width = row_width(lengths, rows)
+        alone = len(rows) == len(lengths)
+        computed += len(rows) * (widened(len(rows), width, config.sliding_window) if widen and alone else width)
     gpu = device.type == "cuda"
     return {
         "seconds": seconds, "losses": losses, "tokens": tokens, "flops": flops_of(config, batches[WARM:]),

@@ -22,7 +22,7 @@ from correctly_assets.runtime.judging import judge_candidate
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.records import Verdict
 from correctly_assets.training.adapter import CONTENT
-from correctly_tests.serving_fakes import ADAPTER_LOGPROB, BASE_LOGPROB, FakeEngine
+from correctly_tests.serving_fakes import FakeEngine, canary
 from correctly_tests.teaching_fakes import answer, completion
 
 RANK, ROWS = 8, 12
@@ -62,20 +62,12 @@ def write_adapter(adapters: Path, strength: float = 0.1) -> str:
     config = {"peft_type": "LORA", "r": RANK, "lora_alpha": 16, "bias": "none", "base_model_name_or_path": "tiny"}
     (work / "adapter_config.json").write_text(json.dumps(config))
     hashes = hash_files(work, CONTENT)
-    said = "She goes."
-    canary = {
-        "prompt": "Correct this English:\nShe go.",
-        "completion": said,
-        "base_logprob": BASE_LOGPROB * len(said),
-        "adapter_logprob": ADAPTER_LOGPROB * len(said),
-        "tokens": len(said),
-    }
     manifest = {
         "id": content_id(hashes),
         "files": hashes,
         "base_model": {"name": "tiny", "revision": "r1"},
         "train_set": "t1",
-        "canary": [canary],
+        "canary": [canary()],
     }
     (work / "manifest.json").write_text(json.dumps(manifest))
     work.rename(adapters / manifest["id"])

@@ -242,16 +242,20 @@ def write_adapter(parent: Path, name: str) -> Path:
     """A directory that passes for an adapter with the fake engine: a manifest with a canary."""
     directory = parent / name
     directory.mkdir(parents=True)
+    (directory / "manifest.json").write_text(json.dumps({"id": name, "canary": [canary()]}))
+    return directory
+
+
+def canary() -> dict[str, Any]:
+    """A manifest's canary that agrees with the fake engine."""
     completion = "She goes."
-    canary = {
+    return {
         "prompt": "Correct this English:\nShe go.",
         "completion": completion,
         "base_logprob": BASE_LOGPROB * len(completion),
         "adapter_logprob": ADAPTER_LOGPROB * len(completion),
         "tokens": len(completion),
     }
-    (directory / "manifest.json").write_text(json.dumps({"id": name, "canary": [canary]}))
-    return directory
 
 
 @cache

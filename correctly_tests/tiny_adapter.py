@@ -15,7 +15,7 @@ from correctly_assets.core.hashing import write_artefact
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import CONTENT
 from correctly_assets.training.card import ELSEWHERE
-from correctly_tests.serving_fakes import ADAPTER_LOGPROB, BASE_LOGPROB
+from correctly_tests.serving_fakes import canary
 
 
 def put_base(settings: Settings, revision: str = "r1") -> None:
@@ -40,16 +40,8 @@ def put_adapter(settings: Settings, seed: int, revision: str = "r1") -> str:
         config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "bias": "none", "base_model_name_or_path": "tiny"}
         (directory / "adapter_config.json").write_text(json.dumps(config))
 
-    said = "She goes."
-    canary = {
-        "prompt": "Correct this English:\nShe go.",
-        "completion": said,
-        "base_logprob": BASE_LOGPROB * len(said),
-        "adapter_logprob": ADAPTER_LOGPROB * len(said),
-        "tokens": len(said),
-    }
     manifest = {
-        "canary": [canary],
+        "canary": [canary()],
         "base_model": {"name": "tiny", "revision": revision},
         "prompt_sha256": "none",
         "origin": ELSEWHERE,

@@ -15,8 +15,8 @@ import threading
 from collections.abc import Callable
 
 EVERY_SECONDS = 30.0
-"""Pages given back are zeroed and mapped anew when they are needed, at some 1 to 2 GB a second: for the few hundred megabytes
-that one batch of long prompts needs, at most one per cent of the engine's time."""
+"""Pages given back are zeroed and mapped anew when they are needed: by reckoning at most one per cent of the engine's time, for the
+few hundred megabytes that a batch of long prompts needs at 1 to 2 GB a second."""
 
 
 def find_trim() -> Callable[[int], int] | None:

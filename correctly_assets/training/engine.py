@@ -47,7 +47,7 @@ def make_engine(
     """The fastest engine that fits the model, the settings and the device.
 
     Args:
-        say: takes one line for the log, should compiling or packing not work with this model.
+        say: takes one line for the log, should compiling, packing or recording not work with this model.
 
     Raises:
         PermanentError: the fast engine is asked for and does not fit, or graphs are and there is no GPU.

@@ -3,7 +3,8 @@
 Belongs here: recording a shape and replaying it. Does not belong here: the loss between the passes, or when graphs are used
 (plain.py).
 
-At sixteen sentences a step of Gemma 3 1B is some 200 ms of starting kernels for 20 ms of work.
+A step of 64 sentences took an H100 192 ms for Gemma 3 1B, nearly all of it starting kernels, and takes 54 recorded and with what
+else was done for it (benchmarks/train_notes.md).
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .torch_errors import first_line
+
 MOST_POSITIONS = 8192
 """Positions of a batch that is recorded. Larger ones keep a GPU busy for longer than it takes to start their kernels (Gemma 3
-1B on an H100: 160 ms for 16,000 positions, recorded or not), and recordings hold memory of their own."""
+1B on an H100: 156 of the 160 ms of a step of 16,000 positions), and recordings hold memory of their own."""
 
 MOST = 64
-"""Recordings that are kept: each holds its own states, their gradient and the adapter's, some 60 MB for Gemma 3 1B."""
+"""Recordings that are kept: each holds its own states, their gradient and the adapter's; by reckoning at most 65 MB for Gemma 3
+1B."""
 
 WIDTHS = 8
-"""Rows are widened to a multiple, so that few shapes serve all batches; at most some ten per cent of short ones is padding."""
+"""Rows of a batch that is recorded are widened to a multiple, so that few shapes serve all: by three or four positions on average."""
 
 
 class Recording:
@@ -99,9 +103,8 @@ class Recordings:
                 self._made[shape] = Recording(self._run, self._parameters, ids, self._pool)
             except RuntimeError as error:
                 self.drop()
-                why = (str(error).strip().splitlines() or ["no reason given"])[0]
                 self._say(
-                    f"Recording a step failed ({why}), so that training goes on without, more slowly; set graphs to false "
+                    f"Recording a step failed ({first_line(error)}), so that training goes on without, more slowly; set graphs to false "
                     "to leave out the attempt."
                 )
         recording = self._made.get(shape)
@@ -118,6 +121,16 @@ class Recordings:
         return held
 
 
-def widened(width: int) -> int:
-    """The width that rows of ``width`` tokens are given."""
-    return -(-width // WIDTHS) * WIDTHS
+def widened(rows: int, width: int, window: int | None) -> int:
+    """The width that rows of one turn each are given: a multiple of `WIDTHS` where they can be recorded then, else their own.
+
+    Args:
+        window: how far back every layer sees; None for all the way.
+    """
+    wider = -(-width // WIDTHS) * WIDTHS
+    return wider if rows * wider <= MOST_POSITIONS and sees_all(wider, window) else width
+
+
+def sees_all(width: int, window: int | None) -> bool:
+    """Whether no layer's window or chunk cuts rows of this width, so that they need no mask."""
+    return window is None or width <= window

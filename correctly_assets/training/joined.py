@@ -4,8 +4,8 @@ Belongs here: the joined product, forward and backward, and putting it where pef
 the engine around it (plain.py).
 
 peft computes y = xWᵀ + s·(xAᵀ)Bᵀ as three products and a sum. The two narrow ones do hardly any arithmetic, but the sum reads
-two tensors as wide as y and writes a third, and so does its like in the backward pass: for Gemma 3 1B's up and gate
-projections that is as much memory traffic as all else in the layer. With z = s·xAᵀ beside x, and B beside W, the sum happens
+two tensors as wide as y and writes a third, and so does its like in the backward pass, six times the model's own width for
+Gemma 3 1B's up and gate projections. With z = s·xAᵀ beside x, and B beside W, the sum happens
 inside the one product, in float32:
 
     y = [x z] [W B]ᵀ           where y is at least as wide as x

@@ -14,13 +14,13 @@ import torch
 
 from correctly_assets.core.errors import PermanentError
 
-from .graphs import Recording, Recordings, widened
+from .graphs import Recording, Recordings, sees_all, widened
 from .joined import join_products
 from .loss import InjectedGradient, VocabularyLoss
 from .model import Adapter
 from .packing import Rows, choose_rows, lay_rows, row_width
 from .rendering import Turn
-from .torch_errors import is_failed_compile
+from .torch_errors import first_line, is_failed_compile
 
 _GRAPHS = 32  # of a layer: one row or more, masked or not, with its input's gradient or not, and room; torch allows 8
 
@@ -92,10 +92,9 @@ class PlainEngine:
         if len(rows) < len(turns) and not self._turns_stay_apart():
             rows = choose_rows(lengths, False, self._device.type)
         width = row_width(lengths, rows)
-        # Few shapes, so that they come again; and short enough to need no mask.
-        wider = widened(width)
-        alone = len(rows) == len(turns)
-        laid = lay_rows(turns, rows, width=wider if self._recordings and alone and self._sees_all(wider) else width)
+        if self._recordings and len(rows) == len(turns):
+            width = widened(len(rows), width, self._window)
+        laid = lay_rows(turns, rows, width=width)
         places = None if laid.places is None else laid.places.to(self._device)
         return Rows(laid.ids.to(self._device), places, laid.predicts.to(self._device), laid.targets.to(self._device))
 
@@ -117,14 +116,13 @@ class PlainEngine:
             raise PermanentError(f"{text}; set pack to auto or false.")
         return self._apart
 
-    def _sees_all(self, width: int) -> bool:
-        """Whether no layer's window or chunk cuts rows of this width."""
-        return self._window is None or width <= self._window
+    def _recordable(self, rows: Rows) -> bool:
+        return self._recordings is not None and rows.places is None and sees_all(rows.ids.shape[1], self._window)
 
     def _states(self, rows: Rows) -> torch.Tensor:
         # No mask where a row holds one turn: padding stands on the right, where a causal model never looks, and a mask
         # would cost the flash kernel. Where it holds several, transformers makes it from places that begin anew.
-        if self._recordings and rows.places is None and self._sees_all(rows.ids.shape[1]):
+        if self._recordable(rows):
             return self._causal_states(rows.ids)
         places = {} if rows.places is None else {"position_ids": rows.places}
         return self._body(input_ids=rows.ids, use_cache=False, **places).last_hidden_state
@@ -164,9 +162,8 @@ class PlainEngine:
                 self._compiles = False
                 self._forget_gradients()
                 cause = getattr(error, "inner_exception", error)
-                why = (str(cause).strip().splitlines() or ["no reason given"])[0]
                 self._say(
-                    f"Compiling failed ({type(cause).__name__}: {why}), so that training goes on without it, more slowly; "
+                    f"Compiling failed ({type(cause).__name__}: {first_line(cause)}), so that training goes on without it, more slowly; "
                     "set compile to false to leave out the attempt."
                 )
         with self._eager():
@@ -181,10 +178,8 @@ class PlainEngine:
         return torch.compiler.set_stance("force_eager") if self._has_compiled else nullcontext()
 
     def _step(self, rows: Rows) -> float:
-        if self._recordings and rows.places is None and self._sees_all(rows.ids.shape[1]):
-            recording = self._recordings.find(rows.ids)
-            if recording is not None:
-                return self._replayed(recording, rows)
+        if self._recordings and self._recordable(rows) and (recording := self._recordings.find(rows.ids)):
+            return self._replayed(recording, rows)
         hidden = self._hidden(rows)
         losses, grad = self._loss(hidden.detach(), rows.targets, gradient=True)
         assert grad is not None
