@@ -161,7 +161,8 @@ def render() -> dict[str, Any]:
                 service["deploy"] = {"resources": {"reservations": {"devices": devices}}}
                 service["environment"]["HF_TOKEN"] = "${HF_TOKEN:-}"
             services[f"vllm-{profile}"] = service
-    return {"name": "correctly", "services": services, "volumes": {"postgres-data": {}, "correctly-home": {}}}
+    volumes = {"postgres-data": {}, "correctly-home": {}, "webui-data": {}}
+    return {"name": "correctly", "services": services, "volumes": volumes}
 
 
 def _webui(process: Process, settings: Settings) -> dict[str, Any]:
@@ -169,6 +170,7 @@ def _webui(process: Process, settings: Settings) -> dict[str, Any]:
     environment = {k: v for k, v in extra.items() if k not in ("DATA_DIR", "PATH", "WEBUI_SECRET_KEY", "WEBUI_AUTH")}
     environment |= {
         "OPENAI_API_BASE_URL": f"http://gateway:{settings.gateway_port}/v1",
+        "CORS_ALLOW_ORIGIN": f"http://127.0.0.1:{settings.webui_port};http://localhost:{settings.webui_port}",
         # A container cannot show the platform's own key, which is made at start: it is given a client's.
         "OPENAI_API_KEY": "${WEBUI_GATEWAY_KEY:-none}",
         "WEBUI_SECRET_KEY": "${WEBUI_SECRET_KEY:?set WEBUI_SECRET_KEY in .env}",

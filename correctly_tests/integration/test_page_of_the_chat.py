@@ -50,3 +50,16 @@ def test_an_awkward_paragraph_typed_into_the_chat_comes_back_corrected_with_its_
 def test_the_page_offers_awkward_sentences_to_try(chat: Page):
     chat.get_by_role("link", name="New Chat").first.click()
     expect(chat.get_by_text("A mail to a colleague")).to_be_visible()
+
+
+def test_a_page_of_another_origin_can_neither_read_the_chat_nor_put_code_into_it(platform: Platform, chat: Page):
+    base, evil = platform.url("WEBUI"), {"Origin": "http://evil.example"}
+    asked = {**evil, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    for path in ("/api/v1/auths/signin", "/api/v1/functions/create"):
+        answer = httpx.options(base + path, headers=asked)
+        assert answer.headers.get("access-control-allow-origin") is None, path
+    signed = httpx.post(f"{base}/api/v1/auths/signin", json={"email": "", "password": ""})
+    bearer = {"Authorization": f"Bearer {signed.json()['token']}"}
+    code = {"id": "probe", "name": "probe", "content": "class Filter:\n    pass\n", "meta": {"description": ""}}
+    made = httpx.post(f"{base}/api/v1/functions/create", headers=bearer, json=code, timeout=60)
+    assert made.status_code in (401, 403, 404), made.status_code

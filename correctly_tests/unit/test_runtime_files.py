@@ -35,6 +35,25 @@ def test_the_compose_file_keeps_the_compose_specification():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_every_name_that_a_service_uses_is_declared_in_the_file():
+    rendered = compose.render()
+    services = rendered["services"]
+    for name, service in services.items():
+        for mount in service.get("volumes", []):
+            source = mount.split(":")[0]
+            assert source.startswith(("/", ".")) or source in rendered["volumes"], f"{name} mounts {source}"
+        assert set(service.get("depends_on", {})) <= set(services), name
+        for network in service.get("networks", {}):
+            assert network == "default" or network in rendered.get("networks", {}), f"{name} joins {network}"
+
+
+def test_passwords_in_env_files_reach_neither_image_nor_repository():
+    for name in (".gitignore", ".dockerignore"):
+        assert ".env*" in (PROJECT_ROOT / name).read_text().splitlines(), name
+    copied = [line for line in (PROJECT_ROOT / "deploy" / "Dockerfile").read_text().splitlines() if "COPY" in line]
+    assert copied and not any(line.split()[1] == "." for line in copied)
+
+
 def test_every_part_stands_in_compose_and_the_engine_publishes_no_port():
     services = compose.render()["services"]
     for process in PROCESSES:

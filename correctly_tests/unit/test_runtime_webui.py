@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from correctly_assets.runtime.client import correct_texts
 from correctly_assets.runtime.keys import bearer, own_key
-from correctly_assets.runtime.webui import SUGGESTIONS, environment, private_environment, secret_key, webui_command
+from correctly_assets.runtime.webui import (
+    ADMIN_EMAIL,
+    SUGGESTIONS,
+    VENV,
+    environment,
+    private_environment,
+    secret_key,
+    set_admin_password,
+    webui_command,
+)
 from correctly_assets.serving.gateway.access import new_key
 from correctly_assets.serving.gateway.options import Options
 from correctly_assets.settings import PROJECT_ROOT, Settings, get_settings
@@ -25,6 +36,11 @@ NEEDED = {
     "DEFAULT_MODEL_PARAMS": '{"function_calling": "legacy"}',
     "ENABLE_FORWARD_USER_INFO_HEADERS": "True",
     "BYPASS_MODEL_ACCESS_CONTROL": "True",
+    "ENABLE_PLUGINS": "False",
+    "ENABLE_PIP_INSTALL_FRONTMATTER_REQUIREMENTS": "False",
+    "ENABLE_CODE_EXECUTION": "False",
+    "ENABLE_CODE_INTERPRETER": "False",
+    "ENABLE_DIRECT_CONNECTIONS": "False",
 }
 
 
@@ -121,3 +137,50 @@ def test_the_command_line_goes_on_working_when_keys_come_into_use(
         get_settings.cache_clear()
         [done] = correct_texts(get_settings(), ["He go home."], reasons=False, language="en")
         assert done["after"] == "He goes home."
+
+
+def account_of(data: Path, email: str = ADMIN_EMAIL) -> Path:
+    """An Open WebUI database with one account whose password is nobody's."""
+    database = data / "webui.db"
+    data.mkdir(parents=True, exist_ok=True)
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE auth (id TEXT, email TEXT, password TEXT, active INTEGER)")
+        connection.execute("INSERT INTO auth VALUES ('1', ?, 'none', 1)", (email,))
+    return database
+
+
+def signs_in(database: Path, password: str) -> bool:
+    """Whether Open WebUI's own check lets this password in."""
+    with sqlite3.connect(database) as connection:
+        (hashed,) = connection.execute("SELECT password FROM auth").fetchone()
+    check = "import bcrypt, sys; sys.exit(not bcrypt.checkpw(sys.argv[1].encode(), sys.argv[2].encode()))"
+    return subprocess.run([str(VENV / "bin" / "python"), "-c", check, password, hashed]).returncode == 0
+
+
+needs_webui = pytest.mark.skipif(not (VENV / "bin" / "python").exists(), reason="Open WebUI is not installed")
+
+
+@needs_webui
+def test_the_default_password_ends_when_the_chat_is_opened_to_a_network(settings: Settings) -> None:
+    database = account_of(settings.home / "webui")
+    private_environment(settings)
+    assert signs_in(database, "admin")
+    opened = private_environment(settings.model_copy(update={"host": "0.0.0.0"}))
+    assert not signs_in(database, "admin")
+    assert signs_in(database, opened["WEBUI_ADMIN_PASSWORD"])
+    private_environment(settings)
+    assert signs_in(database, "admin")
+
+
+@needs_webui
+def test_an_account_of_another_name_keeps_its_password(tmp_path: Path) -> None:
+    database = account_of(tmp_path, "teacher@school.example")
+    assert set_admin_password(database, "new") is False
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("SELECT password FROM auth").fetchone() == ("none",)
+
+
+def test_only_the_pages_of_the_chat_itself_may_read_its_answers(settings: Settings) -> None:
+    _, extra = webui_command(settings)
+    port = settings.webui_port
+    assert extra["CORS_ALLOW_ORIGIN"].split(";") == [f"http://127.0.0.1:{port}", f"http://localhost:{port}"]
