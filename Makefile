@@ -27,7 +27,7 @@ $(VENV)/.installed-$(ACCELERATOR): deploy/requirements-cpu.lock pyproject.toml d
 	@touch $@
 
 # The program behind CORRECTLY_DVC_REMOTE, for the tests that run it.
-.venv-dvc/.installed: correctly_assets/runtime/versioning.py deploy/install.sh
+.venv-dvc/.installed: correctly_assets/workflows/version_data.py deploy/install.sh
 	@bash deploy/install.sh .venv-dvc dvc
 	@touch $@
 

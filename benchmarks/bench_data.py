@@ -69,11 +69,11 @@ def write_rows(path: Path, count: int, first: int = 0) -> None:
 
 def part_rows(size: int) -> dict[str, Any]:
     """Land ``size`` rows, write the snapshot, place every row, make a train set of them; then the same with 100 more."""
+    from correctly_assets.artifacts.snapshots import write_examples_snapshot
     from correctly_assets.curation.files import land_file
     from correctly_assets.curation.guards import make_guards
     from correctly_assets.curation.near import NearIndex
     from correctly_assets.curation.rows import parse_row
-    from correctly_assets.store.snapshots import write_examples_snapshot
     from correctly_assets.store.store import open_store
 
     with tempfile.TemporaryDirectory(prefix="bench-data-") as name:
@@ -117,8 +117,8 @@ def part_train_set(home: Path, snapshot: str) -> dict[str, Any]:
 
     A process of its own, so that its peak memory is its own; the program's start is not counted.
     """
-    from correctly_assets.runtime.train_sets import make_train_set
     from correctly_assets.settings import get_settings
+    from correctly_assets.workflows.build_train_set import make_train_set
 
     os.environ["CORRECTLY_HOME"] = str(home)
     get_settings.cache_clear()
@@ -200,8 +200,8 @@ def evaluation_texts() -> list[str]:
 def part_teacher(count: int = 20_000) -> dict[str, Any]:
     """Pairs a minute from parsing on (the parser's load apart), ladder with decontamination included."""
     from correctly_assets.core.taxonomy import family
+    from correctly_assets.teachers.embedded.injection import Mix
     from correctly_assets.teachers.factory import make_teacher
-    from correctly_assets.teachers.inject import Mix
 
     examples = landed_examples()
     teacher = make_teacher("embedded", prompts_dir=ROOT / "prompts", evaluation=evaluation_texts())
@@ -267,11 +267,11 @@ def part_score(minutes: float, pairs: int, keep: Path | None = None) -> dict[str
     Args:
         keep: a home to work in, kept afterwards: what was made there already is not made again.
     """
-    from correctly_assets.runtime.join import land_starter, open_platform_store
-    from correctly_assets.runtime.train_sets import make_train_set, train_config
-    from correctly_assets.runtime.training import run_training
+    from correctly_assets.artifacts.snapshots import write_examples_snapshot
     from correctly_assets.settings import get_settings
-    from correctly_assets.store.snapshots import write_examples_snapshot
+    from correctly_assets.workflows.build_train_set import make_train_set, train_config
+    from correctly_assets.workflows.train_adapter import run_training
+    from correctly_assets.workflows.wiring import land_starter, open_platform_store
 
     folder = Path(os.environ["CORRECTLY_BENCHMARK_DATA"])
     base = get_settings().base_model_path

@@ -24,7 +24,7 @@ import psutil
 
 from benchmarks.common import figure, write_results
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
-from correctly_assets.training.promise import WITHIN
+from correctly_assets.training.run_history import WITHIN
 
 STAGES = ("examples", "train_set", "lora_adapter", "eval_report", "served_model")
 

@@ -23,8 +23,8 @@ from benchmarks.common import figure, write_results
 from correctly_assets.core.evaluation import Answers, Costs, EvaluationRow, EvaluationSet
 from correctly_assets.core.types import Correction
 from correctly_assets.correction.annotate import ErrantAnnotator
-from correctly_assets.evaluation.data import read_evaluation_set
-from correctly_assets.evaluation.score import compare_pair, resampler_for, score
+from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+from correctly_assets.evaluation.metrics.score import compare_pair, resampler_for, score
 from correctly_assets.evaluation.systems import HarperSystem
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -106,8 +106,8 @@ def measure_edits(count: int) -> float:
 
 async def measure_engine(home: Path, adapter: Path, count: int, keep: Callable[[dict[str, float]], None]) -> None:
     """The adapter behind gateway and engine: latency, throughput, a document, and kill -9 of the engine under load."""
-    from correctly_assets.runtime.processes import BY_NAME
-    from correctly_assets.serving.vllm import VllmClient
+    from correctly_assets.engine.client import VllmClient
+    from correctly_assets.platform.processes import BY_NAME
     from correctly_assets.store import open_store
     from correctly_tests.serving_fakes import free_port
 
@@ -137,7 +137,7 @@ async def measure_engine(home: Path, adapter: Path, count: int, keep: Callable[[
     gateway = f"http://127.0.0.1:{port}"
     texts = [before for before, _ in sentences(count)]
     async with httpx.AsyncClient(trust_env=False, timeout=300) as client:
-        with running([sys.executable, "-m", "correctly_assets.serving.gateway"], places) as serving:
+        with running([sys.executable, "-m", "correctly_assets.gateway"], places) as serving:
             async with supervised(settings, BY_NAME["vllm"]) as supervisor:
                 await until(lambda: ready(client, gateway, release), 400)
                 async with VllmClient(f"http://127.0.0.1:{engine_port}") as vllm:
@@ -149,7 +149,7 @@ async def measure_engine(home: Path, adapter: Path, count: int, keep: Callable[[
 
 def engine_on(port: int) -> tuple[list[str], dict[str, str]]:
     """(command, environment) of vLLM as the platform starts it, on another port."""
-    from correctly_assets.serving.launch import vllm_command
+    from correctly_assets.engine.launch import vllm_command
 
     given = get_settings()
     return vllm_command(

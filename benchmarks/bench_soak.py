@@ -282,8 +282,8 @@ async def telling_sentences(at: Place, both: list[Path], count: int) -> tuple[li
 
 async def rollback(chosen: argparse.Namespace, home: Path) -> tuple[dict[str, float], dict[str, Any]]:
     """Seconds until the release before answers again: while it stands by, by the command, and after everything was killed."""
-    from correctly_assets.runtime.join import DirectEngine
-    from correctly_assets.runtime.promotion import roll_back
+    from correctly_assets.workflows.promote import roll_back
+    from correctly_assets.workflows.wiring import DirectEngine
 
     both = adapters(chosen, home, 2)
     figures: dict[str, float] = {}
@@ -389,8 +389,8 @@ async def trains(child: Any, progress: Path) -> bool:
 
 def training_config(settings: Settings, work: Path) -> tuple[Path, Path]:
     """A config over the shipped examples that trains for longer than the chat is measured; and its progress file."""
+    from correctly_assets.artifacts.train_set import TRAIN_FILE, write_train_set
     from correctly_assets.core.types import TrainPair
-    from correctly_assets.store.train_set import TRAIN_FILE, write_train_set
 
     pairs: list[TrainPair] = []
     for path in settings.starter_paths:

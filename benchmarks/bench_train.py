@@ -67,7 +67,7 @@ def prepare() -> tuple[Any, Any]:
 
     from correctly_assets.settings import get_settings
     from correctly_assets.training.config import TrainConfig
-    from correctly_assets.training.model import load_base, put_adapter_on
+    from correctly_assets.training.models.lora_model import load_base, put_adapter_on
 
     nowhere = Path(tempfile.gettempdir())
     base = get_settings().base_model_path
@@ -84,7 +84,7 @@ def prepare() -> tuple[Any, Any]:
 
 
 def held_out_loss(adapter: Any, turns: list[Any]) -> float:
-    from correctly_assets.training.fast import FastEngine
+    from correctly_assets.training.engines.gemma_cpu import FastEngine
 
     engine = FastEngine(adapter)
     losses = [loss for i in range(0, len(turns), 16) for loss in engine.losses(turns[i : i + 16])]
@@ -95,8 +95,8 @@ def run_ours(batches: list[list[Any]], held_out: list[Any], engine_name: str) ->
     """Our loop: the trainer's own step, with a constant rate."""
     from correctly_assets.training.config import Stage
     from correctly_assets.training.data import Batch, TrainData
-    from correctly_assets.training.engine import make_engine
-    from correctly_assets.training.process import keep_freed_memory, peak_rss_mb
+    from correctly_assets.training.engines.choose import make_engine
+    from correctly_assets.training.run import keep_freed_memory, peak_rss_mb
     from correctly_assets.training.trainer import Trainer
 
     keep_freed_memory()
@@ -142,7 +142,7 @@ def run_trl(batches: list[list[Any]], held_out: list[Any], *, tuned: bool) -> di
     from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     from correctly_assets.settings import get_settings
-    from correctly_assets.training.process import peak_rss_mb
+    from correctly_assets.training.run import peak_rss_mb
 
     logging.disable(logging.WARNING)
     adapter, _ = prepare()

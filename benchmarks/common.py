@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import psutil
 
-from correctly_assets.training import promise
+from correctly_assets.training import run_history as promise
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

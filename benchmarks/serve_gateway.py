@@ -49,9 +49,9 @@ def serve_gateway(home: str, engine: str, port: str) -> None:
     """The real gateway on the fake engine's adapters, which have no weights to check."""
     import uvicorn
 
-    from correctly_assets.serving.gateway.app import create_app
-    from correctly_assets.serving.gateway.joins import build_parts
-    from correctly_assets.serving.gateway.options import Options
+    from correctly_assets.gateway.app import create_app
+    from correctly_assets.gateway.options import Options
+    from correctly_assets.gateway.wiring import build_parts
 
     settings = Settings(home=Path(home), vllm_port=int(engine))  # pyright: ignore[reportCallIssue]
 

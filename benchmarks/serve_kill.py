@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from correctly_assets.runtime.processes import Process
-from correctly_assets.runtime.supervisor import Supervisor
+from correctly_assets.platform.processes import Process
+from correctly_assets.platform.supervisor import Supervisor
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store
 

@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 
 from correctly_assets.core.prompts import load_prompts
-from correctly_assets.serving.launch import BASE_NAME
+from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.settings import Settings
-from correctly_assets.training.gguf_file import packaged_vocabulary
+from correctly_assets.training.models.gguf_file import packaged_vocabulary
 
 TOKENS = 48
 """Of every answer, on both sides: about as many as a corrected sentence and a reason have."""

@@ -21,7 +21,7 @@ import psutil
 from benchmarks.soak_load import tree_mb
 from benchmarks.soak_place import Place, adapters, place
 
-SETTLE_SECONDS = 35.0  # one turn of what gives freed memory back (serving/engine_memory.py)
+SETTLE_SECONDS = 35.0  # one turn of what gives freed memory back (engine/vllm_plugin/memory.py)
 CLIENTS = 4
 LOTS = (("equal", 300, 4), ("mixed", 150, 4), ("equal", 300, 4))
 """Kind, requests a lot, lots."""

@@ -69,8 +69,8 @@ class Place:
 
     async def prove(self, adapter: str) -> float:
         """Load and prove an adapter beside the one that serves, as a promotion does; the seconds it took."""
-        from correctly_assets.serving.rollout import load_proven
-        from correctly_assets.serving.vllm import VllmClient
+        from correctly_assets.engine.client import VllmClient
+        from correctly_assets.engine.load_adapter import load_proven
         from correctly_assets.training.adapter import check_adapter
 
         def check(directory: Path) -> object:
@@ -94,7 +94,7 @@ class Place:
             command = [*ME, "upstream", str(self.settings.vllm_port)]
             extra: dict[str, str] = {}
         else:
-            from correctly_assets.serving.launch import vllm_command
+            from correctly_assets.engine.launch import vllm_command
 
             command, extra = vllm_command(
                 self.settings.base_model_path,
@@ -111,7 +111,7 @@ class Place:
     @asynccontextmanager
     async def gateway_process(self) -> AsyncIterator[Any]:
         """The gateway's process; over adapters without weights where the engine is fake."""
-        command = [sys.executable, "-m", "correctly_assets.serving.gateway"]
+        command = [sys.executable, "-m", "correctly_assets.gateway"]
         if self.fake:
             where = (str(self.settings.home), str(self.settings.vllm_port), str(self.settings.gateway_port))
             command = [*ME, "gateway", *where]

@@ -34,7 +34,7 @@ NO_GPU = "There is no GPU here, so that nothing was measured: the share of a GPU
 
 
 def flops_of(config: Any, batches: list[list[Any]]) -> float:
-    from correctly_assets.training.planning import model_flops
+    from correctly_assets.training.estimates import model_flops
 
     return model_flops(size_of(config), [turn for batch in batches for turn in batch])
 
@@ -78,9 +78,9 @@ def _result(
 ) -> dict[str, Any]:  # fmt: skip
     import torch
 
-    from correctly_assets.training.graphs import widened
-    from correctly_assets.training.packing import choose_rows, row_width
-    from correctly_assets.training.process import peak_rss_mb
+    from correctly_assets.training.engines.cuda_graphs import widened
+    from correctly_assets.training.engines.packing import choose_rows, row_width
+    from correctly_assets.training.run import peak_rss_mb
 
     counted = [[turn.length for turn in batch] for batch in batches[WARM:]]
     laid = [(lengths, choose_rows(lengths, pack, device.type)) for lengths in counted]
@@ -190,7 +190,7 @@ def main(*, batch: int, steps: int, compile: bool, trl: bool) -> int:
     """Measure and write ``results/train_gpu.json``; 1, and one sentence, where there is no GPU."""
     import torch
 
-    from correctly_assets.training.planning import matrix_rate
+    from correctly_assets.training.estimates import matrix_rate
 
     if not torch.cuda.is_available():
         print(NO_GPU, file=sys.stderr)

@@ -27,8 +27,8 @@ def cell(batch: int, tokens: int, steps: int, *, small: bool) -> dict[str, Any]:
     import torch
 
     from correctly_assets.settings import get_settings
-    from correctly_assets.training.model import load_base
-    from correctly_assets.training.process import keep_freed_memory, peak_rss_mb
+    from correctly_assets.training.models.lora_model import load_base
+    from correctly_assets.training.run import keep_freed_memory, peak_rss_mb
 
     keep_freed_memory()
     device = torch.device("cpu")

@@ -53,7 +53,7 @@ def random_model(config: Any, device: Any) -> Any:
 
 
 def size_of(config: Any) -> tuple[int, int]:
-    """(weights in the layers' matrices, weights in the vocabulary projection), as training/planning.py counts them."""
+    """(weights in the layers' matrices, weights in the vocabulary projection), as training/estimates.py counts them."""
     head = config.head_dim * (2 * config.num_attention_heads + 2 * config.num_key_value_heads)
     layer = config.hidden_size * head + 3 * config.hidden_size * config.intermediate_size
     return layer * config.num_hidden_layers, config.hidden_size * config.vocab_size
@@ -102,8 +102,8 @@ def time_ours(model: Any, batches: list[list[Any]], *, warm: int, passes: int = 
     """
     import torch
 
-    from correctly_assets.training.engine import make_engine
-    from correctly_assets.training.model import put_adapter_on
+    from correctly_assets.training.engines.choose import make_engine
+    from correctly_assets.training.models.lora_model import put_adapter_on
 
     config = run_config(**settings)
     said: list[str] = []

@@ -25,13 +25,14 @@ from benchmarks.common import figure, write_results
 from correctly_assets.core.errors import UnreachableError
 from correctly_assets.core.evaluation import EvaluationSet
 from correctly_assets.core.ports import Annotator, Completer, Completion
-from correctly_assets.evaluation.data import read_evaluation_set
-from correctly_assets.evaluation.score import evaluate
+from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+from correctly_assets.evaluation.metrics.score import evaluate
 from correctly_assets.evaluation.systems import ModelSystem
-from correctly_assets.runtime.comparing import loaded
-from correctly_assets.runtime.join import make_annotator, make_corrector
-from correctly_assets.runtime.systems import adapter_named, running_engine
+from correctly_assets.platform.engine_session import running_engine
 from correctly_assets.settings import Settings, get_settings
+from correctly_assets.workflows.compare_runs import loaded
+from correctly_assets.workflows.measured_systems import adapter_named
+from correctly_assets.workflows.wiring import make_annotator, make_corrector
 
 OURS = Path(__file__).with_name("tuning.jsonl")
 FORMS = (0.0, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)

@@ -34,7 +34,7 @@ def prepare(
     """Make sure of the folders, the base model (converted, or downloaded where it is a hub's) and the store's tables; or make a
     base model from a GGUF file."""
     if gguf is not None or name is not None:
-        from correctly_assets.runtime.training import prepare_gguf
+        from correctly_assets.workflows.train_adapter import prepare_gguf
 
         if gguf is None or name is None:
             raise UsageError("--gguf and --name go together: the file, and what the base model is to be called.")
@@ -45,7 +45,7 @@ def prepare(
             soft_wrap=True,
         )
         return
-    from correctly_assets.runtime.up import prepare as prepare_home
+    from correctly_assets.platform.up import prepare as prepare_home
 
     prepare_home(get_settings(), console)
 
@@ -56,8 +56,8 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Run in the background.")] = False,
 ) -> None:
     """Start the platform, close the loop, show the result. Ctrl-C stops every part."""
-    from correctly_assets.runtime import background
-    from correctly_assets.runtime.up import up as run_up
+    from correctly_assets.platform import background
+    from correctly_assets.platform.up import up as run_up
 
     if once and detach:
         raise UsageError("--once and --detach do not go together: choose one.")
@@ -70,7 +70,7 @@ def up(
 @app.command()
 def down() -> None:
     """Stop the platform."""
-    from correctly_assets.runtime import background
+    from correctly_assets.platform import background
 
     console.print(background.stop(get_settings()))
 
@@ -82,7 +82,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until Ctrl-C.")] = False,
 ) -> None:
     """Print a part's log."""
-    from correctly_assets.runtime import background
+    from correctly_assets.platform import background
 
     for line in background.tail(get_settings(), name, lines, follow=follow):
         sys.stdout.write(line)
@@ -99,8 +99,8 @@ def correct(
     language: Annotated[str | None, typer.Option(help="Language of the reasons: en or ko.")] = None,
 ) -> None:
     """Correct English: Before / After / Why."""
-    from correctly_assets.runtime.client import correct_texts
-    from correctly_assets.runtime.showing import print_corrections
+    from correctly_assets.gateway.client import correct_texts
+    from correctly_assets.platform.first_screen import print_corrections
 
     settings = get_settings()
     tongue = language or settings.reason_language
@@ -131,7 +131,7 @@ def correct(
 @app.command()
 def status(as_json: Json = False) -> None:
     """What has landed, who is champion, and why the last run did or did not happen."""
-    from correctly_assets.runtime.status import print_status, read_status
+    from correctly_assets.platform.status import print_status, read_status
 
     value = read_status(get_settings())
     if as_json:

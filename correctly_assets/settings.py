@@ -113,13 +113,6 @@ class Settings(BaseSettings):
         description="Whose errors the embedded teacher writes: first languages with commas between (ko, ja, zh, de, romance, "
         "ru, ar, general), or mixed for all of them by their share.",
     )
-    rollout: Literal["lora", "merged"] = Field(
-        default="lora",
-        description="How an adapter comes to serve: loaded into the one engine, or merged into weights with an engine of their own.",
-    )
-    rollout_warm_seconds: float = Field(
-        default=600.0, ge=30, description="Merged: how long the previous release's engine stays for a rollback."
-    )
     retrain_min_examples: int = Field(
         default=1, ge=1, description="New accepted examples that make a retrain worth while."
     )
@@ -238,16 +231,6 @@ class Settings(BaseSettings):
     @property
     def adapters_dir(self) -> Path:
         return self.home / "adapters"
-
-    @property
-    def merged_dir(self) -> Path:
-        """Merged weights, by the ID of their content."""
-        return self.home / "merged"
-
-    @property
-    def engines_dir(self) -> Path:
-        """Which engines of merged weights are wanted and which run."""
-        return self.home / "run" / "engines"
 
     @property
     def models_dir(self) -> Path:

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from correctly_assets.core.hashing import content_id, hash_files
-from correctly_assets.evaluation.data import read_evaluation_set
-from correctly_assets.runtime.join import DirectEngine, open_platform_store
-from correctly_assets.runtime.judging import judge_candidate
+from correctly_assets.artifacts.files import hash_files
+from correctly_assets.core.hashing import content_id
+from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.records import Verdict
 from correctly_assets.training.adapter import CONTENT
+from correctly_assets.workflows.judge_candidate import judge_candidate
+from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
 from correctly_tests.serving_fakes import FakeEngine, canary
 from correctly_tests.teaching_fakes import answer, completion
 

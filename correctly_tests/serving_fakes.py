@@ -32,14 +32,14 @@ from correctly_assets.correction.path import Corrector
 from correctly_assets.curation.guards import Guards
 from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
-from correctly_assets.runtime.promotion import return_to_previous
-from correctly_assets.serving.gateway.app import create_app
-from correctly_assets.serving.gateway.metering import MeteredCompleter
-from correctly_assets.serving.gateway.options import Options
-from correctly_assets.serving.gateway.service import Parts
-from correctly_assets.serving.merged import open_client
+from correctly_assets.engine.client import VllmClient
+from correctly_assets.gateway.app import create_app
+from correctly_assets.gateway.options import Options
+from correctly_assets.gateway.service import Parts
+from correctly_assets.gateway.token_usage import MeteredCompleter
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store, open_store
+from correctly_assets.workflows.promote import return_to_previous
 
 BASE_LOGPROB, ADAPTER_LOGPROB = -2.0, -0.5
 
@@ -324,11 +324,11 @@ def running_gateway(
     errant_annotator()  # loaded before any deadline runs
 
     def parts() -> Parts:
-        client = open_client(settings, engine.url, timeout=answer_seconds, asks=False)
+        client = VllmClient(engine.url, timeout=answer_seconds)
         prompts = load_prompts(settings.prompts_dir)
 
         async def turn_back(why: str, instead_of: str) -> str:
-            async with open_client(settings, engine.url) as asking:
+            async with VllmClient(engine.url) as asking:
                 adapters = settings.adapters_dir
                 release, _ = await return_to_previous(store, asking, adapters, None, why, instead_of=instead_of)
             return release.id

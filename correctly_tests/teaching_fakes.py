@@ -12,7 +12,7 @@ from typing import Any
 
 from correctly_assets.core.types import Example, Reason
 from correctly_assets.teachers.factory import make_teacher
-from correctly_assets.teachers.prompted import PromptedTeacher
+from correctly_assets.teachers.prompted.teacher import PromptedTeacher
 from correctly_tests.loopback import Loopback, answer
 
 PROMPTS = Path(__file__).resolve().parents[1] / "prompts"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from correctly_assets.core.hashing import write_artefact
+from correctly_assets.artifacts.directory import write_artefact
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import CONTENT
 from correctly_assets.training.card import ELSEWHERE

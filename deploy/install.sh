@@ -27,7 +27,7 @@ if [ "$accelerator" = gpu ]; then
   $pip install -e "$here/..[gpu,test]"
 elif [ "$accelerator" = dvc ]; then
   # No lock: this is what our own sentence tells people to install, and whether that works is to be tested.
-  $pip install -q "dvc==$(sed -n 's/^DVC_VERSION = "\(.*\)"/\1/p' "$here/../correctly_assets/runtime/versioning.py")"
+  $pip install -q "dvc==$(sed -n 's/^DVC_VERSION = "\(.*\)"/\1/p' "$here/../correctly_assets/workflows/version_data.py")"
 else
   # PyPI's plain torch is the CUDA build; the CPU build is asked for by name, and found at PyTorch where pip has no other.
   $pip install "torch==2.13.0+cpu" 2>/dev/null \

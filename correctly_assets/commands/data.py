@@ -11,9 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from correctly_assets.commands.common import Json, console, print_json
 from correctly_assets.settings import get_settings
-
-from .common import Json, console, print_json
 
 versions = typer.Typer(
     no_args_is_help=True, help="Versions of the data: check out what an adapter was trained on, push."
@@ -37,8 +36,8 @@ def add(
 ) -> None:
     """Land examples from files. Good rows land, the others are written beside the file with their reasons."""
     from correctly_assets.core.layouts import spellchecked_twins
-    from correctly_assets.runtime.join import land
-    from correctly_assets.runtime.waiting import waits_for
+    from correctly_assets.workflows.complete_examples import waits_for
+    from correctly_assets.workflows.wiring import land
 
     total: dict[str, Any] = {"landed": 0, "duplicates": 0, "refused": 0, "waiting": 0, "refused_file": None}
     for path in files:
@@ -79,10 +78,10 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Have the teacher correct what waits, then land new examples over the thinnest cells of the taxonomy."""
-    from correctly_assets.runtime.generate import ONLY_REPLAYS
-    from correctly_assets.runtime.generate import generate as write
-    from correctly_assets.runtime.join import make_platform_teacher, open_platform_store
-    from correctly_assets.runtime.waiting import complete_waiting
+    from correctly_assets.workflows.complete_examples import complete_waiting
+    from correctly_assets.workflows.generate_examples import ONLY_REPLAYS
+    from correctly_assets.workflows.generate_examples import generate as write
+    from correctly_assets.workflows.wiring import make_platform_teacher, open_platform_store
 
     settings = get_settings()
     with open_platform_store(settings) as store:
@@ -114,7 +113,7 @@ def checkout(
     as_json: Json = False,
 ) -> None:
     """Bring back the exact rows that an adapter was trained on, from here or from the DVC remote."""
-    from correctly_assets.runtime.versioning import check_out
+    from correctly_assets.workflows.version_data import check_out
 
     found = check_out(get_settings(), adapter, to)
     if as_json:
@@ -130,7 +129,7 @@ def checkout(
 @versions.command()
 def push(as_json: Json = False) -> None:
     """Push every snapshot to the DVC remote (CORRECTLY_DVC_REMOTE)."""
-    from correctly_assets.runtime.versioning import push_all
+    from correctly_assets.workflows.version_data import push_all
 
     settings = get_settings()
     ids = push_all(settings)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from correctly_assets.commands.common import Json, console, print_json
 from correctly_assets.core.errors import UsageError
 from correctly_assets.settings import get_settings
-
-from .common import Json, console, print_json
 
 if TYPE_CHECKING:
     from correctly_assets.store.records import Quarantined, StoredExample
@@ -45,8 +44,8 @@ def examples(
     as_json: Json = False,
 ) -> None:
     """Look through the examples, by what they are and by what they are like."""
-    from correctly_assets.runtime.join import make_embedding, open_platform_store
     from correctly_assets.store.search import ExampleFilter
+    from correctly_assets.workflows.wiring import make_embedding, open_platform_store
 
     if status is not None and status not in _STATUSES:
         raise UsageError(f"--status is one of {', '.join(_STATUSES)}, not {status!r}.")
@@ -105,8 +104,8 @@ def forget(
     example: Annotated[str, typer.Argument(help="The example's id, or its beginning.")], as_json: Json = False
 ) -> None:
     """Remove an example everywhere, and name the adapters that saw it. It cannot be undone."""
-    from correctly_assets.runtime.forgetting import forget_example
-    from correctly_assets.runtime.join import open_platform_store
+    from correctly_assets.workflows.forget_example import forget_example
+    from correctly_assets.workflows.wiring import open_platform_store
 
     settings = get_settings()
     with open_platform_store(settings) as store:
@@ -138,8 +137,8 @@ def rejected(
     as_json: Json = False,
 ) -> None:
     """What the ladder and the guards refused, by rung, with their words."""
-    from correctly_assets.runtime.join import open_platform_store
-    from correctly_assets.store.rejected import latest_rejected, read_rejected, sum_up
+    from correctly_assets.artifacts.rejected_pairs import latest_rejected, read_rejected, sum_up
+    from correctly_assets.workflows.wiring import open_platform_store
 
     settings = get_settings()
     directory = settings.snapshots_dir / train_set if train_set else latest_rejected(settings.snapshots_dir)
@@ -207,7 +206,7 @@ def list_quarantine(
     as_json: Json = False,
 ) -> None:
     """What is kept out of training, and why."""
-    from correctly_assets.runtime.join import open_platform_store
+    from correctly_assets.workflows.wiring import open_platform_store
 
     if state not in ("open", "released", "dropped"):
         raise UsageError(f"--state is open, released or dropped, not {state!r}.")
@@ -230,7 +229,7 @@ def release_quarantine(
     as_json: Json = False,
 ) -> None:
     """Let a row back: it is accepted, or waits when it has no correction."""
-    from correctly_assets.runtime.join import open_platform_store
+    from correctly_assets.workflows.wiring import open_platform_store
 
     with open_platform_store(get_settings()) as store:
         item = store.release_quarantined(row)
@@ -248,7 +247,7 @@ def drop_quarantine(
     as_json: Json = False,
 ) -> None:
     """Give a row up for good: its text is removed, and the same row is not taken again."""
-    from correctly_assets.runtime.join import open_platform_store
+    from correctly_assets.workflows.wiring import open_platform_store
 
     with open_platform_store(get_settings()) as store:
         item = store.drop_quarantined(row)

@@ -11,9 +11,8 @@ from typing import Annotated
 
 import typer
 
+from correctly_assets.commands.common import Json, console, print_json, stderr
 from correctly_assets.settings import get_settings
-
-from .common import Json, console, print_json, stderr
 
 
 def register(app: typer.Typer) -> None:
@@ -33,10 +32,18 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a system on a set: the same path as /v1/corrections, guards included."""
-    from correctly_assets.runtime.judging import evaluate_system
+    from correctly_assets.platform.engine_session import running_engine
+    from correctly_assets.workflows.judge_candidate import evaluate_system
 
     scores = evaluate_system(
-        get_settings(), system=system, data=data, predictions=predictions, reasons=reasons, limit=limit, console=stderr
+        get_settings(),
+        system=system,
+        data=data,
+        predictions=predictions,
+        reasons=reasons,
+        limit=limit,
+        console=stderr,
+        session=running_engine,
     )
     if as_json:
         print_json(scores)

@@ -11,10 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from correctly_assets.commands.common import Json, console, print_json, stderr
 from correctly_assets.core.errors import UsageError
 from correctly_assets.settings import get_settings
-
-from .common import Json, console, print_json, stderr
 
 judge_app = typer.Typer(no_args_is_help=True, help="The pairwise judge, and how far to trust it.")
 
@@ -35,14 +34,15 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Where an adapter's report is, and its verdict."""
-    from correctly_assets.runtime.reports import describe_report
+    from correctly_assets.workflows.find_reports import describe_report
 
     settings = get_settings()
     found = describe_report(settings, adapter)
     if full:
-        from correctly_assets.runtime.full_report import full_report_here
+        from correctly_assets.platform.engine_session import running_engine
+        from correctly_assets.workflows.full_report import full_report_here
 
-        written = full_report_here(settings, found["adapter"], stderr)
+        written = full_report_here(settings, found["adapter"], stderr, running_engine)
         found["full"] = str(written.html)
         found["seconds"] = written.report["seconds"]
     page = found["full"] if full or found["html"] is None else found["html"]
@@ -66,7 +66,7 @@ def leaderboard(
     csv: Annotated[Path | None, typer.Option(help="Write the whole table here too.")] = None, as_json: Json = False
 ) -> None:
     """Every adapter there has been, the best F0.5 first."""
-    from correctly_assets.runtime.reports import leaderboard as frame_of
+    from correctly_assets.workflows.find_reports import leaderboard as frame_of
 
     frame = frame_of(get_settings())
     if csv is not None:
@@ -121,10 +121,10 @@ def record(
     as_json: Json = False,
 ) -> None:
     """Record a comparator's answers to a set, or a teacher's for what waits and a train set, once, to be used for ever."""
-    from correctly_assets.runtime.comparator import record_comparator, recordings_dir
-    from correctly_assets.runtime.join import teacher_recordings_dir
-    from correctly_assets.runtime.recording import record_teacher
-    from correctly_assets.teachers.recorded import recording_path
+    from correctly_assets.llm_api.recordings import recording_path
+    from correctly_assets.workflows.record_comparator import record_comparator, recordings_dir
+    from correctly_assets.workflows.record_teacher import record_teacher
+    from correctly_assets.workflows.wiring import teacher_recordings_dir
 
     settings = get_settings()
     if kind not in ("comparator", "teacher"):
@@ -166,7 +166,7 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Measure the judge against people's labels; reports then print the agreement beside its verdicts."""
-    from correctly_assets.runtime.comparator import calibrate_judge
+    from correctly_assets.workflows.record_comparator import calibrate_judge
 
     figures: dict[str, Any] = calibrate_judge(get_settings(), data)
     if as_json:

@@ -6,6 +6,7 @@ Belongs here: showing an answer, asking for grades. Does not belong here: asking
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -13,13 +14,12 @@ from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.text import Text
 
+from correctly_assets.commands.common import Json, console, print_json, stderr
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.review import GRADES
-from correctly_assets.evaluation.reviewed import grade_says
-from correctly_assets.runtime.review import Grades, Task
+from correctly_assets.evaluation.report.review_section import grade_says
 from correctly_assets.settings import get_settings
-
-from .common import Json, console, print_json, stderr
+from correctly_assets.workflows.review_answers import Grades, Task
 
 
 def register(app: typer.Typer) -> None:
@@ -38,9 +38,10 @@ def review(
     as_json: Json = False,
 ) -> None:
     """Rate twenty chats, blind, from 1 to 5; Ctrl-C stops, the same command goes on."""
-    from correctly_assets.runtime.join import open_platform_store
-    from correctly_assets.runtime.review import left_to_review, reviews_so_far
-    from correctly_assets.runtime.review import review as walk
+    from correctly_assets.gateway.client import ask_gateway
+    from correctly_assets.workflows.review_answers import left_to_review, reviews_so_far
+    from correctly_assets.workflows.review_answers import review as walk
+    from correctly_assets.workflows.wiring import open_platform_store
 
     settings = get_settings()
     if not results and not sys.stdin.isatty():
@@ -58,7 +59,14 @@ def review(
                 return grades
 
             try:
-                walk(settings, store, systems=system or (), reviewer=reviewer, rate=rate)
+                walk(
+                    settings,
+                    store,
+                    systems=system or (),
+                    reviewer=reviewer,
+                    rate=rate,
+                    ask=partial(ask_gateway, settings),
+                )
             except (KeyboardInterrupt, EOFError):
                 stopped = True
         rows = reviews_so_far(settings, store)

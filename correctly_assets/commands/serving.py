@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 
+from correctly_assets.commands.common import Json, console, print_json
 from correctly_assets.settings import get_settings
-
-from .common import Json, console, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -30,8 +29,8 @@ def rollback(why: Annotated[str, typer.Option(help="Why, for the record.")] = "a
     """Return to the previous release."""
     import asyncio
 
-    from correctly_assets.runtime.join import DirectEngine, open_platform_store
-    from correctly_assets.runtime.promotion import roll_back
+    from correctly_assets.workflows.promote import roll_back
+    from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
 
     settings = get_settings()
     with open_platform_store(settings) as store:
@@ -44,8 +43,8 @@ def releases(as_json: Json = False) -> None:
     """Every release: what made it, and why."""
     from rich.table import Table
 
-    from correctly_assets.runtime.join import open_platform_store
-    from correctly_assets.runtime.reports import EVER
+    from correctly_assets.workflows.find_reports import EVER
+    from correctly_assets.workflows.wiring import open_platform_store
 
     with open_platform_store(get_settings()) as store:
         rows = store.releases(limit=EVER)
@@ -64,8 +63,8 @@ def promote(adapter: str, despite: Annotated[str, typer.Option(help="Why, althou
     """Promote an adapter although the gate refuses; recorded as an override."""
     import asyncio
 
-    from correctly_assets.runtime.join import DirectEngine, open_platform_store
-    from correctly_assets.runtime.promotion import promote_candidate
+    from correctly_assets.workflows.promote import promote_candidate
+    from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
 
     settings = get_settings()
     with open_platform_store(settings) as store:
@@ -91,12 +90,14 @@ def gc(
     """Remove old adapters, snapshots, checkpoints and MLflow's copies; never what serves, or what the engine knows."""
     import asyncio
 
-    from correctly_assets.runtime.gc import collect_garbage, loaded_adapters
-    from correctly_assets.runtime.join import DirectEngine, open_platform_store
+    from correctly_assets.platform.supervisor import running_supervisor
+    from correctly_assets.workflows.collect_garbage import collect_garbage, loaded_adapters
+    from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
 
     settings = get_settings()
 
-    loaded = asyncio.run(loaded_adapters(settings, DirectEngine(settings.vllm_url)))
+    runs = running_supervisor(settings.home) is not None
+    loaded = asyncio.run(loaded_adapters(DirectEngine(settings.vllm_url), platform_runs=runs))
     with open_platform_store(settings) as store:
         removed = collect_garbage(settings, store, keep=keep, loaded=loaded, dry_run=dry_run)
     if as_json:

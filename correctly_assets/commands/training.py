@@ -12,10 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
+from correctly_assets.commands.common import Json, console, print_json, stderr
 from correctly_assets.core.errors import UsageError
 from correctly_assets.settings import get_settings
-
-from .common import Json, console, print_json, stderr
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def plan(as_json: Json = False) -> None:
     """What the next training run will take here: pairs, tokens, steps, minutes, gigabytes."""
-    from correctly_assets.runtime.training import plan as plan_next
+    from correctly_assets.workflows.train_adapter import plan as plan_next
 
     settings = get_settings()
     train_set, made = plan_next(settings)
@@ -57,7 +56,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write an adapter for use elsewhere: the adapter alone, merged weights, or GGUF. A conversion is checked first."""
-    from correctly_assets.runtime.export import export as write_export
+    from correctly_assets.workflows.export_adapter import export as write_export
 
     done = write_export(get_settings(), adapter, form, to)
     if as_json:
@@ -89,7 +88,7 @@ def adopt(
     as_json: Json = False,
 ) -> None:
     """Take in an adapter that was trained elsewhere: the same checks, the same judge, the same gate."""
-    from correctly_assets.runtime import training
+    from correctly_assets.workflows import train_adapter as training
 
     if (path is None) == (judge is None):
         raise UsageError("Name either the directory of an adapter, or --judge and the ID of one that stands here.")
@@ -106,7 +105,7 @@ def learning_curve(
     parts: Annotated[str, typer.Option(help="Percentages of the examples.")] = "25,50,100", as_json: Json = False
 ) -> None:
     """Would more examples help? Trains on growing parts of the newest train set and compares them."""
-    from correctly_assets.runtime.comparing import learning_curve as draw
+    from correctly_assets.workflows.compare_runs import learning_curve as draw
 
     try:
         percents = [float(part) for part in parts.split(",")]
@@ -146,13 +145,15 @@ def bakeoff(
     as_json: Json = False,
 ) -> None:
     """Which base model learns and corrects best on the same data and budget?"""
-    from correctly_assets.runtime.comparing import bakeoff as compare
+    from correctly_assets.platform.engine_session import running_engine
+    from correctly_assets.workflows.compare_runs import bakeoff as compare
 
     settings = get_settings()
     value = compare(
         settings,
         [name.strip() for name in models.split(",") if name.strip()],
         stderr,
+        session=running_engine,
         engine=engine,
         greedy=greedy,
         steps=steps,

@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from .taxonomy import family
-from .types import Correction, Edit, Fallback
+from correctly_assets.core.taxonomy import family
+from correctly_assets.core.types import Correction, Edit, Fallback
 
 ReasonLanguage = Literal["en", "ko"]
 

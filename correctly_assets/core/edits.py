@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .types import Edit, Reason
+from correctly_assets.core.types import Edit, Reason
 
 
 def apply_edits(before: str, edits: Iterable[Edit]) -> str:

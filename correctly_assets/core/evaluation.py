@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from .types import Correction
+from correctly_assets.core.types import Correction
 
 SMALL_SET = 300
 """Below this many rows a set is called small wherever its scores are shown."""

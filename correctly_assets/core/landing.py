@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from .hashing import sha256_of
-from .ports import Refusal
-from .types import Example
+from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.ports import Refusal
+from correctly_assets.core.types import Example
 
 
 def content_sha(example: Example, task: str = "correct") -> str:

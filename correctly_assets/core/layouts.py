@@ -1,7 +1,7 @@
 """Two layouts that published corpora come in, as landing and evaluation both read them: parallel text and M2's edits.
 
 Belongs here: which files belong together, lines side by side, edits put into their sentence. Does not belong here: what a
-row of either becomes (curation/layouts.py, evaluation/data.py), or putting tokens back as text, which differs there.
+row of either becomes (curation/layouts.py, evaluation/evaluation_set.py), or putting tokens back as text, which differs there.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from .errors import UsageError
+from correctly_assets.core.errors import UsageError
 
 TWIN = ".spellchecked"
 """JFLEG ships each NAME.src once more as NAME.spellchecked.src, without references of its own."""

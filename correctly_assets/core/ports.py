@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from .types import Correction, Edit, Example, Reason, TokenEdit, TrainPair
+from correctly_assets.core.types import Correction, Edit, Example, Reason, TokenEdit, TrainPair
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from .errors import PermanentError
+from correctly_assets.core.errors import PermanentError
 
 Message = Mapping[str, str]
 CHAT_FAMILIES = ("gemma3", "chatml", "llama3")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .hashing import sha256_of
+from correctly_assets.core.hashing import sha256_of
 
 WANT_TAG = "correctly/want"
 WHY_TAG = "correctly/why"

@@ -1,7 +1,7 @@
 """Reviews: what a person thinks of answers, scenario by scenario, and what it comes to per system.
 
 Belongs here: scenarios and grades as values, the blind order, mean and spread. Does not belong here: asking the gateway or
-a person (runtime/review.py, commands/), rows (store/reviews.py), wording of the report (evaluation/reviewed.py).
+a person (workflows/review_answers.py, commands/), rows (store/reviews.py), wording of the report (evaluation/report/review_section.py).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import UsageError
-from .hashing import sha256_of
+from correctly_assets.core.errors import UsageError
+from correctly_assets.core.hashing import sha256_of
 
 GRADES = (1, 2, 3, 4, 5)
 

@@ -1,7 +1,7 @@
 """Whether live signals speak against the release that serves: the decision behind the automatic rollback.
 
 Belongs here: the pure decision over counts, and its thresholds. Does not belong here: counting (store/), returning to the
-previous release (runtime/promotion.py), or when it is looked at (serving/gateway/watch.py).
+previous release (workflows/promote.py), or when it is looked at (gateway/release_watch.py).
 """
 
 from __future__ import annotations

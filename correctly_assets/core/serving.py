@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from .errors import RetryableError
-from .landing import LandOutcome
-from .rollback import Signals
-from .types import Correction, Edit
+from correctly_assets.core.errors import RetryableError
+from correctly_assets.core.landing import LandOutcome
+from correctly_assets.core.rollback import Signals
+from correctly_assets.core.types import Correction, Edit
 
 
 class UnknownModelError(RetryableError):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Literal, TypeVar
 
+Item = TypeVar("Item")
 _NOT_WORD = re.compile(r"[^\w]+", re.UNICODE)
 
 
@@ -59,3 +61,10 @@ def leaks(training: Iterable[str], evaluation: Iterable[str], n: int = 8) -> dic
         if hit is not None:
             found[text] = hit
     return found
+
+
+def slices(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of at most ``size``."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

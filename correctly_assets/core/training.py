@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .errors import CorrectlyError, PermanentError, RefusedError, RetryableError, UsageError
+from correctly_assets.core.errors import CorrectlyError, PermanentError, RefusedError, RetryableError, UsageError
 
 EXIT_INTERRUPTED = 75
 """The trainer stopped on a signal and left a checkpoint: the same config resumes (EX_TEMPFAIL of sysexits.h)."""
@@ -53,10 +53,10 @@ class TrainResult:
         steps, resumed: optimiser steps in all; whether a checkpoint was taken up.
         forgetting: per slice (``all``, origin, task, ``type:…``, ``form:…``, ``tone:…``) {"before", "after", "items"}:
             held-out loss of the initial and of the trained adapter.
-        plan: what was promised and what it took (training/promise.py).
+        plan: what was promised and what it took (training/run_history.py).
         engine, device: what computed it: ``fast`` or ``plain``; ``cpu`` or ``cuda``.
         peak_gpu_mb: peak of the GPU's memory, in MiB; None without one.
-        model_tflops: model FLOPs (training/planning.py) over the loop's time, in 10¹² a second.
+        model_tflops: model FLOPs (training/estimates.py) over the loop's time, in 10¹² a second.
     """
 
     adapter: str

@@ -14,12 +14,11 @@ from collections.abc import Hashable, Iterable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from correctly_assets.core.english import SPACY_MODEL, import_spacy
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.types import Edit, TokenEdit
-
-from .alignment import AlignedEdit, Span, flat_text, flatten, text_edits
-from .errant_speed import fast_alignment
+from correctly_assets.correction.alignment import AlignedEdit, Span, flat_text, flatten, text_edits
+from correctly_assets.correction.errant_speed import fast_alignment
+from correctly_assets.language.parser import SPACY_MODEL, import_spacy
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc

@@ -21,14 +21,13 @@ from correctly_assets.core.errors import CorrectlyError, RefusedError
 from correctly_assets.core.ports import Annotator, Completer, Completion
 from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.types import Correction, Edit, Fallback
-
-from .alignment import flatten, to_layout
-from .confidence import sure_edits
-from .guards import answer_limit, refuse, settle_end
-from .reasons import check_model_reason, load_rule_reasons
-from .rules_first import sparing_names
-from .segment import MAX_SENTENCE, Segment, protected_spans, segments
-from .vetoes import kept_edits, whole
+from correctly_assets.correction.alignment import flatten, to_layout
+from correctly_assets.correction.confidence import sure_edits
+from correctly_assets.correction.guards import answer_limit, refuse, settle_end
+from correctly_assets.correction.reasons import check_model_reason, load_rule_reasons
+from correctly_assets.correction.rules_first import sparing_names
+from correctly_assets.correction.segment import MAX_SENTENCE, Segment, protected_spans, segments
+from correctly_assets.correction.vetoes import kept_edits, whole
 
 REASON_TOKENS = {"en": 56, "ko": 96}
 """Token limit of a reason: thirty English words, or as many Korean ones, and a little more."""

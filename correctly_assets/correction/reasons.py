@@ -19,8 +19,7 @@ from correctly_assets.core.correction import ReasonLanguage, names_the_right_kin
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.taxonomy import ERRANT_TYPES, family
 from correctly_assets.core.types import Edit
-
-from .claims import untrue_claim
+from correctly_assets.correction.claims import untrue_claim
 
 REASONS_FILE = Path(__file__).resolve().parents[2] / "prompts" / "reasons.yaml"
 LANGUAGES: tuple[ReasonLanguage, ...] = ("en", "ko")

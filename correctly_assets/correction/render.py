@@ -1,6 +1,6 @@
 """A correction as people read it in a chat: the text, then a table of what changed and why.
 
-Belongs here: Markdown. Does not belong here: terminals (cli) or HTML (evaluation/report.py).
+Belongs here: Markdown. Does not belong here: terminals (cli) or HTML (evaluation/report/report.py).
 """
 
 from __future__ import annotations

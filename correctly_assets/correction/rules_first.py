@@ -1,6 +1,6 @@
 """Harper before the model: what a rule is sure of is mended first, and the model corrects the rest.
 
-Belongs here: the rule checker as a step of the correction path. Does not belong here: reading its lints (core/lints.py),
+Belongs here: the rule checker as a step of the correction path. Does not belong here: reading its lints (language/harper.py),
 vetoes over what it changed, which the path applies as it does to the model's edits (path.py).
 """
 
@@ -10,8 +10,8 @@ import re
 import threading
 from collections.abc import Sequence
 
-from correctly_assets.core.lints import apply_lints, load_linter
 from correctly_assets.core.types import Edit
+from correctly_assets.language.harper import apply_lints, load_linter
 
 
 class HarperFirst:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import PermanentError, UnreachableError
-from ..core.hashing import sha256_of
-from ..core.teaching import may_be_answered_later
-from ..core.text import normalise
-from .search import Embedding, HashedNgrams, Vectors
+from correctly_assets.core.errors import PermanentError, UnreachableError
+from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.text import normalise
+from correctly_assets.curation.search import Embedding, HashedNgrams, Vectors
+from correctly_assets.llm_api.requests import may_be_answered_later
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.errors import PermanentError, UsageError
-from ..core.landing import ExampleGuard, LandCounts, LandOutcome, LandRow, Sink
-from ..core.ports import Refusal
-from ..core.types import Example
-from .readers import RawRow, read_rows
-from .rows import ROW_COLUMNS, parse_row
+from correctly_assets.core.errors import PermanentError, UsageError
+from correctly_assets.core.landing import ExampleGuard, LandCounts, LandOutcome, LandRow, Sink
+from correctly_assets.core.ports import Refusal
+from correctly_assets.core.types import Example
+from correctly_assets.curation.readers import RawRow, read_rows
+from correctly_assets.curation.rows import ROW_COLUMNS, parse_row
 
 BATCH_ROWS = 2000
 _FIRST_ROWS = 100

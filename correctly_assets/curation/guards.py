@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from ..core.landing import identified
-from ..core.ports import Refusal
-from ..core.types import Example, Reason
-from .pii import PersonalData, in_words
-from .profanity import Profanity
+from correctly_assets.core.landing import identified
+from correctly_assets.core.ports import Refusal
+from correctly_assets.core.types import Example, Reason
+from correctly_assets.curation.pii import PersonalData, in_words
+from correctly_assets.curation.profanity import Profanity
 
 PiiMode = Literal["quarantine", "scrub", "off"]
 

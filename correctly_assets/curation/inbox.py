@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from ..core.errors import PermanentError, UsageError
-from ..core.hashing import write_text_atomically
-from ..core.landing import ExampleGuard, LandOutcome, Sink
-from .files import land_file
-from .layouts import is_part, parts_of, source_of
+from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.core.errors import PermanentError, UsageError
+from correctly_assets.core.landing import ExampleGuard, LandOutcome, Sink
+from correctly_assets.curation.files import land_file
+from correctly_assets.curation.layouts import is_part, parts_of, source_of
 
 PARTS_SECONDS = 30.0
 """How long one file of parallel text waits in the inbox for the others of its name."""

@@ -6,9 +6,9 @@ Belongs here: the names that the command line, the gateway and the sensors call.
 
 from __future__ import annotations
 
-from .files import RefusedRows, land_file, land_rows
-from .guards import Guards, make_guards
-from .inbox import InboxFile, ready_files, scan_inbox
+from correctly_assets.curation.files import RefusedRows, land_file, land_rows
+from correctly_assets.curation.guards import Guards, make_guards
+from correctly_assets.curation.inbox import InboxFile, ready_files, scan_inbox
 
 __all__ = [
     "Guards",

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.errors import UsageError
-from ..core.layouts import TWIN, apply_m2_edits, m2_words, parallel_stem, read_parallel_lines
+from correctly_assets.core.errors import UsageError
+from correctly_assets.core.layouts import TWIN, apply_m2_edits, m2_words, parallel_stem, read_parallel_lines
 
 if TYPE_CHECKING:
-    from .readers import RawRow
+    from correctly_assets.curation.readers import RawRow
 
 _CLOSING = re.compile(r"\s+([.,;:!?%)\]}…]+)")
 _OPENING = re.compile(r"([(\[{$£€#])\s+")
@@ -35,7 +35,7 @@ def read_m2(path: Path) -> Iterator[RawRow]:
 
     Each annotator's edits make a row of their own; a sentence without edits is a row that is already correct.
     """
-    from .readers import refusal
+    from correctly_assets.curation.readers import refusal
 
     number = 0
     source: tuple[int, list[str]] | None = None
@@ -140,7 +140,7 @@ def read_xlsx(path: Path) -> Iterator[RawRow]:
 
     from openpyxl import load_workbook
 
-    from .readers import damaged
+    from correctly_assets.curation.readers import damaged
 
     unreadable = f"{path.name} is not a readable Excel workbook (.xlsx)"
     try:

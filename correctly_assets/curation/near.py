@@ -20,8 +20,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..core.text import normalise, split_of
-from .near_segments import BANDS, Array, Segment, key_of, load_segments, sorted_bands
+from correctly_assets.core.text import normalise, split_of
+from correctly_assets.curation.near_segments import BANDS, Array, Segment, key_of, load_segments, sorted_bands
 
 Split = Literal["train", "held_out"]
 _SPLITS: tuple[Split, Split] = ("train", "held_out")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import PermanentError
+from correctly_assets.core.errors import PermanentError
 
 BANDS = 21
 """MinHash bands of a text; a segment keeps one hash of each."""

@@ -13,9 +13,9 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..core.english import SPACY_MODEL, import_spacy
-from ..core.errors import PermanentError
-from ..core.types import Correction, Edit
+from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.types import Correction, Edit
+from correctly_assets.language.parser import SPACY_MODEL, import_spacy
 
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine

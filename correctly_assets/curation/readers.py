@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.errors import UsageError
-from ..core.ports import Refusal
+from correctly_assets.core.errors import UsageError
+from correctly_assets.core.ports import Refusal
 
 RawRow = tuple[int, "dict[str, Any] | Refusal"]
 MAX_LINE_BYTES = 64 * 2**20
@@ -32,7 +32,7 @@ def read_rows(path: Path) -> Iterator[RawRow]:
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist.")
-    from .layouts import alone, is_part
+    from correctly_assets.curation.layouts import alone, is_part
 
     reader = reader_for(path)
     if reader is None and is_part(path):
@@ -47,8 +47,8 @@ def read_rows(path: Path) -> Iterator[RawRow]:
 
 def reader_for(path: Path) -> Callable[[Path], Iterator[RawRow]] | None:
     """The reader for a file or folder, by its name."""
-    from ..core.layouts import is_parallel
-    from .layouts import read_m2, read_parallel, read_xlsx
+    from correctly_assets.core.layouts import is_parallel
+    from correctly_assets.curation.layouts import read_m2, read_parallel, read_xlsx
 
     if is_parallel(path):
         return read_parallel

@@ -11,10 +11,10 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ..core.landing import identified
-from ..core.ports import Refusal
-from ..core.text import clean_line
-from ..core.types import Example, Reason
+from correctly_assets.core.landing import identified
+from correctly_assets.core.ports import Refusal
+from correctly_assets.core.text import clean_line
+from correctly_assets.core.types import Example, Reason
 
 MAX_TEXT = 2000
 """Characters of ``before`` and of ``after``: some 400 words, several times what one correction is asked for."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..core.text import normalise
+from correctly_assets.core.text import normalise
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 _BLOCK = 10_000

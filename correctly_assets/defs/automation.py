@@ -1,7 +1,7 @@
 """What starts by itself: the job, the sensors, the schedule.
 
 Belongs here: thin shells that read facts, call a pure decision and enact it. Does not belong here: the decision
-(core/retrain.py) or where the facts come from (runtime/wanted.py). Nothing here opens DuckDB or imports torch.
+(core/retrain.py) or where the facts come from (workflows/retrain_state.py). Nothing here opens DuckDB or imports torch.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import dagster as dg
 
 from correctly_assets.core.retrain import decide_retrain
+from correctly_assets.defs.common import refused
 from correctly_assets.resources.ledger import point_alias
 from correctly_assets.resources.store import StoreResource
-from correctly_assets.runtime.wanted import policy, read_retrain_state, recipe_digest
 from correctly_assets.settings import get_settings
-
-from .common import refused
+from correctly_assets.workflows.retrain_state import policy, read_retrain_state, recipe_digest
 
 DATA_VERSION_TAG = "dagster/data_version"
 """What `MaterializeResult(data_version=…)` becomes; a sensor's event can only be given the tag."""
@@ -66,7 +65,7 @@ def retrain_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
     description="Turns votes, ratings and edited answers into examples, after the guards and the ladder.",
 )
 def feedback_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
-    from correctly_assets.runtime.feedback import collect_feedback
+    from correctly_assets.workflows.collect_feedback import collect_feedback
 
     # The cursor only saves work: a wiped one reads every vote again, and each counts once.
     since = int(context.cursor) if context.cursor and context.cursor.isdigit() else 0
@@ -84,7 +83,7 @@ def feedback_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
     "override) into this asset's record. Rolling back and healing are the gateway's and the supervisor's: they wait for no sensor.",
 )
 def serving_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
-    from correctly_assets.runtime.promotion import serving_says, untold_release
+    from correctly_assets.workflows.promote import serving_says, untold_release
 
     settings = get_settings()
     known = context.instance.get_latest_materialization_event(dg.AssetKey("served_model"))
@@ -113,7 +112,7 @@ def serving_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
 @dg.op(description="Completes what waits for a correction, then lands new examples over the thinnest cells.")
 def land_new_examples(context, store: StoreResource) -> str:  # Dagster takes no context type that is text
     from correctly_assets.core.errors import CorrectlyError
-    from correctly_assets.runtime.generate import write_new_examples as write
+    from correctly_assets.workflows.generate_examples import write_new_examples as write
 
     with store.open() as opened:
         try:

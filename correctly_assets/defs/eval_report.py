@@ -9,12 +9,11 @@ from typing import Any
 
 import dagster as dg
 
+from correctly_assets.defs.common import OWNERS, latest, refused
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.ledger import Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import get_settings
-
-from .common import OWNERS, latest, refused
 
 
 @dg.asset(
@@ -37,7 +36,7 @@ def eval_report(
 ):
     """The candidate's report on the frozen set, through vLLM and the same path as the chat: verdict first."""
     from correctly_assets.core.errors import CorrectlyError
-    from correctly_assets.runtime.judging import judge_candidate
+    from correctly_assets.workflows.judge_candidate import judge_candidate
 
     settings = get_settings()
     head = latest(context, "lora_adapter")

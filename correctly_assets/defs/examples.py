@@ -7,10 +7,9 @@ Belongs here: the asset, its check, and the external assets that stand beside it
 import dagster as dg
 
 from correctly_assets.core.retrain import WHY_TAG
+from correctly_assets.defs.common import OWNERS, refused, table
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import get_settings
-
-from .common import OWNERS, refused, table
 
 base_model = dg.AssetSpec(
     "base_model",
@@ -44,11 +43,11 @@ evaluation_set = dg.AssetSpec(
 )
 def examples(context: dg.AssetExecutionContext, store: StoreResource):
     """Every accepted example, as one immutable snapshot. Examples land from files, the inbox, the API and the chat."""
+    from correctly_assets.artifacts.snapshots import write_examples_snapshot
     from correctly_assets.core.errors import CorrectlyError
-    from correctly_assets.runtime.gc import require_space
-    from correctly_assets.runtime.versioning import version_snapshot
-    from correctly_assets.runtime.waiting import CompletedWaiting, complete_waiting
-    from correctly_assets.store.snapshots import write_examples_snapshot
+    from correctly_assets.workflows.collect_garbage import require_space
+    from correctly_assets.workflows.complete_examples import CompletedWaiting, complete_waiting
+    from correctly_assets.workflows.version_data import version_snapshot
 
     settings = get_settings()
     completed = CompletedWaiting()

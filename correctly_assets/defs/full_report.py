@@ -1,6 +1,6 @@
 """`report_full`: every system on every evaluation set, as its own job, outside the loop.
 
-Belongs here: the job and its one step. Does not belong here: measuring (runtime/full_report.py). It decides nothing: the
+Belongs here: the job and its one step. Does not belong here: measuring (workflows/full_report.py). It decides nothing: the
 verdict on the page is the adapter's own.
 """
 
@@ -8,11 +8,10 @@ import asyncio
 
 import dagster as dg
 
+from correctly_assets.defs.common import refused
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import get_settings
-
-from .common import refused
 
 
 class FullReportConfig(dg.Config):
@@ -26,8 +25,8 @@ def write_report_full(
     context: dg.OpExecutionContext, config: FullReportConfig, store: StoreResource, engine: EngineResource
 ) -> None:
     from correctly_assets.core.errors import CorrectlyError
-    from correctly_assets.runtime.full_report import write_full_report
-    from correctly_assets.runtime.reports import describe_report
+    from correctly_assets.workflows.find_reports import describe_report
+    from correctly_assets.workflows.full_report import write_full_report
 
     settings = get_settings()
     try:

@@ -11,12 +11,11 @@ import dagster as dg
 
 from correctly_assets.core.retrain import WHY_TAG
 from correctly_assets.core.training import got_worse
+from correctly_assets.defs.common import OWNERS, latest, refused
 from correctly_assets.resources.ledger import EXPERIMENT, Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.resources.trainer import TrainerResource
 from correctly_assets.settings import get_settings
-
-from .common import OWNERS, latest, refused
 
 
 @dg.asset(
@@ -39,9 +38,9 @@ def lora_adapter(
 ):
     """A LoRA adapter of the base model, trained on completion tokens only. Its ID is its content's hash."""
     from correctly_assets.core.errors import AdapterRefused, CorrectlyError, PermanentError
-    from correctly_assets.runtime.promotion import record
-    from correctly_assets.runtime.train_sets import train_config
     from correctly_assets.training.adapter import check_adapter
+    from correctly_assets.workflows.build_train_set import train_config
+    from correctly_assets.workflows.promote import record
 
     settings = get_settings()
     ledger: Ledger | NoLedger = mlflow

@@ -9,12 +9,11 @@ from typing import Any
 
 import dagster as dg
 
+from correctly_assets.defs.common import OWNERS, latest, refused
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.ledger import Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import get_settings
-
-from .common import OWNERS, latest, refused
 
 
 @dg.asset(
@@ -35,7 +34,7 @@ def served_model(
     """The release that answers as `correctly`. A blocking check does not stop a later or manual run, so this asset holds
     the candidate's own report against the champion once more before it flips."""
     from correctly_assets.core.errors import CorrectlyError
-    from correctly_assets.runtime.promotion import promote_candidate
+    from correctly_assets.workflows.promote import promote_candidate
 
     settings = get_settings()
     head = latest(context, "lora_adapter")

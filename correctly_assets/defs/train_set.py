@@ -1,16 +1,15 @@
 """`train_set`: the pairs an adapter is trained on, each derived from one example.
 
 Belongs here: the asset and its blocking checks. Does not belong here: how pairs are written (teachers/) or weighed
-(store/train_set.py).
+(artifacts/train_set.py).
 """
 
 import dagster as dg
 
 from correctly_assets.core.retrain import renewed_tags
 from correctly_assets.core.text import leaks
+from correctly_assets.defs.common import OWNERS, latest, refused, table
 from correctly_assets.settings import get_settings
-
-from .common import OWNERS, latest, refused, table
 
 
 @dg.asset(
@@ -34,12 +33,12 @@ from .common import OWNERS, latest, refused, table
 def train_set(context: dg.AssetExecutionContext):
     """The teacher's pairs, guarded, de-duplicated, split and weighed: one content-addressed Parquet file."""
     from correctly_assets.core.errors import CorrectlyError
-    from correctly_assets.runtime import train_set_page as page
-    from correctly_assets.runtime.join import read_evaluation_texts
-    from correctly_assets.runtime.pool import read_some
-    from correctly_assets.runtime.train_sets import make_train_set
-    from correctly_assets.runtime.versioning import version_snapshot
-    from correctly_assets.runtime.wanted import fingerprint_of, recipe
+    from correctly_assets.workflows import describe_train_set as page
+    from correctly_assets.workflows.build_train_set import make_train_set
+    from correctly_assets.workflows.read_examples import read_some
+    from correctly_assets.workflows.retrain_state import fingerprint_of, recipe
+    from correctly_assets.workflows.version_data import version_snapshot
+    from correctly_assets.workflows.wiring import read_evaluation_texts
 
     settings = get_settings()
     head = latest(context, "examples")

@@ -15,15 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from correctly_assets.artifacts.files import sha256_file
 from correctly_assets.core.correction import CorrectionPath, ReasonLanguage
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.evaluation import Costs
-from correctly_assets.core.hashing import sha256_file, sha256_of
-from correctly_assets.core.lints import apply_lints, linter_identity, load_linter
+from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.ports import Annotator
 from correctly_assets.core.prompts import Prompts, fill
-from correctly_assets.core.teaching import ChatAnswer, ChatRequest, ChatTransport
 from correctly_assets.core.types import Correction
+from correctly_assets.language.harper import apply_lints, linter_identity, load_linter
+from correctly_assets.llm_api.requests import ChatAnswer, ChatRequest, ChatTransport
 
 
 class IdentitySystem:

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from correctly_assets.settings import get_settings
-
 if TYPE_CHECKING:
-    from correctly_assets.serving.vllm import VllmClient
+    from correctly_assets.engine.client import VllmClient
 
 
 class EngineResource(dg.ConfigurableResource):
@@ -22,7 +20,7 @@ class EngineResource(dg.ConfigurableResource):
     @asynccontextmanager
     async def client(self) -> AsyncIterator[VllmClient]:
         """A client of the engine, closed at the end."""
-        from correctly_assets.serving.merged import open_client
+        from correctly_assets.engine.client import VllmClient
 
-        async with open_client(get_settings(), self.url) as client:
+        async with VllmClient(self.url) as client:
             yield client

@@ -19,8 +19,9 @@ from typing import Any
 import dagster as dg
 import psutil
 
+from correctly_assets.artifacts.directory import renew_manifest
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.core.hashing import renew_manifest, sha256_of
+from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.training import TrainResult, failure_of
 from correctly_assets.settings import Settings
 
@@ -50,8 +51,8 @@ class TrainerResource(dg.ConfigurableResource):
             PermanentError, RetryableError: as `failure_of` reads the child's end.
             DagsterExecutionInterruptedError: the run was canceled or stopped; no child is left.
         """
-        from correctly_assets.runtime.train_sets import train_config
-        from correctly_assets.runtime.training import local_base
+        from correctly_assets.workflows.build_train_set import train_config
+        from correctly_assets.workflows.train_adapter import local_base
 
         local_base(settings)  # before anything is asked of the trainer: without its files nothing can be trained
         config = train_config(settings, train_set=train_set)

@@ -4,7 +4,7 @@ Belongs here: every SQL statement of ours, the migrations' runner, reading and w
 not belong here: importing files, guards, teachers, decisions about what to train. Nothing here knows Dagster.
 """
 
-from .database import Database
-from .store import Store, open_store
+from correctly_assets.store.database import Database
+from correctly_assets.store.store import Store, open_store
 
 __all__ = ["Database", "Store", "open_store"]

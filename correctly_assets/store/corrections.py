@@ -13,12 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
-from ..core.errors import UsageError
-from ..core.rollback import Signals
-from ..core.text import text_sha
-from ..core.types import Correction
-from .records import Feedback, FeedbackState, JournalEntry, Thumb, edits_from, to_json
-from .subject import Subject, like_prefix
+from correctly_assets.core.errors import UsageError
+from correctly_assets.core.rollback import Signals
+from correctly_assets.core.text import text_sha
+from correctly_assets.core.types import Correction
+from correctly_assets.store.records import Feedback, FeedbackState, JournalEntry, Thumb, edits_from, to_json
+from correctly_assets.store.subject import Subject, like_prefix
 
 _JOURNAL = "id, at, release, adapter, before, after, edits, fallback, client, chat_id, seconds, tokens"
 _FEEDBACK = "id, source_key, correction_id, rating, better, edits, comment, state, says, example_id, at"

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from ..core.errors import CorrectlyError, PermanentError, RetryableError, UnreachableError, UsageError
+from correctly_assets.core.errors import CorrectlyError, PermanentError, RetryableError, UnreachableError, UsageError
 
 SCHEMA = "correctly"
 BUSY_SECONDS = 30

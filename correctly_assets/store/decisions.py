@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
-from ..core.errors import RetryableError
-from .records import Decision, Release, ReleaseKind, Verdict, to_json
-from .seen import mark_decided
-from .subject import Subject
+from correctly_assets.core.errors import RetryableError
+from correctly_assets.store.records import Decision, Release, ReleaseKind, Verdict, to_json
+from correctly_assets.store.seen import mark_decided
+from correctly_assets.store.subject import Subject
 
 _DECISION = (
     "id, fingerprint, adapter, verdict, reasons, run_id, attempt, rows_digest, recipe_digest, accepted, train_set, at"

@@ -1,6 +1,6 @@
 """Which example a teacher's example was prompted from or derived from.
 
-Belongs here: the table ``derived``. Does not belong here: writing such examples (teachers/, runtime/generate.py) or
+Belongs here: the table ``derived``. Does not belong here: writing such examples (teachers/, workflows/generate_examples.py) or
 forgetting them (forget.py).
 """
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, text
 
-from .subject import Subject, slices
+from correctly_assets.core.text import slices
+from correctly_assets.store.subject import Subject
 
 
 @dataclass(frozen=True, slots=True)

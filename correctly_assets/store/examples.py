@@ -12,25 +12,21 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, text
 
-from ..core.errors import UsageError
-from ..core.landing import LandCounts, LandRow, content_sha
-from ..core.retrain import rows_digest
-from ..core.types import Edit, Example, Reason
-from .quarantine import insert_quarantine
-from .records import Counts, FormTone, StoredExample, example_from, stored_from, to_json
-from .subject import Subject, like_prefix, slices
+from correctly_assets.artifacts.examples_snapshot import ACCEPTED_COLUMNS, STAMP_COLUMNS
+from correctly_assets.core.errors import UsageError
+from correctly_assets.core.landing import LandCounts, LandRow, content_sha
+from correctly_assets.core.retrain import rows_digest
+from correctly_assets.core.text import slices
+from correctly_assets.core.types import Edit, Example, Reason
+from correctly_assets.store.quarantine import insert_quarantine
+from correctly_assets.store.records import Counts, FormTone, StoredExample, example_from, stored_from, to_json
+from correctly_assets.store.subject import Subject, like_prefix
 
 EXAMPLE_COLUMNS = """
     c.id, c.before, c.after, c.reason, c.reasons, c.style, c.key_expressions, c.speaker, c.verified, c.weight, c.status,
     c.decided_in, c.edits, t.form, t.tone, t.topic, t.language, t.source, t.cefr, t.licence, t.landed_at, t.source_file,
     t.source_line, t.length_class
 """
-ACCEPTED_COLUMNS = (
-    "id", "content_sha", "before", "after", "reason", "reasons", "form", "tone", "topic", "language", "style",
-    "key_expressions", "speaker", "source", "cefr", "licence", "verified", "weight",
-)  # fmt: skip
-STAMP_COLUMNS = ("id", "content_sha", "verified", "weight")
-"""What tells whether an accepted row still stands as it did: its content's address and what may change beside it."""
 _TEXT_COLUMNS = frozenset(("form", "tone", "topic", "language", "source", "cefr", "licence"))
 _FROM = "FROM correction_script c JOIN text_repository t ON t.id = c.text_id"
 _PAGE = 5000

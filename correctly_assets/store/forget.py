@@ -12,12 +12,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from ..core.text import text_sha
-from .corrections import erase_answers
-from .derived import DerivedFrom
-from .examples import Examples, touch_accepted
-from .rejected import remove_from_rejected
-from .subject import Subject
+from correctly_assets.artifacts.rejected_pairs import remove_from_rejected
+from correctly_assets.core.text import text_sha
+from correctly_assets.store.corrections import erase_answers
+from correctly_assets.store.derived import DerivedFrom
+from correctly_assets.store.examples import Examples, touch_accepted
+from correctly_assets.store.subject import Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Forgetting(Subject):
         self, id: str, snapshots_dir: Path | None, adapters_dir: Path | None
     ) -> tuple[int, list[str], set[str]]:
         """One example's part: journalled answers that went, snapshots rewritten, adapters that saw it."""
-        from .snapshots import adapters_trained_on, remove_example
+        from correctly_assets.artifacts.snapshots import adapters_trained_on, remove_example
 
         # The files first: a call that is killed in between finds the row again and goes on.
         touched = remove_example(snapshots_dir, id) if snapshots_dir else []

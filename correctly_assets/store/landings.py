@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
-from ..core.errors import PermanentError, UsageError
-from ..core.landing import LandCounts
-from .records import Landing
-from .subject import Subject
+from correctly_assets.core.errors import PermanentError, UsageError
+from correctly_assets.core.landing import LandCounts
+from correctly_assets.store.records import Landing
+from correctly_assets.store.subject import Subject
 
 SILENT_SECONDS = 60.0
 """A landing says that it is there with every batch, about once a second. One that was silent for so long was killed."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from ..core.errors import PermanentError
-from ..core.hashing import sha256_of
-from .database import SCHEMA, Database
+from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.hashing import sha256_of
+from correctly_assets.store.database import SCHEMA, Database
 
 VERSION_TABLE = "correctly_schema_version"
 _NAME = re.compile(r"(\d{4})_(\w+)\.(up|down)\.sql")

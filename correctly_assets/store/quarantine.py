@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, RowMapping, text
 
-from ..core.errors import UsageError
-from ..core.ports import Refusal
-from .records import Quarantined, to_json
-from .subject import Subject, like_prefix
+from correctly_assets.core.errors import UsageError
+from correctly_assets.core.ports import Refusal
+from correctly_assets.store.records import Quarantined, to_json
+from correctly_assets.store.subject import Subject, like_prefix
 
 _COLUMNS = "id, example_id, row_json, reason, rung, at, state"
 
@@ -53,7 +53,7 @@ class Quarantine(Subject):
 
     def quarantine_example(self, id: str, refusal: Refusal) -> bool:
         """Take a landed example out of training; False when it is not accepted or waiting."""
-        from .examples import touch_accepted
+        from correctly_assets.store.examples import touch_accepted
 
         with self.database.write() as connection:
             done = connection.execute(
@@ -109,7 +109,7 @@ class Quarantine(Subject):
         Raises:
             UsageError: no open row, or more than one, has such an id.
         """
-        from .examples import touch_accepted
+        from correctly_assets.store.examples import touch_accepted
 
         with self.database.write() as connection:
             item = _find_open(connection, prefix)
@@ -136,7 +136,7 @@ class Quarantine(Subject):
         Raises:
             UsageError: no open row, or more than one, has such an id.
         """
-        from .forget import erase_example
+        from correctly_assets.store.forget import erase_example
 
         with self.database.write() as connection:
             item = _find_open(connection, prefix)

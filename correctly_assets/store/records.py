@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..core.types import Edit, Example, Reason
+from correctly_assets.core.types import Edit, Example, Reason
 
 Status = Literal["waiting", "accepted", "quarantined", "forgotten"]
 Verdict = Literal["promoted", "refused", "failed"]

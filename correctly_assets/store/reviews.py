@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from ..core.review import Review
-from .subject import Subject
+from correctly_assets.core.review import Review
+from correctly_assets.store.subject import Subject
 
 _COLUMNS = "reviewer, scenario, scenario_sha, system, release, adapter, naturalness, clarity, note, at"
 

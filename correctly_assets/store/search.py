@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from .examples import EXAMPLE_COLUMNS
-from .records import Status, StoredExample, stored_from
-from .subject import Subject
+from correctly_assets.store.examples import EXAMPLE_COLUMNS
+from correctly_assets.store.records import Status, StoredExample, stored_from
+from correctly_assets.store.subject import Subject
 
 _PAGE = 5000
 _EXACT = {

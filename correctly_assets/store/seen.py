@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, bindparam, text
 
-from .subject import Subject, slices
+from correctly_assets.core.text import slices
+from correctly_assets.store.subject import Subject
 
 
 class Seen(Subject):

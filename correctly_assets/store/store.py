@@ -9,18 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .corrections import Corrections
-from .database import Clock, Database, utc_now
-from .decisions import Decisions
-from .derived import DerivedFrom
-from .examples import Examples
-from .forget import Forgetting
-from .landings import Landings
-from .migrations import migrate_up
-from .quarantine import Quarantine
-from .reviews import Reviews
-from .search import Search
-from .seen import Seen
+from correctly_assets.store.corrections import Corrections
+from correctly_assets.store.database import Clock, Database, utc_now
+from correctly_assets.store.decisions import Decisions
+from correctly_assets.store.derived import DerivedFrom
+from correctly_assets.store.examples import Examples
+from correctly_assets.store.forget import Forgetting
+from correctly_assets.store.landings import Landings
+from correctly_assets.store.migrations import migrate_up
+from correctly_assets.store.quarantine import Quarantine
+from correctly_assets.store.reviews import Reviews
+from correctly_assets.store.search import Search
+from correctly_assets.store.seen import Seen
 
 
 class Store(Examples, Landings, Search, DerivedFrom, Seen, Quarantine, Decisions, Corrections, Reviews, Forgetting):

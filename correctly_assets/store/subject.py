@@ -1,17 +1,11 @@
-"""What every subject of the store shares: its database, and reading in slices.
+"""What every subject of the store shares: its database.
 
 Belongs here: the base class of the store's parts. Does not belong here: tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import TypeVar
-
-from .database import Database
-
-Item = TypeVar("Item")
+from correctly_assets.store.database import Database
 
 
 class Subject:
@@ -19,13 +13,6 @@ class Subject:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-
-
-def slices(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items in lists of at most ``size``."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
 
 
 def like_prefix(prefix: str) -> str:

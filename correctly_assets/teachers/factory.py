@@ -12,16 +12,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import UsageError
-from ..core.ports import Annotator, Teacher
-from ..core.taxonomy import Phrasing
-from ..core.teaching import ChatTransport, Recording
-from ..core.types import TrainPair
-from .ladder import Ladder
+from correctly_assets.core.errors import UsageError
+from correctly_assets.core.ports import Annotator, Teacher
+from correctly_assets.core.taxonomy import Phrasing
+from correctly_assets.core.types import TrainPair
+from correctly_assets.llm_api.requests import ChatTransport, Recording
+from correctly_assets.teachers.pair_checks import Ladder
 
 if TYPE_CHECKING:
-    from .exemplars import Exemplars
-    from .worked_out import WorkedOut
+    from correctly_assets.teachers.embedded.analysis_cache import WorkedOut
+    from correctly_assets.teachers.prompted.exemplars import Exemplars
 
 
 def make_teacher(
@@ -88,8 +88,8 @@ def make_teacher(
     """
     ladder = Ladder(evaluation, safety=safety)
     if kind == "embedded":
-        from .embedded import EmbeddedTeacher
-        from .inject import Mix
+        from correctly_assets.teachers.embedded.injection import Mix
+        from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
 
         return EmbeddedTeacher(
             prompts_dir=prompts_dir,
@@ -103,12 +103,12 @@ def make_teacher(
         )
     if kind not in {"openai", "recorded"}:
         raise UsageError(f"No teacher named {kind!r}: choose embedded, openai or recorded.")
-    from .prompted import PromptedTeacher
+    from correctly_assets.teachers.prompted.teacher import PromptedTeacher
 
     source = ""
     connect: Callable[[], ChatTransport]
     if kind == "recorded":
-        from .recorded import Replay, recording_path
+        from correctly_assets.llm_api.recordings import Replay, recording_path
 
         if recordings_dir is None:
             raise UsageError("The recorded teacher needs a folder of recordings.")
@@ -122,10 +122,10 @@ def make_teacher(
     else:
         if journal_dir is None:
             raise UsageError("The openai teacher needs a folder for its journal.")
-        from .batches import Batched
-        from .budget import Budget, price_of
-        from .endpoint import Endpoint
-        from .journal import Journal
+        from correctly_assets.llm_api.answer_journal import Journal
+        from correctly_assets.llm_api.batches import Batched
+        from correctly_assets.llm_api.budget import Budget, price_of
+        from correctly_assets.llm_api.endpoint import Endpoint
 
         journal = Journal(journal_dir)
         price = price_of(model, base_url, prices)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.training.config import read_config
-from correctly_assets.training.process import main
+from correctly_assets.training.run import main
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

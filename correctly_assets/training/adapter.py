@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from correctly_assets.artifacts.files import hash_files
 from correctly_assets.core.errors import AdapterRefused
-from correctly_assets.core.hashing import content_id, hash_files
-
-from .config import ALLOWED_RANKS
+from correctly_assets.core.hashing import content_id
+from correctly_assets.training.config import ALLOWED_RANKS
 
 CONTENT = ["adapter_config.json", "adapter_model.safetensors"]
 """The files whose bytes make an adapter's ID."""
@@ -134,7 +134,7 @@ def _check_manifest(directory: Path) -> dict[str, Any]:
 
 
 def _check_base(config: dict[str, Any], manifest: dict[str, Any], base_model_dir: Path) -> None:
-    from .base_model import base_model_revision
+    from correctly_assets.training.models.base_model import base_model_revision
 
     base = manifest.get("base_model") or {}
     if not config.get("base_model_name_or_path") or not base.get("name") or not base.get("revision"):

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from .model import load_base
-from .rendering import Renderer
+from correctly_assets.training.models.lora_model import load_base
+from correctly_assets.training.rendering import Renderer
 
 _BATCH = 32
 _ROOM = 1.5
@@ -74,7 +74,7 @@ def answer_texts(
     Raises:
         PermanentError: the base model cannot be read, or the prompts' chat family does not fit it.
     """
-    from .rendering import load_tokenizer
+    from correctly_assets.training.rendering import load_tokenizer
 
     base = load_base(base_model, device or torch.device("cpu"))
     return greedy_answers(base, Renderer(load_tokenizer(base_model), prompts), texts, adapter=adapter)

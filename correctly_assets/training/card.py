@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from correctly_assets.core.hashing import write_text_atomically
+from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.training import got_worse
 
 CARD = "README.md"

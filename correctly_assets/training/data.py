@@ -17,9 +17,8 @@ from typing import Any
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.types import Edit, TrainPair
-
-from .config import Stage, TrainConfig
-from .rendering import Renderer, Turn
+from correctly_assets.training.config import Stage, TrainConfig
+from correctly_assets.training.rendering import Renderer, Turn
 
 _COLUMNS = ("id", "before", "after")
 _BUCKET_BATCHES = 32

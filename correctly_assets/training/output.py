@@ -11,17 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from correctly_assets.core.hashing import write_artefact
+from correctly_assets.artifacts.directory import write_artefact
 from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.training import Canary
-
-from .adapter import CONTENT
-from .base_model import MANIFEST, base_model_revision
-from .card import CARD, model_card
-from .config import TrainConfig
-from .model import Adapter, Engine
-from .rendering import Renderer
-from .trainer import Trainer, log_probability
+from correctly_assets.training.adapter import CONTENT
+from correctly_assets.training.card import CARD, model_card
+from correctly_assets.training.config import TrainConfig
+from correctly_assets.training.models.base_model import MANIFEST, base_model_revision
+from correctly_assets.training.models.lora_model import Adapter, Engine
+from correctly_assets.training.rendering import Renderer
+from correctly_assets.training.trainer import Trainer, log_probability
 
 _CANARIES = (
     ("He go to school every day.", "He goes to school every day."),

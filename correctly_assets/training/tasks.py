@@ -13,15 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.core.hashing import write_text_atomically
 
 
 def merge(request: dict[str, Any]) -> dict[str, Any]:
     """Base and adapter as one directory."""
     from correctly_assets.core.prompts import load_prompts
-
-    from .merging import merge_adapter
+    from correctly_assets.training.models.merging import merge_adapter
 
     prompts = load_prompts(Path(request["prompts_dir"]), request["chat_family"])
     return merge_adapter(request["base_model"], Path(request["adapter"]), Path(request["target"]), prompts)
@@ -29,7 +28,7 @@ def merge(request: dict[str, Any]) -> dict[str, Any]:
 
 def gguf(request: dict[str, Any]) -> dict[str, Any]:
     """A merged directory as one GGUF file, checked for equal answers."""
-    from .gguf_file import check_gguf, write_gguf
+    from correctly_assets.training.models.gguf_file import check_gguf, write_gguf
 
     model, target = Path(request["model"]), Path(request["target"])
     write_gguf(model, Path(request["vocabulary"]), target, name=request["name"])
@@ -38,8 +37,8 @@ def gguf(request: dict[str, Any]) -> dict[str, Any]:
 
 def adopt(request: dict[str, Any]) -> dict[str, Any]:
     """An adapter from elsewhere, with a manifest of ours."""
-    from .adoption import adopt_adapter
-    from .config import TrainConfig
+    from correctly_assets.training.config import TrainConfig
+    from correctly_assets.training.models.adoption import adopt_adapter
 
     identity, path, known = adopt_adapter(Path(request["directory"]), TrainConfig.model_validate(request["config"]))
     return {"adapter": identity, "path": str(path), "known": known}
@@ -48,8 +47,7 @@ def adopt(request: dict[str, Any]) -> dict[str, Any]:
 def convert(request: dict[str, Any]) -> dict[str, Any]:
     """A GGUF file as a base model's directory."""
     from correctly_assets.core.prompts import load_prompts
-
-    from .base_model import base_model_revision, convert_gguf
+    from correctly_assets.training.models.base_model import base_model_revision, convert_gguf
 
     family = request["chat_family"]
     prompts = load_prompts(Path(request["prompts_dir"]), family)
@@ -60,8 +58,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Greedy corrections of texts by a base model with an adapter."""
     from correctly_assets.core.prompts import load_prompts
-
-    from .answering import answer_texts
+    from correctly_assets.training.answering import answer_texts
 
     prompts = load_prompts(Path(request["prompts_dir"]), request["chat_family"])
     return {"answers": answer_texts(request["base_model"], Path(request["adapter"]), prompts, request["texts"])}

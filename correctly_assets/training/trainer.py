@@ -16,15 +16,14 @@ from typing import Any
 import torch
 
 from correctly_assets.core.errors import PermanentError
-
-from .base_model import base_model_revision
-from .checkpoint import Checkpoint, read_checkpoint, save_checkpoint
-from .config import TrainConfig
-from .data import Batch, TrainData, cut_plan
-from .model import Adapter, Engine
-from .rendering import Turn
-from .schedule import Schedule, steps_that_fit
-from .torch_errors import is_out_of_memory
+from correctly_assets.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from correctly_assets.training.config import TrainConfig
+from correctly_assets.training.data import Batch, TrainData, cut_plan
+from correctly_assets.training.engines.torch_errors import is_out_of_memory
+from correctly_assets.training.models.base_model import base_model_revision
+from correctly_assets.training.models.lora_model import Adapter, Engine
+from correctly_assets.training.rendering import Turn
+from correctly_assets.training.schedule import Schedule, steps_that_fit
 
 _MEASURE_STEPS = 8
 _REPLAN_EVERY = 25

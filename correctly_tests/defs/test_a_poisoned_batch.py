@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from correctly_assets.core.types import Correction
-from correctly_assets.runtime.feedback import settle_feedback
 from correctly_assets.store import Store
+from correctly_assets.workflows.collect_feedback import settle_feedback
 from correctly_tests.defs.test_the_gate import Graph
 from correctly_tests.defs.test_the_gate import graph as graph  # the fixture
 

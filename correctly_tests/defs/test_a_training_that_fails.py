@@ -14,17 +14,17 @@ import psutil
 import pytest
 from rich.console import Console
 
+from correctly_assets.artifacts.snapshots import write_examples_snapshot
+from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.definitions import defs
 from correctly_assets.defs.resources import make_resources
+from correctly_assets.platform.up import LoopFailed, close_loop
 from correctly_assets.resources.ledger import NoLedger
 from correctly_assets.resources.trainer import TrainerResource
-from correctly_assets.runtime.up import LoopFailed, close_loop
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
-from correctly_assets.store.snapshots import write_examples_snapshot
-from correctly_assets.store.train_set import write_train_set
 from correctly_tests.defs.test_retrain_sensor import started, tick
 from correctly_tests.training_tiny import PAIRS, write_base_model
 

@@ -12,11 +12,11 @@ from correctly_assets.core.landing import identified
 from correctly_assets.core.retrain import WANT_TAG, rows_digest
 from correctly_assets.core.types import Example
 from correctly_assets.defs.automation import retrain_sensor
+from correctly_assets.platform.dagster_instance import fail_dead_runs
 from correctly_assets.resources.store import StoreResource
-from correctly_assets.runtime.instance import fail_dead_runs
-from correctly_assets.runtime.wanted import fingerprint_of, recipe, recipe_digest
 from correctly_assets.settings import get_settings
 from correctly_assets.store import Store, open_store
+from correctly_assets.workflows.retrain_state import fingerprint_of, recipe, recipe_digest
 
 
 @pytest.fixture

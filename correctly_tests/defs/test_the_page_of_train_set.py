@@ -14,8 +14,8 @@ from correctly_assets.core.ports import Refusal
 from correctly_assets.core.types import Edit, Example, TrainPair
 from correctly_assets.definitions import defs
 from correctly_assets.defs.resources import make_resources
-from correctly_assets.runtime.join import open_platform_store
-from correctly_assets.runtime.train_set_page import (
+from correctly_assets.settings import get_settings
+from correctly_assets.workflows.describe_train_set import (
     ErrorMix,
     Share,
     departure,
@@ -26,7 +26,7 @@ from correctly_assets.runtime.train_set_page import (
     source_rows,
     type_rows,
 )
-from correctly_assets.settings import get_settings
+from correctly_assets.workflows.wiring import open_platform_store
 
 
 def pair(number: int, origin: str, *kinds: str, example: str = "e1", weight: int = 1) -> TrainPair:

@@ -16,8 +16,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from correctly_assets.runtime.processes import BY_NAME
-from correctly_assets.runtime.supervisor import Supervisor
+from correctly_assets.platform.processes import BY_NAME
+from correctly_assets.platform.supervisor import Supervisor
 from correctly_assets.settings import Settings, get_settings
 from correctly_tests.integration.postgres import running_postgres
 from correctly_tests.serving_fakes import free_port

@@ -9,13 +9,13 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from correctly_assets.artifacts.snapshots import write_examples_snapshot
 from correctly_assets.core.errors import PermanentError, UnreachableError
 from correctly_assets.store import Store, open_store
-from correctly_assets.store.snapshots import write_examples_snapshot
 from correctly_tests.integration.postgres import Postgres, running_postgres
-from correctly_tests.unit.test_store_landings import *  # noqa: F403 - the same tests, on the store_url below
-from correctly_tests.unit.test_store_tables import *  # noqa: F403 - the same tests, on the store_url below
-from correctly_tests.unit.test_store_tables import SQL, example
+from correctly_tests.unit.store.test_landings import *  # noqa: F403 - the same tests, on the store_url below
+from correctly_tests.unit.store.test_tables import *  # noqa: F403 - the same tests, on the store_url below
+from correctly_tests.unit.store.test_tables import SQL, example
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from correctly_assets.resources.ledger import point_alias
 from correctly_assets.training.config import Mlflow
-from correctly_assets.training.ledger import RunLedger
+from correctly_assets.training.mlflow_log import RunLedger
 
 
 @pytest.fixture(scope="module")

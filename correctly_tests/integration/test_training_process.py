@@ -154,7 +154,7 @@ def test_a_process_that_is_stopped_before_its_first_step_loads_nothing_more(home
 def test_every_stage_before_the_first_step_looks_at_the_stop(
     home: Path, tmp_path: Path, looks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from correctly_assets.training.process import Reporter, StopFlag, run
+    from correctly_assets.training.run import Reporter, StopFlag, run
     from correctly_assets.training.trainer import Interrupted
 
     class Late(StopFlag):

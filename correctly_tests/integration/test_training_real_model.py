@@ -10,13 +10,13 @@ import torch
 
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.settings import PROJECT_ROOT
-from correctly_assets.training.base_model import convert_embedded_model
 from correctly_assets.training.config import Stage
 from correctly_assets.training.data import build_data, read_pairs
-from correctly_assets.training.fast import FastEngine
-from correctly_assets.training.model import load_base, put_adapter_on
+from correctly_assets.training.engines.gemma_cpu import FastEngine
+from correctly_assets.training.engines.hf_model import PlainEngine
+from correctly_assets.training.models.base_model import convert_embedded_model
+from correctly_assets.training.models.lora_model import load_base, put_adapter_on
 from correctly_assets.training.output import measure_canaries
-from correctly_assets.training.plain import PlainEngine
 from correctly_assets.training.rendering import Renderer, load_tokenizer
 from correctly_assets.training.trainer import Trainer
 from correctly_tests.training_tiny import train_config, write_train_set

@@ -19,16 +19,16 @@ from typing import Any
 import httpx
 import pytest
 
+from correctly_assets.artifacts.directory import write_artefact
 from correctly_assets.core.errors import AdapterRefused
-from correctly_assets.core.hashing import write_artefact
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
 from correctly_assets.correction.annotate import ErrantAnnotator
-from correctly_assets.serving.rollout import load_proven
-from correctly_assets.serving.vllm import VllmClient
+from correctly_assets.engine.client import VllmClient
+from correctly_assets.engine.load_adapter import load_proven
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.adapter import CONTENT, check_adapter
-from correctly_assets.training.base_model import base_model_revision
+from correctly_assets.training.models.base_model import base_model_revision
 from correctly_assets.training.rendering import Renderer, load_tokenizer
 from correctly_tests.asked import prompts_sent
 from correctly_tests.integration.conftest import Platform

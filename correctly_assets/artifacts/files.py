@@ -1,0 +1,48 @@
+"""Files written so that a reader sees the old or the new content, never a part, and hashes of files.
+
+Belongs here: what is true of any file. Does not belong here: directories named by their content (directory.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def sha256_file(path: Path) -> str:
+    """sha256 (hex) of a file, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_files(directory: Path, names: list[str]) -> dict[str, str]:
+    """{name: sha256} of the named files of a directory."""
+    return {name: sha256_file(directory / name) for name in sorted(names)}
+
+
+def fsync_directory(directory: Path) -> None:
+    """Force every file below ``directory``, and its entries, to the disk."""
+    for root, _, files in os.walk(directory):
+        for name in files:
+            with open(Path(root) / name, "rb") as file:
+                os.fsync(file.fileno())
+        handle = os.open(root, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a small file by temporary name, fsync and rename: readers see the old or the new text, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,239 @@
+"""Content-addressed Parquet directories: what examples stood in the store, and what an adapter was trained on.
+
+Belongs here: writing and reading snapshot directories, and removing a row from them. Does not belong here: which pairs
+make a train set (train_set.py) or how they are written by a teacher.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from correctly_assets.artifacts.directory import write_artefact
+from correctly_assets.artifacts.duckdb_queries import is_disk_error
+from correctly_assets.artifacts.examples_snapshot import AcceptedRows, all_pages, merged_pages, schema
+from correctly_assets.artifacts.files import sha256_file, write_text_atomically
+from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.retrain import rows_digest
+
+EXAMPLES_FILE = "examples.parquet"
+EXAMPLES_FORMAT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One content-addressed directory.
+
+    Attributes:
+        id: first 12 hex digits of the content's sha256; also the directory's name.
+        row_digest: hash of the set of rows, which does not depend on the file format.
+    """
+
+    id: str
+    path: Path
+    rows: int
+    row_digest: str
+    manifest: Mapping[str, Any]
+
+
+def write_snapshot(
+    parent: Path, fill: Callable[[Path], None], *, content: list[str], manifest: Callable[[], Mapping[str, Any]]
+) -> Snapshot:
+    """Write a directory atomically; a full disk ends in one sentence and leaves nothing behind.
+
+    Args:
+        manifest: called after ``fill``; needs ``rows`` and ``row_digest``.
+
+    Raises:
+        PermanentError: the disk is full or cannot be written.
+    """
+    record: dict[str, Any] = {}
+    sweep_leftovers(parent)
+
+    def filling(work: Path) -> None:
+        fill(work)
+        record.update(manifest())
+
+    try:
+        identity, path = write_artefact(parent, filling, content=content, manifest=record, renew=True)
+    except OSError as error:
+        raise disk_error(error, parent) from error
+    stored = read_manifest(path)
+    return Snapshot(identity, path, stored["rows"], stored["row_digest"], stored)
+
+
+def sweep_leftovers(parent: Path, *, seconds: float = 86_400) -> None:
+    """Remove the working directories that killed runs left behind; younger ones may belong to a run at work."""
+    for path in parent.glob(".*-*") if parent.is_dir() else ():
+        if path.name.startswith((".new-", ".stage-")) and time.time() - path.lstat().st_mtime > seconds:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def disk_error(error: OSError, where: Path) -> PermanentError:
+    """A failure to write as one sentence with its remedy."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return PermanentError(f"There is no room left under {where}; free some space and run again.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return PermanentError(f"{where} cannot be written; check the folder and its rights.")
+    return PermanentError(f"Writing under {where} failed ({error.strerror or error}); check the disk and run again.")
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of an artefact's directory.
+
+    Raises:
+        PermanentError: there is none, or it is not JSON.
+    """
+    path = directory / "manifest.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PermanentError(f"{path} cannot be read; remove {directory} and let it be built again.") from error
+
+
+def write_examples_snapshot(store: AcceptedRows, directory: Path) -> Snapshot:
+    """Write the accepted examples as ``directory/ID/examples.parquet``, in the order of their ids.
+
+    The same rows give the same ID, whenever and in whatever order they landed, and whether they were read afresh or
+    merged into the snapshot before (increment.py). The rows are those of one moment, and memory does not grow with them.
+
+    Raises:
+        PermanentError: the disk is full or cannot be written; nothing is left behind.
+    """
+    import duckdb
+    import pyarrow.parquet as pq
+
+    figures: dict[str, Any] = {}
+
+    def fill(work: Path) -> None:
+        with TemporaryDirectory(prefix=".stage-", dir=directory) as scratch:
+            base = _newest_examples(directory)
+            pages = (merged_pages(store, base) if base else None) or all_pages(store, Path(scratch))
+            shas: list[str] = []
+            with pq.ParquetWriter(work / EXAMPLES_FILE, schema(), compression="zstd") as writer:
+                for page in pages:
+                    shas += page["content_sha"].to_pylist()
+                    writer.write_table(page)
+        figures.update(rows=len(shas), row_digest=rows_digest(shas))
+
+    try:
+        return write_snapshot(
+            directory,
+            fill,
+            content=[EXAMPLES_FILE],
+            manifest=lambda: {"kind": "examples", "format": EXAMPLES_FORMAT, **figures},
+        )
+    except duckdb.Error as error:
+        if is_disk_error(error):
+            raise PermanentError(f"There is no room left under {directory}; free some space and run again.") from error
+        raise
+
+
+def _newest_examples(directory: Path) -> Path | None:
+    """The file of the snapshot of examples that was written last, if there is one that can be read on from."""
+    found = [path for path in directory.glob(f"[!.]*/{EXAMPLES_FILE}") if _is_current(path.parent)]
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def _is_current(directory: Path) -> bool:
+    try:
+        return read_manifest(directory).get("format") == EXAMPLES_FORMAT
+    except PermanentError:
+        return False  # whoever asks for that snapshot is told; the next one is simply read afresh
+
+
+def example_ids(directory: Path) -> Iterator[str]:
+    """The ids of the examples that a snapshot holds."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(directory / EXAMPLES_FILE) as file:
+        for batch in file.iter_batches(columns=["id"]):
+            yield from batch.column(0).to_pylist()
+
+
+def rows_digest_without(directory: Path, ids: Iterable[str]) -> str:
+    """The hash of a snapshot's set of rows (``core.retrain.rows_digest``) as it is without some examples.
+
+    Raises:
+        PermanentError: there is no such snapshot.
+    """
+    import pyarrow.parquet as pq
+
+    without = set(ids)
+    if not without:
+        return read_manifest(directory)["row_digest"]
+    shas: list[str] = []
+    with pq.ParquetFile(directory / EXAMPLES_FILE) as file:
+        for batch in file.iter_batches(columns=["id", "content_sha"]):
+            shas += [row["content_sha"] for row in batch.to_pylist() if row["id"] not in without]
+    return rows_digest(shas)
+
+
+# -- forgetting ----------------------------------------------------------------------------------------------------
+
+
+def _snapshot_files(snapshots_dir: Path) -> Iterator[tuple[Path, str]]:
+    from correctly_assets.artifacts.train_set import TRAIN_FILE
+
+    for directory in sorted(snapshots_dir.iterdir()) if snapshots_dir.is_dir() else ():
+        for name, column in ((EXAMPLES_FILE, "id"), (TRAIN_FILE, "example_id")):
+            if (directory / name).is_file() and not directory.name.startswith("."):
+                yield directory / name, column
+
+
+def remove_example(snapshots_dir: Path, example_id: str) -> list[str]:
+    """Rewrite every snapshot and train set that holds the example without it; returns their IDs.
+
+    The directory keeps its ID, which lineage refers to; its manifest says under ``forgotten`` why the bytes changed.
+    """
+    import pyarrow.parquet as pq
+
+    touched: list[str] = []
+    for path, column in _snapshot_files(snapshots_dir):
+        manifest = read_manifest(path.parent)
+        ids = pq.read_table(path, columns=[column]).column(0)
+        if example_id not in ids.to_pylist():
+            if example_id in manifest.get("forgotten", ()):
+                touched.append(path.parent.name)  # an earlier call was stopped after this file
+            continue
+        table = pq.read_table(path)
+        kept = table.filter([value != example_id for value in table[column].to_pylist()])
+        # The manifest first: were it killed in between, the next call would find the row and go on.
+        manifest["forgotten"] = sorted({*manifest.get("forgotten", ()), example_id})
+        write_text_atomically(path.parent / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        work = path.with_name(f".{path.name}.new")
+        try:
+            pq.write_table(kept, work, compression="zstd")
+            with work.open("rb") as file:
+                os.fsync(file.fileno())
+            work.replace(path)
+        except OSError as error:
+            raise disk_error(error, path.parent) from error
+        finally:
+            work.unlink(missing_ok=True)
+        manifest["files"][path.name] = sha256_file(path)
+        manifest["rows"] = kept.num_rows
+        write_text_atomically(path.parent / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        touched.append(path.parent.name)
+    return touched
+
+
+def adapters_trained_on(adapters_dir: Path, train_sets: Iterable[str]) -> list[str]:
+    """IDs of the adapters whose manifest names one of these train sets as its ``train_set``."""
+    wanted = set(train_sets)
+    found: list[str] = []
+    for path in sorted(adapters_dir.glob("*/manifest.json")):
+        if path.parent.name.startswith("."):
+            continue
+        named = read_manifest(path.parent).get("train_set")
+        if (named.get("id") if isinstance(named, dict) else named) in wanted:
+            found.append(path.parent.name)
+    return found

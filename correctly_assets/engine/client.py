@@ -1,0 +1,241 @@
+"""The engine's client: completions, log-probabilities, adapters and health over vLLM's HTTP interface.
+
+Belongs here: what is true of vLLM 0.32 on the wire. Does not belong here: which adapter should serve (rollout.py),
+starting the process (launch.py).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from correctly_assets.core.errors import PermanentError, RefusedError, UnreachableError
+from correctly_assets.core.ports import Completion
+from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
+
+_DYING = re.compile(r"after shutdown|shutting down|EngineDead|engine (core )?(is )?dead|EngineCore encountered", re.I)
+_AWAY = "The engine (vLLM) is not reachable at {url}: start the platform with `correctly up`, or wait for its restart."
+
+
+PATIENT_SECONDS = 600.0
+"""How long evaluation waits for one answer: behind a batch of its own on a busy CPU, minutes are not a failure."""
+
+
+class VllmClient:
+    """One engine behind HTTP. Implements ``core.ports.Completer``. Use as an async context manager, or call ``aclose``.
+
+    Args:
+        url: the engine's root, e.g. ``http://127.0.0.1:8001``.
+        timeout: seconds that one answer may take; a hanging engine counts as away.
+        connections: answers in flight at most; more wait here rather than in the engine's queue.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 120.0, connections: int = 256) -> None:
+        self.url = url.rstrip("/")
+        self._client = httpx.AsyncClient(
+            base_url=self.url,
+            timeout=httpx.Timeout(timeout, connect=3.0),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            trust_env=False,  # A proxy for the outside must not see what goes to loopback.
+        )
+
+    async def __aenter__(self) -> VllmClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def complete(
+        self,
+        prompt: str,
+        *,
+        model: str,
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        priority: int = 0,
+        logprobs: bool = False,
+    ) -> Completion:
+        """Complete one rendered prompt greedily (see ``core.ports.Completer``).
+
+        Raises:
+            UnreachableError: the engine is away, hangs, or is busy beyond its queue.
+            UnknownModelError: the engine does not know ``model`` (any more).
+            EngineCorruptedError: the engine computed NaN.
+            RefusedError: the engine refuses the request itself, e.g. a prompt beyond its context (code
+                ``engine_refused``), or fails at it (``engine_failed``).
+        """
+        started = time.perf_counter()
+        body = {
+            "model": model,
+            "prompt": prompt,
+            "max_tokens": max_tokens,
+            "temperature": 0.0,
+            "stop": list(stop),
+            "priority": priority,
+            # A stop text may be a special token, which would be dropped before stop texts are looked for.
+            "skip_special_tokens": False,
+        }
+        if logprobs:
+            body["logprobs"] = 0  # of the chosen tokens alone
+        answer = await self._post("/v1/completions", body)
+        choice, usage = answer["choices"][0], answer.get("usage") or {}
+        shown = choice.get("logprobs") or {}
+        tokens = tuple(zip(shown.get("tokens") or (), shown.get("token_logprobs") or (), strict=False))
+        if any(logprob is None or math.isnan(logprob) for _, logprob in tokens):
+            raise _corrupted(model)
+        return Completion(
+            text=choice["text"],
+            finish_reason=choice["finish_reason"] or "length",
+            prompt_tokens=int(usage.get("prompt_tokens") or 0),
+            completion_tokens=int(usage.get("completion_tokens") or 0),
+            seconds=time.perf_counter() - started,
+            tokens=tokens,
+        )
+
+    async def prompt_logprob(self, model: str, prompt: str, completion: str) -> float:
+        """The sum, in nats, of the log-probabilities of ``completion``'s tokens after ``prompt``.
+
+        Prompt and completion are tokenised apart and joined, as training does it, so that the boundary is the same.
+
+        Raises:
+            EngineCorruptedError: a log-probability is not a number.
+        """
+        head = await self.tokenize(model, prompt, special=True)
+        tail = await self.tokenize(model, completion, special=False)
+        body = {
+            "model": model,
+            "prompt": head + tail,
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "prompt_logprobs": 0,
+            "priority": 0,
+        }
+        answer = await self._post("/v1/completions", body)
+        places: list[dict[str, dict[str, Any]] | None] = answer["choices"][0]["prompt_logprobs"]
+        total = 0.0
+        for token, place in zip(tail, places[len(head) :], strict=True):
+            value = (place or {}).get(str(token), {}).get("logprob")
+            if value is None or not math.isfinite(float(value)):
+                raise _corrupted(model)
+            total += float(value)
+        return total
+
+    async def tokenize(self, model: str, text: str, *, special: bool) -> list[int]:
+        """Token ids of a text; ``special`` adds what the tokenizer begins a prompt with, as /v1/completions does."""
+        body = {"model": model, "prompt": text, "add_special_tokens": special}
+        return [int(token) for token in (await self._post("/tokenize", body))["tokens"]]
+
+    async def models(self) -> dict[str, str]:
+        """{name: directory or hub name} of the base model and every registered adapter."""
+        answer = await self._send("GET", "/v1/models")
+        return {card["id"]: str(card.get("root") or "") for card in answer.json()["data"]}
+
+    async def is_ready(self) -> bool:
+        """Whether the engine answers its health route."""
+        try:
+            answer = await self._client.get("/health", timeout=3.0)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == 200
+
+    async def load_adapter(self, name: str, path: Path) -> None:
+        """Register an adapter from an immutable directory. Never in place: the engine would re-read the disk on every
+        step, and the same path with other bytes answers wrongly with 200.
+
+        Raises:
+            RefusedError: the engine cannot load it; its own words are in the message.
+        """
+        body = {"lora_name": name, "lora_path": str(path), "load_inplace": False}
+        answer = await self._send("POST", "/v1/load_lora_adapter", body)
+        if answer.status_code == 400 and "already been loaded" in answer.text:
+            known = (await self.models()).get(name)
+            if known == str(path):
+                return
+            raise RefusedError(f"The engine serves {name} from {known}, not from {path}: unload it first.")
+        if answer.status_code != 200:
+            raise RefusedError(f"The engine did not load the adapter {name}: {_words(answer)}")
+
+    async def unload_adapter(self, name: str) -> None:
+        """Forget an adapter; one that is not known is already forgotten."""
+        answer = await self._send("POST", "/v1/unload_lora_adapter", {"lora_name": name})
+        if answer.status_code not in (200, 404):
+            raise RefusedError(f"The engine did not unload the adapter {name}: {_words(answer)}")
+
+    async def corrupted_requests(self, model: str | None = None) -> int:
+        """Answers computed from NaN logits since the engine started (``vllm:corrupted_requests_total``).
+
+        Args:
+            model: whose answers are meant; this one engine's models poison each other, so that all of them count.
+
+        Raises:
+            PermanentError: the engine does not count them, because it was started another way than by launch.py.
+        """
+        counts = self._samples((await self._send("GET", "/metrics")).text, "vllm:corrupted_requests_total")
+        if not counts:
+            raise PermanentError(
+                "The engine does not count corrupted answers: start it with VLLM_COMPUTE_NANS_IN_LOGITS=1, as "
+                "`correctly up` does."
+            )
+        return int(sum(counts))
+
+    async def metric(self, name: str) -> float:
+        """The sum of a counter or gauge over its labels; 0 when the engine has no such metric."""
+        return sum(self._samples((await self._send("GET", "/metrics")).text, name))
+
+    @staticmethod
+    def _samples(text: str, name: str) -> list[float]:
+        lines = (line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} ")))
+        return [float(line.rsplit(" ", 1)[1]) for line in lines]
+
+    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Ask something of the model that ``body`` names."""
+        answer = await self._send("POST", path, body)
+        if answer.status_code == 200:
+            return json.loads(answer.content)
+        words = _words(answer)
+        if answer.status_code == 404:
+            raise UnknownModelError(f"The engine does not know the model {body.get('model')}: {words}")
+        if "JSON compliant" in words or "nan" in words.lower().split():
+            raise _corrupted(str(body.get("model")))
+        # Only a refusal speaks of the request: what the engine itself could not do says nothing of its length.
+        code = "engine_refused" if answer.status_code < 500 else "engine_failed"
+        raise RefusedError(f"The engine refused the request: {words}", code=code)
+
+    async def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        try:
+            answer = await self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise UnreachableError(_AWAY.format(url=self.url)) from error
+        if answer.status_code in (429, 502, 503, 504):
+            raise UnreachableError(f"The engine (vLLM) is busy or starting: {_words(answer)}")
+        if answer.status_code >= 500 and (_DYING.search(answer.text) or not await self.is_ready()):
+            # Said by an engine on its way down; taken for a refusal it would condemn a sound adapter.
+            raise UnreachableError(f"The engine (vLLM) is stopping: {_words(answer)}")
+        return answer
+
+
+def _corrupted(model: str) -> EngineCorruptedError:
+    return EngineCorruptedError(f"The engine computed NaN for {model}; restart it before anything it answers is used.")
+
+
+def _words(answer: httpx.Response) -> str:
+    """What the engine says in an error's body, in one line."""
+    try:
+        error = answer.json()["error"]
+        text = error["message"] if isinstance(error, dict) else str(error)
+    except (ValueError, KeyError, TypeError):
+        text = answer.text
+    return " ".join(text.split())[:500] or f"HTTP {answer.status_code}"

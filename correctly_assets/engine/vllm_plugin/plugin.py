@@ -1,0 +1,37 @@
+"""What our engine computes otherwise than vLLM 0.32 ships, on a CPU. vLLM loads it in each of its processes.
+
+Belongs here: putting the pieces in place (the entry point ``vllm.general_plugins``). Does not belong here: the pieces
+(engine_lora.py, engine_logprobs.py, engine_memory.py), or starting the engine (launch.py).
+"""
+
+from __future__ import annotations
+
+import logging
+
+from correctly_assets.engine.launch import vllm_version
+from correctly_assets.engine.vllm_plugin.memory import start_trimming
+
+KNOWN = "0.32.0"
+"""The version whose internals the pieces were written against, and are tested against."""
+
+
+def register() -> None:
+    """Put the pieces in place, where this is a CPU and a vLLM that they know."""
+    from vllm.platforms import current_platform
+
+    if not current_platform.is_cpu():
+        return
+    start_trimming()
+    found = vllm_version()
+    if found != KNOWN:
+        logging.getLogger(__name__).warning(
+            "vLLM %s is not %s: LoRA and log-probabilities are computed its own, slower way.", found, KNOWN
+        )
+        return
+    from vllm.v1.sample.rejection_sampler import RejectionSampler
+
+    from correctly_assets.engine.vllm_plugin.logprobs import chosen_logprobs
+
+    wrapper = "correctly_assets.engine.vllm_plugin.lora.GroupedPunicaWrapper"
+    type(current_platform).get_punica_wrapper = classmethod(lambda cls: wrapper)  # pyright: ignore[reportAttributeAccessIssue]
+    RejectionSampler._get_logprobs_tensors = chosen_logprobs

@@ -1,0 +1,301 @@
+"""The report: what was measured, the verdict first, as JSON, as Markdown for the Dagster page, and as one HTML file.
+
+Belongs here: choosing and arranging what is shown, and writing it. Does not belong here: measuring (score.py), how it
+reads (pages.py, plots.py), the gate's decision, which is handed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.core.gate import GateDecision, Measured
+from correctly_assets.core.taxonomy import ERRANT_TYPES
+from correctly_assets.evaluation.metrics.score import Compared, Evaluation, compare_pair, intervals, resampler_for
+from correctly_assets.evaluation.report.pages import to_html, to_markdown
+from correctly_assets.evaluation.report.stopwatch import Stopwatch
+
+FORMAT = 1
+EXAMPLES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenReport:
+    """A report as it stands in an adapter's directory; ``sha256`` is that of report.json."""
+
+    report: dict[str, Any]
+    markdown: str
+    json: Path
+    html: Path
+    sha256: str
+
+
+def build_section(
+    *,
+    systems: Mapping[str, Evaluation],
+    explained: Evaluation | None = None,
+    judge: Mapping[str, Any] | None = None,
+    comparator: str | None = None,
+    stack: str = "model",
+    rounds: int = 1000,
+    seed: int = 20,
+) -> dict[str, Any]:
+    """What is shown of one evaluation set, JSON-able.
+
+    Args:
+        systems: by the name they are shown under, in the order shown. ``candidate`` and ``base`` are there, all on one
+            set; ``champion`` and ``comparator`` where there is one; others (``untouched``, ``harper``) as wanted.
+        explained: the candidate's answers that were asked for with reasons, for samples of them.
+        judge: the pairwise judge's summary (`judge.summarise`), None where none is configured.
+        comparator: what stands in the comparator's row where it was not measured.
+        stack: what the platform serves models behind (CORRECTLY_STACK); base, champion and candidate were measured so.
+
+    Raises:
+        PermanentError: an evaluation was made on another set.
+    """
+    candidate = systems["candidate"]
+    rival = "champion" if "champion" in systems else "base"
+    draws = resampler_for(candidate, rounds=rounds, seed=seed)
+    against = {name: compare_pair(candidate, other, draws) for name, other in systems.items() if name != "candidate"}
+    data = candidate.data
+    return {
+        "data": {"name": data.name, "sha256": data.sha256, "n": len(data.rows), "small": data.small},
+        "scorer": candidate.scores["scorer"],
+        "unchecked": candidate.scores.get("unchecked"),
+        "comparator": comparator,
+        "stack": stack,
+        "rival": rival,
+        "systems": {
+            name: {**one.scores, "intervals": {key: value.to_json() for key, value in intervals(one, draws).items()}}
+            for name, one in systems.items()
+        },
+        "differences": {
+            name: {metric: value.to_json() for metric, value in pair.metrics.items()} for name, pair in against.items()
+        },
+        "draws": rounds,
+        "types_of": {name: {row["type"]: row for row in one.types} for name, one in systems.items()},
+        "types": _types(candidate, systems[rival], against[rival]),
+        "better": _examples(candidate, systems[rival], 1),
+        "worse": _examples(candidate, systems[rival], -1),
+        "meddled": _meddled(candidate),
+        "explanations": candidate.scores.get("explanations"),
+        "explanations_of": {
+            name: one.scores["explanations"] for name, one in systems.items() if "explanations" in one.scores
+        },
+        "explained": _explained(explained or candidate),
+        "judge": dict(judge) if judge is not None else None,
+    }
+
+
+def build_report(
+    *,
+    manifest: Mapping[str, Any],
+    measured: Measured,
+    decision: GateDecision,
+    systems: Mapping[str, Evaluation],
+    explained: Evaluation | None = None,
+    judge: Mapping[str, Any] | None = None,
+    comparator: str | None = None,
+    stack: str = "model",
+    rounds: int = 1000,
+    seed: int = 20,
+) -> dict[str, Any]:
+    """Everything the report shows, JSON-able; ``measured`` stands in it so that any later gate decides from the same.
+
+    Args:
+        manifest: of the adapter; ``id`` and what it was built from. The others: see `build_section`.
+
+    Raises:
+        PermanentError: an evaluation was made on another set.
+    """
+    section = build_section(
+        systems=systems, explained=explained, judge=judge, comparator=comparator, stack=stack, rounds=rounds, seed=seed
+    )
+    return {
+        "format": FORMAT,
+        "adapter": manifest["id"],
+        "verdict": "promote" if decision.promote else "refuse",
+        "reasons": list(decision.reasons),
+        "measured": measured.to_json(),
+        **section,
+        "provenance": provenance(manifest),
+    }
+
+
+def build_full_report(
+    *, manifest: Mapping[str, Any], report: Mapping[str, Any], sections: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Every system on every set, under the verdict of the adapter's own report, which a full report never changes.
+
+    Args:
+        report: the adapter's own. sections: `build_section`'s, the frozen set's first.
+    """
+    verdict = {key: report[key] for key in ("adapter", "verdict", "reasons")}
+    return {"format": FORMAT, **verdict, "sets": list(sections), "provenance": provenance(manifest)}
+
+
+def write_report(
+    directory: Path,
+    *,
+    manifest: Mapping[str, Any],
+    measured: Measured,
+    decision: GateDecision,
+    systems: Mapping[str, Evaluation],
+    explained: Evaluation | None = None,
+    judge: Mapping[str, Any] | None = None,
+    comparator: str | None = None,
+    stack: str = "model",
+    reviews: Sequence[Mapping[str, Any]] = (),
+) -> WrittenReport:
+    """Build the report and write ``report.html`` and ``report.json`` into an adapter's directory, each in one step.
+
+    Args:
+        reviews: what people's reviews come to so far (`core.review.summarise`). The others: see `build_report`.
+    """
+    report = build_report(
+        manifest=manifest,
+        measured=measured,
+        decision=decision,
+        systems=systems,
+        explained=explained,
+        judge=judge,
+        comparator=comparator,
+        stack=stack,
+    )
+    return write_pages(directory, report, reviews=reviews)
+
+
+def show_reviews(directory: Path, reviews: Sequence[Mapping[str, Any]], name: str = "report") -> bool:
+    """Write a report's page anew with the reviews given since; its JSON, what was measured, stays as it is.
+
+    Returns:
+        Whether there is such a report.
+    """
+    try:
+        report = json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    _write_page(directory / f"{name}.html", report | {"reviews": list(reviews)})
+    return True
+
+
+def write_pages(
+    directory: Path,
+    report: dict[str, Any],
+    name: str = "report",
+    watch: Stopwatch | None = None,
+    *,
+    reviews: Sequence[Mapping[str, Any]] = (),
+) -> WrittenReport:
+    """Write a report as ``NAME.html`` and ``NAME.json``, each in one step.
+
+    The JSON is what was measured; what people said of it so far stands on the page alone (`show_reviews`).
+
+    Args:
+        watch: what the report took so far; its figures stand under ``seconds`` in the JSON, plots and page included.
+    """
+    json_path, html_path = directory / f"{name}.json", directory / f"{name}.html"
+    clock = watch or Stopwatch()
+    shown = report | {"reviews": list(reviews)}
+    with clock.on("page"):
+        _write_page(html_path, shown, clock)
+        markdown = to_markdown(shown)
+    if watch is not None:
+        report = {**report, "seconds": watch.figures()}
+    text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+    # The JSON last: where it stands, the page stands too.
+    write_text_atomically(json_path, text)
+    return WrittenReport(report, markdown, json_path, html_path, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _write_page(path: Path, report: Mapping[str, Any], watch: Stopwatch | None = None) -> None:
+    write_text_atomically(path, to_html(report, watch))
+    path.chmod(0o644)
+
+
+def main_figures(report: Mapping[str, Any]) -> dict[str, float]:
+    """Plain floats for pages that plot over time and for the ledger."""
+    scores = report["systems"]["candidate"]
+    names = ("gleu", "errant_p", "errant_r", "errant_f05", "overcorrected", "missed", "unchanged", "run_on", "p50_ms")
+    found = {name: float(scores[name]) for name in names if scores.get(name) is not None}
+    for metric in ("gleu", "errant_f05"):
+        found[f"{metric}_minus_{report['rival']}"] = float(report["differences"][report["rival"]][metric]["point"])
+    explained = report.get("explanations") or {}
+    if explained.get("edits"):
+        found["model_reasons"] = 100 * explained["model_reasons"] / explained["edits"]
+    return found
+
+
+_BUILT_FROM = (
+    "base_model", "train_set", "examples_snapshot", "data_sha256", "prompt_sha256", "chat_family", "code_version", "seed",
+    "recipe", "figures",
+)  # fmt: skip
+
+
+def provenance(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What the adapter was built from, flat and in words; every other part is in the manifest beside the report."""
+    shown: dict[str, str] = {}
+
+    def add(name: str, value: Any, depth: int) -> None:
+        if isinstance(value, Mapping):
+            for key, item in value.items() if depth < 2 else ():
+                add(f"{name} {key}".replace("_", " "), item, depth + 1)
+        elif isinstance(value, str | int | float):
+            shown[name] = f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    for key in _BUILT_FROM:
+        add(key.replace("_", " "), manifest.get(key), 0)
+    return shown
+
+
+def _types(candidate: Evaluation, rival: Evaluation, pair: Compared) -> list[dict[str, Any]]:
+    ours = {row["type"]: row for row in candidate.types}
+    theirs = {row["type"]: row for row in rival.types}
+    rows: list[dict[str, Any]] = []
+    for kind, (edits, difference) in pair.types.items():
+        if not edits:
+            continue
+        scores = [of[kind]["f05"] if kind in of else 0.0 for of in (ours, theirs)]
+        name = ERRANT_TYPES.get(kind, kind)
+        row = {"type": kind, "name": name, "edits": edits, "candidate": scores[0], "other": scores[1]}
+        rows.append({**row, "difference": difference.to_json()})
+    return sorted(rows, key=lambda row: (-row["edits"], row["type"]))
+
+
+def _examples(candidate: Evaluation, rival: Evaluation, sign: int) -> list[dict[str, Any]]:
+    """The sentences whose GLEU changed most in one direction, where the two answers differ."""
+    deltas = sign * (candidate.statistics.sentence_gleu - rival.statistics.sentence_gleu)
+    found: list[dict[str, Any]] = []
+    for index in sorted(range(len(deltas)), key=lambda index: (-float(deltas[index]), index)):
+        ours, theirs = candidate.answers.corrections[index], rival.answers.corrections[index]
+        if deltas[index] <= 0 or len(found) == EXAMPLES:
+            break
+        row = candidate.data.rows[index]
+        texts = {"source": row.source, "candidate": ours.after, "other": theirs.after, "reference": row.references[0]}
+        found.append({**texts, "row": index + 1, "points": round(float(deltas[index]), 1), "fallback": ours.fallback})
+    return found
+
+
+def _meddled(candidate: Evaluation) -> list[dict[str, Any]]:
+    """Correct sentences that the candidate changed."""
+    flags = candidate.statistics.clean & candidate.statistics.changed
+    rows = [(index, candidate.answers.corrections[index].after) for index in range(len(flags)) if flags[index]]
+    return [
+        {"source": candidate.data.rows[index].source, "candidate": after, "row": index + 1}
+        for index, after in rows[:EXAMPLES]
+    ]
+
+
+def _explained(candidate: Evaluation) -> list[dict[str, Any]]:
+    """Some edits with their reasons, one a sentence."""
+    found: list[dict[str, Any]] = []
+    for correction in candidate.answers.corrections:
+        for edit in correction.edits[:1]:
+            if edit.reason and len(found) < EXAMPLES:
+                found.append({"before": correction.before, **edit.to_json()})
+    return found

@@ -1,0 +1,171 @@
+"""The application factory: joins the rooms, starts and stops the service, and gives every failure its shape.
+
+Belongs here: FastAPI's wiring and the middleware. Does not belong here: routes, or what an answer says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from correctly_assets.core.errors import CorrectlyError, UsageError
+from correctly_assets.gateway import routes
+from correctly_assets.gateway.access import Keys, RateLimit
+from correctly_assets.gateway.metrics import Metrics, request_id
+from correctly_assets.gateway.options import Options, is_loopback
+from correctly_assets.gateway.service import Parts, Service
+from correctly_assets.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, options: Options | None = None, parts: Callable[[], Parts] | None = None) -> FastAPI:
+    """The gateway as an ASGI application.
+
+    Args:
+        options: limits and intervals; those that follow from the settings when None.
+        parts: puts the rooms together, in a thread, when the application starts; joins.build_parts when None.
+    """
+    options = options or Options.of(settings)
+
+    def build() -> Parts:
+        if parts is not None:
+            return parts()
+        from correctly_assets.gateway.wiring import build_parts
+
+        return build_parts(settings, options)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # The rooms (a parser, the store) take seconds: the gateway listens meanwhile and says that it starts.
+        opening = asyncio.create_task(_open(app, build, options), name="opening")
+        try:
+            yield
+        finally:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            if app.state.service is not None:
+                await app.state.service.stop()
+
+    # FastAPI's own /docs loads its scripts from a public host, which a platform without a network cannot show.
+    app = FastAPIOffline(
+        title="Correctly",
+        summary="Corrects English; a person's feedback becomes the next adapter.",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.service = None
+    app.state.says = "The gateway is starting."
+    app.state.metrics = Metrics()
+    app.state.keys = Keys(options.keys_file)
+    app.state.limit = RateLimit(options.rate_per_minute)
+    app.state.reason_language = settings.reason_language
+    app.include_router(routes.v1)
+    app.include_router(routes.platform)
+    _shape_errors(app, options)
+    app.add_middleware(Envelope, metrics=app.state.metrics, max_body_bytes=options.max_body_bytes)
+    if not is_loopback(settings.host) and not app.state.keys.wanted:
+        log.warning("listening beyond loopback without keys", extra={"host": settings.host})
+    return app
+
+
+async def _open(app: FastAPI, build: Callable[[], Parts], options: Options) -> None:
+    delay = 1.0
+    while True:
+        try:
+            service = Service(await asyncio.to_thread(build), options, app.state.metrics)
+            await service.start()
+        except CorrectlyError as error:
+            app.state.says = str(error)
+            log.error("not started", extra={"error": str(error)})
+        except Exception as error:
+            app.state.says = f"The gateway could not start ({type(error).__name__}); see its log."
+            log.exception("not started")
+        else:
+            app.state.service = service
+            return
+        await asyncio.sleep(delay)
+        delay = min(2 * delay, 30.0)
+
+
+def _shape_errors(app: FastAPI, options: Options) -> None:
+    def own(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, CorrectlyError)
+        return routes.error_answer(error, options)
+
+    def invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"] if step != "body")
+        return routes.error_answer(UsageError(f"{place or 'body'}: {first['msg']}.", code="invalid_request"), options)
+
+    def http(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        body = {"error": {"message": str(error.detail), "type": "HTTPException", "code": f"http_{error.status_code}"}}
+        return JSONResponse(body, error.status_code, headers=dict(error.headers or {}))
+
+    def unforeseen(_: Request, error: Exception) -> JSONResponse:
+        message = "Something in the gateway broke; its log says what. The request id names the place."
+        return JSONResponse({"error": {"message": message, "type": "InternalError", "code": "internal"}}, 500)
+
+    app.add_exception_handler(CorrectlyError, own)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unforeseen)
+
+
+class Envelope:
+    """Around every request: an id, a limit on the body, a log line without any text, a count."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, max_body_bytes: int) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._max = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        shown = headers.get(b"x-request-id", b"").decode("latin-1")
+        name = shown if shown.isascii() and shown.replace("-", "").isalnum() and len(shown) <= 64 else uuid.uuid4().hex
+        token = request_id.set(name)
+        started, status = time.perf_counter(), 500
+        read = 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._max:
+                # FastAPI lets this one type through while it reads a body, and makes 400 of any other.
+                raise HTTPException(413, f"The request is larger than {self._max:,} bytes.")
+            return message
+
+        async def tagged(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", name.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, limited, tagged)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(route, str(status)).inc()
+            if route not in ("/healthz", "/readyz", "/metrics"):
+                seconds = round(time.perf_counter() - started, 4)
+                log.info("request", extra={"route": route, "status": status, "seconds": seconds})
+            request_id.reset(token)

@@ -1,0 +1,299 @@
+"""Which release answers, and whether it can: the gateway's view of the store and of the engine.
+
+Belongs here: following the newest release, healing after the engine's restart, draining what is old. Does not belong
+here: HTTP, or deciding which adapter is good (the gate did).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from correctly_assets.core.errors import AdapterRefused, CorrectlyError, UnreachableError, UsageError
+from correctly_assets.core.rollback import Signals
+from correctly_assets.core.serving import AdapterCheck, EngineCorruptedError, ReleaseBook, ReleaseLike
+from correctly_assets.engine.client import VllmClient
+from correctly_assets.engine.launch import BASE_NAME
+from correctly_assets.engine.load_adapter import load_proven, retire
+
+log = logging.getLogger(__name__)
+
+PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE = "correctly", "correctly-base", "correctly-candidate"
+PUBLIC_COMPARATOR = "correctly-comparator"
+"""Listed where one is configured; answered by the service, for no engine of ours knows it."""
+NO_RELEASE = "no adapter has been promoted yet"
+_SERVED_LOOK_BACK = 12
+_TRY_AGAIN = 60.0
+"""Seconds until a refused release is tried again: its files may have been restored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What one request is answered by, from its first sentence to its last.
+
+    Attributes:
+        model: the name in the engine. release, adapter: None for the base model; a candidate has no release yet.
+    """
+
+    model: str
+    release: str | None
+    adapter: str | None
+
+
+class NotReadyError(UnreachableError):
+    """Nothing can answer now; the sentence says what is waited for."""
+
+    code = "not_ready"
+
+
+class Releases:
+    """Follows the newest release and keeps it, and the one before, loaded and proved in the engine.
+
+    Args:
+        adapters_dir: where adapters stand, by ID.
+        check: the static checks of an adapter's files.
+    """
+
+    def __init__(
+        self,
+        engine: VllmClient,
+        book: ReleaseBook,
+        adapters_dir: Path,
+        check: AdapterCheck | None,
+        *,
+        poll_seconds: float = 0.5,
+        drain_seconds: float = 10.0,
+    ) -> None:
+        self._engine = engine
+        self._book = book
+        self._adapters = adapters_dir
+        self._check = check
+        self._poll = poll_seconds
+        self._drain = drain_seconds
+        self._wake = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._in_flight: Counter[str] = Counter()
+        self._refused: dict[str, tuple[str, float]] = {}
+        # Unlike a refusal these outlive the engine: trying again would take the next one down as well.
+        self._makes_nan: dict[str, str] = {}
+        self._suspected: dict[str, str] = {}
+        self._unprovable: set[str] = set()
+        self._corruptions: Counter[str] = Counter()
+        self._seen_sound = False
+        self._flipped_at = 0.0
+        self._candidate: str | None = None
+        self._champion: Current | None = None
+        self._has_release = False
+        self._previous_settled = False
+        self.engine_up = False
+        self.corrupted = False
+        self.says = "The gateway is starting."
+
+    # -- what requests ask -------------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether the champion answers, and the release before it stands by for a rollback."""
+        return self.engine_up and not self.corrupted and self._champion is not None and self._previous_settled
+
+    @property
+    def champion(self) -> Current | None:
+        return self._champion
+
+    def names(self) -> list[str]:
+        """Public model names that can be asked for now, the main one always among them."""
+        return [PUBLIC, PUBLIC_BASE] + ([PUBLIC_CANDIDATE] if self._candidate else [])
+
+    def resolve(self, name: str) -> Current:
+        """What answers to a public name at this moment.
+
+        Raises:
+            UsageError: there is no such name (code ``model_not_found``).
+            NotReadyError: nothing can answer to it now.
+        """
+        if name not in (PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE):
+            raise UsageError(
+                f"There is no model {name!r} here: ask for one of {', '.join(self.names())}.", code="model_not_found"
+            )
+        if self.corrupted:
+            raise EngineCorruptedError("The engine computed NaN and must be restarted before it answers again.")
+        if not self.engine_up:
+            raise NotReadyError("The engine (vLLM) is away or starting; ask again in a moment.")
+        if name == PUBLIC_BASE:
+            return Current(BASE_NAME, None, None)
+        if name == PUBLIC_CANDIDATE:
+            if self._candidate is None:
+                raise NotReadyError("No candidate is loaded now.", code="no_candidate")
+            return Current(self._candidate, None, self._candidate)
+        if self._champion is None:
+            if not self._has_release:
+                raise NotReadyError(NO_RELEASE, code="no_release")
+            raise NotReadyError(self.says)
+        return self._champion
+
+    @contextmanager
+    def using(self, current: Current) -> Iterator[None]:
+        """Count an answer under way, so that its adapter is not unloaded beneath it."""
+        self._in_flight[current.model] += 1
+        try:
+            yield
+        finally:
+            self._in_flight[current.model] -= 1
+            if not self._in_flight[current.model]:
+                del self._in_flight[current.model]
+
+    def harm(self, release: str) -> Signals:
+        """What this process saw of NaN under a release."""
+        return Signals(corrupted=self._corruptions[release], unprovable=release in self._unprovable)
+
+    def look(self) -> None:
+        """Look at the engine at once: a request found something wrong with it."""
+        self._wake.set()
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow until cancelled. No failure ends it: each is logged once, and said by /readyz."""
+        while True:
+            self._wake.clear()
+            try:
+                await self.refresh()
+            except CorrectlyError as error:
+                self._say(str(error))
+            except Exception:
+                # A bug or an odd answer must not freeze the gateway on an old release for ever.
+                log.exception("following the newest release failed")
+                self._say("Following the newest release failed; see the gateway's log.")
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._poll)
+            except TimeoutError:
+                continue
+            await asyncio.sleep(0.05)
+
+    async def refresh(self) -> None:
+        """Look once at store and engine, and bring the one in line with the other."""
+        async with self._lock:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        releases = list(await asyncio.to_thread(self._book.releases, _SERVED_LOOK_BACK))
+        self._has_release = bool(releases)
+        known = await self._look_at_engine()
+        if known is None:
+            return
+        if not releases:
+            self._champion, self._previous_settled, self._candidate = None, True, self._find_candidate(known, releases)
+            self._say("Not ready: " + NO_RELEASE + ".")
+            return
+        await self._follow(releases, known)
+        served = [release.adapter for release in releases]
+        serving = self._champion.adapter if self._champion else None
+        if serving == served[0] and time.monotonic() - self._flipped_at > self._drain:
+            await retire(self._engine, served, set(self._in_flight))
+        self._candidate = self._find_candidate(known, releases)
+
+    async def _look_at_engine(self) -> dict[str, str] | None:
+        """The engine's registered names; None when it cannot answer, which is then said."""
+        try:
+            known = await self._engine.models()
+            serving = self._champion.model if self._champion is not None else None
+            corrupted = await self._engine.corrupted_requests(serving if serving in known else None)
+        except UnreachableError:
+            self.engine_up, self._previous_settled = False, False
+            # What computed NaN is gone, or will be asked again: said of an engine that is starting, it would have the
+            # supervisor end that one too, and the next.
+            self.corrupted = False
+            self._refused.clear()  # A restarted engine starts afresh.
+            self._say("The engine (vLLM) is away or starting.")
+            return None
+        self.engine_up = True
+        if corrupted and not self.corrupted:
+            log.error("engine corrupted", extra={"corrupted_requests": corrupted})
+        if corrupted and self._seen_sound and self._champion is not None and self._candidate is None:
+            # Beside a candidate nobody can tell which of the two it was.
+            self._corruptions[self._champion.release or ""] += 1
+        # Counted once an engine, however often that one goes away and comes back.
+        self._seen_sound = not corrupted
+        self.corrupted = corrupted > 0
+        if self.corrupted:
+            self._say("The engine computed NaN; restart it (the supervisor does), it answers nothing until then.")
+            return None
+        return known
+
+    async def _follow(self, releases: list[ReleaseLike], known: dict[str, str]) -> None:
+        champion = releases[0]
+        previous = next((release for release in releases if release.adapter != champion.adapter), None)
+        if self._champion is not None and self._champion.model not in known:
+            # Forgotten by a restart: nobody may ask for it until it is loaded and proved again.
+            self._champion, self._previous_settled = None, False
+            self._say("The engine restarted; the adapter is being loaded and proved again.")
+        if await self._bring(champion, known):
+            self._flip(champion)
+        elif self._champion is None and previous is not None and await self._bring(previous, known):
+            self._flip(previous)
+        if previous is not None:
+            await self._bring(previous, known)
+        self._previous_settled = True
+        if self._champion is None:
+            self._say(self._why_not(champion))
+        elif self._champion.release != champion.id:
+            is_refused = champion.adapter in self._refused or champion.adapter in self._makes_nan
+            refused = "was refused" if is_refused else "does not answer yet"
+            self._say(f"Serving {self._champion.release}, for {champion.id} {refused}: {self._why_not(champion)}")
+        else:
+            self._say(f"Serving {champion.id}.")
+
+    async def _bring(self, release: ReleaseLike, known: dict[str, str]) -> bool:
+        """Have a release's adapter loaded and proved. A released name that this engine knows was proved when loaded."""
+        if release.adapter in known:
+            return True
+        alone = not set(known) - {BASE_NAME}
+        if release.adapter in self._makes_nan or (release.adapter in self._suspected and not alone):
+            return False
+        if release.adapter in self._refused and time.monotonic() < self._refused[release.adapter][1]:
+            return False
+        try:
+            await load_proven(self._engine, self._adapters / release.adapter, self._check)
+        except AdapterRefused as error:
+            self._refused[release.adapter] = (str(error), time.monotonic() + _TRY_AGAIN)
+            log.error("released adapter refused", extra={"release": release.id, "error": str(error)})
+            return False
+        except EngineCorruptedError as error:
+            # With others in the engine it may have been one of them: it is tried again where it is alone, and not before.
+            (self._makes_nan if alone else self._suspected)[release.adapter] = str(error)
+            if alone:
+                self._unprovable.add(release.id)
+            self._seen_sound = False  # accounted for: not the serving release's
+            log.error("engine corrupted by a proof", extra={"release": release.id, "alone": alone, "error": str(error)})
+            raise
+        known[release.adapter] = str(self._adapters / release.adapter)
+        return True
+
+    def _why_not(self, release: ReleaseLike) -> str:
+        if release.adapter in self._refused:
+            return self._refused[release.adapter][0]
+        nan = self._makes_nan.get(release.adapter) or self._suspected.get(release.adapter)
+        if nan is not None:
+            return nan
+        return "It is being loaded."
+
+    def _flip(self, release: ReleaseLike) -> None:
+        if self._champion is None or self._champion.release != release.id:
+            self._champion = Current(release.adapter, release.id, release.adapter)
+            self._flipped_at = time.monotonic()
+            log.info("serving release", extra={"release": release.id, "adapter": release.adapter})
+
+    def _find_candidate(self, known: dict[str, str], releases: list[ReleaseLike]) -> str | None:
+        served = {release.adapter for release in releases} | {BASE_NAME}
+        return next((name for name in reversed(list(known)) if name not in served), None)
+
+    def _say(self, sentence: str) -> None:
+        if sentence != self.says:
+            log.info("state", extra={"says": sentence})
+            self.says = sentence

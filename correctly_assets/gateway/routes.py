@@ -1,0 +1,205 @@
+"""The routes: HTTP in, HTTP out.
+
+Belongs here: reading requests, status codes, streaming. Does not belong here: what an answer says or how it is made.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from correctly_assets.core.correction import ReasonLanguage
+from correctly_assets.core.errors import CorrectlyError, UsageError
+from correctly_assets.gateway.access import Client, Keys, RateLimit
+from correctly_assets.gateway.errors import status_of
+from correctly_assets.gateway.options import Options
+from correctly_assets.gateway.releases import NotReadyError
+from correctly_assets.gateway.service import Asker, ChatEnd, Service
+from correctly_assets.gateway.shapes import (
+    DONE,
+    ChatRequest,
+    ChatShape,
+    CorrectionsRequest,
+    ErrorAnswer,
+    FeedbackRequest,
+    event,
+)
+
+log = logging.getLogger(__name__)
+
+_ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorAnswer} for code in (400, 401, 404, 413, 429, 503)}
+CHAT_ID_HEADERS = ("x-openwebui-chat-id", "x-chat-id")
+
+
+async def service_of(request: Request) -> Service:
+    """The running service. Async like its neighbour, for FastAPI sends plain functions through a thread pool.
+
+    Raises:
+        NotReadyError: it is still being put together, or could not be.
+    """
+    service = request.app.state.service
+    if service is None:
+        raise NotReadyError(request.app.state.says)
+    return service
+
+
+async def client_of(request: Request) -> Client:
+    """Who asks; counts the request against the client's limit."""
+    keys: Keys = request.app.state.keys
+    limit: RateLimit = request.app.state.limit
+    client = keys.client(request.headers.get("authorization"), request.client.host if request.client else "local")
+    limit.take(client.name)
+    return client
+
+
+ServiceOf = Annotated[Service, Depends(service_of)]
+ClientOf = Annotated[Client, Depends(client_of)]
+
+
+def _asker(request: Request, client: Client, wanted: ReasonLanguage | None) -> Asker:
+    header = request.headers.get("x-correctly-reason-language")
+    language = wanted or (header if header in ("en", "ko") else None) or client.reason_language
+    chat_id = next((value for name in CHAT_ID_HEADERS if (value := request.headers.get(name))), None)
+    return Asker(client, chat_id, language or request.app.state.reason_language)
+
+
+v1 = APIRouter(prefix="/v1", responses=_ERRORS)
+platform = APIRouter()
+
+
+@v1.get("/models", summary="Models that can be asked for")
+async def list_models(service: ServiceOf, client: ClientOf) -> dict[str, Any]:
+    return {"object": "list", "data": [service.card(name) for name in service.names()]}
+
+
+@v1.get("/models/{name}", summary="One model")
+async def get_model(name: str, service: ServiceOf, client: ClientOf) -> dict[str, Any]:
+    if name not in service.names():
+        raise UsageError(f"There is no model {name!r} here.", code="model_not_found")
+    return service.card(name)
+
+
+@v1.post("/chat/completions", summary="Correct the last user message")
+async def chat_completions(body: ChatRequest, request: Request, service: ServiceOf, client: ClientOf) -> Response:
+    """OpenAI's chat completions. The last user message is the text; the answer is the corrected text, a blank line,
+    and a table of changes, streamed in order when ``stream`` is set."""
+    shape = ChatShape(body.model)
+    pieces = service.chat(body.messages, model=body.model, asker=_asker(request, client, body.reason_language))
+    if body.stream:
+        # The first piece is waited for, so that a failure before it is an HTTP status and not a broken stream.
+        first = await anext(pieces)
+        with_usage = bool(body.stream_options and body.stream_options.include_usage)
+        events = _events(shape, first, pieces, with_usage)
+        return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+    content: list[str] = []
+    end = ChatEnd()
+    async for piece in pieces:
+        if isinstance(piece, ChatEnd):
+            end = piece
+        else:
+            content.append(piece)
+    return JSONResponse(shape.whole("".join(content), end.usage, end.extra))
+
+
+async def _events(
+    shape: ChatShape, first: str | ChatEnd, rest: AsyncIterator[str | ChatEnd], with_usage: bool
+) -> AsyncIterator[str]:
+    yield shape.first()
+    item: str | ChatEnd = first
+    try:
+        while not isinstance(item, ChatEnd):
+            yield shape.piece(item)
+            item = await anext(rest)
+    except CorrectlyError as error:
+        # The status is sent already: clients read an error event as the stream's failure.
+        log.warning("stream broken off", extra={"code": error.code})
+        yield event(error.to_json())
+        yield DONE
+        return
+    yield shape.last(item.extra)
+    if with_usage:
+        yield shape.usage(item.usage)
+    yield DONE
+
+
+@v1.post("/corrections", summary="Correct texts")
+async def corrections(
+    body: CorrectionsRequest, request: Request, service: ServiceOf, client: ClientOf
+) -> dict[str, Any]:
+    """Corrections with edits and reasons, in order. Offsets are code points into ``before``, half-open."""
+    texts = [body.text] if isinstance(body.text, str) else body.text
+    asker = _asker(request, client, body.reason_language)
+    done = await service.correct(texts, model=body.model, reasons=body.reasons, asker=asker)
+    return {"corrections": [correction.to_json() for correction in done]}
+
+
+@v1.post("/feedback", status_code=202, summary="React to a correction")
+async def feedback(body: FeedbackRequest, service: ServiceOf, client: ClientOf) -> dict[str, str]:
+    """Kept on disk before the answer is sent; what becomes of it is decided later."""
+    return {"feedback_id": await service.feedback(body, client)}
+
+
+@v1.post("/examples", summary="Land examples")
+async def examples(
+    service: ServiceOf, client: ClientOf, body: Annotated[dict[str, Any] | list[dict[str, Any]], Body()]
+) -> dict[str, Any]:
+    """One row, a list of rows, or ``{"rows": [...]}``. The answer counts as ``correctly add --json`` does."""
+    rows: Any = body.get("rows", [body]) if isinstance(body, dict) else body
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise UsageError("Send a row, a list of rows, or an object with a list of rows under `rows`.")
+    return (await service.land(rows)).to_json()
+
+
+@platform.get("/healthz", summary="The process lives")
+async def healthz() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@platform.get(
+    "/readyz", summary="The champion answers", responses={503: {"description": "Not ready, with a sentence."}}
+)
+async def readyz(request: Request) -> JSONResponse:
+    service: Service | None = request.app.state.service
+    if service is None:
+        return JSONResponse({"ready": False, "says": request.app.state.says, "release": None}, 503)
+    state = service.releases
+    champion = state.champion
+    body = {
+        "ready": state.ready,
+        "says": state.says,
+        "release": champion.release if champion else None,
+        "adapter": champion.adapter if champion else None,
+        "stack": service.options.stack,
+        "engine": state.engine_up,
+        "restart_engine": state.corrupted,
+        "rollback": service.watch.says,
+        "journal_pending": service.journal.pending,
+    }
+    return JSONResponse(body, 200 if state.ready else 503)
+
+
+@platform.get("/metrics", summary="Prometheus metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    known = request.app.state.metrics
+    service: Service | None = request.app.state.service
+    if service is not None:
+        known.ready.set(service.releases.ready)
+        known.pending.set(service.journal.pending)
+        # Here and not with each vote: half of them are given in the chat, and no request of ours brings those.
+        await service.read_votes()
+        known.release.clear()
+        if (champion := service.releases.champion) is not None:
+            known.release.labels(champion.release or "", champion.adapter or "").set(1)
+    return Response(generate_latest(known.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def error_answer(error: CorrectlyError, options: Options) -> JSONResponse:
+    """An error as CONTRACTS has it; with Retry-After where trying again helps."""
+    status = status_of(error)
+    headers = {"Retry-After": str(getattr(error, "retry_after", options.retry_after))} if status in (429, 503) else None
+    return JSONResponse(error.to_json(), status, headers)

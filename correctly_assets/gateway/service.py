@@ -1,0 +1,377 @@
+"""What the gateway does with a request, whatever route it came by: choose the release, answer, retry, journal, count.
+
+Belongs here: the life of one answer. Does not belong here: HTTP (routes.py), shapes (shapes.py), SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from correctly_assets.core.correction import CorrectionPath, Piece, ReasonLanguage
+from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
+from correctly_assets.core.landing import LandOutcome
+from correctly_assets.core.serving import (
+    AdapterCheck,
+    EngineCorruptedError,
+    Journal,
+    Lander,
+    OutsideModel,
+    ReleaseBook,
+    ReleaseWatch,
+    TurnBack,
+    UnknownModelError,
+)
+from correctly_assets.core.types import Correction
+from correctly_assets.correction.render import changes_table, chat_answer
+from correctly_assets.engine.client import VllmClient
+from correctly_assets.gateway import chat_text as answers
+from correctly_assets.gateway.access import Client
+from correctly_assets.gateway.answer_log import BackgroundJournal, Entry
+from correctly_assets.gateway.metrics import Metrics
+from correctly_assets.gateway.options import Options
+from correctly_assets.gateway.release_watch import RollbackWatch
+from correctly_assets.gateway.releases import PUBLIC_COMPARATOR, Current, Releases
+from correctly_assets.gateway.shapes import FeedbackRequest, model_card
+from correctly_assets.gateway.token_usage import Meter, start_meter
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Parts:
+    """The rooms that the gateway joins (joins.py), or a test's stand-ins."""
+
+    engine: VllmClient
+    corrector: CorrectionPath
+    book: ReleaseBook
+    journal: Journal
+    scrub: Callable[[str], str]
+    scrub_correction: Callable[[Correction], Correction]
+    lander: Lander
+    adapters_dir: Path
+    spool: Path
+    check: AdapterCheck | None
+    watched: ReleaseWatch
+    turn_back: TurnBack
+    comparator: OutsideModel | None = None
+    close: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatEnd:
+    """The end of a chat answer: tokens used, and what stands under ``correctly``."""
+
+    usage: tuple[int, int] = (0, 0)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, in which chat, and in which language reasons are wanted."""
+
+    client: Client
+    chat_id: str | None
+    language: ReasonLanguage
+
+
+class Service:
+    """The gateway's one object. Call ``start`` before and ``stop`` after use."""
+
+    def __init__(self, parts: Parts, options: Options, metrics: Metrics) -> None:
+        self.parts, self.options, self.metrics = parts, options, metrics
+        self.releases = Releases(
+            parts.engine, parts.book, parts.adapters_dir, parts.check, poll_seconds=options.poll_seconds
+        )
+        self.journal = BackgroundJournal(parts.journal, parts.scrub_correction, parts.spool)
+        self.watch = RollbackWatch(
+            parts.watched, parts.turn_back, self.releases.refresh, self.releases.harm, seconds=options.watch_seconds
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self.journal.start()
+        self._tasks = [
+            asyncio.create_task(self.releases.run(), name="releases"),
+            asyncio.create_task(self.watch.run(), name="watch"),
+        ]
+
+    async def stop(self) -> None:
+        """Stop following, write the journal to its end, let go of engine and store."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.journal.stop(seconds=5.0)
+        await self.parts.engine.aclose()
+        if self.parts.comparator is not None:
+            await self.parts.comparator.close()
+        await asyncio.to_thread(self.parts.close)
+
+    def names(self) -> list[str]:
+        """Public model names that can be asked for now."""
+        return self.releases.names() + ([PUBLIC_COMPARATOR] if self.parts.comparator is not None else [])
+
+    def card(self, name: str) -> dict[str, Any]:
+        """A public model as the list shows it; no rule checker of ours stands before the comparator."""
+        return model_card(name, "model" if name == PUBLIC_COMPARATOR else self.options.stack)
+
+    # -- /v1/corrections -----------------------------------------------------------------------------------------
+
+    async def correct(self, texts: Sequence[str], *, model: str, reasons: bool, asker: Asker) -> list[Correction]:
+        """Correct texts, all by one release.
+
+        Raises:
+            UsageError: a text is too long, there are too many, or the model is unknown.
+            UnreachableError, EngineCorruptedError: nothing can answer now.
+        """
+        if len(texts) > self.options.max_texts:
+            raise UsageError(
+                f"{len(texts)} texts at once; send at most {self.options.max_texts}.", code="too_many_texts"
+            )
+        for text in texts:
+            self._check_length(text)
+        outside = self._outside(model)
+        if outside is not None:
+            return [await outside.correct(text) for text in texts]
+        room = asyncio.Semaphore(self.options.parallel_texts)
+
+        async def one(text: str, current: Current) -> Correction:
+            async with room:
+                started, meter = time.perf_counter(), start_meter()
+                correction = await self.parts.corrector.correct(
+                    text,
+                    model=current.model,
+                    release=current.release,
+                    adapter=current.adapter,
+                    reasons=reasons,
+                    reason_language=asker.language,
+                )
+                self._keep(correction, meter, time.perf_counter() - started, asker)
+                return correction
+
+        async def every(current: Current) -> list[Correction]:
+            # A task group, so that the first failure ends the others instead of leaving them to the engine.
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(one(text, current)) for text in texts]
+            except ExceptionGroup as failures:
+                raise failures.exceptions[0] from None
+            return [task.result() for task in tasks]
+
+        for again in (True, False):
+            current = self.releases.resolve(model)
+            try:
+                with self.releases.using(current):
+                    return await every(current)
+            except CorrectlyError as error:
+                if not (await self._recover(error) and again):
+                    raise
+        raise AssertionError("the second attempt returns or raises")
+
+    # -- /v1/chat/completions ------------------------------------------------------------------------------------
+
+    async def chat(
+        self, messages: Sequence[dict[str, Any]], *, model: str, asker: Asker
+    ) -> AsyncIterator[str | ChatEnd]:
+        """A chat answer in pieces, ended by a `ChatEnd`. Failures before the first piece are raised as such.
+
+        The answer is made in a task of its own, so that a slow reader holds it back and one who leaves ends it.
+        """
+        queue: asyncio.Queue[str | ChatEnd | BaseException] = asyncio.Queue(maxsize=32)
+
+        async def make() -> None:
+            try:
+                async for item in self._chat(messages, model, asker):
+                    await queue.put(item)
+            except Exception as error:
+                await queue.put(error)
+
+        task = asyncio.create_task(make(), name="chat")
+        try:
+            while True:
+                item = await queue.get()
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+                if isinstance(item, ChatEnd):
+                    return
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _chat(self, messages: Sequence[dict[str, Any]], model: str, asker: Asker) -> AsyncIterator[str | ChatEnd]:
+        text = answers.text_of(messages)
+        outside = self._outside(model)
+        if outside is not None and answers.why_language(text) is not None:
+            # What we kept are our own reasons, for our own answer.
+            yield answers.COMPARATOR_SAYS_NOT_WHY
+            yield ChatEnd()
+            return
+        without_model = await self._without_model(messages, text, asker)
+        if without_model is not None:
+            yield without_model
+            yield ChatEnd()
+            return
+        self._check_length(text)
+        if outside is not None:
+            correction = await outside.correct(text)
+            yield chat_answer(correction, asker.language)
+            yield ChatEnd(extra={"changed": correction.changed, "fallback": correction.fallback})
+            return
+        for again in (True, False):
+            current = self.releases.resolve(model)
+            said = False
+            try:
+                with self.releases.using(current):
+                    async for item in self._corrected(text, current, asker):
+                        said = True
+                        yield item
+                return
+            except CorrectlyError as error:
+                # Once something was said, another release must not finish the sentence.
+                if not (await self._recover(error) and again and not said):
+                    raise
+
+    async def _corrected(self, text: str, current: Current, asker: Asker) -> AsyncIterator[str | ChatEnd]:
+        started, meter = time.perf_counter(), start_meter()
+        held, opened = "", False
+        correction: Correction | None = None
+        stream = self.parts.corrector.stream(
+            text,
+            model=current.model,
+            release=current.release,
+            adapter=current.adapter,
+            reason_language=asker.language,
+        )
+        async for item in stream:
+            if isinstance(item, Correction):
+                correction = item
+                continue
+            assert isinstance(item, Piece)
+            if opened:
+                yield item.text
+                continue
+            held += item.text
+            if item.changed or len(held) > self.options.hold_back:
+                self.metrics.first.labels(current.release or current.model).observe(time.perf_counter() - started)
+                opened = True
+                yield held
+        if correction is None:
+            raise AssertionError("the path ends with a correction")
+        self._keep(correction, meter, time.perf_counter() - started, asker)
+        if not opened:
+            yield chat_answer(correction, asker.language)
+        elif correction.changed:
+            yield f"\n\n{changes_table(correction)}"
+        else:
+            yield f"\n\n{chat_answer(correction, asker.language)}"
+        extra = {
+            "correction_id": correction.id,
+            "release": correction.release,
+            "adapter": correction.adapter,
+            "changed": correction.changed,
+            "fallback": correction.fallback,
+        }
+        yield ChatEnd((meter.prompt, meter.completion), extra)
+
+    async def _without_model(self, messages: Sequence[dict[str, Any]], text: str, asker: Asker) -> str | None:
+        """The answer to what needs no model; None for a text to correct."""
+        if answers.is_task(messages):
+            return answers.task_reply(text)
+        if not text.strip():
+            return answers.EMPTY[asker.language]
+        if (language := answers.why_language(text)) is not None:
+            return await self._why(messages, language, asker)
+        if (language := answers.not_english(text)) is not None:
+            return answers.ENGLISH_ONLY[language]
+        return None
+
+    async def _why(self, messages: Sequence[dict[str, Any]], language: ReasonLanguage, asker: Asker) -> str:
+        exchange = answers.previous_exchange(messages)
+        found = self.journal.last(chat_id=asker.chat_id, text=exchange[0] if exchange else None)
+        if found is not None:
+            return answers.why_answer(found.before, found.edits, language)
+        if asker.chat_id:
+            kept = await asyncio.to_thread(self.parts.journal.corrections, chat_id=asker.chat_id, limit=1)
+            if kept:
+                return answers.why_answer(kept[0].before, kept[0].edits, language)
+        # An answer of another day or gateway: the client sends it back with the chat, table and all.
+        return (answers.table_of(exchange[1]) if exchange else None) or answers.NO_ANSWER[language]
+
+    # -- /v1/feedback, /v1/examples --------------------------------------------------------------------------------
+
+    async def feedback(self, request: FeedbackRequest, client: Client) -> str:
+        """Keep a reaction; it is on disk when this returns. Returns its id.
+
+        Raises:
+            UsageError: no such answer was given (code ``unknown_correction``).
+        """
+        kept = await asyncio.to_thread(self.parts.journal.correction, request.correction_id)
+        is_kept = kept is not None and kept.id == request.correction_id
+        if not is_kept and not self.journal.known(request.correction_id):
+            raise UsageError(f"There is no correction {request.correction_id}.", code="unknown_correction")
+
+        def keep() -> str:
+            scrub = self.parts.scrub
+            taken = self.parts.journal.add_feedback(
+                source_key=f"api:{client.name}:{request.correction_id}",
+                correction_id=request.correction_id,
+                rating=request.rating,
+                better=scrub(request.better) if request.better else request.better,
+                edits=[{"index": edit.index, "accepted": edit.accepted} for edit in request.edits],
+                comment=scrub(request.comment) if request.comment else request.comment,
+            )
+            return taken.id
+
+        return await asyncio.to_thread(keep)
+
+    async def read_votes(self) -> None:
+        """Bring the metric of votes up to what the store holds; while the store is away, what was last read stands."""
+        try:
+            self.metrics.votes.known = await asyncio.to_thread(self.parts.watched.votes)
+        except CorrectlyError as error:
+            log.warning("votes not read", extra={"error": str(error)})
+
+    async def land(self, rows: Sequence[dict[str, Any]]) -> LandOutcome:
+        """Land rows as ``correctly add`` does."""
+        return await asyncio.to_thread(self.parts.lander, rows)
+
+    # -- the comparator ------------------------------------------------------------------------------------------
+
+    def _outside(self, model: str) -> OutsideModel | None:
+        """The comparator where it is asked for. Its answers are not journalled: they are none of ours, and a vote on them
+        must teach us nothing."""
+        return self.parts.comparator if model == PUBLIC_COMPARATOR else None
+
+    # -- within --------------------------------------------------------------------------------------------------
+
+    async def _recover(self, error: CorrectlyError) -> bool:
+        """Take note of an engine's failure; True when the same request may be tried once more."""
+        self.metrics.engine_errors.labels(error.code).inc()
+        if isinstance(error, UnknownModelError):
+            await self.releases.refresh()
+            return True
+        if isinstance(error, (UnreachableError, EngineCorruptedError)):
+            self.releases.look()
+        return False
+
+    def _keep(self, correction: Correction, meter: Meter, seconds: float, asker: Asker) -> None:
+        self.metrics.answered(correction, seconds, meter.prompt, meter.completion)
+        self.watch.answered(correction)
+        entry = Entry(correction, asker.client.name, asker.chat_id, round(seconds, 4), meter.prompt + meter.completion)
+        self.journal.add(entry)
+        if correction.fallback == "empty":
+            # What a poisoned engine answers: 200 and no text.
+            self.releases.look()
+
+    def _check_length(self, text: str) -> None:
+        if len(text) > self.options.max_characters:
+            raise UsageError(
+                f"The text has {len(text):,} characters; send at most {self.options.max_characters:,} at once.",
+                code="text_too_long",
+            )

@@ -1,0 +1,77 @@
+"""The rooms behind the gateway, put together from the settings.
+
+Belongs here: which room's object stands behind which Protocol. Does not belong here: work of any room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from correctly_assets.core.landing import LandOutcome
+from correctly_assets.correction.annotate import ErrantAnnotator
+from correctly_assets.curation.guards import Guards
+from correctly_assets.curation.landing import land_rows
+from correctly_assets.curation.pii import PersonalData
+from correctly_assets.curation.profanity import Profanity
+from correctly_assets.engine.client import VllmClient
+from correctly_assets.gateway import chat_text as answers
+from correctly_assets.gateway.live_comparator import live_comparator
+from correctly_assets.gateway.options import Options
+from correctly_assets.gateway.service import Parts
+from correctly_assets.gateway.token_usage import MeteredCompleter
+from correctly_assets.settings import Settings
+from correctly_assets.training.adapter import check_adapter
+from correctly_assets.workflows.promote import return_to_previous
+from correctly_assets.workflows.wiring import make_corrector, open_platform_store
+
+
+def build_parts(settings: Settings, options: Options) -> Parts:
+    """Open the store, load the parser, and join everything. Takes seconds; call it in a thread.
+
+    Raises:
+        RetryableError: the database is away.
+        PermanentError: a file or package is missing.
+    """
+    store = open_platform_store(settings)
+    personal_data, profane = PersonalData(names=settings.pii_names), Profanity()
+    if settings.pii_names:
+        personal_data.warm()
+    guards = Guards(pii=settings.pii, personal_data=personal_data, profane=profane)
+    engine = VllmClient(settings.vllm_url, timeout=options.answer_seconds)
+    annotator = ErrantAnnotator()
+    # The first parse builds what every later one uses; no person should wait for it.
+    annotator.edits("He go there.", "He goes there.")
+    answers.warm()
+    corrector = make_corrector(settings, MeteredCompleter(engine), annotator, profane)
+
+    def land(rows: Sequence[Mapping[str, Any]]) -> LandOutcome:
+        outcome, _ = land_rows(rows, store, guards, source="api", name="/v1/examples")
+        return outcome
+
+    def check(directory: Path) -> object:
+        return check_adapter(directory, Path(settings.base_model_path))
+
+    async def turn_back(why: str, instead_of: str) -> str:
+        async with VllmClient(settings.vllm_url) as client:
+            adapters = settings.adapters_dir
+            release, _ = await return_to_previous(store, client, adapters, check, why, instead_of=instead_of)
+        return release.id
+
+    return Parts(
+        engine=engine,
+        corrector=corrector,
+        book=store,
+        journal=store,
+        scrub=personal_data.scrub,
+        scrub_correction=personal_data.scrub_correction,
+        lander=land,
+        adapters_dir=settings.adapters_dir,
+        spool=settings.home / "run" / "journal.jsonl",
+        check=check,
+        watched=store,
+        turn_back=turn_back,
+        comparator=live_comparator(settings, annotator),
+        close=store.close,
+    )

@@ -1,0 +1,198 @@
+"""docker-compose.yml, rendered from the process table.
+
+Belongs here: how a part of the table becomes a compose service. Does not belong here: any command of its own; a part's
+argv is the table's. `python -m correctly_assets.platform.compose` writes the file; a test holds it to this rendering.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from correctly_assets.core.telemetry import TELEMETRY_OFF
+from correctly_assets.platform.openwebui import ADMIN_EMAIL
+from correctly_assets.platform.processes import PROCESSES, Process, engine_command
+from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
+
+HEADER = """\
+# Rendered from the process table (correctly_assets/platform/processes.py) by
+# `python -m correctly_assets.platform.compose`: change the table, not this file.
+#
+#   docker compose --profile cpu up      vLLM on the CPU, the embedded Gemma 3 270M
+#   docker compose --profile gpu up      vLLM on an NVIDIA GPU; set CORRECTLY_BASE_MODEL, e.g. to Gemma 3 1B
+#
+# Set POSTGRES_PASSWORD, WEBUI_SECRET_KEY and WEBUI_ADMIN_PASSWORD (of admin@localhost) in .env first; WEBUI_GATEWAY_KEY
+# too where the gateway asks for keys. Only the gateway, Dagster, MLflow and the chat are published, on loopback; vLLM's
+# management routes have no key, so it stays on the private network.
+"""
+DATABASE = "postgresql://correctly:${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}@postgres:5432/correctly"
+ADMIN_PASSWORD = "${WEBUI_ADMIN_PASSWORD:?set WEBUI_ADMIN_PASSWORD in .env}"
+WEBUI_PORT = 8080
+"""Where Open WebUI's image listens, inside its container."""
+OF_THIS_MACHINE = ("VLLM_CPU_NUM_OF_RESERVED_CPU",)
+"""What the process table reads off the machine it runs on, and a rendered file must not."""
+MLFLOW_DATABASE = f"{DATABASE.replace('postgresql://', 'postgresql+psycopg2://', 1)}?options=-csearch_path%3Dmlflow"
+IN_CONTAINER = "/srv/correctly"
+HOME = "/var/lib/correctly"
+BASE_MODEL = f"${{CORRECTLY_BASE_MODEL:-{HOME}/models/{EMBEDDED_BASE_MODEL}}}"
+
+
+def compose_settings() -> Settings:
+    """The settings a container sees; everything listens on its own interface and meets by service name."""
+    return Settings(home=Path(HOME), host="0.0.0.0", vllm_host="vllm", database_url=None, sql_dir=Path(IN_CONTAINER) / "sql",
+                    prompts_dir=Path(IN_CONTAINER) / "prompts")  # fmt: skip
+
+
+def _argv(process: Process, settings: Settings) -> list[str]:
+    argv, _ = process.command(settings)
+    text = [part.replace(str(PROJECT_ROOT), IN_CONTAINER) for part in argv]
+    if process.name == "vllm":
+        # The engine listens on the private network that only the other services share; no port of it is published.
+        text[text.index("--host") + 1] = "0.0.0.0"
+        text[text.index("--model") + 1] = BASE_MODEL
+    elif process.name == "mlflow":
+        text[text.index("--backend-store-uri") + 1] = MLFLOW_DATABASE
+        # Against DNS rebinding MLflow answers only to hosts it knows; here it is also called by its service name.
+        text += ["--allowed-hosts", f"mlflow,mlflow:{settings.mlflow_port},localhost,localhost:*,127.0.0.1,127.0.0.1:*"]
+    return ["python", *text[1:]]
+
+
+def _service(process: Process, settings: Settings, *, image: str = "correctly") -> dict[str, Any]:
+    _, extra = process.command(settings)
+    service: dict[str, Any] = {
+        "image": f"{image}:${{CORRECTLY_VERSION:-0.1.0}}",
+        "build": {"context": ".", "dockerfile": "deploy/Dockerfile"},
+        "command": _argv(process, settings),
+        "environment": {
+            **TELEMETRY_OFF,
+            **{
+                name: value
+                for name, value in extra.items()
+                if name.startswith(("VLLM_", "HF_", "MLFLOW_")) and name not in OF_THIS_MACHINE
+            },
+            "CORRECTLY_HOME": HOME,
+            "CORRECTLY_HOST": "0.0.0.0",
+            "CORRECTLY_VLLM_HOST": "vllm",
+            "CORRECTLY_MLFLOW_HOST": "mlflow",
+            "CORRECTLY_WEBUI_HOST": "open-webui",
+            "CORRECTLY_WEBUI_PORT": str(WEBUI_PORT),
+            "CORRECTLY_WEBUI_ADMIN_PASSWORD": ADMIN_PASSWORD,
+            "CORRECTLY_DATABASE_URL": DATABASE,
+            "CORRECTLY_BASE_MODEL": BASE_MODEL,
+            "CORRECTLY_TEACHER": "${CORRECTLY_TEACHER:-embedded}",
+            "CORRECTLY_TEACHER_API_KEY": "${CORRECTLY_TEACHER_API_KEY:-}",
+            "DAGSTER_HOME": f"{HOME}/dagster",
+        },
+        "volumes": [f"correctly-home:{HOME}"],
+        "restart": "unless-stopped",
+        "stop_grace_period": f"{process.stop_seconds:.0f}s",
+        "depends_on": {
+            "postgres": {"condition": "service_healthy"},
+            "prepare": {"condition": "service_completed_successfully"},
+        },
+    }
+    if process.port is not None:
+        port = process.port(settings)
+        probe = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}{process.health}', timeout=5)"
+        service["healthcheck"] = {
+            "test": ["CMD", "python", "-c", probe],
+            "interval": "10s",
+            "timeout": "6s",
+            "retries": 6,
+            "start_period": f"{process.ready_seconds:.0f}s",
+        }
+        if process.name == "vllm":
+            # No supervisor restarts it here: the check ends an engine that computed NaN, and Docker starts it again.
+            service["healthcheck"]["test"] = [
+                "CMD",
+                "python",
+                "-m",
+                "correctly_assets.engine.vllm_plugin.health",
+                str(port),
+            ]
+            service["healthcheck"]["timeout"] = "12s"
+        else:
+            service["ports"] = [f"127.0.0.1:{port}:{port}"]
+    return service
+
+
+def render() -> dict[str, Any]:
+    """The compose file as a mapping."""
+    settings = compose_settings()
+    services: dict[str, Any] = {
+        "postgres": {
+            "image": "postgres:15",
+            "environment": {
+                "POSTGRES_USER": "correctly",
+                "POSTGRES_DB": "correctly",
+                "POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}",
+            },
+            "volumes": ["postgres-data:/var/lib/postgresql/data"],
+            "healthcheck": {"test": ["CMD-SHELL", "pg_isready -U correctly"], "interval": "5s", "retries": 12},
+            "restart": "unless-stopped",
+        }
+    }
+    prepare = _service(PROCESSES[0], settings)
+    for key in ("healthcheck", "ports", "stop_grace_period"):
+        prepare.pop(key, None)
+    prepare |= {"command": ["python", "-m", "correctly_assets.cli", "prepare"], "restart": "no"}
+    prepare["depends_on"] = {"postgres": {"condition": "service_healthy"}}
+    services["prepare"] = prepare
+    for process in PROCESSES:
+        if process.name == "open-webui":
+            services["open-webui"] = _webui(process, settings)
+            continue
+        if process.name != "vllm":
+            services[process.name] = _service(process, settings)
+            continue
+        for profile in ("cpu", "gpu"):
+            engine = replace(process, command=partial(engine_command, device=profile))
+            service = _service(engine, settings, image=f"correctly-{profile}")
+            service["build"]["args"] = {"ACCELERATOR": profile}
+            service["profiles"] = [profile]
+            # Both answer to one name: the gateway does not know which build serves it.
+            service["networks"] = {"default": {"aliases": ["vllm"]}}
+            if profile == "gpu":
+                devices = [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+                service["deploy"] = {"resources": {"reservations": {"devices": devices}}}
+                service["environment"]["HF_TOKEN"] = "${HF_TOKEN:-}"
+            services[f"vllm-{profile}"] = service
+    volumes = {"postgres-data": {}, "correctly-home": {}, "webui-data": {}}
+    return {"name": "correctly", "services": services, "volumes": volumes}
+
+
+def _webui(process: Process, settings: Settings) -> dict[str, Any]:
+    _, extra = process.command(settings)
+    environment = {k: v for k, v in extra.items() if k not in ("DATA_DIR", "PATH", "WEBUI_SECRET_KEY", "WEBUI_AUTH")}
+    environment |= {
+        "OPENAI_API_BASE_URL": f"http://gateway:{settings.gateway_port}/v1",
+        "CORS_ALLOW_ORIGIN": f"http://127.0.0.1:{settings.webui_port};http://localhost:{settings.webui_port}",
+        # A container cannot show the platform's own key, which is made at start: it is given a client's.
+        "OPENAI_API_KEY": "${WEBUI_GATEWAY_KEY:-none}",
+        "WEBUI_SECRET_KEY": "${WEBUI_SECRET_KEY:?set WEBUI_SECRET_KEY in .env}",
+        # The votes' reader signs in as this admin; other people's accounts are made by it, not by signing up.
+        "WEBUI_ADMIN_EMAIL": ADMIN_EMAIL,
+        "WEBUI_ADMIN_PASSWORD": ADMIN_PASSWORD,
+        "ENABLE_SIGNUP": "False",
+    }
+    return {
+        "image": "ghcr.io/open-webui/open-webui:v0.12.4",
+        "environment": environment,
+        "ports": [f"127.0.0.1:{settings.webui_port}:{WEBUI_PORT}"],
+        "volumes": ["webui-data:/app/backend/data"],
+        "depends_on": {"gateway": {"condition": "service_healthy"}},
+        "restart": "unless-stopped",
+    }
+
+
+def text() -> str:
+    """The compose file's text."""
+    return HEADER + yaml.safe_dump(render(), sort_keys=False, width=110)
+
+
+if __name__ == "__main__":
+    (PROJECT_ROOT / "docker-compose.yml").write_text(text())

@@ -1,0 +1,80 @@
+"""What a person is shown once the loop has closed: the champion's scores, and three awkward sentences corrected.
+
+Belongs here: the tables and lines. Does not belong here: when they are shown (up.py), or corrections themselves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from correctly_assets.core.errors import UnreachableError
+from correctly_assets.gateway.own_key import bearer
+from correctly_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from correctly_assets.store import Store
+
+AWKWARD = (
+    "I am agree with you, but yesterday I didn't knew it.",
+    "She suggested me to take the bus because it don't cost many money.",
+    "If I will have time, I would like visiting to my grandmother on the next week.",
+)
+
+
+def show_scores(store: Store, console: Console) -> None:
+    """A small table of base model against adapter, as the champion's gate measured them."""
+    champion = store.champion()
+    systems = (champion.scores or {}).get("systems", {}) if champion else {}
+    if champion is None or not systems:
+        return
+    table = Table(
+        title=f"Adapter {champion.adapter} ({champion.id}) on the frozen evaluation set", title_justify="left"
+    )
+    for head in ("System", "GLEU", "F0.5", "correct sentences changed"):
+        table.add_column(head, justify="left" if head == "System" else "right")
+    for name, scores in systems.items():
+        row = (scores.get("gleu"), scores.get("errant_f05"), scores.get("overcorrected"))
+        table.add_row(
+            name, *(f"{value:.1f}{' %' if i == 2 else ''}" if value is not None else "–" for i, value in enumerate(row))
+        )
+    console.print(table)
+
+
+def show_corrections(settings: Settings, console: Console) -> None:
+    """Correct three awkward sentences, which are in no example, through the gateway, and print them.
+
+    Raises:
+        UnreachableError: the gateway does not answer.
+    """
+    try:
+        answer = httpx.post(
+            f"{settings.gateway_url}/v1/corrections",
+            json={"text": list(AWKWARD), "reasons": True},
+            headers=bearer(settings),
+            timeout=120,
+        )
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise UnreachableError(
+            f"The gateway did not correct three sentences ({error}). See `correctly logs gateway`."
+        ) from error
+    print_corrections(answer.json()["corrections"], console)
+
+
+def print_corrections(corrections: list[dict], console: Console) -> None:
+    """Before / After / Why, one block a text."""
+    for item in corrections:
+        console.print(f"\n[bold]Before[/]  {item['before']}", highlight=False)
+        if not item["changed"]:
+            kept = f" (kept as it was: {item['fallback']})" if item["fallback"] else ""
+            console.print(f"[bold]After[/]   nothing to change{kept}", highlight=False)
+            continue
+        console.print(f"[bold]After[/]   {item['after']}", highlight=False)
+        for edit in item["edits"]:
+            was, now = edit["was"].strip() or "∅", edit["now"].strip() or "∅"
+            why = f": {edit['reason']}" if edit["reason"] else ""
+            console.print(f"[bold]Why[/]     {was} → {now}{why}", highlight=False)

@@ -1,0 +1,140 @@
+"""The one table of processes: what `up` supervises and what docker-compose.yml is rendered from.
+
+Belongs here: each part's command, environment, port, readiness and order. Does not belong here: starting anything
+(supervisor.py) or the compose file's layout (compose.py).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from correctly_assets.core.telemetry import TELEMETRY_OFF
+from correctly_assets.engine.launch import Device, vllm_command
+from correctly_assets.platform.openwebui import installed, private_environment, webui_command
+from correctly_assets.settings import PROJECT_ROOT, Settings
+from correctly_assets.store.schemas import mlflow_backend
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One part of the platform.
+
+    Attributes:
+        command: settings → (argv, environment added to the common one).
+        port: settings → the port it listens on; None for the daemon.
+        health: the path that answers 200 when the part is ready; readiness of a part without a port is being alive.
+        ready_seconds: how long it may take to become ready before that is an error.
+        stop_seconds: how long it gets between SIGTERM and SIGKILL.
+        ends_own_workers: SIGTERM is for it alone: it ends its workers itself, after the answers under way.
+        private: settings → secrets for its environment, made at the first start; never part of what is rendered.
+        face: it is there for people alone: the loop closes without it.
+        host: settings → the address it listens on.
+    """
+
+    name: str
+    title: str
+    command: Callable[[Settings], tuple[list[str], dict[str, str]]]
+    port: Callable[[Settings], int] | None = None
+    health: str = "/"
+    ready_seconds: float = 120
+    stop_seconds: float = 15
+    ends_own_workers: bool = False
+    private: Callable[[Settings], dict[str, str]] = lambda settings: {}
+    face: bool = False
+    host: Callable[[Settings], str] = lambda settings: settings.host
+
+    def url(self, settings: Settings) -> str | None:
+        return f"http://{self.host(settings)}:{self.port(settings)}" if self.port else None
+
+
+def common_environment(settings: Settings, base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment every part starts in."""
+    env = dict(os.environ if base is None else base)
+    env.update(TELEMETRY_OFF)
+    env["CORRECTLY_HOME"] = str(settings.home)
+    env["CORRECTLY_SUPERVISED"] = str(settings.home)
+    env["DAGSTER_HOME"] = str(settings.dagster_home)
+    return env
+
+
+def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    argv = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", mlflow_backend(settings)]
+    argv += ["--artifacts-destination", str(settings.home / "mlflow" / "artifacts"), "--workers", "1"]
+    argv += ["--host", settings.host, "--port", str(settings.mlflow_port)]
+    return argv, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+def engine_command(settings: Settings, device: Device | None = None) -> tuple[list[str], dict[str, str]]:
+    """The engine's command.
+
+    Args:
+        device: None is what this machine has.
+    """
+    return vllm_command(
+        model=settings.base_model_path,
+        device=device,
+        # Wherever the others listen, the engine never does beyond loopback or a private network.
+        host=settings.vllm_host,
+        port=settings.vllm_port,
+        chat_template=settings.prompts_dir / "chat" / "gemma3.jinja",
+        kvcache_gb=settings.vllm_kvcache_gb,
+        max_model_len=settings.vllm_max_model_len,
+        max_lora_rank=settings.lora_rank,
+    )
+
+
+def _inbox(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    return [sys.executable, "-m", "correctly_assets.platform.inbox_watcher"], {}
+
+
+def _gateway(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    return [sys.executable, "-m", "correctly_assets.gateway"], {}
+
+
+def _webserver(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    argv = [sys.executable, "-m", "dagster_webserver", "-w", str(PROJECT_ROOT / "workspace.yaml")]
+    return [*argv, "-h", settings.host, "-p", str(settings.dagster_port)], {}
+
+
+def _daemon(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    return [sys.executable, "-m", "dagster._daemon", "run", "-w", str(PROJECT_ROOT / "workspace.yaml")], {}
+
+
+PROCESSES: tuple[Process, ...] = (
+    Process(
+        "vllm",
+        "vLLM",
+        engine_command,
+        lambda s: s.vllm_port,
+        "/health",
+        ready_seconds=400,
+        stop_seconds=30,
+        ends_own_workers=True,
+        host=lambda s: s.vllm_host,
+    ),
+    Process("mlflow", "MLflow", _mlflow, lambda s: s.mlflow_port, "/health", ready_seconds=180),
+    Process("gateway", "Gateway", _gateway, lambda s: s.gateway_port, "/healthz", ready_seconds=180),
+    Process("webserver", "Dagster", _webserver, lambda s: s.dagster_port, "/server_info", ready_seconds=180),
+    Process(
+        "open-webui",
+        "Open WebUI",
+        webui_command,
+        lambda s: s.webui_port,
+        "/health",
+        ready_seconds=240,
+        private=private_environment,
+        face=True,
+    ),
+    Process("inbox", "Inbox", _inbox),
+    # Last in, first out: its run workers must get their signal, and their time, before what they talk to is gone.
+    Process("daemon", "Dagster daemon", _daemon, stop_seconds=40),
+)
+BY_NAME = {process.name: process for process in PROCESSES}
+
+
+def parts(*, faces: bool = True) -> tuple[Process, ...]:
+    """The parts that can run on this machine, in their order; Open WebUI only where it is installed."""
+    return tuple(p for p in PROCESSES if not p.face or (faces and installed()))

@@ -1,0 +1,135 @@
+"""`correctly status`: one screen that says what there is and why.
+
+Belongs here: gathering and printing it. Does not belong here: deciding anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from correctly_assets.platform.dagster_instance import open_instance
+from correctly_assets.platform.processes import parts
+from correctly_assets.settings import Settings
+from correctly_assets.workflows.complete_examples import waits_for
+from correctly_assets.workflows.wiring import open_platform_store
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+
+def read_status(settings: Settings) -> dict[str, Any]:
+    """The platform's state in the shape of ``status --json`` (CONTRACTS)."""
+    with open_platform_store(settings) as store:
+        counts, champion, last = store.counts(), store.champion(), store.last_decision()
+    instance = open_instance(settings)
+    try:
+        sensors = _sensors(instance)
+    finally:
+        instance.dispose()
+    return {
+        "landed": counts.landed,
+        "accepted": counts.accepted,
+        "waiting": counts.waiting,
+        "waiting_for": waits_for(settings) if counts.waiting else None,
+        "quarantined": counts.quarantined,
+        "champion": champion
+        and {
+            "release": champion.id,
+            "adapter": champion.adapter,
+            "base_model": champion.base_model,
+            "train_set": champion.train_set,
+            "scores": dict(champion.scores),
+            "why": champion.why,
+            "at": champion.at,
+        },
+        "last_decision": last
+        and {
+            "fingerprint": last.fingerprint,
+            "adapter": last.adapter,
+            "verdict": last.verdict,
+            "reasons": list(last.reasons),
+            "run_id": last.run_id,
+            "at": last.at,
+        },
+        "sensors": sensors,
+        "services": _services(settings),
+    }
+
+
+def _sensors(instance: DagsterInstance) -> list[dict[str, str]]:
+    from dagster._core.definitions.run_request import InstigatorType
+
+    found: list[dict[str, str]] = []
+    for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
+        ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+        says = "It has not ticked yet."
+        if ticks:
+            tick = ticks[0]
+            if tick.skip_reason:
+                says = tick.skip_reason
+            elif tick.error:
+                says = f"Its last tick failed: {tick.error.message.strip().splitlines()[0]}"
+            elif tick.run_ids:
+                run = instance.get_run_by_id(tick.run_ids[0])
+                says = (run.tags.get("correctly/why") if run else None) or f"Started run {tick.run_ids[0][:8]}."
+        running = state.status.value in ("RUNNING", "DECLARED_IN_CODE", "AUTOMATICALLY_RUNNING")
+        found.append({"name": state.instigator_name, "state": "running" if running else "stopped", "says": says})
+    return sorted(found, key=lambda sensor: sensor["name"])
+
+
+def _services(settings: Settings) -> dict[str, dict[str, Any]]:
+    services: dict[str, dict[str, Any]] = {}
+    for process in parts():
+        url = process.url(settings)
+        if url is None:
+            continue
+        ready = False
+        path = "/readyz" if process.name == "gateway" else process.health
+        with contextlib.suppress(httpx.HTTPError):
+            ready = httpx.get(url + path, timeout=2, trust_env=False).status_code == 200
+        services[process.name] = {"url": url, "ready": ready}
+    return services
+
+
+def print_status(value: dict[str, Any], console: Console) -> None:
+    """The state as one screen."""
+    console.print(
+        f"[bold]Landed[/]     {value['landed']} examples: {value['accepted']} accepted, {value['waiting']} waiting for a teacher, "
+        f"{value['quarantined']} in quarantine",
+        highlight=False,
+    )
+    if value["waiting_for"]:
+        console.print(f"           {value['waiting_for']}", highlight=False)
+    champion, last = value["champion"], value["last_decision"]
+    if champion is None:
+        console.print("[bold]Champion[/]   none yet")
+    else:
+        console.print(
+            f"[bold]Champion[/]   {champion['release']}: adapter {champion['adapter']} of {champion['base_model']}",
+            highlight=False,
+        )
+        console.print(f"           built from train set {champion['train_set']}; {champion['why']}", highlight=False)
+        for name, scores in champion["scores"].get("systems", {}).items():
+            gleu, f05 = scores.get("gleu"), scores.get("errant_f05")
+            if gleu is not None and f05 is not None:
+                console.print(f"           {name}: GLEU {gleu:.1f}, F0.5 {f05:.1f}", highlight=False)
+    if last is None:
+        console.print("[bold]Decision[/]   none yet")
+    else:
+        console.print(
+            f"[bold]Decision[/]   {last['verdict']} at {last['at'][:19]} (adapter {last['adapter'] or 'none'})",
+            highlight=False,
+        )
+        for reason in last["reasons"]:
+            console.print(f"           {reason}", highlight=False)
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for sensor in value["sensors"]:
+        table.add_row(f"[bold]{sensor['name']}[/]", sensor["state"], sensor["says"])
+    for name, service in value["services"].items():
+        table.add_row(name, "[green]ready[/]" if service["ready"] else "[red]away[/]", service["url"])
+    console.print(table)

@@ -1,0 +1,322 @@
+"""Starting, watching and stopping the parts on one machine.
+
+Belongs here: child processes, their logs, readiness, restarts with back-off, and making sure that none outlives us. Does
+not belong here: which parts there are (processes.py), what a person is shown (up.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+
+from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.core.errors import CorrectlyError, PermanentError, UnreachableError
+from correctly_assets.platform.process_identity import find_running, this_process
+from correctly_assets.platform.processes import Process, common_environment
+from correctly_assets.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_TRY_AGAIN = 60.0
+"""Seconds until a part whose program is gone is looked for again."""
+_LIBC = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+_PR_SET_PDEATHSIG = 1
+
+
+class PortTaken(CorrectlyError):
+    """Another program listens on a port the platform needs."""
+
+    code = "port_taken"
+    exit_code = 4
+
+
+def _as_a_part() -> None:
+    # `nohup correctly up &` ignores Ctrl-C, which children would inherit; Dagster then has SIGTERM ignored too, and no part
+    # would stop before it is killed.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    # Linux only; elsewhere the next `up` clears what a killed supervisor left.
+    if _LIBC is not None and hasattr(_LIBC, "prctl"):
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def check_ports(settings: Settings, processes: Iterable[Process]) -> None:
+    """Refuse to start when a port is taken.
+
+    Raises:
+        PortTaken: names the port, the part and the setting to change.
+    """
+    for process in processes:
+        if process.port is None:
+            continue
+        port = process.port(settings)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            # A port in TIME_WAIT is free for a server; without this a quick restart would be refused.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((process.host(settings), port))
+            except OSError as error:
+                name = {"webserver": "DAGSTER", "open-webui": "WEBUI"}.get(process.name, process.name.upper())
+                raise PortTaken(
+                    f"Port {port} for {process.title} is taken: stop what listens there, or set CORRECTLY_{name}_PORT."
+                ) from error
+
+
+@dataclass
+class Child:
+    """A running part: its process and how often it had to be started again."""
+
+    process: Process
+    popen: subprocess.Popen[bytes]
+    started: float
+    restarts: int = 0
+    next_start: float | None = None
+
+
+@dataclass
+class Supervisor:
+    """Runs the parts as children, each in a session of its own with a log file of its own."""
+
+    settings: Settings
+    children: dict[str, Child] = field(default_factory=dict)
+    stopping: bool = False
+    beside: list[Callable[[], object]] = field(default_factory=list)
+    """Called at each `heal`, before anything is started again: who else decides what runs."""
+    leaving: list[tuple[Child, float]] = field(default_factory=list)
+    """Parts that were let go, and when (monotonic) they are killed."""
+
+    def start(self, process: Process) -> Child:
+        """Start one part. Its output is appended to ``logs/NAME.log``.
+
+        Raises:
+            PermanentError: its program, or the interpreter that its first line names, is missing or may not be run.
+        """
+        argv, extra = process.command(self.settings)
+        env = {**common_environment(self.settings), **extra, **process.private(self.settings)}
+        self.settings.logs_dir.mkdir(parents=True, exist_ok=True)
+        log_path = self.settings.logs_dir / f"{process.name}.log"
+        _rotate(log_path)
+        with log_path.open("ab") as output:
+            try:
+                popen = subprocess.Popen(
+                    argv,
+                    env=env,
+                    cwd=self.settings.home,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    # A session of its own: Ctrl-C reaches only the supervisor, which stops the parts in order.
+                    start_new_session=True,
+                    preexec_fn=_as_a_part,
+                )
+            except (FileNotFoundError, PermissionError) as error:
+                raise PermanentError(
+                    f"{process.title} cannot be started: {error.filename}: {error.strerror}. Run `make install`."
+                ) from error
+        known = self.children.get(process.name)
+        child = Child(process, popen, time.monotonic(), known.restarts + 1 if known else 0)
+        self.children[process.name] = child
+        return child
+
+    def is_ready(self, process: Process) -> bool:
+        """Whether the part answers (or, without a port, runs)."""
+        child = self.children.get(process.name)
+        if child is not None and child.popen.poll() is not None:
+            return False
+        url = process.url(self.settings)
+        if url is None:
+            return child is not None
+        try:
+            return httpx.get(url + process.health, timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def wait_ready(self, process: Process, tick: Callable[[float], None] = lambda seconds: None) -> float:
+        """Wait until a part is ready; returns the seconds it took.
+
+        Raises:
+            UnreachableError: it ended, or was not ready in time; the message names its log.
+        """
+        child = self.children[process.name]
+        while not self.is_ready(process):
+            seconds = time.monotonic() - child.started
+            code = child.popen.poll()
+            if code is not None:
+                raise UnreachableError(
+                    f"{process.title} ended with code {code} at start: see `correctly logs {process.name}`."
+                )
+            if seconds > process.ready_seconds:
+                raise UnreachableError(
+                    f"{process.title} was not ready after {process.ready_seconds:.0f} s: see `correctly logs {process.name}`."
+                )
+            tick(seconds)
+            time.sleep(0.25)
+        return time.monotonic() - child.started
+
+    def heal(self) -> list[str]:
+        """Start again every part that has ended, with back-off. Returns the names of those started."""
+        for look in () if self.stopping else self.beside:
+            look()
+        self._see_off()
+        started: list[str] = []
+        for name, child in list(self.children.items()):
+            if self.stopping or child.popen.poll() is None:
+                continue
+            now = time.monotonic()
+            if child.next_start is None:
+                lived = now - child.started
+                # A part that lived for minutes starts again at once; one that dies at once waits ever longer.
+                child.next_start = now + (0.5 if lived > 60 else min(60.0, 2.0 ** min(child.restarts, 6)))
+            if now >= child.next_start:
+                _kill_descendants(child.popen.pid)
+                try:
+                    fresh = self.start(child.process)
+                except PermanentError as error:
+                    # It is being installed anew, say: the other parts run on, and this one is tried again.
+                    log.error(str(error))
+                    child.next_start = now + _TRY_AGAIN
+                    continue
+                if now - child.started > 300:
+                    fresh.restarts = 0
+                started.append(name)
+        return started
+
+    def let_go(self, name: str) -> None:
+        """Have a part end in its own time: answers under way are finished; `heal` sees to its end, and to no new start."""
+        child = self.children.pop(name)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.popen.pid, signal.SIGTERM)
+        self.leaving.append((child, time.monotonic() + child.process.stop_seconds))
+
+    def forget(self, name: str) -> None:
+        """Take note that a part that has ended is not to be started again."""
+        child = self.children.pop(name)
+        _kill_descendants(child.popen.pid)
+
+    def _see_off(self) -> None:
+        for leaving in list(self.leaving):
+            child, deadline = leaving
+            if child.popen.poll() is None:
+                if time.monotonic() < deadline:
+                    continue
+                _kill_tree(child.popen.pid)
+                child.popen.wait()
+            _kill_descendants(child.popen.pid)
+            self.leaving.remove(leaving)
+
+    def end(self, name: str) -> None:
+        """Kill one part at once; `heal` starts it again. For an engine whose answers can no longer be trusted."""
+        child = self.children.get(name)
+        if child is not None and child.popen.poll() is None:
+            _kill_tree(child.popen.pid)
+            child.popen.wait()
+            child.next_start = time.monotonic()
+
+    def stop(self) -> None:
+        """Stop every part in reverse order, then make sure that no descendant is left."""
+        self.stopping = True
+        trees = {name: _tree(child.popen.pid) for name, child in self.children.items()}
+        # The daemon first: its run workers forward the signal to a training child, which writes a checkpoint.
+        for name, child in reversed(list(self.children.items())):
+            for member in [child.popen.pid] if child.process.ends_own_workers else [p.pid for p in trees[name]]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(member, signal.SIGTERM)
+        for name, child in reversed(list(self.children.items())):
+            deadline = time.monotonic() + child.process.stop_seconds
+            _, alive = psutil.wait_procs(trees[name], timeout=max(0.0, deadline - time.monotonic()))
+            for member in alive:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.kill()
+        for member in leftovers(self.settings.home):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        for child in [*self.children.values(), *(child for child, _ in self.leaving)]:
+            child.popen.wait()
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    try:
+        root = psutil.Process(pid)
+        return [*root.children(recursive=True), root]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill_tree(pid: int) -> None:
+    for member in reversed(_tree(pid)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+
+
+def _kill_descendants(pid: int) -> None:
+    # The session id of a dead leader still names its orphans (vLLM's engine after its API server was killed).
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getsid(process.pid) == pid and process.pid != pid:
+                process.kill()
+
+
+def leftovers(home: Path) -> list[psutil.Process]:
+    """Processes that an earlier supervisor of the same HOME started and did not live to stop.
+
+    They are told by an environment variable that every descendant inherits, never by name.
+    """
+    found: list[psutil.Process] = []
+    mine = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid not in mine and process.environ().get("CORRECTLY_SUPERVISED") == str(home):
+                found.append(process)
+    return found
+
+
+def clear_leftovers(home: Path) -> int:
+    """Kill what an earlier supervisor left behind. Returns how many processes there were."""
+    found = leftovers(home)
+    for process in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(found, timeout=10)
+    return len(found)
+
+
+def _rotate(path: Path, limit: int = 20_000_000) -> None:
+    if path.exists() and path.stat().st_size > limit:
+        path.replace(path.with_suffix(".log.1"))
+
+
+# ------------------------------------------------------------------ the supervisor's own record
+
+
+def record_path(home: Path) -> Path:
+    return home / "run" / "supervisor.json"
+
+
+def write_record(home: Path) -> None:
+    """Say that this process supervises HOME."""
+    write_text_atomically(record_path(home), json.dumps(this_process()))
+
+
+def running_supervisor(home: Path) -> psutil.Process | None:
+    """The supervisor of HOME, if one runs; a later process with its number is not it."""
+    try:
+        return find_running(json.loads(record_path(home).read_text()))
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+
+
+def remove_record(home: Path) -> None:
+    record_path(home).unlink(missing_ok=True)

@@ -1,0 +1,366 @@
+"""`correctly up`: from nothing to a closed loop, shown to a person.
+
+Belongs here: the order of events, what is printed, and what "the loop has closed" means. Does not belong here: how parts
+are supervised (supervisor.py) or what the assets do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from correctly_assets.artifacts.progress import read_progress
+from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError
+from correctly_assets.core.retrain import decide_retrain
+from correctly_assets.platform.dagster_instance import fail_dead_runs, open_instance
+from correctly_assets.platform.first_screen import show_corrections, show_scores
+from correctly_assets.platform.processes import common_environment, parts
+from correctly_assets.platform.supervisor import (
+    Supervisor,
+    check_ports,
+    clear_leftovers,
+    remove_record,
+    running_supervisor,
+    write_record,
+)
+from correctly_assets.settings import Settings
+from correctly_assets.workflows.retrain_state import policy, read_retrain_state
+from correctly_assets.workflows.wiring import land_starter, open_platform_store
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, DagsterRun
+
+STAGES = ("examples", "train_set", "lora_adapter", "eval_report", "served_model")
+
+
+class LoopFailed(CorrectlyError):
+    """The loop ended without a served adapter."""
+
+    code = "loop_failed"
+
+
+def prepare(settings: Settings, console: Console) -> None:
+    """Make sure of everything that must exist before any part starts: folders, the base model, the store's tables.
+
+    Raises:
+        PermanentError: the embedded model cannot be converted, or the hub has none of the name; RetryableError: the database
+            or the hub is away.
+    """
+    from correctly_assets.settings import EMBEDDED_BASE_MODEL
+    from correctly_assets.training.models.base_model import convert_embedded_model, is_converted
+    from correctly_assets.training.models.hub import download_base_model
+
+    for folder in (
+        settings.home,
+        settings.home / "mlflow",
+        settings.inbox_dir,
+        settings.logs_dir,
+        settings.adapters_dir,
+        settings.snapshots_dir,
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+    target = settings.models_dir / EMBEDDED_BASE_MODEL
+    if settings.is_embedded_base and not is_converted(target):
+        with waiting(console, "Converting the embedded base model (about a minute, once)", expected=70):
+            # A process of its own: transformers and a gigabyte of weights should not stay in the supervisor.
+            code = f"from pathlib import Path; from correctly_assets.training.models.base_model import *; convert_embedded_model(Path({str(target)!r}))"
+            done = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, env=common_environment(settings)
+            )
+        if done.returncode:
+            last = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"code {done.returncode}"
+            raise CorrectlyError(f"The embedded base model could not be converted: {last}. Run `make install` again.")
+        convert_embedded_model(target)
+    if settings.is_hub_base and not Path(settings.base_model_path).is_dir():
+        console.print(f"Downloading {settings.base_model} into {settings.base_model_path}, once.", highlight=False)
+        download_base_model(settings.base_model, Path(settings.base_model_path))
+    from correctly_assets.platform.dagster_instance import write_instance
+
+    write_instance(settings)
+    open_platform_store(settings).close()
+
+
+@contextlib.contextmanager
+def waiting(console: Console, words: str, *, expected: float) -> Iterator[None]:
+    """A bar for work whose end is known only roughly: it fills by time and stops short of full until the work is done."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(24),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(words, total=100, left="")
+        started, stop = time.monotonic(), threading.Event()
+
+        def run() -> None:
+            while not stop.wait(0.5):
+                seconds = time.monotonic() - started
+                left = f"about {max(1.0, expected - seconds):.0f} s left" if seconds < expected else "a little longer"
+                bar.update(task, completed=min(97.0, 100 * seconds / expected), left=left)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervisor:
+    """Clear what a killed machine left, then start every part; returns with all of them ready.
+
+    Args:
+        faces: start what is there for people alone (Open WebUI) too, after the others and without waiting for it.
+
+    Raises:
+        PortTaken: a port is taken; UnreachableError: a part did not become ready.
+    """
+    cleared = clear_leftovers(settings.home)
+    if cleared:
+        console.print(f"Cleared {cleared} processes that an earlier platform left behind.")
+    wanted = parts(faces=faces)
+    check_ports(settings, wanted)
+    write_record(settings.home)
+    instance = open_instance(settings)
+    dead = fail_dead_runs(instance)
+    instance.dispose()
+    if dead:
+        console.print(
+            f"Marked {len(dead)} unfinished {'run' if len(dead) == 1 else 'runs'} as failed: the worker is gone."
+        )
+    supervisor = Supervisor(settings)
+    console.print(
+        f"Starting {', '.join(process.title for process in wanted)}; logs in {settings.logs_dir}", highlight=False
+    )
+    try:
+        needed = [process for process in wanted if not process.face]
+        for process in needed:
+            supervisor.start(process)
+        for process in needed:
+            with waiting(console, f"Starting {process.title}", expected=90 if process.name == "vllm" else 25):
+                seconds = supervisor.wait_ready(process)
+            where = process.url(settings) or "running"
+            console.print(f"  [green]●[/] {process.title:<14} {where}  [dim]({seconds:.0f} s)[/]", highlight=False)
+        for process in wanted:
+            if process.face:
+                supervisor.start(process)
+                console.print(f"  [yellow]●[/] {process.title:<14} {process.url(settings)}  [dim](starting)[/]")
+    except BaseException:
+        supervisor.stop()
+        remove_record(settings.home)
+        raise
+    return supervisor
+
+
+def up(settings: Settings, console: Console, *, once: bool) -> int:
+    """Start the platform, close the loop, show the result; then stay (or, with ``once``, stop).
+
+    Returns:
+        The exit code.
+
+    Raises:
+        CorrectlyError: the loop could not be closed, with the reason.
+    """
+    prepare(settings, console)
+    other = running_supervisor(settings.home)
+    if other is not None:
+        if not once:
+            console.print(
+                f"The platform already runs (process {other.pid}): {settings.gateway_url}. Stop it with `correctly down`."
+            )
+            return 0
+        return _close_and_show(settings, console, lambda: None)
+    # SIGTERM (correctly down, systemd) ends like Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    supervisor: Supervisor | None = None
+    try:
+        supervisor = start_parts(settings, console, faces=not once)
+        try:
+            code = _close_and_show(settings, console, lambda: _heal(supervisor, console))
+        except (RefusedError, LoopFailed) as error:
+            if once:
+                raise
+            # Whoever stays wants to look at the run, or to be served by the champion there is.
+            console.print(f"[red]✗[/] {error}", highlight=False, soft_wrap=True)
+            code = error.exit_code
+        if once:
+            return code
+        console.print("\nThe platform runs; files moved into the inbox land by themselves. Ctrl-C stops it.")
+        console.print(
+            f"  chat and API {settings.gateway_url}   Dagster {settings.dagster_url}   inbox {settings.inbox_dir}"
+        )
+        while True:
+            time.sleep(1)
+            _heal(supervisor, console)
+    except KeyboardInterrupt:
+        console.print("\nStopping …")
+        return 0 if not once else 130
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if supervisor is not None:
+            supervisor.stop()
+        remove_record(settings.home)
+
+
+def _heal(supervisor: Supervisor | None, console: Console) -> None:
+    if supervisor is not None:
+        if _engine_is_corrupted(supervisor.settings):
+            supervisor.end("vllm")
+        for name in supervisor.heal():
+            console.print(f"  [yellow]●[/] {name} had ended and was started again; see `correctly logs {name}`.")
+
+
+def _engine_is_corrupted(settings: Settings) -> bool:
+    """Whether the gateway asks for the engine's restart: once NaN was computed, no answer of that process can be trusted."""
+    try:
+        said = httpx.get(f"{settings.gateway_url}/readyz", timeout=2, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        return False
+    return bool(said.get("restart_engine"))
+
+
+def _close_and_show(settings: Settings, console: Console, heal: Callable[[], None]) -> int:
+    landed = land_starter(settings)
+    if landed:
+        console.print(f"Landed {landed} starter examples.")
+    instance = open_instance(settings)
+    store = open_platform_store(settings)
+    try:
+        champion = store.champion()
+        if champion and read_retrain_state(store, instance, settings).want == _decided(store):
+            _wait_served(settings, console, heal)
+            console.print(f"nothing new since {champion.id}")
+        else:
+            close_loop(settings, instance, store, console, heal)
+            _wait_served(settings, console, heal)
+        show_scores(store, console)
+        show_corrections(settings, console)
+    finally:
+        store.close()
+        instance.dispose()
+    return 0
+
+
+def _decided(store) -> str | None:
+    last = store.last_decision()
+    return last.fingerprint if last else None
+
+
+def close_loop(
+    settings: Settings, instance: DagsterInstance, store, console: Console, heal: Callable[[], None]
+) -> None:
+    """Wait until what has landed is decided, showing the stages of the run.
+
+    Raises:
+        RefusedError: the gate refused the candidate and nothing serves; LoopFailed: training cannot succeed unchanged, the
+            sensor gave up, or a person canceled the run.
+    """
+    from dagster import RunsFilter
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(24),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    reported: set[tuple[str, str]] = set()
+    deadline = time.monotonic() + 4 * 3600
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Waiting for the retrain sensor", total=None, note="")
+        while time.monotonic() < deadline:
+            heal()
+            state = read_retrain_state(store, instance, settings)
+            last = store.last_decision()
+            runs = instance.get_runs(RunsFilter(), limit=1)
+            # Told before the end is looked at: the last stage is done in the same moment as the decision.
+            done = _tell_stages(instance, runs[0], reported, console) if runs else []
+            if last is not None and state.want == last.fingerprint and not state.in_flight:
+                if last.verdict == "promoted":
+                    return
+                reasons = " ".join(last.reasons)
+                if last.verdict == "refused":
+                    raise RefusedError(f"The gate refused adapter {last.adapter}: {reasons}")
+                raise LoopFailed(f"The loop did not close: {reasons}")
+            if state.canceled is not None and not state.in_flight:
+                raise LoopFailed(f"The loop did not close: {decide_retrain(state, policy(settings)).says}")
+            if runs and runs[0].run_id in state.in_flight:
+                _show_stage(settings, bar, task, next((s for s in STAGES if s not in done), STAGES[-1]))
+            else:
+                says = "the sensor starts a run when nothing has landed for "
+                bar.update(
+                    task,
+                    description="Waiting for the retrain sensor",
+                    note=f"{says}{policy(settings).quiet_seconds:g} s",
+                )
+            time.sleep(1)
+    raise LoopFailed("The loop did not close within four hours: see the run in the Dagster UI.")
+
+
+def _tell_stages(
+    instance: DagsterInstance, run: DagsterRun, reported: set[tuple[str, str]], console: Console
+) -> list[str]:
+    """Print why a run runs and each stage that it has finished, once; returns those stages."""
+    from dagster import DagsterEventType
+
+    why = run.tags.get("correctly/why")
+    if why and (run.run_id, "") not in reported:
+        reported.add((run.run_id, ""))
+        console.print(f"Run {run.run_id[:8]}: {why}", highlight=False, soft_wrap=True)
+    entries = instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_SUCCESS)
+    done = [e.dagster_event.step_key for e in entries if e.dagster_event and e.dagster_event.step_key in STAGES]
+    for step in done:
+        if step is not None and (run.run_id, step) not in reported:
+            reported.add((run.run_id, step))
+            console.print(f"  [green]✓[/] {step}")
+    return [step for step in done if step is not None]
+
+
+def _show_stage(settings: Settings, bar: Progress, task, stage: str) -> None:
+    progress = read_progress(settings.progress_path)
+    if progress is None or not progress.total:
+        bar.update(task, description=f"{stage}", total=None, note="")
+        return
+    left = "" if progress.seconds_left is None else f"about {progress.seconds_left:.0f} s left"
+    bar.update(
+        task,
+        description=f"{stage}: {progress.stage}",
+        total=progress.total,
+        completed=progress.done,
+        note=f"{left} {progress.note}",
+    )
+
+
+def _wait_served(settings: Settings, console: Console, heal: Callable[[], None]) -> None:
+    """Wait until the gateway serves the champion.
+
+    Raises:
+        UnreachableError: it does not within five minutes; the message is the gateway's own.
+    """
+    started, says = time.monotonic(), ""
+    patience = 300
+    with waiting(console, "Waiting for the champion to be served", expected=20):
+        while time.monotonic() - started < patience:
+            with contextlib.suppress(httpx.HTTPError, ValueError):
+                answer = httpx.get(f"{settings.gateway_url}/readyz", timeout=5)
+                if answer.status_code == 200:
+                    return
+                says = answer.text[:300]
+            heal()
+            time.sleep(0.5)
+    raise UnreachableError(f"The gateway does not serve the champion: {says} See `correctly logs gateway`.")

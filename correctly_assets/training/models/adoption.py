@@ -1,0 +1,97 @@
+"""An adapter that was trained elsewhere gets a manifest of ours.
+
+Belongs here: the canary and the provenance of such an adapter, and its place among the others. Does not belong here: the
+rules it must keep (adapter.py), judging it (runtime/).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from correctly_assets.artifacts.directory import write_artefact
+from correctly_assets.core.prompts import load_prompts
+from correctly_assets.training.adapter import CONTENT, check_adapter, check_foreign
+from correctly_assets.training.card import CARD, ELSEWHERE, model_card
+from correctly_assets.training.config import TrainConfig
+from correctly_assets.training.models.base_model import base_model_revision
+
+
+def adopt_adapter(directory: Path, config: TrainConfig) -> tuple[str, Path, bool]:
+    """Check an adapter, measure its canary and write it as ``adapters_dir/ID``.
+
+    Only the two files that make an adapter are taken, byte for byte, so that its ID is the same everywhere.
+
+    Args:
+        directory: a PEFT directory.
+        config: names the base model, the prompts and where adapters stand; nothing is trained.
+
+    Returns:
+        (ID, directory, whether it stood there already).
+
+    Raises:
+        AdapterRefused: with the broken rule's name.
+        PermanentError: the base model cannot be read.
+    """
+    import torch
+
+    from correctly_assets.training.engines.hf_model import PlainEngine
+    from correctly_assets.training.models.lora_model import choose_device, load_base, read_adapter_on
+    from correctly_assets.training.output import base_name, measure_canaries
+    from correctly_assets.training.rendering import Renderer, load_tokenizer
+
+    base_dir = Path(config.base_model)
+    own = check_foreign(directory, base_dir)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    prompts = load_prompts(config.prompts_dir, config.chat_family)
+    device = choose_device(config.device)
+    adapter = read_adapter_on(load_base(config.base_model, device), directory)
+    # The plain engine: the hand-written one wants an adapter on every matrix, which one from elsewhere may not have.
+    canaries = measure_canaries(
+        adapter, PlainEngine(adapter, device), Renderer(load_tokenizer(config.base_model), prompts)
+    )
+    manifest: dict[str, Any] = {
+        "kind": "lora_adapter",
+        "origin": ELSEWHERE,
+        "base_model": {"name": base_name(config.base_model), "revision": base_model_revision(config.base_model)},
+        "prompt_sha256": prompts.sha256,
+        "chat_family": config.chat_family,
+        "code_version": config.code_version,
+        "config": {"lora": {"rank": own["r"], "alpha": own["lora_alpha"], "targets": own.get("target_modules")}},
+        "figures": {},
+        "canary": [canary.to_json() for canary in canaries],
+        "elsewhere": {
+            "base_model_name_or_path": own["base_model_name_or_path"],
+            "revision": own.get("revision"),
+            "peft_version": own.get("peft_version"),
+            "manifest": _manifest_of(directory),
+        },
+    }
+
+    def fill(work: Path) -> None:
+        for name in CONTENT:
+            shutil.copyfile(directory / name, work / name)
+            # The engine may run as somebody else than whoever adopts.
+            (work / name).chmod(0o644)
+        (work / CARD).write_text(model_card(manifest), encoding="utf-8")
+
+    before = {path.name for path in config.adapters_dir.glob("*")}
+    identity, path = write_artefact(config.adapters_dir, fill, content=CONTENT, manifest=manifest)
+    check_adapter(path, base_dir)
+    return identity, path, identity in before
+
+
+def _manifest_of(directory: Path) -> dict[str, Any] | None:
+    """What another Correctly wrote beside the adapter, kept as it is under ``elsewhere``.
+
+    It is not taken for a manifest of ours: its train set and its rows are not here, and a decision recorded about them
+    would answer a question that nobody asked.
+    """
+    try:
+        value = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,130 @@
+"""What a run was promised to take, what it took, and what the next promise learns from that.
+
+Belongs here: the record that stands in an adapter's manifest, and reading it again. Does not belong here: estimating
+(planning.py) or measuring (process.py). Importable without torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from correctly_assets.training.models.base_model import base_model_revision
+
+WITHIN = 30.0
+"""Per cent within which a run is to end of what was promised."""
+
+_LAST_RUNS = 5
+_SHARES = {("fast", "cpu"): 0.5, ("plain", "cpu"): 0.25, ("plain", "cuda"): 0.13}
+"""Before a first run has taught better. A GPU's is for batches of 16 turns, the default: an H100 reaches 0.13 of its rate
+with those, 0.25 with 64 and 0.34 with 256 (benchmarks/results/train_gpu.json)."""
+
+_FIXED_SECONDS = 25.0
+_COMPILE_SECONDS = 60.0  # on a GPU, the first time; inductor keeps what it has made
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """What is assumed of a machine.
+
+    Attributes:
+        share: the part of the bf16 matrix rate that a step reaches (benchmarks/train_notes.md).
+        fixed_seconds: loading libraries and the base model, the canary and writing.
+        memory: what the reckoned memory is multiplied by.
+        runs: how many runs it was learned from; with none these are the assumptions that it starts with.
+    """
+
+    share: float = 0.5
+    fixed_seconds: float = _FIXED_SECONDS
+    memory: float = 1.0
+    runs: int = 0
+
+
+def machine() -> str:
+    """The processor's model and the cores, by which runs elsewhere are told apart."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return f"{model}, {os.cpu_count()} cores"
+
+
+def record(plan: Mapping[str, Any], *, kind: Mapping[str, Any], took: Mapping[str, float]) -> dict[str, Any]:
+    """The promise beside what came of it, as it stands in the manifest's figures.
+
+    Args:
+        plan: `TrainPlan` as JSON, made before the first step.
+        kind: ``machine, engine, device, base_revision, resumed``.
+        took: ``minutes, gigabytes, tokens, steps, flops, loop_seconds``.
+    """
+    keys = ("pairs", "turns", "tokens", "steps", "minutes", "gigabytes", "limited", "learned_from")
+    off = {f"{key}_off_percent": _off(plan[key], took[key]) for key in ("minutes", "gigabytes", "tokens")}
+    return {
+        "promised": {key: plan[key] for key in keys},
+        "took": {key: round(value, 3) for key, value in took.items()},
+        **off,
+        "kept": all(abs(value) <= WITHIN for value in off.values()),
+        "basis": {**plan["basis"], **kind},
+    }
+
+
+def says(plan: Mapping[str, Any]) -> str:
+    """One sentence on a promise and what came of it (`record`), with what is further off than it should be."""
+    promised, took = plan["promised"], plan["took"]
+    off = [key for key in ("minutes", "gigabytes", "tokens") if abs(plan[f"{key}_off_percent"]) > WITHIN]
+    return (
+        f"Took {took['minutes']:.1f} of {promised['minutes']:.1f} promised minutes, {took['gigabytes']:.1f} of "
+        f"{promised['gigabytes']:.1f} GB and {took['tokens']:,.0f} of {promised['tokens']:,} tokens"
+        + (f": further off in {' and '.join(off)} than a promise should be." if off else ".")
+    )
+
+
+def _off(promised: float, took: float) -> float:
+    return round(100 * (took - promised) / max(promised, 1e-9), 1)
+
+
+def learned(adapters_dir: Path, *, base_model: str, engine: str, device: str) -> Experience:
+    """What the last runs of the same base model and engine on this machine have taught; the assumptions where none has.
+
+    Of the speed the upper quartile, of what does not grow with the work the lower, of the memory the median.
+
+    Resumed runs teach nothing: what a killed process had spent is not known.
+    """
+    compiles = _COMPILE_SECONDS if device == "cuda" else 0.0
+    start = Experience(share=_SHARES.get((engine, device), 0.25), fixed_seconds=_FIXED_SECONDS + compiles)
+    like = {"machine": machine(), "engine": engine, "device": device, "resumed": False}
+    like["base_revision"] = base_model_revision(base_model)
+    found: list[tuple[float, dict[str, Any]]] = []
+    for path in adapters_dir.glob("*/manifest.json"):
+        try:
+            plan = json.loads(path.read_text(encoding="utf-8"))["figures"]["plan"]
+            if all(plan["basis"][key] == value for key, value in like.items()):
+                found.append((path.stat().st_mtime, plan))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # adopted, made by an earlier version, or just being removed
+    if not found:
+        return start
+    shares, fixed, memory = [], [], []
+    for _, plan in sorted(found, key=lambda item: -item[0])[:_LAST_RUNS]:
+        basis, took = plan["basis"], plan["took"]
+        reached = took["flops"] / max(took["loop_seconds"], 1e-9)
+        shares.append(reached / (1e9 * basis["matrix_gflops"]))
+        other = 60 * took["minutes"] - took["loop_seconds"] - basis["held_flops"] / reached
+        fixed.append(max(0.0, other))
+        memory.append(took["gigabytes"] / basis["raw_gigabytes"])
+    # What else ran beside a run made it slower, never faster, and is no part of the machine. Not the best run either: its
+    # matrix rate may have been measured in a busy moment.
+    return Experience(_quartile(shares, 3), _quartile(fixed, 1), median(memory), len(shares))
+
+
+def _quartile(values: list[float], number: int) -> float:
+    return quantiles(values, n=4, method="inclusive")[number - 1] if len(values) > 1 else values[0]

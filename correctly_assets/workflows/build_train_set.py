@@ -1,0 +1,236 @@
+"""Making a train set of a snapshot of examples, and the trainer's config for one.
+
+Belongs here: what happens to a pair between the teacher and the file it is trained from, in order. Does not belong here: how
+pairs are written (teachers/), placed (curation/near.py) or kept (artifacts/train_set.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from correctly_assets.core.ports import Refusal, Teacher, TeacherOutput
+from correctly_assets.core.prompts import family_of, load_prompts
+from correctly_assets.core.text import leaks, split_of
+from correctly_assets.core.types import Example, TrainPair
+from correctly_assets.settings import Settings
+from correctly_assets.workflows import settle_splits as straddles
+from correctly_assets.workflows.read_examples import read_pool
+from correctly_assets.workflows.retrain_state import recipe, recipe_digest
+from correctly_assets.workflows.wiring import (
+    make_platform_teacher,
+    make_worked_out,
+    open_platform_store,
+    read_evaluation_texts,
+)
+
+if TYPE_CHECKING:
+    from correctly_assets.artifacts.snapshots import Snapshot
+
+
+_LEAKS = ("decontamination", "the evaluation set holds this sentence or a stretch of it")
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTrainSet:
+    """A train set and how it came about, for the asset's page.
+
+    Attributes:
+        cost_usd: what this run paid.
+        journalled_usd: what the teacher's answers for this set cost in all, those included that earlier runs paid.
+    """
+
+    snapshot: Snapshot
+    pairs: list[TrainPair]
+    leaked: tuple[str, ...]
+    refused: tuple[Refusal, ...]
+    teacher: str
+    cost_usd: float
+    by_origin: dict[str, int]
+    by_type: dict[str, int]
+    straddling: tuple[str, ...] = ()
+    journalled_usd: float = 0.0
+
+    @property
+    def usd_per_pair(self) -> float:
+        """What one pair that a prompted teacher wrote and that was kept cost; what people landed cost nothing."""
+        return self.journalled_usd / max(1, self.by_origin.get("teacher", 0))
+
+
+def write_all_pairs(settings: Settings, teacher: Teacher, examples: list[Example]) -> TeacherOutput:
+    """The teacher's pairs, and beside a prompted teacher's what people landed: their corrections and untouched texts.
+
+    A prompted teacher writes new pairs only; without these a human correction would never be trained on, and without bait a
+    model over-corrects.
+    """
+    if teacher.name == "embedded":
+        return teacher.write_pairs(examples, count=settings.train_pairs, seed=settings.seed)
+    from correctly_assets.correction.annotate import LateAnnotator
+    from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
+    from correctly_assets.teachers.pair_checks import Ladder
+
+    own = EmbeddedTeacher(
+        prompts_dir=settings.prompts_dir,
+        reason_language=settings.reason_language,
+        annotator=LateAnnotator(),
+        ladder=Ladder(read_evaluation_texts(settings)),
+        worked_out=make_worked_out(settings),
+    )
+    landed = own.write_landed(examples, count=settings.train_pairs, seed=settings.seed)
+    left = settings.train_pairs - len(landed.pairs)
+    if left < 1:
+        return landed
+    asked = teacher.write_pairs(examples, count=left, seed=settings.seed)
+    return replace(asked, pairs=(*landed.pairs, *asked.pairs), refused=(*landed.refused, *asked.refused))
+
+
+def _confirmations(settings: Settings) -> list[TrainPair]:
+    """Thumbs up, as the train set's query takes them: they raise the weight of a pair that is there, and are none."""
+    with open_platform_store(settings) as store:
+        return [
+            TrainPair(f"thumb-{thumb.id}", "", "thumb", thumb.before, thumb.after, (), 1, split_of(thumb.before))
+            for thumb in store.thumbs()
+        ]
+
+
+def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[[str], object]) -> MadeTrainSet:
+    """Have the teacher write pairs from a snapshot of examples, drop what leaks, and write the train set.
+
+    An example that is near to both splits goes to quarantine, and the train set counts as made of the other rows: the decision
+    on it is about the accepted rows as they stand then, so that holding a row starts no run of its own.
+
+    Raises:
+        PermanentError, RetryableError: the teacher or the disk.
+    """
+    from correctly_assets.artifacts.rejected_pairs import write_rejected
+    from correctly_assets.artifacts.snapshots import rows_digest_without
+    from correctly_assets.artifacts.train_set import read_train_set, write_train_set
+    from correctly_assets.core.taxonomy import family
+    from correctly_assets.curation.near import NearIndex
+
+    pool = read_pool(settings, examples_snapshot)
+    examples = pool.examples
+    teacher = make_platform_teacher(settings)
+    output = write_all_pairs(settings, teacher, examples)
+    log(f"{teacher.name} wrote {len(output.pairs)} pairs from {len(examples)} of {pool.among} examples.")
+    pairs = [written.pair for written in output.pairs]
+    shown = leaks((text for pair in pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
+    clean = [pair for pair in pairs if pair.before not in shown and pair.after not in shown]
+    # Kept on disk: a near-duplicate that lands later inherits the split of what was there before it.
+    after_of = {pair.example_id: pair.after for pair in reversed(clean)}
+    near = NearIndex(settings.home / "near")
+    found: dict[str, straddles.Split | None] = {text.id: text.split for text in near.place(sorted(after_of.items()))}
+    with open_platform_store(settings) as store:
+        placed = straddles.settled(found, after_of, store.released_examples(straddles.RUNG))
+    placed = straddles.one_split_a_source(placed, clean, near.earliest_first)
+    kept = [pair for pair in clean if placed[pair.example_id] is not None]
+    held = straddles.straddling(placed, after_of, examples)
+    held_ids = sorted(example.id for example in held)
+    snapshot = write_train_set(
+        [*kept, *_confirmations(settings)],
+        settings.snapshots_dir,
+        {
+            "examples_snapshot": examples_snapshot,
+            "rows_digest": rows_digest_without(settings.snapshots_dir / examples_snapshot, held_ids),
+            "straddling": held_ids,
+            "teacher": teacher.identity(),
+            "seed": settings.seed,
+        },
+        sql_dir=settings.sql_dir,
+        human_weight=settings.human_weight,
+        splits={pair.id: split for pair in kept if (split := placed[pair.example_id]) is not None},
+    )
+    # Only now: were this stopped before, the next run would find the same rows and hold them again.
+    with open_platform_store(settings) as store:
+        if newly := straddles.hold(store, held):
+            log(f"{newly} examples are near to both splits and went to quarantine.")
+        store.keep_edits((pair.example_id, pair.edits) for pair in kept if pair.origin in ("human", "example"))
+    dropped = {pair.id for pair in pairs} - {pair.id for pair in kept}
+    left_out = [
+        Refusal(
+            *(_LEAKS if pair.before in shown or pair.after in shown else (straddles.RUNG, straddles.REASON)),
+            {"example_id": pair.example_id, "before": pair.before, "after": pair.after},
+        )
+        for pair in pairs
+        if pair.id in dropped
+    ]
+    refused = (*output.refused, *left_out)
+    write_rejected(snapshot.path, refused)
+    written = list(read_train_set(snapshot.path))
+    by_origin: dict[str, int] = {}
+    by_type: dict[str, int] = {}
+    for pair in written:
+        by_origin[pair.origin] = by_origin.get(pair.origin, 0) + 1
+        for edit in pair.edits:
+            by_type[family(edit.type)] = by_type.get(family(edit.type), 0) + 1
+    return MadeTrainSet(
+        snapshot, written, tuple(shown), refused, teacher.name, output.cost_usd, by_origin, by_type, tuple(held_ids),
+        output.journalled_usd,
+    )  # fmt: skip
+
+
+def train_stages(settings: Settings) -> list[dict[str, Any]]:
+    """The curriculum's table as the trainer takes it."""
+    rate = settings.train_learning_rate
+    return [{**stage.model_dump(), "learning_rate": stage.learning_rate or rate} for stage in settings.train_stages]
+
+
+def _trained_on(settings: Settings, adapter: str) -> Path | None:
+    """The train set that an adapter of ours was made from, if it still stands."""
+    from correctly_assets.artifacts.train_set import TRAIN_FILE
+
+    try:
+        manifest = json.loads((settings.adapters_dir / adapter / "manifest.json").read_text(encoding="utf-8"))
+        path = settings.snapshots_dir / str(manifest["train_set"]) / TRAIN_FILE
+    except (OSError, ValueError, KeyError):
+        return None
+    return path if path.is_file() else None
+
+
+def train_config(settings: Settings, *, train_set: str) -> dict[str, Any]:
+    """The trainer's config for a train set, less the paths that differ from run to run."""
+    from correctly_assets.artifacts.snapshots import read_manifest
+    from correctly_assets.artifacts.train_set import TRAIN_FILE
+
+    directory = settings.snapshots_dir / train_set
+    manifest = read_manifest(directory)
+    family = family_of(settings.base_model)
+    made = recipe(settings)
+    warm_start = replay = None
+    if settings.train_start == "champion":
+        with open_platform_store(settings) as store:
+            champion = store.champion()
+        if champion is not None and (settings.adapters_dir / champion.adapter).is_dir():
+            warm_start = str(settings.adapters_dir / champion.adapter)
+            seen = _trained_on(settings, champion.adapter)
+            # Without its train set nothing is known to be old, and everything is shown.
+            if seen is not None:
+                replay = {"seen": str(seen), "share": settings.train_replay}
+    return {
+        "train_set": str(directory / TRAIN_FILE),
+        "base_model": settings.base_model_path,
+        "adapters_dir": str(settings.adapters_dir),
+        "prompts_dir": str(settings.prompts_dir),
+        "chat_family": family,
+        "stages": train_stages(settings),
+        "explain_share": 0.35,
+        "lora": {"rank": settings.lora_rank, "alpha": 2 * settings.lora_rank},
+        "batch_size": settings.train_batch_size,
+        "max_minutes": settings.train_minutes,
+        "seed": settings.seed,
+        "warm_start": warm_start,
+        "replay": replay,
+        "extras": {
+            "train_set": train_set,
+            # By ID: what it has learnt of that adapter's train set counts as seen in every evaluation (leaks.py).
+            "warm_start": Path(warm_start).name if warm_start is not None else None,
+            "examples_snapshot": manifest["examples_snapshot"],
+            "rows_digest": manifest["rows_digest"],
+            "recipe": made,
+            "recipe_digest": recipe_digest(settings),
+            "prompts": load_prompts(settings.prompts_dir, family).sha256,
+        },
+    }

@@ -1,0 +1,77 @@
+"""No adapter is measured on sentences it was trained on.
+
+Belongs here: holding what an adapter was trained on against evaluation sets. Does not belong here: what counts as a leak
+(core/text.py), keeping leaks out of a train set in the first place (train_sets.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from correctly_assets.core.evaluation import EvaluationSet
+from correctly_assets.settings import Settings
+
+
+def refuse_trained_on(
+    settings: Settings,
+    manifest: Mapping[str, Any],
+    sets: Sequence[EvaluationSet],
+    log: Callable[[str], object] = lambda _: None,
+) -> str | None:
+    """Refuse to measure an adapter on sentences it was trained on: by its own train set, and by those of the adapters
+    that it was started from (CORRECTLY_TRAIN_START=champion), as far as manifests tell.
+
+    Returns:
+        A sentence on what could not be checked, which belongs into the report; None where everything was.
+
+    Raises:
+        PermanentError: a pair of a train set shows a row of a set; the message names set and rows.
+    """
+    from correctly_assets.artifacts.train_set import TRAIN_FILE, read_train_set
+    from correctly_assets.evaluation.metrics.score import refuse_leaks
+
+    manifests, unknown = _lineage(settings, manifest)
+    texts: dict[str, None] = {}
+    for one in manifests:
+        directory = settings.snapshots_dir / str(one.get("train_set"))
+        if (directory / TRAIN_FILE).is_file():
+            pairs = read_train_set(directory)
+            texts |= dict.fromkeys(text for pair in pairs for text in (pair.before, pair.after))
+        else:
+            unknown.append(f"the train set of adapter {one['id']} is not here")
+    for one in sets:
+        refuse_leaks(list(texts), one)
+    if not unknown:
+        return None
+    says = f"Whether it was trained on these sentences could not be checked in full: {'; '.join(unknown)}."
+    log(says)
+    return says
+
+
+def _lineage(settings: Settings, manifest: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """An adapter's manifest and those of the adapters that it was started from, and where the line is lost."""
+    found: dict[str, Mapping[str, Any]] = {}
+    one = manifest
+    while str(one["id"]) not in found:
+        identity = str(one["id"])
+        found[identity] = one
+        if "warm_start" not in one:
+            if _recipe_start(one) == "champion":
+                return list(found.values()), [
+                    f"the manifest of adapter {identity} does not name what it was started from"
+                ]
+            break
+        if one["warm_start"] is None:
+            break
+        try:
+            one = json.loads((settings.adapters_dir / str(one["warm_start"]) / "manifest.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            gone = f"adapter {one['warm_start']}, from which {identity} was started, is gone"
+            return list(found.values()), [gone]
+    return list(found.values()), []
+
+
+def _recipe_start(manifest: Mapping[str, Any]) -> str | None:
+    return ((manifest.get("recipe") or {}).get("training") or {}).get("start")

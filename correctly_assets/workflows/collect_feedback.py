@@ -1,0 +1,151 @@
+"""Turning reactions into examples: joins the store's feedback with the guards and the ladder.
+
+Belongs here: what becomes of one piece of feedback. Does not belong here: receiving it (gateway/, votes.py), the
+guards (curation/) or the ladder's rungs (teachers/).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from correctly_assets.core.edits import accept_edits
+from correctly_assets.core.errors import CorrectlyError
+from correctly_assets.core.landing import LandRow, identified
+from correctly_assets.core.ports import Refusal
+from correctly_assets.core.text import clean_line
+from correctly_assets.core.types import Example, Reason, TrainPair
+from correctly_assets.settings import Settings
+from correctly_assets.workflows.wiring import make_guards, read_evaluation_texts
+
+if TYPE_CHECKING:
+    from correctly_assets.curation.pii import PersonalData
+    from correctly_assets.store import Store
+    from correctly_assets.store.records import Feedback, JournalEntry
+    from correctly_assets.teachers.pair_checks import Ladder
+
+
+def collect_feedback(store: Store, settings: Settings, *, since: int = 0) -> tuple[str, int]:
+    """Take the votes given in the chat, where it runs, and settle everything that is pending.
+
+    Args:
+        since: votes changed before this second (since 1970) were taken already; taking them again would change nothing.
+
+    Returns:
+        One sentence, and the ``since`` of the next time.
+    """
+    from correctly_assets.workflows.read_votes import read_votes, take_votes
+
+    heard = ""
+    try:
+        votes = [vote for vote in read_votes(settings) if vote.updated_at >= since]
+        if votes:
+            take_votes(store, votes, _scrubber(settings.pii_names).scrub)
+            since = max(vote.updated_at for vote in votes)
+    except CorrectlyError as error:
+        # The chat is one of several ways in; what came another way is settled all the same.
+        heard = f" {error}"
+    return settle_feedback(store, settings) + heard, since
+
+
+@cache
+def _scrubber(names: bool) -> PersonalData:
+    from correctly_assets.curation.pii import PersonalData
+
+    return PersonalData(names=names)
+
+
+def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> str:
+    """Settle what is pending; returns one sentence that says what became of it."""
+    pending = store.pending_feedback(limit)
+    if not pending:
+        return "No reaction is waiting."
+    from correctly_assets.teachers.pair_checks import Ladder
+
+    landed = thumbs = ignored = kept_back = 0
+    guards, ladder = make_guards(settings), Ladder(read_evaluation_texts(settings))
+    for feedback in pending:
+        entry = store.correction(feedback.correction_id)
+        if entry is None:
+            store.settle_feedback(feedback.id, state="ignored", says="The answer it speaks of is not in the journal.")
+            ignored += 1
+            continue
+        better = better_text(feedback, entry)
+        if better is None:
+            if entry.release is None:
+                # The base model's or a candidate's answer, read beside ours: nothing that was released is confirmed by it.
+                says = "The answer it speaks of is no release's, and it says no better version."
+                store.settle_feedback(feedback.id, state="ignored", says=says)
+                ignored += 1
+            elif feedback.rating > 0:
+                store.settle_feedback(
+                    feedback.id, state="thumb", says="It confirms the answer.", thumb=(entry.before, entry.after)
+                )
+                thumbs += 1
+            else:
+                store.settle_feedback(
+                    feedback.id, state="ignored", says="It says no better version; it counts as a vote."
+                )
+                ignored += 1
+            continue
+        example = identified(
+            Example(
+                id="",
+                before=clean_line(entry.before),
+                after=clean_line(better),
+                reasons=tuple(
+                    Reason(e.was, e.now, e.reason or "") for e in entry.edits if feedback.rating > 0 and e.reason
+                ),
+                source="feedback",
+                verified=True,
+            )
+        )
+        [(guarded, held)] = guards.check([example])
+        held = held or on_the_ladder(guarded, ladder)
+        store.land([LandRow(identified(guarded), held=held)], file="feedback")
+        store.settle_feedback(
+            feedback.id,
+            state="quarantined" if held else "landed",
+            says=held.reason if held else "It landed as a verified example.",
+            example_id=identified(guarded).id,
+        )
+        landed += not held
+        kept_back += bool(held)
+    return (
+        f"{len(pending)} reactions settled: {landed} corrections landed, {kept_back} held in quarantine, "
+        f"{thumbs} confirmations, {ignored} votes only."
+    )
+
+
+def on_the_ladder(example: Example, ladder: Ladder) -> Refusal | None:
+    """The refusal of the first rung that a person's correction does not pass: it is held, and can be released.
+
+    "Leave it as it was" is a correction too: then nothing may differ.
+    """
+    from correctly_assets.teachers.landed_edits import explained_edits
+
+    after = example.after or ""
+    pair = TrainPair(
+        id=example.id,
+        example_id=example.id,
+        origin="bait" if example.before == after else "human",
+        before=example.before,
+        after=after,
+        edits=explained_edits(example.before, after, example.reasons, None),
+    )
+    return ladder.check(pair)
+
+
+def better_text(feedback: Feedback, entry: JournalEntry) -> str | None:
+    """The better version that a reaction carries, or None when it carries none.
+
+    An explicit better text wins; else edits that were accepted and rejected one by one are applied.
+    """
+    if feedback.better and feedback.better.strip():
+        return feedback.better.split("\n\n| Was |", 1)[0].strip()
+    if feedback.edits and entry.edits:
+        rejected = {int(item["index"]) for item in feedback.edits if not item["accepted"]}
+        if rejected:
+            kept = [index for index in range(len(entry.edits)) if index not in rejected]
+            return accept_edits(entry.before, entry.edits, kept)
+    return None

@@ -1,0 +1,382 @@
+"""Runs side by side: more data of the same kind (the learning curve), other base models on the same budget (the bake-off).
+
+Belongs here: which runs are made, what of them is compared, and the files that keep it. Does not belong here: training or
+measuring. Nothing here is a candidate: the adapters are trained beside the platform's and are gone when the figures stand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.core.errors import CorrectlyError, PermanentError, UsageError
+from correctly_assets.core.training import TrainResult
+from correctly_assets.settings import Settings
+from correctly_assets.workflows.build_train_set import train_config
+from correctly_assets.workflows.measured_systems import EngineSession
+from correctly_assets.workflows.promote import EngineLike
+from correctly_assets.workflows.train_adapter import local_base, newest_train_set, run_task, run_training
+from correctly_assets.workflows.wiring import DirectEngine, make_annotator
+
+THOROUGH = 0.9
+"""Share of the tokens that a part twice as large should be trained on, against twice those of the smaller."""
+WORTH_WHILE = 1.0
+"""Per cent by which the held-out loss must fall over a curve's last part for more examples to be called worth while."""
+
+_SCORES = ("gleu", "errant_f05", "exact_match", "overcorrected", "run_on", "n")
+
+
+def _base_config(settings: Settings, train_set: str, work: Path) -> dict[str, Any]:
+    """The platform's own recipe and budget, from the base model, written apart from the platform's adapters."""
+    config = train_config(settings, train_set=train_set)
+    # Without the provenance of a candidate: these adapters are never judged, and nothing is decided by them. The hashes of
+    # what lies behind the config's paths are part of it, so that a result of other prompts or weights is not taken again.
+    made_of = {"prompts": config["extras"]["prompts"], "base": config["extras"]["recipe"]["base_model"]}
+    return config | {
+        "adapters_dir": str(work / "adapters"),
+        "warm_start": None,
+        "extras": {"train_set": train_set, **made_of},
+    }
+
+
+# ------------------------------------------------------------------ the learning curve
+
+
+def learning_curve(settings: Settings, percents: Sequence[float], console: Console) -> dict[str, Any]:
+    """Train on nested parts of the newest train set and measure each on the same held-out turns.
+
+    Writes ``HOME/learning_curve.json`` and ``.png``. A curve that was stopped goes on where it was.
+
+    Raises:
+        UsageError: a part is no percentage, or there is no train set.
+        PermanentError, RetryableError: as a training run ends.
+    """
+    from correctly_assets.training.estimates import write_part
+
+    if len(percents) < 2 or any(not 0 < value <= 100 for value in percents):
+        raise UsageError(
+            "A learning curve needs two parts at least, each above 0 and up to 100, as in --parts 25,50,100."
+        )
+    train_set = newest_train_set(settings)
+    base = local_base(settings)
+    work = settings.checkpoints_dir / f"learning-curve-{train_set}"
+    config = _base_config(settings, train_set, work)
+    points: list[dict[str, Any]] = []
+    results: list[TrainResult] = []
+    for percent in sorted(set(percents)):
+        part = work / f"{percent:g}" / "pairs.parquet"
+        pairs, examples = write_part(Path(config["train_set"]), part, percent)
+        console.print(f"{percent:g} %: training on {pairs} pairs from {examples} examples.", highlight=False)
+        result = run_training(settings, {**config, "train_set": str(part)}, part.parent)
+        results.append(result)
+        points.append({"percent": percent, "examples": examples, "pairs": pairs, **_figures(result)})
+    if points[-1]["held_out_loss"] is None:
+        raise PermanentError(
+            "This train set holds nothing out, so that its parts cannot be compared; land more examples."
+        )
+    evaluated = asyncio.run(_on_frozen_set(settings, base, [Path(result.path) for result in results], console))
+    for point, scores in zip(points, evaluated, strict=True):
+        point.update(scores)
+    value = {
+        "train_set": train_set,
+        "base_model": settings.base_model,
+        "minutes_each": settings.train_minutes,
+        "measured_on": "frozen set and held-out loss" if evaluated[-1] else "held-out loss",
+        "points": points,
+        "says": curve_says(points),
+    }
+    write_text_atomically(settings.home / "learning_curve.json", json.dumps(value, indent=1) + "\n")
+    draw_curve(points, settings.home / "learning_curve.png")
+    # The parts are people's sentences and the adapters learned them: `forget` must not have to look here.
+    shutil.rmtree(work, ignore_errors=True)
+    return value
+
+
+def _figures(result: TrainResult) -> dict[str, Any]:
+    before = result.forgetting.get("all", {}).get("before")
+    return {
+        "adapter": result.adapter,
+        "steps": result.steps,
+        "tokens": result.tokens,
+        "seconds": result.seconds,
+        "peak_rss_mb": result.peak_rss_mb,
+        "held_out_before": before,
+        "held_out_loss": result.held_out_loss,
+    }
+
+
+def cut_short(earlier: dict[str, Any], last: dict[str, Any]) -> bool:
+    """Whether the minutes ran out before the larger part was learnt as thoroughly: its tokens did not grow as its pairs."""
+    return last["tokens"] < THOROUGH * earlier["tokens"] * last["pairs"] / earlier["pairs"]
+
+
+def curve_says(points: Sequence[dict[str, Any]]) -> str:
+    """One sentence that answers: would more examples help?"""
+    earlier, last = points[-2], points[-1]
+    if cut_short(earlier, last):
+        return (
+            f"The minutes ran out before {last['examples']} examples were learnt as thoroughly as {earlier['examples']}, so that "
+            "this curve does not tell whether more would help: raise CORRECTLY_TRAIN_MINUTES."
+        )
+    fell = 100 * (earlier["held_out_loss"] - last["held_out_loss"]) / earlier["held_out_loss"]
+    step = f"from {earlier['examples']} to {last['examples']} examples the held-out loss"
+    if fell >= WORTH_WHILE:
+        return f"More examples would likely help: {step} fell by {fell:.1f} %."
+    moved = f"fell by only {fell:.1f} %" if fell >= 0 else f"rose by {-fell:.1f} %"
+    return f"More examples of this kind would hardly help: {step} {moved}."
+
+
+def draw_curve(points: Sequence[dict[str, Any]], path: Path) -> None:
+    """The curve as a PNG, held-out loss over examples; F0.5 beside it where it was measured."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 3.4), dpi=120)
+    examples = [point["examples"] for point in points]
+    axes.plot(
+        examples, [point["held_out_loss"] for point in points], marker="o", color="#1f4e79", label="held-out loss"
+    )
+    for point in points:
+        axes.annotate(
+            f"{point['percent']:g} %",
+            (point["examples"], point["held_out_loss"]),
+            textcoords="offset points",
+            xytext=(4, 6),
+            fontsize=8,
+        )
+    axes.set(xlabel="examples trained on", ylabel="held-out loss (nats a token)")
+    axes.spines[["top"]].set_visible(False)
+    if all(point.get("errant_f05") is not None for point in points):
+        other = axes.twinx()
+        other.plot(examples, [p["errant_f05"] for p in points], marker="s", color="#b05a1f", label="F0.5, frozen set")
+        other.set_ylabel("F0.5")
+        other.spines[["top"]].set_visible(False)
+    else:
+        axes.spines[["right"]].set_visible(False)
+    figure.legend(frameon=False, loc="upper center", ncols=2, fontsize=8)
+    figure.tight_layout(rect=(0, 0, 1, 0.94))
+    work = path.with_name(f".{path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(work, format="png")
+    plt.close(figure)
+    work.replace(path)
+
+
+# ------------------------------------------------------------------ the bake-off
+
+
+def bakeoff(
+    settings: Settings,
+    models: Sequence[str],
+    console: Console,
+    *,
+    session: EngineSession,
+    engine: bool = True,
+    greedy: bool = False,
+    steps: int | None = None,
+) -> dict[str, Any]:
+    """Train each base model on the newest train set with the same budget, and compare.
+
+    Writes ``HOME/bakeoff.json``. On the frozen set, through an engine for each model in turn or by plain greedy answers;
+    and by the cost of the same held-out answers in bits a byte, which does not depend on how a tokenizer cuts.
+
+    Args:
+        engine: start an engine for each model and ask it through the correction path, guards included.
+        greedy: ask each model itself instead, without engine and guards.
+        steps: give every model so many steps of the same batches' size instead of the same minutes.
+
+    Raises:
+        UsageError: fewer than two models, one twice, or one that does not lie in a directory.
+        PermanentError, RetryableError: as a training run ends.
+    """
+    from correctly_assets.core.prompts import family_of
+    from correctly_assets.training.config import TrainConfig
+    from correctly_assets.training.estimates import held_out_fitting, held_out_size, model_size, write_comparable
+
+    if len(models) < 2 or len(set(models)) < len(models):
+        raise UsageError("A bake-off needs two base models at least, each named once, as in --models gemma-3-270m,DIR.")
+    train_set = newest_train_set(settings)
+    each = [settings.model_copy(update={"base_model": model}) for model in models]
+    bases = [local_base(one) for one in each]  # all of them before the first hour is spent
+    engine = engine and not greedy
+    busy = engine and asyncio.run(_engine_runs(settings))
+    if busy:
+        console.print(
+            "The platform's engine runs and holds one base model, so the models are compared by held-out loss; "
+            "`correctly down` first to compare them on the frozen set, or ask them with --greedy.",
+            highlight=False,
+        )
+    work = settings.checkpoints_dir / f"bakeoff-{train_set}"
+    configs: list[dict[str, Any]] = []
+    for number, (one, base) in enumerate(zip(each, bases, strict=True)):
+        config = _base_config(one, train_set, work / str(number)) | {"base_model": str(base)}
+        configs.append(config if steps is None else config | {"max_steps": steps, "max_minutes": None})
+    checked = [TrainConfig.model_validate(config | {"checkpoint_dir": str(work)}) for config in configs]
+    # What one tokenizer cuts into more tokens than a turn may have must not be missing from that model's measure alone.
+    part = work / "pairs.parquet"
+    write_comparable(Path(configs[0]["train_set"]), part, set.intersection(*map(held_out_fitting, checked)))
+    rows: list[dict[str, Any]] = []
+    for number, (one, base) in enumerate(zip(each, bases, strict=True)):
+        budget = f"{one.train_minutes:g} minutes at most" if steps is None else f"{steps} steps"
+        console.print(f"{one.base_model}: training with {budget}.", highlight=False)
+        place = work / str(number)
+        config = configs[number] | {"train_set": str(part)}
+        result = run_training(one, config, place)
+        tokens, characters, size = held_out_size(checked[number].model_copy(update={"train_set": part}))
+        if result.held_out_loss is None or not characters:
+            raise PermanentError(
+                "This train set holds nothing out, so that models cannot be compared; land more examples."
+            )
+        body, head = model_size(base)
+        before = result.forgetting["all"]["before"]
+        row = {
+            "model": one.base_model,
+            "chat_family": family_of(one.base_model),
+            "weights": body + head,
+            **_figures(result),
+            "engine": result.engine,
+            "held_out_bytes": size,
+            "held_out_nats_a_character": result.held_out_loss * tokens / characters,
+            "held_out_bits_a_byte_before": before * tokens / size / math.log(2),
+            "held_out_bits_a_byte": result.held_out_loss * tokens / size / math.log(2),
+        }
+        if greedy:
+            console.print(f"{one.base_model}: answering the frozen set greedily.", highlight=False)
+            row |= greedy_scores(one, base, Path(result.path))
+        elif engine and not busy:
+            row |= scores_through_own_engine(one, base, Path(result.path), console, session)
+        rows.append(row)
+    value = {
+        "train_set": train_set,
+        "minutes_each": settings.train_minutes if steps is None else None,
+        "steps_each": steps,
+        "asked": "greedily, without guards" if greedy else "through the correction path" if engine else "not at all",
+        **choose(rows),
+        "models": rows,
+    }
+    write_text_atomically(settings.home / "bakeoff.json", json.dumps(value, indent=1) + "\n")
+    shutil.rmtree(work, ignore_errors=True)
+    return value
+
+
+def choose(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The better model, by F0.5 on the frozen set where every model has it, else by held-out loss a character."""
+    if all(row.get("errant_f05") is not None for row in rows):
+        best = max(rows, key=lambda row: row["errant_f05"])
+        says = f"{best['model']} corrects best: F0.5 {best['errant_f05']:.1f} on the frozen set."
+        return {"compared_by": "errant_f05", "best": best["model"], "says": says}
+    best = min(rows, key=lambda row: row["held_out_nats_a_character"])
+    says = (
+        f"{best['model']} learned most: {best['held_out_nats_a_character']:.3f} nats a character of held-out answers. "
+        "Only the frozen set tells how it corrects."
+    )
+    return {"compared_by": "held_out_nats_a_character", "best": best["model"], "says": says}
+
+
+def greedy_scores(settings: Settings, base: Path, adapter: Path) -> dict[str, Any]:
+    """Scores on the frozen set by the model's own greedy answers: no engine, no guards, no confidence.
+
+    Raises:
+        PermanentError: the model cannot answer.
+    """
+    from correctly_assets.core.prompts import family_of
+    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+    from correctly_assets.evaluation.metrics.score import evaluate
+    from correctly_assets.evaluation.systems import FileSystem
+
+    data = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+    request = {
+        "base_model": base,
+        "adapter": adapter,
+        "prompts_dir": settings.prompts_dir,
+        "chat_family": family_of(settings.base_model),
+        "texts": data.sources,
+    }
+    answers = run_task(settings, "answer", request)["answers"]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "answers.txt"
+        file.write_text("".join(f"{line}\n" for line in answers), encoding="utf-8")
+        annotator = make_annotator()
+        found = asyncio.run(evaluate(FileSystem(file, annotator), data, annotator))
+    return {name: found.scores[name] for name in _SCORES}
+
+
+def scores_through_own_engine(
+    settings: Settings, base: Path, adapter: Path, console: Console, session: EngineSession
+) -> dict[str, Any]:
+    """Scores through an engine of the model's own; empty, and said so, where none can be started."""
+
+    async def started() -> dict[str, Any]:
+        async with session(settings, console) as engine:
+            return await _score(settings, engine, base, adapter)
+
+    try:
+        return asyncio.run(started())
+    except CorrectlyError as error:
+        console.print(f"{settings.base_model} is not measured on the frozen set: {error}", highlight=False)
+        return {}
+
+
+# ------------------------------------------------------------------ the frozen set
+
+
+async def _engine_runs(settings: Settings) -> bool:
+    async with DirectEngine(settings.vllm_url).client() as client:
+        return await client.is_ready()
+
+
+async def _on_frozen_set(
+    settings: Settings, base: Path, adapters: Sequence[Path], console: Console
+) -> list[dict[str, Any]]:
+    """Scores of adapters of the base model that the running engine holds; empty ones where none runs."""
+    if not await _engine_runs(settings):
+        console.print("No engine runs, so that the frozen set is not asked.", highlight=False)
+        return [{} for _ in adapters]
+    engine = DirectEngine(settings.vllm_url)
+    return [await _score(settings, engine, base, adapter) for adapter in adapters]
+
+
+async def _score(settings: Settings, engine: EngineLike, base: Path, adapter: Path) -> dict[str, Any]:
+    from correctly_assets.evaluation.answer_cache import AnswerCache
+    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+    from correctly_assets.evaluation.metrics.score import evaluate
+    from correctly_assets.workflows.measured_systems import model_system
+
+    data = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+    annotator = await asyncio.to_thread(make_annotator)
+    async with loaded(engine, adapter, base) as client:
+        system = model_system(settings, client, annotator, name=adapter.name, model=adapter.name, adapter=adapter.name)
+        found = await evaluate(system, data, annotator, cache=AnswerCache(settings.answers_dir))
+    return {name: found.scores[name] for name in _SCORES}
+
+
+@asynccontextmanager
+async def loaded(engine: EngineLike, adapter: Path, base: Path) -> AsyncIterator[Any]:
+    """The adapter in the engine, proved, for the length of the block."""
+    from correctly_assets.engine.load_adapter import load_proven
+    from correctly_assets.training.adapter import check_adapter
+
+    check: Callable[[Path], Any] = lambda directory: check_adapter(directory, base)  # noqa: E731 - a name for two lines
+    async with engine.client() as client:
+        known = adapter.name in await client.models()
+        await load_proven(client, adapter, check)
+        try:
+            yield client
+        finally:
+            # One that was there before may be the champion, trained from the same pairs to the same weights.
+            if not known:
+                with contextlib.suppress(CorrectlyError):
+                    await client.unload_adapter(adapter.name)

@@ -1,0 +1,143 @@
+"""Finding what was judged: an adapter's report, the last one, and all of them as a leaderboard.
+
+Belongs here: reading reports, decisions and releases together. Does not belong here: judging (judging.py), printing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from correctly_assets.core.errors import UsageError
+from correctly_assets.settings import Settings
+from correctly_assets.workflows.full_report import FULL
+from correctly_assets.workflows.measured_systems import adapter_named
+from correctly_assets.workflows.wiring import open_platform_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from correctly_assets.store.records import Decision, Release
+
+EVER = 1_000_000
+"""More decisions and releases than a platform will have: all of them."""
+
+
+COLUMNS = (
+    "adapter", "gleu", "errant_f05", "overcorrected", "base_f05", "n", "data_sha256", "verdict", "reasons", "release",
+    "serves", "judged_at",
+)  # fmt: skip
+"""The leaderboard's columns, in their order."""
+
+
+def last_judged(settings: Settings) -> str:
+    """The adapter that was judged last, by its report or by its decision.
+
+    Raises:
+        UsageError: none was judged yet.
+    """
+    when: dict[str, float] = {}
+    for file in settings.adapters_dir.glob("*/report.json"):
+        when[file.parent.name] = file.stat().st_mtime
+    for adapter, decision in _decisions(settings).items():
+        when[adapter] = max(when.get(adapter, 0.0), datetime.fromisoformat(decision.at).timestamp())
+    if not when:
+        raise UsageError("No adapter has been judged yet: run `correctly up`.")
+    return max(when, key=lambda adapter: (when[adapter], adapter))
+
+
+def describe_report(settings: Settings, adapter: str | None) -> dict[str, Any]:
+    """Where an adapter's report is and what it says; an ID's beginning is enough, the last judged when None.
+
+    Raises:
+        UsageError: there is no such adapter, or it was not judged.
+    """
+    from correctly_assets.evaluation.report.pages import headline
+
+    chosen = last_judged(settings) if adapter is None else adapter_named(settings, adapter)
+    directory = settings.adapters_dir / chosen
+    report = _read(directory / "report.json")
+    if report is not None:
+        full = directory / f"{FULL}.html"
+        return {
+            "adapter": chosen,
+            "headline": headline(report),
+            "verdict": report["verdict"],
+            "reasons": report["reasons"],
+            "html": str(directory / "report.html"),
+            "full": str(full) if full.exists() else None,
+        }
+    decision = _decisions(settings).get(chosen)
+    if decision is None:
+        raise UsageError(f"Adapter {chosen} was not judged yet: materialize eval_report.")
+    # Refused before anything could be measured, e.g. because its weights are not finite.
+    return {
+        "adapter": chosen,
+        "headline": f"Adapter {chosen} was {decision.verdict}; nothing was measured, so there is no page",
+        "verdict": "promote" if decision.verdict == "promoted" else "refuse",
+        "reasons": list(decision.reasons),
+        "html": None,
+        "full": None,
+    }
+
+
+def leaderboard(settings: Settings) -> pd.DataFrame:
+    """Every adapter there has been, the highest F0.5 first; those without figures last.
+
+    Returns:
+        One row per adapter: ``adapter, gleu, errant_f05, overcorrected, base_f05, n, data_sha256, verdict, reasons, release``
+        (its newest), ``serves, judged_at``; None where nothing is known.
+    """
+    import pandas as pd
+
+    decisions = _decisions(settings)
+    with open_platform_store(settings) as store:
+        releases: dict[str, Release] = {}
+        for release in store.releases(limit=EVER):
+            releases.setdefault(release.adapter, release)
+        champion = store.champion()
+    here = {path.parent.name for path in settings.adapters_dir.glob("*/manifest.json")}
+    rows: list[dict[str, Any]] = []
+    for adapter in sorted({*here, *decisions, *releases}):
+        report = _read(settings.adapters_dir / adapter / "report.json") or {}
+        decision, release = decisions.get(adapter), releases.get(adapter)
+        systems = report.get("systems") or (release.scores.get("systems", {}) if release else {})
+        scores, data = systems.get("candidate", {}), report.get("data") or {}
+        said = {"promote": "passed", "refuse": "refused"}.get(str(report.get("verdict")))
+        rows.append(
+            {
+                "adapter": adapter,
+                **{name: scores.get(name) for name in ("gleu", "errant_f05", "overcorrected")},
+                "base_f05": systems.get("base", {}).get("errant_f05"),
+                "n": data.get("n", scores.get("n")),
+                "data_sha256": data.get("sha256", scores.get("data_sha256")),
+                "verdict": decision.verdict if decision else said,
+                "reasons": list(decision.reasons) if decision else list(report.get("reasons", [])),
+                "release": release.id if release else None,
+                "serves": champion is not None and champion.adapter == adapter,
+                "judged_at": decision.at if decision else None,
+            }
+        )
+    frame = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+    frame = frame.sort_values(["errant_f05", "adapter"], ascending=[False, True], na_position="last", ignore_index=True)
+    # None, not NaN, for what is unknown: it is shown to people and written as JSON.
+    return frame.astype(object).where(frame.notna(), None)
+
+
+def _decisions(settings: Settings) -> dict[str, Decision]:
+    """The newest decision on each adapter."""
+    newest: dict[str, Decision] = {}
+    with open_platform_store(settings) as store:
+        for decision in store.decisions(limit=EVER):
+            if decision.adapter is not None:
+                newest.setdefault(decision.adapter, decision)
+    return newest
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(path.read_text(encoding="utf-8"))
+    return None

@@ -1,0 +1,154 @@
+"""Forgetting one example wherever the platform has put it.
+
+Belongs here: joining the store, the snapshots, the index of near-duplicates, the teacher's journal and the DVC remote for
+`correctly forget`, and saying what stays. Does not belong here: erasing rows (store/forget.py), or the retraining, which the sensor starts by itself
+because the accepted rows have changed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from correctly_assets.core.text import clean_line
+from correctly_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from correctly_assets.store import Store
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenEverywhere:
+    """What was removed, who had seen it, and what is left.
+
+    Attributes:
+        derived: examples a teacher had written from it; they went with it.
+        answers: journalled corrections whose text was removed.
+        snapshots: snapshots and train sets that were rewritten without it.
+        adapters: adapters trained on it; they serve until the retrain has made another.
+        requests: teacher's requests that showed it and were removed from the journal.
+        retrain: whether what should be trained differs now from the last decision, which is what the sensor looks at.
+        left: what the platform does not change, a sentence each.
+    """
+
+    example_id: str
+    derived: tuple[str, ...]
+    answers: int
+    snapshots: tuple[str, ...]
+    adapters: tuple[str, ...]
+    requests: int
+    retrain: bool
+    left: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "example_id": self.example_id,
+            "derived": list(self.derived),
+            "answers": self.answers,
+            "snapshots": list(self.snapshots),
+            "adapters": list(self.adapters),
+            "requests": self.requests,
+            "retrain": self.retrain,
+            "left": list(self.left),
+        }
+
+
+def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEverywhere:
+    """Remove an example, and what was derived from it, from the store, snapshots, train sets, stopped comparisons, journals
+    and the DVC remote.
+
+    Args:
+        prefix: the beginning of the example's id.
+
+    Raises:
+        UsageError: no example, or more than one, has such an id.
+        RetryableError: the store is busy or away; call again, what is done stays done.
+    """
+    from correctly_assets.artifacts.rejected_pairs import remove_from_rejected
+    from correctly_assets.curation.near import NearIndex
+    from correctly_assets.teachers.factory import erase_from_journal
+    from correctly_assets.workflows.version_data import forget_versions
+
+    stored = store.get(prefix)
+    rows = [stored, *(store.get(id) for id in store.derived_from(stored.example.id))]
+    texts = sorted({text for row in rows for text in (row.example.before, row.example.after) if text})
+    # The journal before the store: afterwards nobody knows the text any more.
+    requests = erase_from_journal(settings.home / "teacher" / "journal", texts)
+    left = _left_behind(settings, texts, [(row.source_file, row.source_line) for row in rows])
+    near = settings.home / "near"
+    if near.is_dir():
+        NearIndex(near).remove(row.example.id for row in rows)
+    gone = store.forget(stored.example.id, snapshots_dir=settings.snapshots_dir, adapters_dir=settings.adapters_dir)
+    for id in (*gone.derived, gone.example_id):
+        remove_from_rejected(settings.home, id)
+    # Kept by the hash of whatever text they were made of: all of them go, and are made again when needed.
+    settings.vectors_path.unlink(missing_ok=True)
+    settings.worked_out_path.unlink(missing_ok=True)
+    # A comparison that was stopped keeps its part of a train set and what it learned: it begins anew.
+    for kind in ("learning-curve", "bakeoff"):
+        for place in settings.checkpoints_dir.glob(f"{kind}-*"):
+            shutil.rmtree(place)
+    remote = forget_versions(settings, gone.snapshots)
+    last = store.last_decision()
+    return ForgottenEverywhere(
+        gone.example_id,
+        gone.derived,
+        gone.answers,
+        gone.snapshots,
+        gone.adapters,
+        requests,
+        retrain=last is not None and last.rows_digest != store.accepted_digest(),
+        left=(*left, remote) if remote else left,
+    )
+
+
+def _left_behind(
+    settings: Settings, texts: Sequence[str], origins: Sequence[tuple[str | None, int | None]]
+) -> tuple[str, ...]:
+    said: list[str] = []
+    for file, line in origins:
+        if file:
+            kept = settings.inbox_dir / "done" / file
+            where = f" in {kept.parent}" if kept.is_file() else ""
+            said.append(
+                f"The file {file}{where}, which it came from{f' (line {line})' if line else ''}, is not changed: "
+                "remove the row there yourself."
+            )
+    histories = sorted(settings.dagster_home.rglob("*.db")) if settings.dagster_home.is_dir() else []
+    if any(_holds(path, texts) for path in histories):
+        said.append(
+            "Dagster's run history shows it among a run's samples: delete that run on the Runs page to remove it there."
+        )
+    elif settings.database_url:
+        said.append("Dagster's run history in PostgreSQL is not searched: the samples of earlier runs may show it.")
+    recordings = settings.home / "teacher" / "recordings"
+    said += [
+        f"The recording {path} shows it; its hash would break, so record it anew and remove the file."
+        for path in sorted(recordings.glob("*.jsonl"))
+        if _holds(path, texts)
+    ]
+    return tuple(dict.fromkeys(said))
+
+
+def _holds(path: Path, texts: Sequence[str]) -> bool:
+    """Whether a file holds one of the texts, plain or as JSON writes it, read in blocks."""
+    forms: set[bytes] = set()
+    for text in map(clean_line, texts):
+        for ascii_only in (True, False):
+            once = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+            forms |= {text.encode(), once.encode(), json.dumps(once, ensure_ascii=ascii_only)[1:-1].encode()}
+    overlap = max((len(form) for form in forms), default=1) - 1
+    tail = b""
+    with path.open("rb") as file:
+        while block := file.read(_CHUNK):
+            window = tail + block
+            if any(form in window for form in forms):
+                return True
+            tail = window[-overlap:] if overlap else b""
+    return False

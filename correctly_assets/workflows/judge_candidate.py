@@ -1,0 +1,367 @@
+"""Evaluating systems and judging candidates: joins the engine, the correction path, evaluation and the gate.
+
+Belongs here: which systems are measured against which, through what, and where the answers are kept. Does not belong here:
+metrics and intervals (evaluation/), the gate's rules (core/gate.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.artifacts.progress import progress_writer
+from correctly_assets.core.errors import AdapterRefused, CorrectlyError, PermanentError, UsageError
+from correctly_assets.core.evaluation import EvaluationSet
+from correctly_assets.core.gate import GateDecision, decide_promotion
+from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.ports import SystemUnderTest
+from correctly_assets.core.serving import EngineCorruptedError
+from correctly_assets.engine.launch import BASE_NAME
+from correctly_assets.engine.load_adapter import load_proven
+from correctly_assets.settings import Settings
+from correctly_assets.training.adapter import check_adapter
+from correctly_assets.training.card import write_card
+from correctly_assets.workflows.check_leaks import refuse_trained_on
+from correctly_assets.workflows.measured_systems import EngineSession, adapter_named, model_system
+from correctly_assets.workflows.promote import EngineLike, champion_on_this_base, gate_settings, record
+from correctly_assets.workflows.record_comparator import ask_judge, choose_comparator
+from correctly_assets.workflows.review_answers import reviews_so_far
+from correctly_assets.workflows.wiring import make_annotator, open_platform_store
+
+if TYPE_CHECKING:
+    from correctly_assets.engine.client import VllmClient
+    from correctly_assets.evaluation.metrics.score import Evaluation
+    from correctly_assets.store import Store
+
+FLAT = (
+    "system", "data_sha256", "n", "gleu", "errant_p", "errant_r", "errant_f05", "exact_match", "unchanged", "overcorrected",
+    "run_on", "sentences_per_second", "p50_ms", "p95_ms",
+)  # fmt: skip
+"""The flat object of `evaluate` (CONTRACTS), in its order; further plain figures follow."""
+
+EXPLAINED_ROWS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A candidate's report and verdict.
+
+    Attributes:
+        figures: plain numbers that plot over time.
+        html: the self-contained page kept with the adapter.
+    """
+
+    decision: GateDecision
+    figures: dict[str, float]
+    markdown: str
+    html: Path | None
+    sha256: str
+
+
+def explained_sample(data: EvaluationSet, rows: int = EXPLAINED_ROWS) -> EvaluationSet:
+    """The rows whose explanations the loop asks for: awkward ones, spread over the set."""
+    awkward = tuple(row for row in data.rows if row.source not in row.references)
+    step = max(1, len(awkward) // rows)
+    return EvaluationSet(f"{data.name}, explained", awkward[::step][:rows], sha256_of([data.sha256, "explained", rows]))
+
+
+async def judge_candidate(
+    settings: Settings,
+    store: Store,
+    engine: EngineLike,
+    *,
+    adapter: str,
+    run_id: str | None,
+    log: Callable[[str], object],
+) -> Judged:
+    """Measure a candidate against base, champion and untouched text on the frozen set, decide, and write its report.
+
+    A refusal is recorded as a decision here; a promotion is recorded when it is served.
+
+    Raises:
+        UnreachableError: the engine is away.
+        PermanentError: the adapter's files are gone, or the frozen set shows what it was trained on.
+        PermanentError, UsageError: people reviewed answers, and the scenarios they reviewed cannot be read.
+    """
+    from correctly_assets.evaluation.answer_cache import AnswerCache
+    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+    from correctly_assets.evaluation.metrics.score import compare, evaluate
+    from correctly_assets.evaluation.report.report import main_figures, write_report
+    from correctly_assets.evaluation.systems import IdentitySystem
+
+    directory = settings.adapters_dir / adapter
+    manifest = _manifest(settings, adapter)
+    data = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+    # Before minutes of answers: a scenarios file that cannot be read says so at once.
+    reviews = reviews_so_far(settings, store)
+    unchecked = await asyncio.to_thread(refuse_trained_on, settings, manifest, [data], log)
+    annotator = await asyncio.to_thread(make_annotator)
+    cache = AnswerCache(settings.answers_dir)
+    champion = champion_on_this_base(store, settings)
+    async with engine.client() as client:
+
+        def system(name: str, model: str, adapter: str | None = None, of: int = len(data.rows)) -> SystemUnderTest:
+            bar = progress_writer(settings.progress_path, f"{name} answers {of} sentences")
+            return model_system(
+                settings,
+                client,
+                annotator,
+                name=name,
+                model=model,
+                adapter=adapter,
+                progress=lambda done: bar(done, of),
+            )
+
+        base = await evaluate(system("base", BASE_NAME), data, annotator, cache=cache)
+        log(_line(base))
+        before = await client.corrupted_requests(adapter)
+        try:
+            await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
+            candidate = await evaluate(system("candidate", adapter, adapter), data, annotator, cache=cache)
+            candidate.scores["unchecked"] = unchecked
+            # Explanations cost several times the corrections: the loop asks for a sample's, `report --full` for all.
+            sample = explained_sample(data)
+            explained = await evaluate(
+                system("candidate", adapter, adapter, of=len(sample.rows)), sample, annotator, reasons=True, cache=cache
+            )
+            candidate.scores["explanations"] = explained.scores["explanations"] | {"rows": len(sample.rows)}
+        except (AdapterRefused, EngineCorruptedError) as error:
+            if isinstance(error, EngineCorruptedError) and before:
+                raise  # the engine was corrupted before this candidate came: nothing is decided about it
+            decision = GateDecision(False, (str(error),))
+            record(settings, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
+            await _drop(store, client, adapter, log)
+            return Judged(decision, {}, f"**Refused.** {error}", None, sha256_of([adapter, str(error)]))
+        log(_line(candidate))
+        corrupted = await client.corrupted_requests(adapter) - before
+        reigning = None
+        if champion is not None and champion.adapter != adapter:
+            await load_proven(
+                client,
+                settings.adapters_dir / champion.adapter,
+                lambda d: check_adapter(d, Path(settings.base_model_path)),
+            )
+            reigning = await evaluate(
+                system("champion", champion.adapter, champion.adapter), data, annotator, cache=cache
+            )
+            log(_line(reigning))
+        if corrupted:
+            # Its neighbours' answers cannot be trusted either; the supervisor restarts the engine on the gateway's word.
+            log(f"{corrupted} answers were corrupted while the candidate answered.")
+    identity = await evaluate(IdentitySystem(), data, annotator)
+    names = (adapter, "base", champion.adapter if champion is not None else None)
+    measured = await asyncio.to_thread(compare, candidate, base, reigning, names=names, corrupted=corrupted)
+    decision = decide_promotion(measured, gate_settings(settings))
+    log(" ".join(decision.reasons))
+    if not decision.promote:
+        async with engine.client() as client:
+            await _drop(store, client, adapter, log)
+    # The loop pays for nobody: a comparator has a row where it is recorded.
+    outside = choose_comparator(settings, data, annotator)
+    recorded = None if outside.system is None else await evaluate(outside.system, data, annotator)
+    rivals = {"champion": reigning, "comparator": recorded, "untouched": identity}
+    systems = {
+        "untouched": identity,
+        "base": base,
+        "champion": reigning,
+        "comparator": recorded,
+        "candidate": candidate,
+    }
+    verdicts = await ask_judge(settings, candidate, rivals, systems=systems, explained=explained, log=log)
+    written = await asyncio.to_thread(
+        write_report,
+        directory,
+        manifest=manifest,
+        measured=measured,
+        decision=decision,
+        systems={name: value for name, value in systems.items() if value is not None},
+        explained=explained,
+        judge=verdicts,
+        comparator=outside.says,
+        stack=settings.stack,
+        reviews=reviews,
+    )
+    # The card was written without scores: there were none yet.
+    await asyncio.to_thread(write_card, directory)
+    if not decision.promote:
+        record(settings, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
+    figures = main_figures(written.report)
+    return Judged(decision, figures, written.markdown, written.html, written.sha256)
+
+
+async def _drop(store: Store, client: VllmClient, adapter: str, log: Callable[[str], object]) -> None:
+    """Take a refused candidate out of the engine, or stop its own; never what serves or stands by for a rollback."""
+    releases = await asyncio.to_thread(lambda: (store.champion(), store.previous_release()))
+    if adapter in {release.adapter for release in releases if release is not None}:
+        return
+    # The verdict stands without it: an engine that is away has forgotten the adapter, or keeps it a little longer.
+    try:
+        await client.unload_adapter(adapter)
+    except CorrectlyError as error:
+        log(str(error))
+
+
+@contextlib.asynccontextmanager
+async def left_as_found(
+    settings: Settings, client: VllmClient, adapters: Collection[str], log: Callable[[str], object]
+) -> AsyncIterator[None]:
+    """Take adapters that only the block brought to the engine out of it again: left there, they are listed as candidates,
+    and fill the room that the engine has for adapters.
+
+    Raises:
+        UnreachableError: the engine is away when the block is entered.
+    """
+    known = await client.models() if adapters else {}
+    try:
+        yield
+    finally:
+        # What was measured stands, whether or not it can be tidied up after.
+        try:
+            with open_platform_store(settings) as store:
+                for adapter in set(adapters) - known.keys():
+                    await _drop(store, client, adapter, log)
+        except CorrectlyError as error:
+            log(str(error))
+
+
+def _manifest(settings: Settings, adapter: str) -> dict[str, Any]:
+    path = settings.adapters_dir / adapter / "manifest.json"
+    if not path.exists():
+        raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _line(evaluation: Evaluation) -> str:
+    scores = evaluation.scores
+    kept = ", kept answers" if scores["cached"] else ""
+    return (
+        f"{evaluation.system}: GLEU {scores['gleu']:.1f}, F0.5 {scores['errant_f05']:.1f}, "
+        f"{scores['overcorrected'] or 0:.1f} % of correct sentences changed{kept}."
+    )
+
+
+# ------------------------------------------------------------------ the command line
+
+
+def evaluate_system(
+    settings: Settings,
+    *,
+    system: str,
+    data: Path | None,
+    predictions: Path | None,
+    reasons: bool,
+    limit: int | None,
+    console: Console,
+    session: EngineSession,
+) -> dict[str, Any]:
+    """`correctly evaluate`: one flat object of scores.
+
+    Raises:
+        UsageError: the set, the system's name or a predictions file cannot be read.
+        PermanentError: the set shows what the adapter was trained on, or the adapter's files are gone.
+        UnreachableError: a model is wanted and no engine runs or starts.
+    """
+    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+
+    chosen = read_evaluation_set(data or settings.evaluation_path, limit)
+    evaluation = asyncio.run(_evaluate(settings, system, chosen, reasons=reasons, console=console, session=session))
+    if predictions is not None:
+        lines = [" ".join(correction.after.split()) for correction in evaluation.answers.corrections]
+        write_text_atomically(predictions, "\n".join(lines) + "\n")
+    plain = {
+        name: value
+        for name, value in evaluation.scores.items()
+        if isinstance(value, int | float | str) or value is None
+    }
+    flat = {name: plain[name] for name in FLAT}
+    if reasons:
+        flat |= {f"explanations_{name}": value for name, value in evaluation.scores["explanations"].items()}
+    return flat | {name: value for name, value in plain.items() if name not in flat}
+
+
+async def _evaluate(
+    settings: Settings,
+    system: str,
+    data: EvaluationSet,
+    *,
+    reasons: bool,
+    console: Console,
+    session: EngineSession,
+) -> Evaluation:
+    from correctly_assets.evaluation.answer_cache import AnswerCache
+    from correctly_assets.evaluation.metrics.score import evaluate
+    from correctly_assets.evaluation.systems import FileSystem, HarperSystem, IdentitySystem
+
+    annotator = await asyncio.to_thread(make_annotator)
+    if system == "identity":
+        return await evaluate(IdentitySystem(), data, annotator, reasons=reasons)
+    if system == "harper":
+        return await evaluate(HarperSystem(annotator), data, annotator, reasons=reasons)
+    if system.startswith("file:"):
+        return await evaluate(FileSystem(Path(system[5:]), annotator), data, annotator, reasons=reasons)
+    adapter: str | None = None
+    release: str | None = None
+    if system == "served":
+        with open_platform_store(settings) as store:
+            champion = store.champion()
+        if champion is None:
+            raise PermanentError("No adapter has been promoted yet: run `correctly up`.")
+        adapter, release = champion.adapter, champion.id
+    elif system.startswith("adapter:"):
+        adapter = adapter_named(settings, system[8:])
+    elif system != "base":
+        raise UsageError(
+            f"There is no system {system!r}: choose identity, base, served, harper, adapter:ID or file:PATH."
+        )
+    unchecked: str | None = None
+    brought: list[str] = []
+    if adapter is not None:
+        brought = [adapter]
+        # Before an engine is started: what was learnt by heart says nothing.
+        manifest = _manifest(settings, adapter)
+        unchecked = await asyncio.to_thread(refuse_trained_on, settings, manifest, [data], console.print)
+    async with (
+        session(settings, console) as engine,
+        engine.client() as client,
+        left_as_found(settings, client, brought, lambda says: console.print(says, highlight=False)),
+    ):
+        if adapter is not None:
+            await load_proven(
+                client, settings.adapters_dir / adapter, lambda d: check_adapter(d, Path(settings.base_model_path))
+            )
+        with _bar(console, len(data.rows)) as progress:
+            chosen = model_system(
+                settings,
+                client,
+                annotator,
+                name=system,
+                model=adapter or BASE_NAME,
+                adapter=adapter,
+                release=release,
+                progress=progress,
+            )
+            cache = AnswerCache(settings.answers_dir)
+            # Speed is part of what is asked for here, so the answers are made anew; they are kept all the same.
+            from correctly_assets.evaluation.metrics.score import answer, score
+
+            answers = await answer(chosen, data, reasons=reasons)
+            cache.put(answers, reasons=reasons)
+            found = score(answers, data, annotator, reasons=reasons)
+            return replace(found, scores={**found.scores, "unchecked": unchecked}) if unchecked else found
+
+
+@contextlib.contextmanager
+def _bar(console: Console, total: int):
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("Correcting", total=total)
+        yield lambda done: progress.update(task, completed=done)

@@ -1,0 +1,173 @@
+"""Systems of the platform as evaluation takes them: models of the engine behind the correction path, and the engine.
+
+Belongs here: making a `SystemUnderTest` of the base model or an adapter, finding an adapter, having an engine run. Does
+not belong here: which systems are measured against which (judging.py, full_report.py), or correcting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from correctly_assets.artifacts.files import sha256_file, write_text_atomically
+from correctly_assets.core.errors import UsageError
+from correctly_assets.core.evaluation import Costs
+from correctly_assets.core.ports import Annotator, SystemUnderTest
+from correctly_assets.core.prompts import family_of, load_prompts
+from correctly_assets.core.types import Correction
+from correctly_assets.engine.launch import engine_identity
+from correctly_assets.language.harper import linter_identity
+from correctly_assets.settings import Settings
+from correctly_assets.training.models.base_model import base_model_revision
+from correctly_assets.workflows.promote import EngineLike
+from correctly_assets.workflows.wiring import make_corrector
+
+if TYPE_CHECKING:
+    from correctly_assets.engine.client import VllmClient
+
+EngineSession = Callable[[Settings, Console], AbstractAsyncContextManager[EngineLike]]
+"""Gives the running platform's engine, or one that is started for the block (platform/engine_session.py)."""
+
+SHOTS = 6
+"""Solved pairs that the few-shot prompt shows; more leave a long text no room in the embedded model's context."""
+
+
+ANSWERS = 5
+"""Raised when the correction path or its checks change what the same model answers: kept answers then no longer count."""
+
+
+def answer_parts(
+    settings: Settings,
+    adapter: str | None,
+    *,
+    engine: Mapping[str, str | None] | None = None,
+    rule_reasons: Path | None = None,
+) -> dict[str, Any]:
+    """All that decides what a model or adapter of the engine answers: kept answers of other parts do not count.
+
+    Args:
+        engine: `engine_identity` of the one here when None.
+        rule_reasons: the file that reasons by rule are made from; the shipped one when None.
+    """
+    from correctly_assets.correction.reasons import REASONS_FILE
+
+    parts: dict[str, Any] = {
+        "base": base_model_revision(settings.base_model_path),
+        "adapter": adapter,
+        "prompts": load_prompts(settings.prompts_dir, family_of(settings.base_model)).sha256,
+        "reasons": sha256_file(rule_reasons or REASONS_FILE),
+        "engine": dict(engine or engine_identity()),
+        "max_model_len": settings.vllm_max_model_len,
+        "path": ANSWERS,
+        "confidence": [settings.edit_confidence, settings.word_confidence],
+    }
+    if settings.stack != "model":
+        parts["stack"] = [settings.stack, linter_identity()]
+    return parts
+
+
+def model_system(
+    settings: Settings,
+    client: VllmClient,
+    annotator: Annotator,
+    *,
+    name: str,
+    model: str,
+    adapter: str | None = None,
+    release: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> SystemUnderTest:
+    """A model or adapter of the engine, behind the same correction path as the chat."""
+    from correctly_assets.evaluation.systems import ModelSystem
+
+    return ModelSystem(
+        name,
+        make_corrector(settings, client, annotator),
+        model=model,
+        parts=answer_parts(settings, adapter),
+        release=release,
+        adapter=adapter,
+        reason_language=settings.reason_language,
+        # As fast as 96 on two cores, at a third of the memory: every sentence in flight holds nine rows of logits.
+        at_once=32,
+        progress=progress,
+    )
+
+
+def adapter_named(settings: Settings, prefix: str) -> str:
+    """The adapter whose ID begins so.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    found = (
+        [p.name for p in settings.adapters_dir.glob(f"{prefix}*") if (p / "manifest.json").exists()] if prefix else []
+    )
+    if len(found) != 1:
+        what = "No adapter begins" if not found else f"{len(found)} adapters begin"
+        raise UsageError(f"{what} with {prefix!r} in {settings.adapters_dir}.")
+    return found[0]
+
+
+def few_shot_settings(settings: Settings) -> Settings:
+    """Settings under which the correction prompt shows solved pairs from the starter examples, and nothing else differs.
+
+    The prompts are written below HOME, so that the same path renders, hashes and caches them as any others.
+    """
+    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+    from correctly_assets.evaluation.systems import few_shot
+
+    family = family_of(settings.base_model)
+    prompts = load_prompts(settings.prompts_dir, family)
+    rows = [row for row in read_evaluation_set(settings.starter_paths[0]).rows if row.source not in row.references]
+    step = max(1, len(rows) // SHOTS)
+    shown = few_shot(prompts, [(row.source, row.references[0]) for row in rows[::step][:SHOTS]])
+    directory = settings.home / "evaluation" / "few-shot" / shown.sha256[:12]
+    files = {f"chat/{family}.jinja": shown.chat, "correct.txt": shown.correct, "explain.txt": shown.explain}
+    for name, text in files.items():
+        write_text_atomically(directory / name, text)
+    return settings.model_copy(update={"prompts_dir": directory})
+
+
+def weights_gb(settings: Settings, adapter: str | None = None) -> float | None:
+    """Size of the files that a model is loaded from, its adapter's included; None where the base is no directory."""
+    base = Path(settings.base_model_path)
+    if not base.is_dir():
+        return None
+    directories = [base] if adapter is None else [base, settings.adapters_dir / adapter]
+    return sum(file.stat().st_size for place in directories for file in place.glob("*.safetensors")) / 1e9
+
+
+class LoadedFirst:
+    """A system that does something before its first answer: kept answers then need no engine.
+
+    Args:
+        before: e.g. loads and proves the adapter.
+    """
+
+    def __init__(self, system: SystemUnderTest, before: Callable[[], Awaitable[object]]) -> None:
+        self.name = system.name
+        self._system, self._before = system, before
+
+    @property
+    def guarded(self) -> bool:
+        return getattr(self._system, "guarded", False)
+
+    @property
+    def costs(self) -> Costs:
+        return getattr(self._system, "costs", Costs())
+
+    def identity(self) -> str:
+        return self._system.identity()
+
+    async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
+        """
+        Raises:
+            UnreachableError, AdapterRefused: as ``before`` and the system do.
+        """
+        await self._before()
+        return await self._system.correct_all(texts, reasons=reasons)

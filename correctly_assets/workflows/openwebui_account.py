@@ -1,0 +1,55 @@
+"""Open WebUI's account and secrets, for whoever starts it and whoever reads its votes.
+
+Belongs here: who signs in, and the secrets that are made once and kept. Does not belong here: how it is started
+(platform/openwebui.py), or its votes (read_votes.py).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.settings import Settings
+
+ADMIN_EMAIL = "admin@localhost"
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def secret_key(settings: Settings) -> str:
+    """The 32-byte key that signs sessions."""
+    return _kept_secret(settings, "secret-key", lambda: secrets.token_hex(32))
+
+
+def admin(settings: Settings) -> dict[str, str]:
+    """Who signs in: nobody on loopback; beyond it a preset admin whose password stands in a file, never a default one."""
+    if is_loopback(settings.host):
+        return {"WEBUI_AUTH": "False"}
+    return {
+        "WEBUI_AUTH": "True",
+        "WEBUI_ADMIN_EMAIL": ADMIN_EMAIL,
+        "WEBUI_ADMIN_PASSWORD": _admin_password(settings),
+        "ENABLE_SIGNUP": "False",
+    }
+
+
+def _admin_password(settings: Settings) -> str:
+    if settings.webui_admin_password is not None:
+        return settings.webui_admin_password.get_secret_value()
+    return _kept_secret(settings, "admin-password", lambda: secrets.token_urlsafe(18))
+
+
+def _kept_secret(settings: Settings, name: str, make: Callable[[], str]) -> str:
+    """A secret made once and kept in a file that its owner alone can read."""
+    path = settings.home / "webui" / name
+    if not path.exists():
+        write_text_atomically(path, make())
+        path.chmod(0o600)
+    return path.read_text().strip()

@@ -1,0 +1,223 @@
+"""Votes given in Open WebUI, joined to the answers they speak of.
+
+Belongs here: reading Open WebUI's feedback and finding each vote's answer in our journal. Does not belong here: what
+becomes of a reaction (feedback.py), or starting Open WebUI (webui.py).
+
+Open WebUI forwards the chat's id with every request and no message's, so a vote is joined by chat and text
+(open-webui 0.12.4; `GET /api/v1/evaluations/feedbacks/all/export` carries the chat as a snapshot).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from correctly_assets.core.errors import PermanentError, UnreachableError
+from correctly_assets.core.text import clean_line
+from correctly_assets.correction.render import NOT_CHANGED, NOTHING_TO_CHANGE
+from correctly_assets.settings import Settings
+from correctly_assets.workflows.openwebui_account import admin
+
+if TYPE_CHECKING:
+    from correctly_assets.store import Store
+    from correctly_assets.store.records import JournalEntry
+
+MAX_CHANGED = 0.5
+"""Largest share of changed words at which a comment is taken for a better version rather than a note."""
+SERVED, BASE, CANDIDATE = "correctly", "correctly-base", "correctly-candidate"
+"""The names under which the gateway lists what it journals; whatever else a chat holds is somebody else's answer."""
+NOTICES = (*NOTHING_TO_CHANGE.values(), *NOT_CHANGED.values())
+"""What the gateway says under or instead of a text that it left alone, in every language; nobody's edit."""
+TABLE = re.compile(r"\n+\s*\|\s*(?:Was|이전|전)\s*\|", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One person's vote on one answer, in their own words.
+
+    Attributes:
+        id: Open WebUI's id of the vote; a vote that is changed keeps it.
+        rating: 1 or -1.
+        model: which of the gateway's models gave the answer; only a vote on `SERVED` says something of a release.
+        asked, answered: the message voted on and the user's before it, as they stand in the chat now: an edited answer
+            is the edited one. None where the chat no longer shows them.
+        updated_at: when it was last changed, in seconds since 1970.
+    """
+
+    id: str
+    rating: int
+    chat_id: str
+    asked: str | None
+    answered: str | None
+    comment: str | None
+    updated_at: int = 0
+    model: str = SERVED
+
+
+def read_votes(settings: Settings, *, timeout: float = 10.0) -> list[Vote]:
+    """Every vote that Open WebUI holds.
+
+    Raises:
+        UnreachableError: Open WebUI is away.
+        PermanentError: it does not let us read its votes.
+    """
+    who = admin(settings)
+    credentials = {"email": who.get("WEBUI_ADMIN_EMAIL", ""), "password": who.get("WEBUI_ADMIN_PASSWORD", "")}
+    url = settings.webui_url
+    try:
+        with httpx.Client(base_url=url, timeout=timeout, trust_env=False) as client:
+            signed = client.post("/api/v1/auths/signin", json=credentials)
+            if signed.status_code != 200:
+                raise PermanentError(f"Open WebUI does not let us sign in to read its votes ({signed.status_code}).")
+            bearer = {"Authorization": f"Bearer {signed.json()['token']}"}
+            answer = client.get("/api/v1/evaluations/feedbacks/all/export", headers=bearer)
+            if answer.status_code != 200:
+                raise PermanentError(f"Open WebUI does not show its votes ({answer.status_code}).")
+            return [vote for row in answer.json() if (vote := parse_vote(row)) is not None]
+    except httpx.HTTPError as error:
+        raise UnreachableError(
+            f"Open WebUI does not answer at {url}: start the platform with `correctly up`."
+        ) from error
+
+
+def parse_vote(row: Mapping[str, Any]) -> Vote | None:
+    """A row of the export as a vote; None for what is no thumb on an answer of ours in a chat."""
+    data, meta = row.get("data") or {}, row.get("meta") or {}
+    try:
+        rating = int(data.get("rating") or 0)
+    except (TypeError, ValueError):
+        return None
+    chat_id = meta.get("chat_id")
+    if rating not in (1, -1) or not chat_id:
+        return None
+    model = str(data.get("model_id") or SERVED)
+    if model not in (SERVED, BASE, CANDIDATE):
+        return None  # it speaks of somebody else's answer, which may stand beside ours in the same chat
+    messages = _messages(row.get("snapshot") or {})
+    answer = messages.get(str(meta.get("message_id"))) or {}
+    question = messages.get(str(answer.get("parentId"))) or {}
+    comment = str(data.get("comment") or "").strip() or None
+    asked, answered = _said(question.get("content")), _said(answer.get("content"))
+    return Vote(str(row["id"]), rating, str(chat_id), asked, answered, comment, int(row.get("updated_at") or 0), model)
+
+
+def take_votes(store: Store, votes: list[Vote], scrub: Callable[[str], str]) -> int:
+    """Write votes down as feedback on the answers they speak of; returns how many had an answer in the journal.
+
+    A vote that was taken already changes nothing; one that was turned round or edited is pending again. Raw chat text is
+    not kept: personal data is replaced first.
+    """
+    taken = 0
+    for vote in votes:
+        entry = _answer_of(vote, store.corrections(chat_id=vote.chat_id, limit=500), scrub)
+        if entry is None:
+            continue
+        taken += 1
+        better, note = better_version(vote, entry, scrub)
+        store.add_feedback(
+            source_key=f"open-webui:{vote.id}", correction_id=entry.id, rating=vote.rating, better=better, comment=note
+        )
+    return taken
+
+
+def better_version(vote: Vote, entry: JournalEntry, scrub: Callable[[str], str]) -> tuple[str | None, str | None]:
+    """(better version, note) that a vote carries.
+
+    An answer that the person edited is a better version, their own sentence put back too. A comment is one when it aligns
+    with the sentence with at most half of its words changed; any other comment is a note.
+    """
+    edited = clean_line(scrub(corrected_part(vote.answered))) if vote.answered is not None else ""
+    # Whoever pastes one of our notices along with a text gets it back, and has edited nothing.
+    if edited not in ("", clean_line(entry.after), clean_line(corrected_part(entry.after))):
+        return edited, scrub(vote.comment) if vote.comment else None
+    if vote.comment is None:
+        return None, None
+    comment = scrub(vote.comment)
+    if vote.rating < 0:
+        if is_version_of(comment, entry.before):
+            return clean_line(comment), None
+        whole = one_sentence_better(comment, entry.after)
+        if whole is not None:
+            return whole, None
+    return None, comment
+
+
+def one_sentence_better(comment: str, text: str) -> str | None:
+    """A text of several sentences with the one that a comment writes otherwise put right; None where it is no version of
+    one, or as much of two."""
+    from correctly_assets.correction.segment import segments
+
+    text = clean_line(text)
+    parts = list(segments(text))
+    close = [(_kept(comment, part.text), n) for n, part in enumerate(parts) if part.prose]
+    close = sorted((item for item in close if 1 - item[0] <= MAX_CHANGED), reverse=True)
+    if len(close) == 0 or len([part for part in parts if part.prose]) < 2:
+        return None
+    if len(close) > 1 and close[0][0] == close[1][0]:
+        return None
+    chosen = close[0][1]
+    return "".join(clean_line(comment) if n == chosen else part.text for n, part in enumerate(parts))
+
+
+def is_version_of(comment: str, sentence: str) -> bool:
+    """Whether a comment is the sentence written otherwise rather than a remark about it."""
+    return bool(comment.strip()) and 1 - _kept(comment, sentence) <= MAX_CHANGED
+
+
+def _kept(comment: str, sentence: str) -> float:
+    """The share of words that both have in the same order, from 0 to 1."""
+    was, now = clean_line(sentence).casefold().split(), clean_line(comment).casefold().split()
+    kept = sum(block.size for block in SequenceMatcher(None, was, now, autojunk=False).get_matching_blocks())
+    return kept / max(len(was), len(now), 1)
+
+
+def corrected_part(answer: str) -> str:
+    """The corrected text of a chat answer: what stands before its table of changes, or before the notice that a text was
+    left alone; empty where the notice is all there is."""
+    text = TABLE.split(answer, maxsplit=1)[0].strip()
+    for notice in NOTICES:
+        text = text.removesuffix(notice).rstrip()
+    return text
+
+
+def _answer_of(vote: Vote, entries: list[JournalEntry], scrub: Callable[[str], str]) -> JournalEntry | None:
+    """The newest answer of the vote's chat, by the model voted on, to the text that was asked; that model's only answer
+    where its text is not shown."""
+    entries = [entry for entry in entries if _model_of(entry) == vote.model]
+    if vote.asked is None:
+        return entries[0] if len(entries) == 1 else None
+    asked = clean_line(scrub(vote.asked))
+    return next((entry for entry in entries if clean_line(entry.before) == asked), None)
+
+
+def _model_of(entry: JournalEntry) -> str:
+    """Which of the gateway's models answered: base model and candidate answer beside a release, and belong to none."""
+    if entry.release is not None:
+        return SERVED
+    return BASE if entry.adapter is None else CANDIDATE
+
+
+def _messages(snapshot: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The chat's messages by id, wherever this version of Open WebUI nests them."""
+    return {str(key): value for history in _histories(snapshot) for key, value in history.items()}
+
+
+def _histories(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        history = value.get("history")
+        if isinstance(history, Mapping) and isinstance(history.get("messages"), Mapping):
+            yield history["messages"]
+        elif "chat" in value:
+            yield from _histories(value["chat"])
+
+
+def _said(content: Any) -> str | None:
+    """A message's text: a string, or the text parts of a list."""
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping)) or None
+    return str(content) if content else None

@@ -1,0 +1,260 @@
+"""The models from outside that the platform is measured with: the comparator, live or recorded, and the judge.
+
+Belongs here: choosing them from the settings, recording the comparator, asking the judge, keeping what it was measured
+to be worth. Does not belong here: sending requests (teachers/), verdicts and their sums (evaluation/judge/pairwise.py), or the
+gate, which needs neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from correctly_assets.artifacts.files import sha256_file, write_text_atomically
+from correctly_assets.core.errors import CorrectlyError, PermanentError, UsageError
+from correctly_assets.core.evaluation import EvaluationSet, Judge
+from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.ports import Annotator
+from correctly_assets.llm_api.requests import ChatTransport, Recording
+from correctly_assets.settings import Settings
+from correctly_assets.workflows.ask_judge import ask_questions, judge_endpoint, read_prompt
+
+if TYPE_CHECKING:
+    from correctly_assets.evaluation.metrics.score import Evaluation
+    from correctly_assets.evaluation.systems import ChatSystem
+
+JUDGED_ROWS = 100
+"""Sentences of the loop's own report that a judge is asked about; `report --full` asks about every one."""
+
+NO_JUDGE = "No judge is configured: set CORRECTLY_JUDGE_MODEL and CORRECTLY_JUDGE_BASE_URL."
+
+
+def recordings_dir(settings: Settings) -> Path:
+    """Where recorded comparators stand."""
+    return settings.home / "comparator" / "recordings"
+
+
+def calibration_path(settings: Settings) -> Path:
+    """What `correctly judge calibrate` measured last."""
+    return settings.home / "judge" / "calibration.json"
+
+
+# ------------------------------------------------------------------ the comparator
+
+
+@dataclass(frozen=True, slots=True)
+class Comparator:
+    """The comparator for one set: something to ask, or the sentence that stands in its row.
+
+    Attributes:
+        live: it is asked now; its answers are worth keeping.
+    """
+
+    system: ChatSystem | None
+    says: str
+    live: bool = False
+
+
+def choose_comparator(
+    settings: Settings, data: EvaluationSet, annotator: Annotator, *, path: Path | None = None, may_ask: bool = False
+) -> Comparator:
+    """The configured comparator for a set: its recording where that holds every row, else live where that is allowed.
+
+    Args:
+        path: the set's file, for the command in the sentence; None for the frozen set.
+        may_ask: whether a live endpoint may be asked, which costs money.
+
+    Raises:
+        PermanentError: the prompt file is missing.
+    """
+    from correctly_assets.evaluation.systems import ChatSystem, comparator_request
+    from correctly_assets.llm_api.recordings import Replay, recording_path
+
+    model = settings.comparator_model
+    where = "" if path is None else f" --data {path}"
+    command = f"`correctly record --model {model or 'MODEL'}{where}`"
+    if model is None:
+        recordings = sorted(recordings_dir(settings).glob("*.jsonl"))
+        known = f" ({', '.join(file.stem for file in recordings)} is recorded)" if recordings else ""
+        says = f"not recorded; set CORRECTLY_COMPARATOR_MODEL{known} and run {command} to record its answers once"
+        return Comparator(None, says)
+    prompt = read_prompt(settings, "comparator.txt")
+    file = recording_path(recordings_dir(settings), model)
+    if file.exists():
+        try:
+            recording = Recording.load(file, requested=model)
+        except PermanentError as error:
+            # Nobody's verdict waits for a comparator: what is wrong with its recording stands in its row.
+            return Comparator(None, str(error))
+        wanted = [comparator_request(prompt, model, text).key for text in data.sources]
+        if all(key in recording.entries for key in wanted):
+            name = f"{recording.model}, recorded {str(recording.header['recorded_at'])[:10]}"
+            system = ChatSystem(name, Replay(recording), prompt, annotator, source=recording.sha256)
+            return Comparator(system, name)
+    says = f"{model} is not recorded on {data.name}; run {command}"
+    if not may_ask or settings.comparator_base_url is None:
+        return Comparator(None, says)
+    transport = _endpoint(settings, model, settings.comparator_base_url)
+    system = ChatSystem(f"{model}, live", transport, prompt, annotator, source=settings.comparator_base_url)
+    return Comparator(system, f"{model}, live", live=True)
+
+
+def _endpoint(settings: Settings, model: str, base_url: str) -> ChatTransport:
+    from correctly_assets.llm_api.answer_journal import Journal
+    from correctly_assets.llm_api.budget import Budget, price_of
+    from correctly_assets.llm_api.endpoint import Endpoint
+
+    key = settings.comparator_api_key
+    return Endpoint(
+        base_url=base_url,
+        model=model,
+        api_key=key.get_secret_value() if key else None,
+        # By address: what a wrong one answered must not stand in for the right one's answer.
+        journal=Journal(settings.home / "comparator" / "journal" / sha256_of(base_url)[:12]),
+        budget=Budget(None, price_of(model, base_url), model),
+    )
+
+
+def record_comparator(settings: Settings, *, model: str | None, data: Path | None, base_url: str | None) -> Recording:
+    """`correctly record`: ask a model for every row of a set once, and keep its answers for ever.
+
+    What the model's recording holds already is not asked again; a stopped run goes on from its journal.
+
+    Raises:
+        UsageError: no model or address is known, or the set cannot be read.
+        RefusedError: the endpoint answers under another name than was asked for; nothing is written.
+        RetryableError, PermanentError: a request was not answered.
+    """
+    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+    from correctly_assets.evaluation.systems import comparator_request
+    from correctly_assets.llm_api.recordings import record, recording_path
+
+    name = model or settings.comparator_model
+    if not name:
+        raise UsageError("Say which model to record: --model NAME, or set CORRECTLY_COMPARATOR_MODEL.")
+    address = base_url or settings.comparator_base_url
+    if not address:
+        raise UsageError("Say where the model answers: --base-url URL, or set CORRECTLY_COMPARATOR_BASE_URL.")
+    if data is None:
+        chosen = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+    else:
+        chosen = read_evaluation_set(data)
+    prompt = read_prompt(settings, "comparator.txt")
+    path = recording_path(recordings_dir(settings), name)
+    keep = Recording.load(path, requested=name) if path.exists() else None
+    requests = [comparator_request(prompt, name, text) for text in dict.fromkeys(chosen.sources)]
+    transport = _endpoint(settings, name, address)
+    try:
+        return asyncio.run(record(transport, requests, path, kind="comparator", keep=keep))
+    except CorrectlyError as error:
+        error.args = (named_for_the_comparator(str(error)),)
+        raise
+
+
+def named_for_the_comparator(says: str) -> str:
+    """An endpoint's sentence with the comparator's settings: it serves teachers too and names theirs."""
+    return says.replace("CORRECTLY_TEACHER_", "CORRECTLY_COMPARATOR_")
+
+
+# ------------------------------------------------------------------ the judge
+
+
+def make_judge(settings: Settings) -> Judge | None:
+    """The configured judge, whose verdicts are kept and never asked for twice; None where no model is named.
+
+    Raises:
+        PermanentError: the prompt file is missing.
+    """
+    from correctly_assets.evaluation.judge.pairwise import EndpointJudge, RecordedJudge
+
+    if settings.judge_model is None:
+        return None
+    prompt = read_prompt(settings, "judge.txt")
+    endpoint = judge_endpoint(settings)
+    live = None if endpoint is None else EndpointJudge(endpoint, prompt)
+    # Another wording of the question gives other verdicts, so each prompt has its own file.
+    file = settings.home / "judge" / f"verdicts-{sha256_of(prompt)[:12]}.jsonl"
+    return RecordedJudge(file, settings.judge_model, live)
+
+
+def calibrate_judge(settings: Settings, data: Path) -> dict[str, Any]:
+    """`correctly judge calibrate`: measure the judge against people's labels and keep the figures for the reports.
+
+    Raises:
+        UsageError: no judge is configured, or the file holds no labelled pairs.
+        RetryableError, PermanentError: the judge cannot be asked.
+    """
+    from correctly_assets.evaluation.judge.pairwise import calibrate, read_comparisons
+
+    judge = make_judge(settings)
+    if judge is None:
+        raise UsageError(NO_JUDGE)
+    pairs = read_comparisons(data)
+    figures = asyncio.run(calibrate(judge, pairs))
+    figures |= {
+        "prompt_sha256": sha256_of(read_prompt(settings, "judge.txt")),
+        "data": data.name,
+        "data_sha256": sha256_file(data),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_text_atomically(calibration_path(settings), json.dumps(figures, indent=1) + "\n")
+    return figures
+
+
+def read_calibration(settings: Settings) -> dict[str, Any] | None:
+    """The kept figures, if they are of the judge and the prompt that are configured now."""
+    try:
+        found = json.loads(calibration_path(settings).read_text(encoding="utf-8"))
+        of = (found["judge"], found["prompt_sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if of == (settings.judge_model, sha256_of(read_prompt(settings, "judge.txt"))) else None
+
+
+async def ask_judge(
+    settings: Settings,
+    candidate: Evaluation,
+    rivals: Mapping[str, Evaluation | None],
+    *,
+    systems: Mapping[str, Evaluation | None] | None = None,
+    explained: Evaluation | None = None,
+    rows: int | None = JUDGED_ROWS,
+    log: Callable[[str], object] = lambda _: None,
+) -> dict[str, Any] | None:
+    """The report's judge section: the candidate against each rival, and two questions (asking.py); None where no judge
+    is configured.
+
+    The gate needs no judge, so one that cannot be asked is a sentence in the section and no failure.
+
+    Args:
+        systems: those whose changed sentences are asked about: do they still mean the same?
+        explained: the candidate's answers with reasons: are the reasons true?
+        rows: how many sentences, spread over the set; all when None.
+    """
+    from correctly_assets.evaluation.judge.pairwise import judge_all, summarise
+
+    try:
+        judge = make_judge(settings)
+        if judge is None:
+            return None
+        calibration = read_calibration(settings)
+        outcomes: dict[str, list[int | None]] = {}
+        sources = candidate.data.sources
+        count = len(sources) if rows is None else min(rows, len(sources))
+        chosen = [index * len(sources) // count for index in range(count)]
+        for name, rival in rivals.items():
+            if rival is None:
+                continue
+            ours, theirs = ([one.answers.corrections[index].after for index in chosen] for one in (candidate, rival))
+            outcomes[name] = await judge_all(judge, [sources[index] for index in chosen], ours, theirs)
+            log(f"{judge.name} judged {count} answers against {name}.")
+    except CorrectlyError as error:
+        log(str(error))
+        return {"name": settings.judge_model, "against": {}, "calibration": None, "says": str(error)}
+    asked = await ask_questions(settings, systems or {}, explained, chosen=chosen, log=log)
+    return {**summarise(judge.name, outcomes, calibration), **asked}

@@ -1,0 +1,155 @@
+"""What should be trained, read from what is there: shared by the sensor, `status` and `up`.
+
+Belongs here: the recipe, and gathering the facts that core/retrain.py decides over. Does not belong here: the decision.
+Nothing here opens DuckDB or imports torch: it runs at every tick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.retrain import WANT_TAG, RetrainPolicy, RetrainState, fingerprint
+from correctly_assets.settings import DEFAULT_STAGES, Settings
+from correctly_assets.training.models.base_model import base_model_revision
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+
+class StoreLike(Protocol):
+    """What the facts are read from."""
+
+    def accepted_digest(self) -> str: ...
+    def counts(self) -> Any: ...
+    def last_decision(self) -> Any: ...
+    def new_since_decision(self) -> int: ...
+    def removed_since_decision(self) -> int: ...
+    def last_landed_at(self) -> str | None: ...
+    def landing_under_way(self) -> str | None: ...
+
+
+def recipe(settings: Settings) -> dict[str, Any]:
+    """What, besides the rows, makes an adapter: base-model revision, prompt hashes, training settings (CONTRACTS)."""
+    prompts = hashlib.sha256()
+    for path in sorted(settings.prompts_dir.rglob("*")):
+        # Reviewers' scenarios and the rule reasons of the answers are read by no model.
+        if path.is_file() and path.name not in ("scenarios.yaml", "reasons.yaml"):
+            prompts.update(f"{path.relative_to(settings.prompts_dir)}\0".encode() + path.read_bytes() + b"\0")
+    return {
+        "base_model": base_model_revision(settings.base_model_path),
+        "prompts": prompts.hexdigest(),
+        "training": {
+            "teacher": settings.teacher,
+            "teacher_model": settings.teacher_model if settings.teacher != "embedded" else None,
+            "pairs": settings.train_pairs,
+            "minutes": settings.train_minutes,
+            "batch_size": settings.train_batch_size,
+            "learning_rate": settings.train_learning_rate,
+            "start": settings.train_start,
+            **_curriculum(settings),
+            **_learners(settings),
+            "lora_rank": settings.lora_rank,
+            "human_weight": settings.human_weight,
+            "reason_language": settings.reason_language,
+            "seed": settings.seed,
+        },
+    }
+
+
+def _curriculum(settings: Settings) -> dict[str, Any]:
+    """Stages and replay where they are not the shipped ones, so that a platform from before they were settings, which has
+    the shipped ones, does not train again for them."""
+    made: dict[str, Any] = {}
+    if settings.train_stages != DEFAULT_STAGES:
+        made["stages"] = [stage.model_dump() for stage in settings.train_stages]
+    if settings.train_start == "champion":
+        made["replay"] = settings.train_replay
+    return made
+
+
+def _learners(settings: Settings) -> dict[str, Any]:
+    """Whose errors are put in, where it is not everybody's; no other teacher than the embedded one asks."""
+    if settings.teacher != "embedded" or not settings.first_languages:
+        return {}
+    return {"learners": list(settings.first_languages)}
+
+
+def recipe_digest(settings: Settings) -> str:
+    """One hash of the recipe."""
+    return sha256_of(recipe(settings))
+
+
+def fingerprint_of(rows: str, made: dict[str, Any]) -> str:
+    """The fingerprint of what an adapter was trained on, from the two halves its manifest records."""
+    return fingerprint(rows, made)
+
+
+def wanted(store: StoreLike, settings: Settings) -> tuple[str, str]:
+    """(fingerprint of what should be trained, digest of the recipe)."""
+    return fingerprint(store.accepted_digest(), recipe(settings)), recipe_digest(settings)
+
+
+def policy(settings: Settings) -> RetrainPolicy:
+    return RetrainPolicy(settings.retrain_min_examples, settings.retrain_quiet_seconds, settings.retrain_attempts)
+
+
+def read_retrain_state(store: StoreLike, instance: DagsterInstance, settings: Settings) -> RetrainState:
+    """Everything the retrain decision looks at, read afresh."""
+    from dagster import DagsterRunStatus, RunsFilter
+
+    unfinished = [
+        DagsterRunStatus.QUEUED,
+        DagsterRunStatus.NOT_STARTED,
+        DagsterRunStatus.STARTING,
+        DagsterRunStatus.STARTED,
+        DagsterRunStatus.CANCELING,
+    ]
+    in_flight = tuple(record.dagster_run.run_id for record in instance.get_run_records(RunsFilter(statuses=unfinished)))
+    accepted = store.counts().accepted
+    made = recipe(settings)
+    want = fingerprint(store.accepted_digest(), made)
+    last = store.last_decision()
+    # Counted from tagged runs, never from the cursor, so that a wiped cursor does not start over.
+    ended = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+    attempts = instance.get_runs_count(RunsFilter(tags={WANT_TAG: want}, statuses=ended)) if accepted else 0
+    return RetrainState(
+        want=want,
+        decided=last.fingerprint if last else None,
+        accepted=accepted,
+        new_examples=store.new_since_decision(),
+        seconds_since_landing=_seconds_since(store.last_landed_at()),
+        in_flight=in_flight,
+        attempts=attempts,
+        recipe_changed=bool(last and last.recipe_digest != sha256_of(made)),
+        removed_examples=store.removed_since_decision(),
+        canceled=_canceled_by_a_person(instance, want) if attempts else None,
+        landing=store.landing_under_way(),
+    )
+
+
+def _canceled_by_a_person(instance: DagsterInstance, want: str) -> str | None:
+    """The newest run for this fingerprint, if it ended because a person asked for it.
+
+    A worker that is stopped with the platform fails: Dagster calls a run canceled only where a request stands in its log.
+    Such a request whose worker died before it ended counts too. That of the run monitor, which ends what takes too long,
+    is nobody's wish.
+    """
+    from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
+
+    (run,) = instance.get_runs(RunsFilter(tags={WANT_TAG: want}), limit=1)
+    if run.status == DagsterRunStatus.CANCELED:
+        return run.run_id
+    if run.status != DagsterRunStatus.FAILURE:
+        return None
+    asked = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_CANCELING)
+    by_the_monitor = any("maximum runtime" in (entry.get_dagster_event().message or "") for entry in asked)
+    return run.run_id if asked and not by_the_monitor else None
+
+
+def _seconds_since(at: str | None) -> float | None:
+    if at is None:
+        return None
+    return (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()

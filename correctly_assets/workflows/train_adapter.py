@@ -1,0 +1,322 @@
+"""What the command line asks of the trainer: a plan, a run as a child, an adapter from elsewhere.
+
+Belongs here: joining the settings with the training room, and its child processes. Does not belong here: training, the
+gate, comparing several runs (comparing.py), exporting (export.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from correctly_assets.core.errors import (
+    AdapterRefused,
+    CorrectlyError,
+    PermanentError,
+    RefusedError,
+    RetryableError,
+    UnreachableError,
+    UsageError,
+)
+from correctly_assets.core.telemetry import TELEMETRY_OFF
+from correctly_assets.core.training import TrainResult, failure_of
+from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
+from correctly_assets.workflows.build_train_set import train_config
+from correctly_assets.workflows.measured_systems import adapter_named
+from correctly_assets.workflows.promote import EngineLike
+from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
+
+if TYPE_CHECKING:
+    from correctly_assets.store import Store
+    from correctly_assets.training.estimates import TrainPlan
+
+NICE = 10
+"""How far a child steps back for the chat, as the asset's does."""
+
+_STOP_SECONDS = 20.0
+
+
+def newest_train_set(settings: Settings) -> str:
+    """The ID of the train set that was written last.
+
+    Raises:
+        UsageError: there is none yet.
+    """
+    from correctly_assets.artifacts.snapshots import read_manifest
+
+    found = [
+        path
+        for path in settings.snapshots_dir.glob("*/manifest.json")
+        if not path.parent.name.startswith(".") and read_manifest(path.parent).get("kind") == "train_set"
+    ]
+    if not found:
+        raise UsageError(
+            "There is no train set yet: run `correctly up`, or materialize train_set in Dagster, and ask again."
+        )
+    return max(found, key=lambda path: path.stat().st_mtime).parent.name
+
+
+def local_base(settings: Settings) -> Path:
+    """The base model's directory.
+
+    Raises:
+        UsageError: it is none, or not made yet.
+    """
+    path = Path(settings.base_model_path)
+    if not (path / "config.json").is_file():
+        if settings.is_hub_base:
+            hint = f"`CORRECTLY_BASE_MODEL={settings.base_model} correctly prepare` downloads it"
+        elif settings.is_embedded_base:
+            hint = "run `correctly prepare`"
+        else:
+            hint = "set CORRECTLY_BASE_MODEL to a model's directory"
+        raise UsageError(f"The base model {settings.base_model} does not lie in {path}: {hint}.")
+    return path
+
+
+def prepare_gguf(settings: Settings, gguf: Path, name: str) -> Path:
+    """Make a base model's directory below HOME from a GGUF file, in a child process.
+
+    Returns:
+        The directory; its name is from then on a value of CORRECTLY_BASE_MODEL.
+
+    Raises:
+        UsageError: the name is no plain name or taken, or the file is none.
+        PermanentError: it cannot be converted.
+    """
+    from correctly_assets.core.prompts import family_of
+
+    if name == EMBEDDED_BASE_MODEL:
+        raise UsageError(f"{name} is the embedded base model's name; choose another --name.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(f"{name!r} is no name for a base model: use letters, digits, dots, dashes and underscores.")
+    target = settings.models_dir / name
+    request = {
+        "gguf": gguf.expanduser().resolve(),
+        "target": target,
+        "prompts_dir": settings.prompts_dir,
+        "chat_family": family_of(name),
+    }
+    return Path(run_task(settings, "convert", request)["path"])
+
+
+def plan(settings: Settings) -> tuple[str, TrainPlan]:
+    """What the next run would take on this machine, for the newest train set.
+
+    Returns:
+        (train set, plan).
+
+    Raises:
+        UsageError: there is no train set, or no base model, yet.
+    """
+    from correctly_assets.training.config import TrainConfig
+    from correctly_assets.training.estimates import plan_training
+
+    train_set = newest_train_set(settings)
+    local_base(settings)
+    config = train_config(settings, train_set=train_set) | {"checkpoint_dir": str(settings.checkpoints_dir)}
+    return train_set, plan_training(TrainConfig.model_validate(config))
+
+
+# ------------------------------------------------------------------ children
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The environment of a child: this process's own, with the same HOME and no telemetry.
+
+    It does not carry the supervisor's mark: `correctly down` stops the platform's parts and leaves a person's training alone.
+    """
+    env = {name: value for name, value in os.environ.items() if name != "CORRECTLY_SUPERVISED"}
+    return {**env, **TELEMETRY_OFF, "CORRECTLY_HOME": str(settings.home)}
+
+
+def run_child(argv: list[str], settings: Settings) -> int:
+    """Run a Python module as a child that steps back for the chat; its lines go to standard error.
+
+    Ctrl-C reaches the child too, which gets the time to write its checkpoint.
+    """
+    command = ["nice", "-n", str(NICE), sys.executable, "-m", *argv]
+    # Standard output is the command's own: with --json it holds one value and nothing else.
+    child = subprocess.Popen(command, cwd=PROJECT_ROOT, env=child_environment(settings), stdout=sys.stderr.fileno())
+    try:
+        return child.wait()
+    except BaseException:
+        try:
+            child.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        raise
+
+
+def run_training(settings: Settings, config: dict[str, Any], work: Path) -> TrainResult:
+    """Train as configured in a child process, or take the result that an earlier call with the same config left.
+
+    Args:
+        config: a `TrainConfig` as JSON, less the places below ``work``.
+        work: the run's own directory; a stopped run resumes from it.
+
+    Raises:
+        PermanentError, RetryableError: as `failure_of` reads the child's end.
+    """
+    result_path, config_path = work / "result.json", work / "config.json"
+    text = json.dumps(
+        {**config, "checkpoint_dir": str(work / "checkpoint"), "result_path": str(result_path)}, indent=1, default=str
+    )
+    if config_path.is_file() and config_path.read_text() == text and result_path.is_file():
+        outcome = json.loads(result_path.read_text())
+        if "error" not in outcome and (Path(outcome["path"]) / "manifest.json").is_file():
+            return TrainResult.from_json(outcome)
+    work.mkdir(parents=True, exist_ok=True)
+    result_path.unlink(missing_ok=True)
+    config_path.write_text(text)
+    code = run_child(["correctly_assets.training", str(config_path)], settings)
+    outcome = json.loads(result_path.read_text()) if result_path.exists() else None
+    failure = failure_of(code, outcome, batch_size=int(config.get("batch_size", settings.train_batch_size)))
+    if failure is not None:
+        raise failure
+    return TrainResult.from_json(outcome or {})
+
+
+def run_task(settings: Settings, name: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Do one of `training.tasks` in a child process.
+
+    Raises:
+        CorrectlyError: what the child says, in its words and with its exit code.
+        PermanentError: it ended without a word.
+    """
+    with tempfile.TemporaryDirectory(prefix="correctly-task-") as folder:
+        asked, answered = Path(folder) / "request.json", Path(folder) / "result.json"
+        asked.write_text(json.dumps(request, default=str))
+        code = run_child(["correctly_assets.training.tasks", name, str(asked), str(answered)], settings)
+        outcome = json.loads(answered.read_text()) if answered.exists() else None
+    if outcome is None:
+        killed = code in (-9, 137)
+        raise PermanentError(
+            "The process was killed from outside, most likely because memory ran out; stop other programs and try again."
+            if killed
+            else f"The process ended with exit code {code} and no result; its own words stand above."
+        )
+    if "error" in outcome:
+        raise _as_raised(outcome["error"])
+    return outcome
+
+
+def _as_raised(error: dict[str, Any]) -> CorrectlyError:
+    message, rule = str(error["message"]), str(error.get("rule") or "")
+    if rule:
+        return AdapterRefused(rule, message.removeprefix(f"{rule}: "))
+    kinds: dict[str, type[CorrectlyError]] = {
+        kind.__name__: kind for kind in (UsageError, RefusedError, RetryableError, UnreachableError)
+    }
+    return kinds.get(str(error.get("type")), PermanentError)(message, code=str(error.get("code") or "permanent"))
+
+
+# ------------------------------------------------------------------ adopting
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """An adapter from elsewhere as it stands here.
+
+    Attributes:
+        known: it stood here already.
+        verdict: ``promoted``, or ``waiting`` for the platform to judge it.
+        says: one sentence for whoever adopted it.
+    """
+
+    adapter: str
+    path: str
+    known: bool
+    verdict: str
+    says: str
+    release: str | None = None
+    reasons: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"reasons": list(self.reasons)}
+
+
+def adopt(settings: Settings, directory: Path, log: Callable[[str], object]) -> Adopted:
+    """Take in an adapter that was trained elsewhere, and judge it if the platform runs.
+
+    Raises:
+        AdapterRefused: with the broken rule's name; nothing was taken.
+        RefusedError: the gate refuses it; its files stand here, and the champion keeps serving.
+    """
+    from correctly_assets.core.prompts import family_of
+    from correctly_assets.training.adapter import check_foreign
+
+    base = local_base(settings)
+    # Also here, where it costs no torch: a bad adapter is refused at once.
+    check_foreign(directory, base)
+    config = {
+        "train_set": str(directory),  # named by every config; adopting reads none
+        "base_model": str(base),
+        "adapters_dir": str(settings.adapters_dir),
+        "checkpoint_dir": str(settings.checkpoints_dir),
+        "prompts_dir": str(settings.prompts_dir),
+        "chat_family": family_of(settings.base_model),
+    }
+    made = run_task(settings, "adopt", {"directory": str(directory.resolve()), "config": config})
+    identity = str(made["adapter"])
+    stands = "stood here already" if made["known"] else "is adopted"
+    log(f"Adapter {identity} {stands}: {made['path']}.")
+    if asyncio.run(_is_ready(settings)):
+        done = judge(settings, identity, log)
+        return Adopted(
+            identity, str(made["path"]), bool(made["known"]), "promoted", done.says, done.release, done.reasons
+        )
+    says = (
+        f"Adapter {identity} {stands}. No engine runs, so it waits to be judged: start the platform, then "
+        f"`correctly adopt --judge {identity}`."
+    )
+    return Adopted(identity, str(made["path"]), bool(made["known"]), "waiting", says)
+
+
+def judge(settings: Settings, prefix: str, log: Callable[[str], object]) -> Adopted:
+    """Judge an adapter that stands here like any candidate, and promote it if the gate lets it.
+
+    Raises:
+        UsageError: no adapter, or several, begin with ``prefix``.
+        UnreachableError: no engine runs.
+        RefusedError: the gate refuses it.
+    """
+    identity = adapter_named(settings, prefix)
+    if not asyncio.run(_is_ready(settings)):
+        raise UnreachableError(
+            f"No engine answers at {settings.vllm_url}: start the platform with `correctly up`, then judge {identity}."
+        )
+    with open_platform_store(settings) as store:
+        return asyncio.run(_judge(settings, store, DirectEngine(settings.vllm_url), identity, log))
+
+
+async def _judge(
+    settings: Settings, store: Store, engine: EngineLike, identity: str, log: Callable[[str], object]
+) -> Adopted:
+    from correctly_assets.training.card import write_card
+    from correctly_assets.workflows.judge_candidate import judge_candidate
+    from correctly_assets.workflows.promote import promote_candidate
+
+    directory = settings.adapters_dir / identity
+    judged = await judge_candidate(settings, store, engine, adapter=identity, run_id=None, log=log)
+    write_card(directory)
+    if not judged.decision.promote:
+        raise RefusedError(f"The gate refuses adapter {identity}: {' '.join(judged.decision.reasons)}")
+    done = await promote_candidate(settings, store, engine, adapter=identity, run_id=None, log=log)
+    says = f"{done.release} serves adapter {done.adapter}. {done.why}"
+    return Adopted(identity, str(directory), True, "promoted", says, done.release, judged.decision.reasons)
+
+
+async def _is_ready(settings: Settings) -> bool:
+    async with DirectEngine(settings.vllm_url).client() as client:
+        return await client.is_ready()

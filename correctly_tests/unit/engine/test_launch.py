@@ -1,0 +1,59 @@
+"""The engine's command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from correctly_assets.engine.launch import Speculation, vllm_command
+
+TEMPLATE = Path("prompts/chat/gemma3.jinja")
+
+
+def value_of(argv: list[str], flag: str) -> str:
+    return argv[argv.index(flag) + 1]
+
+
+def test_a_cpu_engine_listens_on_loopback_and_covers_every_adapter_it_may_be_asked_for() -> None:
+    argv, environment = vllm_command("some/model", port=8001, chat_template=TEMPLATE, device="cpu")
+    assert value_of(argv, "--host") == "127.0.0.1"
+    assert int(value_of(argv, "--max-loras")) >= 2
+    assert int(value_of(argv, "--max-cpu-loras")) >= int(value_of(argv, "--max-loras"))
+    assert value_of(argv, "--block-size") == "32"
+    assert int(value_of(argv, "--shutdown-timeout")) > 0
+    assert value_of(argv, "--scheduling-policy") == "priority"
+    assert environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
+    assert environment["VLLM_COMPUTE_NANS_IN_LOGITS"] == "1"
+    assert environment["VLLM_CPU_KVCACHE_SPACE"] == "2"
+
+
+def test_telemetry_is_off_and_no_plugin_can_resolve_adapters_by_name() -> None:
+    _, environment = vllm_command("some/model", port=1, chat_template=TEMPLATE, device="cpu")
+    assert environment["VLLM_NO_USAGE_STATS"] == environment["DO_NOT_TRACK"] == "1"
+    assert environment["VLLM_PLUGINS"] == "correctly_cpu"
+    _, on_gpu = vllm_command("some/model", port=1, chat_template=TEMPLATE, device="gpu")
+    assert on_gpu["VLLM_PLUGINS"] == ""
+
+
+def test_a_directory_is_served_offline_and_a_hub_name_is_not(tmp_path: Path) -> None:
+    _, local = vllm_command(str(tmp_path), port=1, chat_template=TEMPLATE, device="cpu")
+    _, hub = vllm_command("org/model", port=1, chat_template=TEMPLATE, device="cpu")
+    assert local["HF_HUB_OFFLINE"] == "1"
+    assert "HF_HUB_OFFLINE" not in hub
+
+
+def test_a_gpu_engine_gets_no_cpu_flags() -> None:
+    argv, environment = vllm_command("m", port=1, chat_template=TEMPLATE, device="gpu")
+    assert "--block-size" not in argv
+    assert "VLLM_CPU_KVCACHE_SPACE" not in environment
+    assert float(value_of(argv, "--gpu-memory-utilization")) == pytest.approx(0.9)
+
+
+def test_speculation_is_n_gram_lookup_and_can_be_left_out() -> None:
+    argv, _ = vllm_command("m", port=1, chat_template=TEMPLATE, device="cpu", speculation=Speculation(tokens=5))
+    config = json.loads(value_of(argv, "--speculative-config"))
+    assert (config["method"], config["num_speculative_tokens"]) == ("ngram", 5)
+    without, _ = vllm_command("m", port=1, chat_template=TEMPLATE, device="cpu", speculation=None)
+    assert "--speculative-config" not in without

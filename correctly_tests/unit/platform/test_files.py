@@ -1,0 +1,123 @@
+"""What is rendered from the process table and the settings."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from correctly_assets.artifacts.progress import progress_writer, read_progress
+from correctly_assets.engine.vllm_plugin import health as engine_health
+from correctly_assets.platform import compose
+from correctly_assets.platform.dagster_instance import write_instance
+from correctly_assets.platform.processes import PROCESSES
+from correctly_assets.settings import PROJECT_ROOT, Settings
+from correctly_assets.store.schemas import dagster_storage, mlflow_backend
+from correctly_tests.serving_fakes import fake_engine
+
+
+def test_the_compose_file_is_what_the_table_renders():
+    assert (PROJECT_ROOT / "docker-compose.yml").read_text() == compose.text()
+
+
+def test_the_compose_file_keeps_the_compose_specification():
+    checker = str(Path(sys.executable).parent / "check-jsonschema")
+    done = subprocess.run(
+        [checker, "--builtin-schema", "vendor.compose-spec", str(PROJECT_ROOT / "docker-compose.yml")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_name_that_a_service_uses_is_declared_in_the_file():
+    rendered = compose.render()
+    services = rendered["services"]
+    for name, service in services.items():
+        for mount in service.get("volumes", []):
+            source = mount.split(":")[0]
+            assert source.startswith(("/", ".")) or source in rendered["volumes"], f"{name} mounts {source}"
+        assert set(service.get("depends_on", {})) <= set(services), name
+        for network in service.get("networks", {}):
+            assert network == "default" or network in rendered.get("networks", {}), f"{name} joins {network}"
+
+
+def test_passwords_in_env_files_reach_neither_image_nor_repository():
+    for name in (".gitignore", ".dockerignore"):
+        assert ".env*" in (PROJECT_ROOT / name).read_text().splitlines(), name
+    copied = [line for line in (PROJECT_ROOT / "deploy" / "Dockerfile").read_text().splitlines() if "COPY" in line]
+    assert copied and not any(line.split()[1] == "." for line in copied)
+
+
+def test_every_part_stands_in_compose_and_the_engine_publishes_no_port():
+    services = compose.render()["services"]
+    for process in PROCESSES:
+        names = [name for name in services if name == process.name or name.startswith(f"{process.name}-")]
+        assert names, process.name
+    for name, service in services.items():
+        if name.startswith("vllm"):
+            assert "ports" not in service
+        for published in service.get("ports", []):
+            assert published.startswith("127.0.0.1:")
+
+
+def test_in_compose_an_engine_that_computed_nan_is_ended_by_its_healthcheck_and_started_again_by_docker():
+    services = compose.render()["services"]
+    for name in ("vllm-cpu", "vllm-gpu"):
+        assert services[name]["healthcheck"]["test"][2:] == ["-m", engine_health.__name__, "8001"]
+        # The check ends the container's first process, which no shell and no init may be.
+        assert services[name]["command"][:3] == ["python", "-m", "vllm.entrypoints.openai.api_server"]
+        assert services[name]["restart"] == "unless-stopped" and "init" not in services[name]
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        with fake_engine() as engine:
+            assert engine_health.check(engine.url, sleeper.pid) is None
+            assert sleeper.poll() is None
+            engine.corrupted = 2
+            assert "NaN for 2 answers" in (engine_health.check(engine.url, sleeper.pid) or "")
+            assert sleeper.wait(10) == -signal.SIGTERM
+            engine.away = True
+            with pytest.raises(OSError):
+                engine_health.check(engine.url, os.getpid())
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_in_compose_the_votes_reader_finds_the_chat_by_its_service_and_signs_in_as_the_chats_own_admin():
+    services = compose.render()["services"]
+    reader, chat = services["daemon"]["environment"], services["open-webui"]["environment"]
+    assert reader["CORRECTLY_WEBUI_HOST"] in services
+    assert services["open-webui"]["ports"][0].endswith(f":{reader['CORRECTLY_WEBUI_PORT']}")
+    assert reader["CORRECTLY_WEBUI_ADMIN_PASSWORD"] == chat["WEBUI_ADMIN_PASSWORD"]
+
+
+def test_the_instance_file_is_the_repositorys_plus_one_storage_stanza(settings):
+    written = yaml.safe_load((write_instance(settings) / "dagster.yaml").read_text())
+    given = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())
+    assert {key: written[key] for key in given} == given
+    assert written["storage"] == {"sqlite": {"base_dir": str(settings.dagster_home / "storage")}}
+    assert written["telemetry"] == {"enabled": False}
+    assert written["run_retries"]["retry_on_asset_or_op_failure"] is False
+
+
+def test_a_team_s_postgresql_gives_dagster_and_mlflow_a_schema_each(tmp_path: Path):
+    settings = Settings(home=tmp_path, database_url="postgresql://ann:secret@db/team")
+    assert dagster_storage(settings) == {
+        "postgres": {"postgres_url": "postgresql+psycopg2://ann:secret@db/team?options=-csearch_path%3Ddagster"}
+    }
+    assert mlflow_backend(settings).endswith("options=-csearch_path%3Dmlflow")
+
+
+def test_progress_is_read_back_and_a_stale_one_is_not_shown(tmp_path: Path):
+    path = tmp_path / "progress.json"
+    assert read_progress(path) is None
+    progress_writer(path, "evaluating")(5, 5)
+    progress = read_progress(path)
+    assert progress is not None and (progress.stage, progress.done, progress.total) == ("evaluating", 5, 5)
+    assert read_progress(path, younger_than=-1) is None

@@ -1,0 +1,199 @@
+"""Supervision with real child processes: readiness, healing, stopping, and what a killed supervisor leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from correctly_assets.core.errors import PermanentError, UnreachableError
+from correctly_assets.platform.processes import BY_NAME, PROCESSES, Process
+from correctly_assets.platform.supervisor import (
+    PortTaken,
+    Supervisor,
+    check_ports,
+    clear_leftovers,
+    running_supervisor,
+    write_record,
+)
+
+SERVER = "import http.server,sys; http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def server(port: int, **changes) -> Process:
+    argv = [sys.executable, "-c", SERVER, str(port)]
+    return Process("server", "Server", lambda s: (argv, {}), lambda s: port, "/", **changes)
+
+
+@pytest.fixture
+def supervisor(settings):
+    settings.home.mkdir(parents=True)
+    made = Supervisor(settings)
+    yield made
+    made.stop()
+
+
+def wait_until(condition, seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.slow
+def test_a_part_is_ready_when_it_answers_and_is_started_again_when_it_dies(supervisor):
+    part = server(free_port())
+    child = supervisor.start(part)
+    supervisor.wait_ready(part)
+    os.kill(child.popen.pid, signal.SIGKILL)
+    child.popen.wait()
+    assert not supervisor.is_ready(part)
+    assert wait_until(lambda: supervisor.heal() == ["server"])
+    supervisor.wait_ready(part)
+    assert supervisor.children["server"].restarts == 1
+
+
+def test_parts_of_a_platform_that_was_started_in_the_background_can_be_stopped(supervisor):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        child = supervisor.start(server(free_port()))
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    status = Path(f"/proc/{child.popen.pid}/status").read_text()
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    assert not ignored & (1 << (signal.SIGINT - 1)) and not ignored & (1 << (signal.SIGTERM - 1))
+
+
+def test_a_part_that_ends_at_start_is_named_with_its_log(supervisor):
+    part = Process(
+        "broken", "Broken part", lambda s: ([sys.executable, "-c", "raise SystemExit(3)"], {}), lambda s: free_port()
+    )
+    supervisor.start(part)
+    with pytest.raises(UnreachableError, match=r"Broken part ended with code 3.*logs broken"):
+        supervisor.wait_ready(part)
+
+
+def test_a_part_whose_program_is_missing_is_named_with_the_remedy(supervisor, tmp_path: Path):
+    program = tmp_path / "moved"
+    with pytest.raises(PermanentError, match=r"Moved part cannot be started: .*moved: No such file.*`make install`"):
+        supervisor.start(Process("moved", "Moved part", lambda s: ([str(program)], {})))
+    # As after its environment was moved: the script is there, what its first line names is not.
+    program.write_text("#!/nowhere/python\n")
+    program.chmod(0o700)
+    with pytest.raises(PermanentError, match="Run `make install`"):
+        supervisor.start(Process("moved", "Moved part", lambda s: ([str(program)], {})))
+
+
+def test_a_part_whose_program_went_away_meanwhile_takes_no_other_with_it(supervisor, tmp_path: Path, caplog):
+    program = tmp_path / "part"
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o700)
+    # One that starts again after the other, in the order of the table.
+    supervisor.start(Process("gone", "Gone part", lambda s: ([str(program)], {})))
+    ended = supervisor.start(Process("other", "Other", lambda s: ([sys.executable, "-c", ""], {})))
+    ended.popen.wait()
+    program.unlink()
+    assert wait_until(lambda: supervisor.heal() == ["other"])
+    assert "Gone part cannot be started" in caplog.text and "make install" in caplog.text
+    assert supervisor.children["gone"].restarts == 0
+
+
+def test_stopping_leaves_no_child_and_no_grandchild(supervisor, settings):
+    code = "import subprocess,sys,time; subprocess.Popen([sys.executable,'-c','import time; time.sleep(60)'], start_new_session=True); time.sleep(60)"
+    part = Process("family", "Family", lambda s: ([sys.executable, "-c", code], {}))
+    child = supervisor.start(part)
+    root = psutil.Process(child.popen.pid)
+    assert wait_until(lambda: len(root.children(recursive=True)) == 1)
+    family = [root, *root.children(recursive=True)]
+    supervisor.stop()
+    assert wait_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
+
+
+def test_what_a_killed_supervisor_left_is_found_by_its_home_and_not_by_name(supervisor, settings, tmp_path: Path):
+    supervisor.start(
+        Process("sleeper", "Sleeper", lambda s: ([sys.executable, "-c", "import time; time.sleep(60)"], {}))
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"],
+        env={**os.environ, "CORRECTLY_SUPERVISED": str(tmp_path / "other")},
+    )
+    try:
+        assert wait_until(lambda: clear_leftovers(settings.home) == 1)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_taken_port_is_one_sentence_with_exit_code_4(settings):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"Port {port} for Server is taken.*CORRECTLY_SERVER_PORT") as caught:
+            check_ports(settings, [server(port)])
+        assert caught.value.exit_code == 4
+
+
+LISTENS = {"vllm": "--host", "mlflow": "--host", "webserver": "-h", "open-webui": "--host"}
+
+
+@pytest.mark.parametrize("vllm_host", ["127.0.0.1", "10.0.0.9"])
+def test_each_part_is_asked_where_it_is_told_to_listen_and_vllm_stays_off_the_platforms_own_address(
+    settings, vllm_host: str
+):
+    settings = settings.model_copy(update={"host": "192.0.2.7", "vllm_host": vllm_host})
+    for name, option in LISTENS.items():
+        argv, _ = BY_NAME[name].command(settings)
+        url = BY_NAME[name].url(settings) or ""
+        assert httpx.URL(url).host == argv[argv.index(option) + 1] == (vllm_host if name == "vllm" else "192.0.2.7")
+    assert BY_NAME["vllm"].url(settings) == settings.vllm_url
+    assert BY_NAME["mlflow"].url(settings) == settings.mlflow_url
+    assert BY_NAME["open-webui"].url(settings) == settings.webui_url
+
+
+def test_a_part_with_an_address_of_its_own_is_probed_there(supervisor):
+    # As a machine whose platform listens on its address of the network: all of 127/8 is this machine.
+    supervisor.settings = settings = supervisor.settings.model_copy(update={"host": "127.0.0.2"})
+    part = server(free_port(), host=lambda s: s.vllm_host)
+    check_ports(settings, [part])
+    supervisor.start(part)
+    assert supervisor.wait_ready(part) < 10
+    with pytest.raises(PortTaken):
+        check_ports(settings, [part])
+
+
+def test_the_record_of_a_supervisor_is_believed_only_while_that_very_process_runs(settings):
+    assert running_supervisor(settings.home) is None
+    write_record(settings.home)
+    found = running_supervisor(settings.home)
+    assert found is not None and found.pid == os.getpid()
+    record = settings.home / "run" / "supervisor.json"
+    record.write_text(record.read_text().replace(f'"pid": {os.getpid()}', '"pid": 1'))
+    assert running_supervisor(settings.home) is None
+
+
+def test_every_part_of_the_table_has_a_command_and_its_own_port(settings):
+    ports = [process.port(settings) for process in PROCESSES if process.port]
+    assert len(ports) == len(set(ports))
+    for process in PROCESSES:
+        argv, env = process.command(settings)
+        assert argv and all(isinstance(part, str) for part in argv)
+        assert all(isinstance(value, str) for value in env.values())

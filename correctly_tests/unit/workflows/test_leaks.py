@@ -1,0 +1,113 @@
+"""No adapter is measured on what it was trained on, by whichever way it learnt it, and what nobody can know is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from correctly_assets.artifacts.train_set import write_train_set
+from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.types import TrainPair
+from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+from correctly_assets.settings import Settings, get_settings
+from correctly_assets.workflows.build_train_set import train_config
+from correctly_assets.workflows.check_leaks import refuse_trained_on
+from correctly_assets.workflows.wiring import open_platform_store
+from correctly_tests.commands import invoke
+from correctly_tests.serving_fakes import fake_engine
+from correctly_tests.tiny_adapter import put_adapter
+
+pytestmark = pytest.mark.slow
+
+
+def trained_on(settings: Settings, before: str) -> str:
+    """A train set of one pair; returns its ID."""
+    pair = TrainPair("p1", "e1", "example", before, "This is another sentence.")
+    made = write_train_set(
+        [pair],
+        settings.snapshots_dir,
+        {"seed": 1, "examples_snapshot": "x", "rows_digest": "r"},
+        sql_dir=settings.sql_dir,
+        human_weight=8,
+    )
+    return made.id
+
+
+def a_set(tmp_path: Path) -> Path:
+    path = tmp_path / "ours.jsonl"
+    path.write_text(json.dumps({"before": "He go to the pool.", "after": "He goes."}))
+    return path
+
+
+def manifest(settings: Settings, id: str, **more: object) -> dict[str, Any]:
+    directory = settings.adapters_dir / id
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "manifest.json").write_text(json.dumps({"id": id, **more}))
+    return {"id": id, **more}
+
+
+def test_an_adapter_started_from_another_is_held_against_what_that_one_was_trained_on(
+    settings: Settings, tmp_path: Path
+) -> None:
+    read = [read_evaluation_set(a_set(tmp_path))]
+    clean, seen = trained_on(settings, "Those is mine."), trained_on(settings, "He go to the pool.")
+    manifest(settings, "first", train_set=seen, warm_start=None)
+    manifest(settings, "second", train_set=clean, warm_start="first")
+    third = manifest(settings, "third", train_set=clean, warm_start="second")
+    with pytest.raises(PermanentError, match=r"rows 1 of ours\.jsonl"):
+        refuse_trained_on(settings, third, read)
+    manifest(settings, "second", train_set=clean, warm_start=None)
+    assert refuse_trained_on(settings, third, read) is None
+    # One whose training changed nothing has its own ID for what it was started from.
+    assert refuse_trained_on(settings, manifest(settings, "third", train_set=clean, warm_start="third"), read) is None
+
+
+def test_where_the_line_of_adapters_is_lost_it_is_said(settings: Settings, tmp_path: Path) -> None:
+    read = [read_evaluation_set(a_set(tmp_path))]
+    clean = trained_on(settings, "Those is mine.")
+    lost = refuse_trained_on(settings, manifest(settings, "third", train_set=clean, warm_start="nobody"), read)
+    assert lost is not None and "adapter nobody, from which third was started, is gone" in lost
+    older = manifest(settings, "third", train_set=clean, recipe={"training": {"start": "champion"}})
+    untold = refuse_trained_on(settings, older, read)
+    assert untold is not None and "the manifest of adapter third does not name what it was started from" in untold
+    assert refuse_trained_on(settings, {**older, "recipe": {"training": {"start": "base"}}}, read) is None
+
+
+def test_a_manifest_names_the_champion_that_training_starts_from(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter, train_set = put_adapter(settings, 1), trained_on(settings, "Those is mine.")
+    with open_platform_store(settings) as store:
+        store.add_release(adapter=adapter, base_model="tiny", kind="promotion", why="a test")
+    assert train_config(settings, train_set=train_set)["extras"]["warm_start"] is None
+    warm = settings.model_copy(update={"train_start": "champion"})
+    assert train_config(warm, train_set=train_set)["extras"]["warm_start"] == adapter
+
+
+def test_evaluate_measures_no_adapter_on_what_it_was_trained_on_and_asks_no_engine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with fake_engine() as engine:
+        monkeypatch.setenv("CORRECTLY_VLLM_PORT", str(engine.port))
+        get_settings.cache_clear()
+        settings = get_settings()
+
+        adapter, data = put_adapter(settings, 1), a_set(tmp_path)
+        path = settings.adapters_dir / adapter / "manifest.json"
+        untold = path.read_text()
+        seen = trained_on(settings, "He go to the pool.")
+        path.write_text(json.dumps({**json.loads(untold), "train_set": seen}))
+        with open_platform_store(settings) as store:
+            store.add_release(adapter=adapter, base_model="tiny", kind="promotion", why="a test")
+        for system in (f"adapter:{adapter}", "served"):
+            with pytest.raises(PermanentError, match=r"rows 1 of ours\.jsonl"):
+                invoke("evaluate", "--system", system, "--data", str(data))
+        assert not engine.asked
+        # Where its train set is gone, it is measured and the figures say what they are worth.
+        path.write_text(untold)
+        found = json.loads(invoke("evaluate", "--system", f"adapter:{adapter}", "--data", str(data), "--json"))
+        assert f"the train set of adapter {adapter} is not here" in found["unchecked"]
+        assert found["n"] == 1
