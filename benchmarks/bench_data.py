@@ -121,7 +121,6 @@ def part_train_set(home: Path, snapshot: str) -> dict[str, Any]:
     from correctly_assets.workflows.build_train_set import make_train_set
 
     os.environ["CORRECTLY_HOME"] = str(home)
-    get_settings.cache_clear()
     settings = get_settings()
     started = time.perf_counter()
     made = make_train_set(settings, examples_snapshot=snapshot, log=print)
@@ -280,23 +279,22 @@ def part_score(minutes: float, pairs: int, keep: Path | None = None) -> dict[str
         given = {"CORRECTLY_HOME": str(home), "CORRECTLY_BASE_MODEL": base}
         given |= {"CORRECTLY_TRAIN_PAIRS": str(pairs), "CORRECTLY_TRAIN_MINUTES": str(minutes)}
         os.environ.update(given)
-        get_settings.cache_clear()
         settings = get_settings()
         learners = folder / "jfleg_dev.jsonl"
         # A set that the platform knows of is kept out of every train set; one that it meets afterwards may be found in it.
-        known = settings.home / "evaluation" / learners.name
+        known = settings.platform.home / "evaluation" / learners.name
         known.parent.mkdir(parents=True, exist_ok=True)
         if not known.exists():
             known.symlink_to(learners.resolve())
         land_starter(settings)
         with open_platform_store(settings) as store:
-            examples = write_examples_snapshot(store, settings.snapshots_dir)
+            examples = write_examples_snapshot(store, settings.platform.snapshots_dir)
         made = make_train_set(settings, examples_snapshot=examples.id, log=print)
         config = train_config(settings, train_set=made.snapshot.id)
-        result = run_training(settings, config, settings.checkpoints_dir / "bench")
+        result = run_training(settings, config, settings.platform.checkpoints_dir / "bench")
         predictions, scored = home / "predictions.txt", home / "scored.json"
         evaluated(result.adapter, learners, "--predictions", str(predictions))
-        frozen = evaluated(result.adapter, settings.evaluation_path)
+        frozen = evaluated(result.adapter, settings.platform.evaluation_path)
         command = [sys.executable, str(folder / "score_gec.py"), "--data", str(learners), "--pred", str(predictions)]
         subprocess.run([*command, "--json", str(scored)], check=True, stdout=subprocess.DEVNULL)
         return {

@@ -101,7 +101,9 @@ def second_start(env: dict[str, str], settings: Settings) -> float:
     try:
         while True:
             try:
-                answer = httpx.post(f"{settings.gateway_url}/v1/corrections", json={"text": "He go home."}, timeout=30)
+                answer = httpx.post(
+                    f"{settings.platform.gateway_url}/v1/corrections", json={"text": "He go home."}, timeout=30
+                )
                 if answer.status_code == 200:
                     return time.monotonic() - started
             except httpx.HTTPError:
@@ -139,7 +141,7 @@ def main() -> None:
             name: value for name, value in os.environ.items() if not name.startswith("CORRECTLY_") or "_PORT" in name
         }
         env["CORRECTLY_HOME"] = str(home)
-        settings = Settings(home=home)
+        settings = Settings().changed(platform={"home": home})
         seconds, when, watch, said, code = run(env, "up", "--once")
         if code:
             raise SystemExit(f"`up --once` ended with {code}:\n{said[-2000:]}")

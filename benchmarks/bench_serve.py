@@ -113,24 +113,19 @@ async def measure_engine(home: Path, adapter: Path, count: int, keep: Callable[[
 
     given = get_settings()
     base, engine_port, port = given.base_model_path, free_port(), free_port()
-    settings = given.model_copy(
-        update={
-            "home": home,
-            # The engine is started in HOME, as the platform does it.
-            "base_model": str(Path(base).resolve()) if Path(base).is_dir() else base,
-            "rollout": "lora",
-            "vllm_port": engine_port,
-            "gateway_port": port,
-        }
+    settings = given.changed(
+        platform={"home": home, "gateway_port": port},
+        serving={"vllm_port": engine_port},
+        # The engine is started in HOME, as the platform does it.
+        training={"base_model": str(Path(base).resolve()) if Path(base).is_dir() else base},
     )
-    settings.adapters_dir.mkdir(parents=True)
-    (settings.adapters_dir / adapter.name).symlink_to(adapter.resolve())
-    store = open_store(settings.store_url, settings.sql_dir)
+    settings.platform.adapters_dir.mkdir(parents=True)
+    (settings.platform.adapters_dir / adapter.name).symlink_to(adapter.resolve())
+    store = open_store(settings.platform.store_url, settings.platform.sql_dir)
     release = store.add_release(adapter=adapter.name, base_model="base", kind="promotion", why="bench").id
     places = {
         "CORRECTLY_HOME": str(home),
-        "CORRECTLY_BASE_MODEL": settings.base_model,
-        "CORRECTLY_ROLLOUT": settings.rollout,
+        "CORRECTLY_BASE_MODEL": settings.training.base_model,
         "CORRECTLY_VLLM_PORT": str(engine_port),
         "CORRECTLY_GATEWAY_PORT": str(port),
     }
@@ -155,10 +150,10 @@ def engine_on(port: int) -> tuple[list[str], dict[str, str]]:
     return vllm_command(
         given.base_model_path,
         port=port,
-        chat_template=given.prompts_dir / "chat" / "gemma3.jinja",
-        max_model_len=given.vllm_max_model_len,
-        kvcache_gb=given.vllm_kvcache_gb,
-        max_lora_rank=given.lora_rank,
+        chat_template=given.platform.prompts_dir / "chat" / "gemma3.jinja",
+        max_model_len=given.serving.vllm_max_model_len,
+        kvcache_gb=given.serving.vllm_kvcache_gb,
+        max_lora_rank=given.training.lora_rank,
     )
 
 

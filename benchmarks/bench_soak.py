@@ -115,7 +115,7 @@ async def soak(chosen: argparse.Namespace, home: Path) -> tuple[dict[str, float]
         release = at.release(at.bring(adapter))
         async with at.engine(), at.gateway_process():
             await at.serves(release)
-            mix = Mix(at.gateway, [before for before, _ in sentences(chosen.sentences)], seed=at.settings.seed)
+            mix = Mix(at.gateway, [before for before, _ in sentences(chosen.sentences)], seed=at.settings.training.seed)
             roots = {"gateway": at.gateway_pid, "engine": at.engine_pid}
             memory = Memory(roots, lambda: mix.tally.done, chosen.every)
             memory.start()
@@ -296,7 +296,7 @@ async def rollback(chosen: argparse.Namespace, home: Path) -> tuple[dict[str, fl
         await at.serves(release)
         if not chosen.fake:
             started = time.perf_counter()
-            back = await roll_back(at.settings, at.store, DirectEngine(at.settings.vllm_url), "bench")
+            back = await roll_back(at.settings, at.store, DirectEngine(at.settings.serving.vllm_url), "bench")
             await at.serves(back.release)
             figures["rollback_warm"] = time.perf_counter() - started
             await at.serves(at.release(names[1]))
@@ -319,7 +319,7 @@ async def rollback(chosen: argparse.Namespace, home: Path) -> tuple[dict[str, fl
         if not chosen.fake:
             # Beside the engine's start, as the supervisor's: it waits a while for the gateway to serve.
             rolling = asyncio.create_task(
-                roll_back(at.settings, at.store, DirectEngine(at.settings.vllm_url), "bench, without an engine")
+                roll_back(at.settings, at.store, DirectEngine(at.settings.serving.vllm_url), "bench, without an engine")
             )
             await stack.enter_async_context(at.engine())
             release = (await rolling).release
@@ -393,21 +393,21 @@ def training_config(settings: Settings, work: Path) -> tuple[Path, Path]:
     from correctly_assets.core.types import TrainPair
 
     pairs: list[TrainPair] = []
-    for path in settings.starter_paths:
+    for path in settings.platform.starter_paths:
         for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
             name, after = f"p{len(pairs)}", row.get("after") or row["before"]
             pairs.append(TrainPair(name, name, "example", row["before"], after, ()))
-    made = write_train_set(pairs, work / "sets", {}, sql_dir=settings.sql_dir)
+    made = write_train_set(pairs, work / "sets", {}, sql_dir=settings.platform.sql_dir)
     progress = work / "progress.json"
     config = {
         "train_set": str(work / "sets" / made.id / TRAIN_FILE),
         "base_model": settings.base_model_path,
         "adapters_dir": str(work / "adapters"),
         "checkpoint_dir": str(work / "checkpoint"),
-        "prompts_dir": str(settings.prompts_dir),
+        "prompts_dir": str(settings.platform.prompts_dir),
         "stages": [{"name": "all", "passes": 50}],
-        "lora": {"rank": settings.lora_rank, "alpha": 2 * settings.lora_rank},
-        "batch_size": settings.train_batch_size,
+        "lora": {"rank": settings.training.lora_rank, "alpha": 2 * settings.training.lora_rank},
+        "batch_size": settings.training.batch_size,
         "progress_path": str(progress),
     }
     (work / "config.json").write_text(json.dumps(config))

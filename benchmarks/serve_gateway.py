@@ -53,7 +53,7 @@ def serve_gateway(home: str, engine: str, port: str) -> None:
     from correctly_assets.gateway.options import Options
     from correctly_assets.gateway.wiring import build_parts
 
-    settings = Settings(home=Path(home), vllm_port=int(engine))  # pyright: ignore[reportCallIssue]
+    settings = Settings().changed(platform={"home": Path(home)}, serving={"vllm_port": int(engine)})
 
     def parts() -> Any:
         made = build_parts(settings, Options())
@@ -75,11 +75,11 @@ async def measure_gateway(home: Path, seconds: float) -> dict[str, float]:
     from correctly_tests.serving_fakes import free_port, write_adapter
 
     home.mkdir(parents=True)
-    settings = Settings(home=home)  # pyright: ignore[reportCallIssue]
-    store = open_store(settings.store_url, settings.sql_dir)
+    settings = Settings().changed(platform={"home": home})
+    store = open_store(settings.platform.store_url, settings.platform.sql_dir)
 
     def promote(adapter: str) -> str:
-        write_adapter(settings.adapters_dir, adapter)
+        write_adapter(settings.platform.adapters_dir, adapter)
         return store.add_release(adapter=adapter, base_model="base", kind="promotion", why="bench").id
 
     promote("swap00")

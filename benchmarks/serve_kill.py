@@ -44,7 +44,7 @@ async def supervised(settings: Settings, process: Process) -> AsyncIterator[Supe
     try:
         yield supervisor
     except SystemExit:
-        said = (settings.logs_dir / f"{process.name}.log").read_text(errors="replace")
+        said = (settings.platform.logs_dir / f"{process.name}.log").read_text(errors="replace")
         print(f"--- {process.title}\n{said[-2000:]}")
         raise
     finally:

@@ -37,7 +37,7 @@ def packaged_model(folder: Path) -> Path:
 
 def prompts_of(settings: Settings, texts: list[str]) -> list[str]:
     """The texts as both engines are asked."""
-    prompts = load_prompts(settings.prompts_dir, "gemma3")
+    prompts = load_prompts(settings.platform.prompts_dir, "gemma3")
     return [prompts.correct_prompt(text) for text in texts]
 
 

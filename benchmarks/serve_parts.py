@@ -75,7 +75,7 @@ async def ready(client: httpx.AsyncClient, gateway: str, release: str | None = N
 def sentences(count: int) -> list[tuple[str, str]]:
     """(awkward sentence, a reference): JFLEG where CORRECTLY_BENCHMARK_DATA holds it, else the frozen set's."""
     data = os.environ.get("CORRECTLY_BENCHMARK_DATA")
-    path = Path(data) / "jfleg_dev.jsonl" if data else get_settings().evaluation_path
+    path = Path(data) / "jfleg_dev.jsonl" if data else get_settings().platform.evaluation_path
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     return [(row["source"], row["references"][0]) for row in rows if row["references"]][:count]
 
@@ -85,8 +85,8 @@ def champion_adapter() -> Path:
     from correctly_assets.store import open_store
 
     settings = get_settings()
-    with open_store(settings.store_url, settings.sql_dir) as store:
+    with open_store(settings.platform.store_url, settings.platform.sql_dir) as store:
         champion = store.champion()
     if champion is None:
         raise SystemExit("No adapter has been promoted yet: run `correctly up --once`, or give --adapter DIR.")
-    return settings.adapters_dir / champion.adapter
+    return settings.platform.adapters_dir / champion.adapter

@@ -59,7 +59,7 @@ async def memory(chosen: argparse.Namespace, home: Path) -> tuple[dict[str, floa
         release = at.release(at.bring(adapter))
         async with at.engine(), at.gateway_process():
             await at.serves(release)
-            root, chance = psutil.Process(at.engine_pid), random.Random(at.settings.seed)
+            root, chance = psutil.Process(at.engine_pid), random.Random(at.settings.training.seed)
             for stage, (kind, count, times) in enumerate(LOTS):
                 for _ in range(times):
                     await _ask(at, adapter.name, [_request(kind, chance) for _ in range(count)])
@@ -102,7 +102,7 @@ async def _ask(at: Place, model: str, requests: list[tuple[str, int]]) -> None:
             body = {
                 "model": model, "prompt": text, "max_tokens": tokens, "temperature": 0, "logprobs": 0, "ignore_eos": True,
             }  # fmt: skip
-            answer = await at.client.post(f"{at.settings.vllm_url}/v1/completions", json=body)
+            answer = await at.client.post(f"{at.settings.serving.vllm_url}/v1/completions", json=body)
             if answer.status_code != 200:
                 raise SystemExit(f"The engine answered {answer.status_code}: {answer.text[:300]}")
 

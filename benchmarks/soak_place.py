@@ -45,11 +45,11 @@ class Place:
 
     @property
     def gateway(self) -> str:
-        return self.settings.gateway_url
+        return self.settings.platform.gateway_url
 
     def bring(self, adapter: Path, name: str | None = None) -> str:
         """Copy an adapter into the home, under its own name or another, as an immutable directory; returns the name."""
-        target = self.settings.adapters_dir / (name or adapter.name)
+        target = self.settings.platform.adapters_dir / (name or adapter.name)
         if not target.exists():
             shutil.copytree(adapter, target)
         return target.name
@@ -77,8 +77,8 @@ class Place:
             return check_adapter(directory, Path(self.settings.base_model_path))
 
         started = time.perf_counter()
-        async with VllmClient(self.settings.vllm_url) as engine:
-            await load_proven(engine, self.settings.adapters_dir / adapter, None if self.fake else check)
+        async with VllmClient(self.settings.serving.vllm_url) as engine:
+            await load_proven(engine, self.settings.platform.adapters_dir / adapter, None if self.fake else check)
         return time.perf_counter() - started
 
     async def correct(self, text: str) -> tuple[int, dict[str, Any]]:
@@ -91,18 +91,18 @@ class Place:
     async def engine(self) -> AsyncIterator[Any]:
         """The engine's process, real or fake."""
         if self.fake:
-            command = [*ME, "upstream", str(self.settings.vllm_port)]
+            command = [*ME, "upstream", str(self.settings.serving.vllm_port)]
             extra: dict[str, str] = {}
         else:
             from correctly_assets.engine.launch import vllm_command
 
             command, extra = vllm_command(
                 self.settings.base_model_path,
-                port=self.settings.vllm_port,
-                chat_template=self.settings.prompts_dir / "chat" / "gemma3.jinja",
-                max_model_len=self.settings.vllm_max_model_len,
-                kvcache_gb=self.settings.vllm_kvcache_gb,
-                max_lora_rank=self.settings.lora_rank,
+                port=self.settings.serving.vllm_port,
+                chat_template=self.settings.platform.prompts_dir / "chat" / "gemma3.jinja",
+                max_model_len=self.settings.serving.vllm_max_model_len,
+                kvcache_gb=self.settings.serving.vllm_kvcache_gb,
+                max_lora_rank=self.settings.training.lora_rank,
             )
         with running(command, extra) as child:
             self.engine_pid = child.pid
@@ -113,7 +113,11 @@ class Place:
         """The gateway's process; over adapters without weights where the engine is fake."""
         command = [sys.executable, "-m", "correctly_assets.gateway"]
         if self.fake:
-            where = (str(self.settings.home), str(self.settings.vllm_port), str(self.settings.gateway_port))
+            where = (
+                str(self.settings.platform.home),
+                str(self.settings.serving.vllm_port),
+                str(self.settings.platform.gateway_port),
+            )
             command = [*ME, "gateway", *where]
         with running(command, self.environment) as child:
             self.gateway_pid = child.pid
@@ -127,20 +131,21 @@ async def place(home: Path, *, fake: bool) -> AsyncIterator[Place]:
     from correctly_tests.serving_fakes import free_port
 
     given = get_settings()
-    ports = {"gateway_port": free_port(), "vllm_port": free_port()}
-    settings = given.model_copy(
-        update={"home": home, "base_model": given.base_model_path, "host": "127.0.0.1", **ports}
+    settings = given.changed(
+        platform={"home": home, "host": "127.0.0.1", "gateway_port": free_port()},
+        training={"base_model": given.base_model_path},
+        serving={"vllm_port": free_port()},
     )
-    settings.adapters_dir.mkdir(parents=True)
+    settings.platform.adapters_dir.mkdir(parents=True)
     environment = {
         "CORRECTLY_HOME": str(home),
         "CORRECTLY_BASE_MODEL": given.base_model_path,
         "CORRECTLY_HOST": "127.0.0.1",
-        "CORRECTLY_VLLM_PORT": str(settings.vllm_port),
-        "CORRECTLY_GATEWAY_PORT": str(settings.gateway_port),
+        "CORRECTLY_VLLM_PORT": str(settings.serving.vllm_port),
+        "CORRECTLY_GATEWAY_PORT": str(settings.platform.gateway_port),
     }
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-    with open_store(settings.store_url, settings.sql_dir) as store:
+    with open_store(settings.platform.store_url, settings.platform.sql_dir) as store:
         async with httpx.AsyncClient(trust_env=False, timeout=300, limits=limits) as client:
             yield Place(settings, environment, store, client, fake)
 

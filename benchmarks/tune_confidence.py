@@ -84,7 +84,7 @@ async def sweep(adapter: str, files: list[Path], kept: Kept) -> dict[str, list[d
     async def rows(data: EvaluationSet) -> list[dict[str, float]]:
         found: list[dict[str, float]] = []
         for form, word in bounds:
-            chosen = settings.model_copy(update={"edit_confidence": form, "word_confidence": word})
+            chosen = settings.changed(serving={"edit_confidence": form, "word_confidence": word})
             found.append(
                 {"edit": form, "word": word, **await scores(chosen, kept, annotator, adapter, data)},
             )
@@ -95,7 +95,7 @@ async def sweep(adapter: str, files: list[Path], kept: Kept) -> dict[str, list[d
     except UnreachableError:
         async with (
             running_engine(settings, Console()) as engine,
-            loaded(engine, settings.adapters_dir / adapter, Path(settings.base_model_path)) as client,
+            loaded(engine, settings.platform.adapters_dir / adapter, Path(settings.base_model_path)) as client,
         ):
             kept.engine = client
             for _, data in sets:

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from pydantic import ValidationError
 
 from correctly_assets.commands import data, examples, judging, reports, review, serving, training
 from correctly_assets.commands.common import Json, console, print_json, stderr
 from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
-from correctly_assets.settings import get_settings
+from correctly_assets.settings import InvalidSettingError, get_settings
 
 app = typer.Typer(
     add_completion=False,
@@ -103,7 +102,7 @@ def correct(
     from correctly_assets.platform.first_screen import print_corrections
 
     settings = get_settings()
-    tongue = language or settings.reason_language
+    tongue = language or settings.teacher.reason_language
     if tongue not in ("en", "ko"):
         raise UsageError("Reasons are written in en or ko.")
     if lines:
@@ -159,10 +158,8 @@ def main() -> None:
         app()
     except CorrectlyError as error:
         _fail(error, as_json)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        _fail(UsageError(f"The setting CORRECTLY_{name} is off: {first['msg']}."), as_json)
+    except InvalidSettingError as error:
+        _fail(UsageError(str(error)), as_json)
     except BrokenPipeError:
         # `correctly logs vllm | head`: the reader has what it wanted.
         sys.stderr.close()

@@ -32,9 +32,7 @@ def _settings_are_the_tests_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         if name.startswith("CORRECTLY_") and name != "CORRECTLY_BENCHMARK_DATA":
             monkeypatch.delenv(name)
     monkeypatch.setenv("CORRECTLY_HOME", str(tmp_path / "home"))
-    get_settings.cache_clear()
     yield
-    get_settings.cache_clear()
 
 
 @pytest.fixture

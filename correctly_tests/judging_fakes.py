@@ -39,7 +39,6 @@ PAIRS = [
 def under(monkeypatch: pytest.MonkeyPatch, **changes: object) -> Settings:
     for name, value in changes.items():
         monkeypatch.setenv(f"CORRECTLY_{name.upper()}", str(value))
-    get_settings.cache_clear()
     return get_settings()
 
 
@@ -92,7 +91,7 @@ def decide(settings: Settings, adapter: str, verdict: Verdict, reason: str) -> N
 
 
 def put_report(settings: Settings, adapter: str, f05: float, *, verdict: str = "promote", sha: str = "e" * 64) -> Path:
-    directory = settings.adapters_dir / adapter
+    directory = settings.platform.adapters_dir / adapter
     directory.mkdir(parents=True)
     (directory / "manifest.json").write_text(json.dumps({"id": adapter}))
     scores = {"gleu": 61.25, "errant_f05": f05, "overcorrected": 8.0}
@@ -132,7 +131,7 @@ def prepare(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
         evaluation_limit=ROWS,
         **more,
     )
-    rows = read_evaluation_set(settings.evaluation_path).rows
+    rows = read_evaluation_set(settings.platform.evaluation_path).rows
     engine.default = {row.source: row.references[0] for row in rows}
     engine.default["He go to the pool."] = "He goes to the pool."
     engine.reasons = "This is how it is said."
@@ -143,6 +142,11 @@ def judge(settings: Settings, adapter: str) -> Any:
     with open_platform_store(settings) as store:
         return asyncio.run(
             judge_candidate(
-                settings, store, DirectEngine(settings.vllm_url), adapter=adapter, run_id=None, log=lambda _: None
+                settings,
+                store,
+                DirectEngine(settings.serving.vllm_url),
+                adapter=adapter,
+                run_id=None,
+                log=lambda _: None,
             )
         )

@@ -316,20 +316,20 @@ def running_gateway(
     home: Path, engine: FakeEngine, options: Options | None = None, *, answer_seconds: float = 30.0, **changed: Any
 ) -> Iterator[Running]:
     """A gateway served by uvicorn; ``changed`` replaces fields of its `Parts`."""
-    settings = Settings(home=home, vllm_port=engine.port)  # pyright: ignore[reportCallIssue]
+    settings = Settings().changed(platform={"home": home}, serving={"vllm_port": engine.port})
     home.mkdir(parents=True, exist_ok=True)
-    store = open_store(settings.store_url, settings.sql_dir)
+    store = open_store(settings.platform.store_url, settings.platform.sql_dir)
     personal_data = PersonalData()
     guards = Guards(personal_data=personal_data)
     errant_annotator()  # loaded before any deadline runs
 
     def parts() -> Parts:
         client = VllmClient(engine.url, timeout=answer_seconds)
-        prompts = load_prompts(settings.prompts_dir)
+        prompts = load_prompts(settings.platform.prompts_dir)
 
         async def turn_back(why: str, instead_of: str) -> str:
             async with VllmClient(engine.url) as asking:
-                adapters = settings.adapters_dir
+                adapters = settings.platform.adapters_dir
                 release, _ = await return_to_previous(store, asking, adapters, None, why, instead_of=instead_of)
             return release.id
 
@@ -341,7 +341,7 @@ def running_gateway(
             scrub=personal_data.scrub,
             scrub_correction=personal_data.scrub_correction,
             lander=lambda rows: land_rows(rows, store, guards)[0],
-            adapters_dir=settings.adapters_dir,
+            adapters_dir=settings.platform.adapters_dir,
             spool=home / "run" / "journal.jsonl",
             check=None,
             watched=store,
@@ -354,7 +354,7 @@ def running_gateway(
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    running = Running(f"http://127.0.0.1:{port}", store, engine, app, settings.adapters_dir, home)
+    running = Running(f"http://127.0.0.1:{port}", store, engine, app, settings.platform.adapters_dir, home)
     try:
         deadline = time.monotonic() + 120
         while not (server.started and app.state.service is not None):

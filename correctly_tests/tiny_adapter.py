@@ -49,4 +49,4 @@ def put_adapter(settings: Settings, seed: int, revision: str = "r1") -> str:
         "recipe": {},
         "recipe_digest": "recipe",
     }
-    return write_artefact(settings.adapters_dir, fill, content=CONTENT, manifest=manifest)[0]
+    return write_artefact(settings.platform.adapters_dir, fill, content=CONTENT, manifest=manifest)[0]

@@ -86,11 +86,11 @@ def generate(
     settings = get_settings()
     with open_platform_store(settings) as store:
         # One teacher for both, since a budget is one teacher's. A recorded one may not be there and says so in its place.
-        teacher = None if settings.teacher == "recorded" else make_platform_teacher(settings)
+        teacher = None if settings.teacher.kind == "recorded" else make_platform_teacher(settings)
         completed = complete_waiting(store, settings, teacher=teacher)
         if completed.says and not as_json:
             console.print(completed.says, highlight=False, soft_wrap=True)
-        if settings.teacher == "recorded" and completed.completed:
+        if settings.teacher.kind == "recorded" and completed.completed:
             # Its work is done: what waited has its corrections.
             if as_json:
                 print_json({"teacher": "recorded", "landed": 0, "waiting": completed.to_json()})
@@ -134,6 +134,6 @@ def push(as_json: Json = False) -> None:
     settings = get_settings()
     ids = push_all(settings)
     if as_json:
-        print_json({"pushed": ids, "remote": settings.dvc_remote})
+        print_json({"pushed": ids, "remote": settings.curation.dvc_remote})
         return
-    console.print(f"{len(ids)} snapshots are on {settings.dvc_remote}.", highlight=False)
+    console.print(f"{len(ids)} snapshots are on {settings.curation.dvc_remote}.", highlight=False)

@@ -141,10 +141,12 @@ def rejected(
     from correctly_assets.workflows.wiring import open_platform_store
 
     settings = get_settings()
-    directory = settings.snapshots_dir / train_set if train_set else latest_rejected(settings.snapshots_dir)
+    directory = (
+        settings.platform.snapshots_dir / train_set if train_set else latest_rejected(settings.platform.snapshots_dir)
+    )
     rungs = sum_up(read_rejected(directory)) if directory else []
     # What the teacher's last new examples lost on the way lies with the teacher.
-    newest = settings.home / "teacher"
+    newest = settings.platform.home / "teacher"
     written = sum_up(read_rejected(newest)) if (newest / "rejected.jsonl").is_file() and not train_set else []
     with open_platform_store(settings) as store:
         held = store.quarantine_reasons()

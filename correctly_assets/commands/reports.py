@@ -148,13 +148,13 @@ def record(
     )
     console.print(str(path), highlight=False, soft_wrap=True)
     if kind == "teacher":
-        if settings.teacher != "recorded" or settings.teacher_model != recording.requested:
+        if settings.teacher.kind != "recorded" or settings.teacher.model != recording.requested:
             console.print(
                 f"Set CORRECTLY_TEACHER=recorded and CORRECTLY_TEACHER_MODEL={recording.requested} to have it write train sets.",
                 highlight=False,
                 soft_wrap=True,
             )
-    elif settings.comparator_model != recording.requested:
+    elif settings.comparator.model != recording.requested:
         console.print(
             f"Set CORRECTLY_COMPARATOR_MODEL={recording.requested} to have it in every report.", highlight=False
         )

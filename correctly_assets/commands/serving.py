@@ -34,7 +34,7 @@ def rollback(why: Annotated[str, typer.Option(help="Why, for the record.")] = "a
 
     settings = get_settings()
     with open_platform_store(settings) as store:
-        done = asyncio.run(roll_back(settings, store, DirectEngine(settings.vllm_url), why))
+        done = asyncio.run(roll_back(settings, store, DirectEngine(settings.serving.vllm_url), why))
     serves = "serves" if done.from_base is not None and done.gateway_serves is not False else "will serve"
     console.print(f"{done.release} {serves} adapter {done.adapter}. {done.why}", highlight=False)
 
@@ -72,7 +72,7 @@ def promote(adapter: str, despite: Annotated[str, typer.Option(help="Why, althou
             promote_candidate(
                 settings,
                 store,
-                DirectEngine(settings.vllm_url),
+                DirectEngine(settings.serving.vllm_url),
                 adapter=adapter,
                 run_id=None,
                 log=lambda _: None,
@@ -96,8 +96,8 @@ def gc(
 
     settings = get_settings()
 
-    runs = running_supervisor(settings.home) is not None
-    loaded = asyncio.run(loaded_adapters(DirectEngine(settings.vllm_url), platform_runs=runs))
+    runs = running_supervisor(settings.platform.home) is not None
+    loaded = asyncio.run(loaded_adapters(DirectEngine(settings.serving.vllm_url), platform_runs=runs))
     with open_platform_store(settings) as store:
         removed = collect_garbage(settings, store, keep=keep, loaded=loaded, dry_run=dry_run)
     if as_json:

@@ -30,10 +30,10 @@ def plan(as_json: Json = False) -> None:
     settings = get_settings()
     train_set, made = plan_next(settings)
     if as_json:
-        print_json({"train_set": train_set, "base_model": settings.base_model, **made.to_json()})
+        print_json({"train_set": train_set, "base_model": settings.training.base_model, **made.to_json()})
         return
     console.print(
-        f"Train set {train_set} on {settings.base_model}: {made.pairs} pairs make {made.turns} turns, {made.tokens} tokens "
+        f"Train set {train_set} on {settings.training.base_model}: {made.pairs} pairs make {made.turns} turns, {made.tokens} tokens "
         f"over {made.steps} steps; some {made.minutes:.1f} minutes and {made.gigabytes:.1f} GB here.",
         highlight=False,
         soft_wrap=True,
@@ -42,7 +42,7 @@ def plan(as_json: Json = False) -> None:
         console.print(f"Learned from the last {made.learned_from} runs on this machine.", highlight=False)
     if made.limited:
         console.print(
-            f"The budget of {settings.train_minutes:g} minutes cuts the plan to these steps; CORRECTLY_TRAIN_MINUTES "
+            f"The budget of {settings.training.minutes:g} minutes cuts the plan to these steps; CORRECTLY_TRAIN_MINUTES "
             "raises it.",
             highlight=False,
             soft_wrap=True,
@@ -130,7 +130,9 @@ def learning_curve(
         ),
     )
     console.print(value["says"], highlight=False, soft_wrap=True)
-    console.print(f"Kept in {settings.home / 'learning_curve.json'} and .png.", highlight=False, soft_wrap=True)
+    console.print(
+        f"Kept in {settings.platform.home / 'learning_curve.json'} and .png.", highlight=False, soft_wrap=True
+    )
 
 
 def bakeoff(
@@ -178,7 +180,7 @@ def bakeoff(
         ),
     )
     console.print(value["says"], highlight=False, soft_wrap=True)
-    console.print(f"Kept in {settings.home / 'bakeoff.json'}.", highlight=False, soft_wrap=True)
+    console.print(f"Kept in {settings.platform.home / 'bakeoff.json'}.", highlight=False, soft_wrap=True)
 
 
 def _table(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str, str]]) -> None:

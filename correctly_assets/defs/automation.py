@@ -28,7 +28,7 @@ retrain = dg.define_asset_job(
 @dg.sensor(
     job=retrain,
     name="retrain_sensor",
-    minimum_interval_seconds=get_settings().sensor_seconds,
+    minimum_interval_seconds=get_settings().platform.sensor_seconds,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Compares what has landed with the last decision, and says in one sentence why it does or does not run.",
 )
@@ -59,7 +59,7 @@ def retrain_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
 @dg.sensor(
     name="feedback_sensor",
     # Signing in to the chat costs it a password hash: often enough is every quarter of a minute.
-    minimum_interval_seconds=max(15, get_settings().sensor_seconds),
+    minimum_interval_seconds=max(15, get_settings().platform.sensor_seconds),
     default_status=dg.DefaultSensorStatus.RUNNING,
     target=None,
     description="Turns votes, ratings and edited answers into examples, after the guards and the ladder.",
@@ -76,7 +76,7 @@ def feedback_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
 
 @dg.sensor(
     name="serving_sensor",
-    minimum_interval_seconds=max(10, get_settings().sensor_seconds),
+    minimum_interval_seconds=max(10, get_settings().platform.sensor_seconds),
     default_status=dg.DefaultSensorStatus.RUNNING,
     target=None,
     description="Reports whether the gateway serves the newest release, and writes releases made elsewhere (a rollback, an "
@@ -93,7 +93,7 @@ def serving_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
         says = serving_says(opened, settings)
     if release is None:
         return dg.SkipReason(says)
-    point_alias(settings.mlflow_url, "champion", release.adapter, context.log)
+    point_alias(settings.platform.mlflow_url, "champion", release.adapter, context.log)
     event = dg.AssetMaterialization(
         "served_model",
         description=release.why,
@@ -102,7 +102,7 @@ def serving_sensor(context: dg.SensorEvaluationContext, store: StoreResource):
             "adapter": release.adapter,
             "previous": release.previous or "none",
             "why": release.why,
-            "gateway": dg.MetadataValue.url(settings.gateway_url),
+            "gateway": dg.MetadataValue.url(settings.platform.gateway_url),
         },
         tags={DATA_VERSION_TAG: release.adapter},
     )

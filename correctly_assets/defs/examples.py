@@ -57,7 +57,7 @@ def examples(context: dg.AssetExecutionContext, store: StoreResource):
     except CorrectlyError as error:
         raise refused(error) from error
     with store.open() as opened:
-        if settings.teacher != "embedded" and opened.counts().waiting:
+        if settings.teacher.kind != "embedded" and opened.counts().waiting:
             # Rows that were completed enter this very train set. A teacher that is away is no reason to hold back the others.
             try:
                 completed = complete_waiting(opened, settings)
@@ -65,7 +65,7 @@ def examples(context: dg.AssetExecutionContext, store: StoreResource):
                 context.log.warning(f"The waiting examples wait on: {error}")
             else:
                 context.log.info(completed.says)
-        snapshot = write_examples_snapshot(opened, settings.snapshots_dir)
+        snapshot = write_examples_snapshot(opened, settings.platform.snapshots_dir)
         counts = opened.counts()
         sample = [example for _, example in zip(range(10), opened.accepted(), strict=False)]
     yield dg.MaterializeResult(

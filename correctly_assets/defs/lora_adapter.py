@@ -47,11 +47,11 @@ def lora_adapter(
     # The child writes its curves into the run that dagster-mlflow started and will end.
     child_ledger = None
     if ledger.run_id:
-        child_ledger = {"tracking_uri": settings.mlflow_url, "experiment": EXPERIMENT, "run_id": ledger.run_id}
+        child_ledger = {"tracking_uri": settings.platform.mlflow_url, "experiment": EXPERIMENT, "run_id": ledger.run_id}
         ledger.tags(
             {
                 "dagster_run": context.run_id,
-                "dagster_url": f"{settings.dagster_url}/runs/{context.run_id}",
+                "dagster_url": f"{settings.platform.dagster_url}/runs/{context.run_id}",
                 "why": context.run.tags.get(WHY_TAG, "Started by a person."),
             }
         )

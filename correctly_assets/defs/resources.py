@@ -14,8 +14,8 @@ from correctly_assets.settings import Settings
 def make_resources(settings: Settings) -> dict[str, Any]:
     """One resource per outside system."""
     return {
-        "store": StoreResource(url=settings.store_url, sql_dir=str(settings.sql_dir)),
-        "engine": EngineResource(url=settings.vllm_url),
+        "store": StoreResource(url=settings.platform.store_url, sql_dir=str(settings.platform.sql_dir)),
+        "engine": EngineResource(url=settings.serving.vllm_url),
         "trainer": TrainerResource(),
-        "mlflow": ledger_resource.configured({"tracking_uri": settings.mlflow_url}),
+        "mlflow": ledger_resource.configured({"tracking_uri": settings.platform.mlflow_url}),
     }

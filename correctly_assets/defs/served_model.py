@@ -59,7 +59,7 @@ def served_model(
             "why": promotion.why,
             "proved_from_base_nats": promotion.from_base,
             "proved_from_training_nats": promotion.from_training,
-            "gateway": dg.MetadataValue.url(settings.gateway_url),
+            "gateway": dg.MetadataValue.url(settings.platform.gateway_url),
         },
     )
     served = promotion.gateway_serves

@@ -51,7 +51,7 @@ def train_set(context: dg.AssetExecutionContext):
         context.instance.add_run_tags(context.run.run_id, renewed)
     # The builder drops what leaks; the check looks again at what was written, so that neither is trusted alone.
     leaked = leaks((text for pair in made.pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
-    mix = page.error_mix(made.pairs, settings.first_languages)
+    mix = page.error_mix(made.pairs, settings.teacher.first_languages)
     used = read_some(settings, head["snapshot"], (pair.example_id for pair in made.pairs))
     sources = {example.id: example.source or "" for example in used}
     yield dg.MaterializeResult(

@@ -31,8 +31,8 @@ def main() -> None:
     log_to_stderr()
     uvicorn.run(
         create_app(settings, options),
-        host=settings.host,
-        port=settings.gateway_port,
+        host=settings.platform.host,
+        port=settings.platform.gateway_port,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=6,

@@ -70,13 +70,13 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
     app.state.metrics = Metrics()
     app.state.keys = Keys(options.keys_file)
     app.state.limit = RateLimit(options.rate_per_minute)
-    app.state.reason_language = settings.reason_language
+    app.state.reason_language = settings.teacher.reason_language
     app.include_router(routes.v1)
     app.include_router(routes.platform)
     _shape_errors(app, options)
     app.add_middleware(Envelope, metrics=app.state.metrics, max_body_bytes=options.max_body_bytes)
-    if not is_loopback(settings.host) and not app.state.keys.wanted:
-        log.warning("listening beyond loopback without keys", extra={"host": settings.host})
+    if not is_loopback(settings.platform.host) and not app.state.keys.wanted:
+        log.warning("listening beyond loopback without keys", extra={"host": settings.platform.host})
     return app
 
 

@@ -42,7 +42,7 @@ def ask_gateway(
     try:
         answer = httpx.request(
             method,
-            f"{settings.gateway_url}{path}",
+            f"{settings.platform.gateway_url}{path}",
             json=body,
             headers={**bearer(settings), **(headers or {})},
             timeout=600,
@@ -50,7 +50,7 @@ def ask_gateway(
         )
     except httpx.HTTPError as error:
         raise UnreachableError(
-            f"The gateway does not answer at {settings.gateway_url}: start the platform with `correctly up`."
+            f"The gateway does not answer at {settings.platform.gateway_url}: start the platform with `correctly up`."
         ) from error
     if answer.status_code == 200:
         return answer.json()

@@ -102,12 +102,12 @@ def live_comparator(settings: Settings, annotator: Annotator) -> LiveComparator 
     Raises:
         PermanentError: the prompt file is missing.
     """
-    if settings.comparator_model is None or settings.comparator_base_url is None:
+    if settings.comparator.model is None or settings.comparator.base_url is None:
         return None
-    key = settings.comparator_api_key
+    key = settings.comparator.api_key
     return LiveComparator(
-        settings.comparator_base_url,
-        settings.comparator_model,
+        settings.comparator.base_url,
+        settings.comparator.model,
         read_prompt(settings, "comparator.txt"),
         annotator,
         api_key=key.get_secret_value() if key else None,

@@ -1,6 +1,6 @@
 """The gateway's own knobs, with the defaults that fit one machine.
 
-Belongs here: names, units and defaults. Does not belong here: reading the environment (settings.py).
+Belongs here: names, units and defaults. Does not belong here: reading the environment (settings/).
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Options:
     def of(cls, settings: Settings) -> Options:
         """The options that follow from the settings: beyond loopback a rate limit stands by default."""
         return cls(
-            rate_per_minute=0 if is_loopback(settings.host) else 600,
-            keys_file=settings.home / "gateway-keys.json",
-            stack=settings.stack,
+            rate_per_minute=0 if is_loopback(settings.platform.host) else 600,
+            keys_file=settings.platform.home / "gateway-keys.json",
+            stack=settings.serving.stack,
         )
 
 

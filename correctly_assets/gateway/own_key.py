@@ -26,7 +26,7 @@ def own_key(settings: Settings) -> str | None:
     from correctly_assets.gateway.access import hash_key, new_key
     from correctly_assets.gateway.options import Options
 
-    keys, kept = Options.of(settings).keys_file, settings.home / "run" / "own-key"
+    keys, kept = Options.of(settings).keys_file, settings.platform.home / "run" / "own-key"
     if keys is None or not keys.exists():
         return None
     if kept.exists():

@@ -35,11 +35,11 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         PermanentError: a file or package is missing.
     """
     store = open_platform_store(settings)
-    personal_data, profane = PersonalData(names=settings.pii_names), Profanity()
-    if settings.pii_names:
+    personal_data, profane = PersonalData(names=settings.privacy.pii_names), Profanity()
+    if settings.privacy.pii_names:
         personal_data.warm()
-    guards = Guards(pii=settings.pii, personal_data=personal_data, profane=profane)
-    engine = VllmClient(settings.vllm_url, timeout=options.answer_seconds)
+    guards = Guards(pii=settings.privacy.pii, personal_data=personal_data, profane=profane)
+    engine = VllmClient(settings.serving.vllm_url, timeout=options.answer_seconds)
     annotator = ErrantAnnotator()
     # The first parse builds what every later one uses; no person should wait for it.
     annotator.edits("He go there.", "He goes there.")
@@ -54,8 +54,8 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         return check_adapter(directory, Path(settings.base_model_path))
 
     async def turn_back(why: str, instead_of: str) -> str:
-        async with VllmClient(settings.vllm_url) as client:
-            adapters = settings.adapters_dir
+        async with VllmClient(settings.serving.vllm_url) as client:
+            adapters = settings.platform.adapters_dir
             release, _ = await return_to_previous(store, client, adapters, check, why, instead_of=instead_of)
         return release.id
 
@@ -67,8 +67,8 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         scrub=personal_data.scrub,
         scrub_correction=personal_data.scrub_correction,
         lander=land,
-        adapters_dir=settings.adapters_dir,
-        spool=settings.home / "run" / "journal.jsonl",
+        adapters_dir=settings.platform.adapters_dir,
+        spool=settings.platform.home / "run" / "journal.jsonl",
         check=check,
         watched=store,
         turn_back=turn_back,

@@ -25,12 +25,12 @@ def detach(settings: Settings, console: Console) -> None:
     Raises:
         UnreachableError: it ended at once; the message is its last line.
     """
-    other = running_supervisor(settings.home)
+    other = running_supervisor(settings.platform.home)
     if other is not None:
-        console.print(f"The platform already runs (process {other.pid}): {settings.gateway_url}.")
+        console.print(f"The platform already runs (process {other.pid}): {settings.platform.gateway_url}.")
         return
-    settings.logs_dir.mkdir(parents=True, exist_ok=True)
-    path = settings.logs_dir / "up.log"
+    settings.platform.logs_dir.mkdir(parents=True, exist_ok=True)
+    path = settings.platform.logs_dir / "up.log"
     with path.open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "correctly_assets.cli", "up"],
@@ -44,7 +44,7 @@ def detach(settings: Settings, console: Console) -> None:
         if child.poll() is not None:
             lines = path.read_text(errors="replace").strip().splitlines()
             raise UnreachableError(f"The platform did not start: {lines[-1] if lines else child.returncode}")
-        if running_supervisor(settings.home) is not None:
+        if running_supervisor(settings.platform.home) is not None:
             console.print(
                 f"The platform starts in the background (process {child.pid}); follow it with `correctly logs up -f`."
             )
@@ -55,10 +55,10 @@ def detach(settings: Settings, console: Console) -> None:
 
 def stop(settings: Settings) -> str:
     """Stop the platform and whatever it left. Returns what was done, in words."""
-    supervisor = running_supervisor(settings.home)
+    supervisor = running_supervisor(settings.platform.home)
     if supervisor is None:
-        left = clear_leftovers(settings.home)
-        remove_record(settings.home)
+        left = clear_leftovers(settings.platform.home)
+        remove_record(settings.platform.home)
         return (
             f"The platform did not run; {left} processes it had left were stopped."
             if left
@@ -69,8 +69,8 @@ def stop(settings: Settings) -> str:
         supervisor.wait(timeout=90)
     except psutil.TimeoutExpired:
         supervisor.kill()
-    clear_leftovers(settings.home)
-    remove_record(settings.home)
+    clear_leftovers(settings.platform.home)
+    remove_record(settings.platform.home)
     return "The platform is stopped."
 
 
@@ -80,9 +80,13 @@ def tail(settings: Settings, name: str, lines: int, *, follow: bool) -> Iterator
     Raises:
         UsageError: there is no such log; the message names those there are.
     """
-    path = settings.logs_dir / f"{name}.log"
+    path = settings.platform.logs_dir / f"{name}.log"
     if not path.is_file():
-        known = sorted(p.stem for p in settings.logs_dir.glob("*.log")) if settings.logs_dir.is_dir() else []
+        known = (
+            sorted(p.stem for p in settings.platform.logs_dir.glob("*.log"))
+            if settings.platform.logs_dir.is_dir()
+            else []
+        )
         hint = f"there are: {', '.join(known)}" if known else "nothing has run yet: start with `correctly up`"
         raise UsageError(f"There is no log named {name}; {hint}.")
     with path.open(encoding="utf-8", errors="replace") as file:

@@ -43,8 +43,16 @@ BASE_MODEL = f"${{CORRECTLY_BASE_MODEL:-{HOME}/models/{EMBEDDED_BASE_MODEL}}}"
 
 def compose_settings() -> Settings:
     """The settings a container sees; everything listens on its own interface and meets by service name."""
-    return Settings(home=Path(HOME), host="0.0.0.0", vllm_host="vllm", database_url=None, sql_dir=Path(IN_CONTAINER) / "sql",
-                    prompts_dir=Path(IN_CONTAINER) / "prompts")  # fmt: skip
+    return Settings().changed(
+        platform={
+            "home": Path(HOME),
+            "host": "0.0.0.0",
+            "database_url": None,
+            "sql_dir": Path(IN_CONTAINER) / "sql",
+            "prompts_dir": Path(IN_CONTAINER) / "prompts",
+        },
+        serving={"vllm_host": "vllm"},
+    )
 
 
 def _argv(process: Process, settings: Settings) -> list[str]:
@@ -57,7 +65,10 @@ def _argv(process: Process, settings: Settings) -> list[str]:
     elif process.name == "mlflow":
         text[text.index("--backend-store-uri") + 1] = MLFLOW_DATABASE
         # Against DNS rebinding MLflow answers only to hosts it knows; here it is also called by its service name.
-        text += ["--allowed-hosts", f"mlflow,mlflow:{settings.mlflow_port},localhost,localhost:*,127.0.0.1,127.0.0.1:*"]
+        text += [
+            "--allowed-hosts",
+            f"mlflow,mlflow:{settings.platform.mlflow_port},localhost,localhost:*,127.0.0.1,127.0.0.1:*",
+        ]
     return ["python", *text[1:]]
 
 
@@ -169,8 +180,8 @@ def _webui(process: Process, settings: Settings) -> dict[str, Any]:
     _, extra = process.command(settings)
     environment = {k: v for k, v in extra.items() if k not in ("DATA_DIR", "PATH", "WEBUI_SECRET_KEY", "WEBUI_AUTH")}
     environment |= {
-        "OPENAI_API_BASE_URL": f"http://gateway:{settings.gateway_port}/v1",
-        "CORS_ALLOW_ORIGIN": f"http://127.0.0.1:{settings.webui_port};http://localhost:{settings.webui_port}",
+        "OPENAI_API_BASE_URL": f"http://gateway:{settings.platform.gateway_port}/v1",
+        "CORS_ALLOW_ORIGIN": f"http://127.0.0.1:{settings.platform.webui_port};http://localhost:{settings.platform.webui_port}",
         # A container cannot show the platform's own key, which is made at start: it is given a client's.
         "OPENAI_API_KEY": "${WEBUI_GATEWAY_KEY:-none}",
         "WEBUI_SECRET_KEY": "${WEBUI_SECRET_KEY:?set WEBUI_SECRET_KEY in .env}",
@@ -182,7 +193,7 @@ def _webui(process: Process, settings: Settings) -> dict[str, Any]:
     return {
         "image": "ghcr.io/open-webui/open-webui:v0.12.4",
         "environment": environment,
-        "ports": [f"127.0.0.1:{settings.webui_port}:{WEBUI_PORT}"],
+        "ports": [f"127.0.0.1:{settings.platform.webui_port}:{WEBUI_PORT}"],
         "volumes": ["webui-data:/app/backend/data"],
         "depends_on": {"gateway": {"condition": "service_healthy"}},
         "restart": "unless-stopped",

@@ -32,24 +32,24 @@ def instance_config(storage: dict[str, Any]) -> dict[str, Any]:
 def write_instance(settings: Settings) -> Path:
     """Write the instance's dagster.yaml under HOME and make sure of its database. Returns DAGSTER_HOME."""
     ensure_schemas(settings)
-    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    settings.platform.dagster_home.mkdir(parents=True, exist_ok=True)
     config = {**instance_config(dagster_storage(settings))}
-    if settings.teacher == "openai" and settings.teacher_batch_at is not None:
+    if settings.teacher.kind == "openai" and settings.teacher.batch_at is not None:
         # A run then waits for a batch, which has a day; the endpoint ends it, not the monitor.
         limit = config["run_monitoring"]["max_runtime_seconds"]
         config["run_monitoring"] = {**config["run_monitoring"], "max_runtime_seconds": limit + _BATCH_SECONDS}
     config["compute_logs"] = {
         "module": "dagster._core.storage.local_compute_log_manager",
         "class": "LocalComputeLogManager",
-        "config": {"base_dir": str(settings.dagster_home / "logs")},
+        "config": {"base_dir": str(settings.platform.dagster_home / "logs")},
     }
     config["local_artifact_storage"] = {
         "module": "dagster._core.storage.root",
         "class": "LocalArtifactStorage",
-        "config": {"base_dir": str(settings.dagster_home)},
+        "config": {"base_dir": str(settings.platform.dagster_home)},
     }
-    write_text_atomically(settings.dagster_home / "dagster.yaml", yaml.safe_dump(config, sort_keys=False))
-    return settings.dagster_home
+    write_text_atomically(settings.platform.dagster_home / "dagster.yaml", yaml.safe_dump(config, sort_keys=False))
+    return settings.platform.dagster_home
 
 
 def open_instance(settings: Settings) -> DagsterInstance:

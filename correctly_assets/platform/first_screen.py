@@ -52,7 +52,7 @@ def show_corrections(settings: Settings, console: Console) -> None:
     """
     try:
         answer = httpx.post(
-            f"{settings.gateway_url}/v1/corrections",
+            f"{settings.platform.gateway_url}/v1/corrections",
             json={"text": list(AWKWARD), "reasons": True},
             headers=bearer(settings),
             timeout=120,

@@ -24,7 +24,7 @@ def main() -> None:
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    log.info("watching %s", settings.inbox_dir)
+    log.info("watching %s", settings.platform.inbox_dir)
     while not stop.wait(1.0):
         try:
             for file in land_inbox(settings):

@@ -67,8 +67,8 @@ def set_admin_password(database: Path, password: str, python: Path = VENV / "bin
 
 def allowed_origins(settings: Settings) -> str:
     """The pages that may read Open WebUI's answers: its own, under the names by which it is reached."""
-    names = dict.fromkeys(("127.0.0.1", "localhost", settings.webui_url.split("//", 1)[1].rsplit(":", 1)[0]))
-    return ";".join(f"http://{name}:{settings.webui_port}" for name in names)
+    names = dict.fromkeys(("127.0.0.1", "localhost", settings.platform.webui_url.split("//", 1)[1].rsplit(":", 1)[0]))
+    return ";".join(f"http://{name}:{settings.platform.webui_port}" for name in names)
 
 
 def environment() -> dict[str, str]:
@@ -109,15 +109,22 @@ def environment() -> dict[str, str]:
 
 def webui_command(settings: Settings) -> tuple[list[str], dict[str, str]]:
     """The command on this machine."""
-    data = settings.home / "webui"
-    argv = [str(VENV / "bin" / "open-webui"), "serve", "--host", settings.host, "--port", str(settings.webui_port)]
-    loopback = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
+    data = settings.platform.home / "webui"
+    argv = [
+        str(VENV / "bin" / "open-webui"),
+        "serve",
+        "--host",
+        settings.platform.host,
+        "--port",
+        str(settings.platform.webui_port),
+    ]
+    loopback = "127.0.0.1" if settings.platform.host == "0.0.0.0" else settings.platform.host
     env = {
         **environment(),
         "DATA_DIR": str(data),
         # Its default lets every web page read every answer, sessions included.
         "CORS_ALLOW_ORIGIN": allowed_origins(settings),
-        "OPENAI_API_BASE_URL": f"http://{loopback}:{settings.gateway_port}/v1",
+        "OPENAI_API_BASE_URL": f"http://{loopback}:{settings.platform.gateway_port}/v1",
         "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     return argv, env
@@ -125,9 +132,11 @@ def webui_command(settings: Settings) -> tuple[list[str], dict[str, str]]:
 
 def private_environment(settings: Settings) -> dict[str, str]:
     """Secrets, made at the first start; kept apart so that nothing rendered can hold them."""
-    (settings.home / "webui").mkdir(parents=True, exist_ok=True)
+    (settings.platform.home / "webui").mkdir(parents=True, exist_ok=True)
     key = own_key(settings)
     shown = {"OPENAI_API_KEY": key} if key else {}
     who = admin(settings)
-    set_admin_password(settings.home / "webui" / "webui.db", who.get("WEBUI_ADMIN_PASSWORD", LOOPBACK_PASSWORD))
+    set_admin_password(
+        settings.platform.home / "webui" / "webui.db", who.get("WEBUI_ADMIN_PASSWORD", LOOPBACK_PASSWORD)
+    )
     return {"WEBUI_SECRET_KEY": secret_key(settings), **shown, **who}

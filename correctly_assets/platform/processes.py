@@ -44,7 +44,7 @@ class Process:
     ends_own_workers: bool = False
     private: Callable[[Settings], dict[str, str]] = lambda settings: {}
     face: bool = False
-    host: Callable[[Settings], str] = lambda settings: settings.host
+    host: Callable[[Settings], str] = lambda settings: settings.platform.host
 
     def url(self, settings: Settings) -> str | None:
         return f"http://{self.host(settings)}:{self.port(settings)}" if self.port else None
@@ -54,16 +54,16 @@ def common_environment(settings: Settings, base: Mapping[str, str] | None = None
     """The environment every part starts in."""
     env = dict(os.environ if base is None else base)
     env.update(TELEMETRY_OFF)
-    env["CORRECTLY_HOME"] = str(settings.home)
-    env["CORRECTLY_SUPERVISED"] = str(settings.home)
-    env["DAGSTER_HOME"] = str(settings.dagster_home)
+    env["CORRECTLY_HOME"] = str(settings.platform.home)
+    env["CORRECTLY_SUPERVISED"] = str(settings.platform.home)
+    env["DAGSTER_HOME"] = str(settings.platform.dagster_home)
     return env
 
 
 def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
     argv = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", mlflow_backend(settings)]
-    argv += ["--artifacts-destination", str(settings.home / "mlflow" / "artifacts"), "--workers", "1"]
-    argv += ["--host", settings.host, "--port", str(settings.mlflow_port)]
+    argv += ["--artifacts-destination", str(settings.platform.home / "mlflow" / "artifacts"), "--workers", "1"]
+    argv += ["--host", settings.platform.host, "--port", str(settings.platform.mlflow_port)]
     return argv, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
@@ -77,12 +77,12 @@ def engine_command(settings: Settings, device: Device | None = None) -> tuple[li
         model=settings.base_model_path,
         device=device,
         # Wherever the others listen, the engine never does beyond loopback or a private network.
-        host=settings.vllm_host,
-        port=settings.vllm_port,
-        chat_template=settings.prompts_dir / "chat" / "gemma3.jinja",
-        kvcache_gb=settings.vllm_kvcache_gb,
-        max_model_len=settings.vllm_max_model_len,
-        max_lora_rank=settings.lora_rank,
+        host=settings.serving.vllm_host,
+        port=settings.serving.vllm_port,
+        chat_template=settings.platform.prompts_dir / "chat" / "gemma3.jinja",
+        kvcache_gb=settings.serving.vllm_kvcache_gb,
+        max_model_len=settings.serving.vllm_max_model_len,
+        max_lora_rank=settings.training.lora_rank,
     )
 
 
@@ -96,7 +96,7 @@ def _gateway(settings: Settings) -> tuple[list[str], dict[str, str]]:
 
 def _webserver(settings: Settings) -> tuple[list[str], dict[str, str]]:
     argv = [sys.executable, "-m", "dagster_webserver", "-w", str(PROJECT_ROOT / "workspace.yaml")]
-    return [*argv, "-h", settings.host, "-p", str(settings.dagster_port)], {}
+    return [*argv, "-h", settings.platform.host, "-p", str(settings.platform.dagster_port)], {}
 
 
 def _daemon(settings: Settings) -> tuple[list[str], dict[str, str]]:
@@ -108,21 +108,21 @@ PROCESSES: tuple[Process, ...] = (
         "vllm",
         "vLLM",
         engine_command,
-        lambda s: s.vllm_port,
+        lambda s: s.serving.vllm_port,
         "/health",
         ready_seconds=400,
         stop_seconds=30,
         ends_own_workers=True,
-        host=lambda s: s.vllm_host,
+        host=lambda s: s.serving.vllm_host,
     ),
-    Process("mlflow", "MLflow", _mlflow, lambda s: s.mlflow_port, "/health", ready_seconds=180),
-    Process("gateway", "Gateway", _gateway, lambda s: s.gateway_port, "/healthz", ready_seconds=180),
-    Process("webserver", "Dagster", _webserver, lambda s: s.dagster_port, "/server_info", ready_seconds=180),
+    Process("mlflow", "MLflow", _mlflow, lambda s: s.platform.mlflow_port, "/health", ready_seconds=180),
+    Process("gateway", "Gateway", _gateway, lambda s: s.platform.gateway_port, "/healthz", ready_seconds=180),
+    Process("webserver", "Dagster", _webserver, lambda s: s.platform.dagster_port, "/server_info", ready_seconds=180),
     Process(
         "open-webui",
         "Open WebUI",
         webui_command,
-        lambda s: s.webui_port,
+        lambda s: s.platform.webui_port,
         "/health",
         ready_seconds=240,
         private=private_environment,

@@ -106,15 +106,15 @@ class Supervisor:
         """
         argv, extra = process.command(self.settings)
         env = {**common_environment(self.settings), **extra, **process.private(self.settings)}
-        self.settings.logs_dir.mkdir(parents=True, exist_ok=True)
-        log_path = self.settings.logs_dir / f"{process.name}.log"
+        self.settings.platform.logs_dir.mkdir(parents=True, exist_ok=True)
+        log_path = self.settings.platform.logs_dir / f"{process.name}.log"
         _rotate(log_path)
         with log_path.open("ab") as output:
             try:
                 popen = subprocess.Popen(
                     argv,
                     env=env,
-                    cwd=self.settings.home,
+                    cwd=self.settings.platform.home,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -240,7 +240,7 @@ class Supervisor:
             for member in alive:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     member.kill()
-        for member in leftovers(self.settings.home):
+        for member in leftovers(self.settings.platform.home):
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
         for child in [*self.children.values(), *(child for child, _ in self.leaving)]:

@@ -62,15 +62,15 @@ def prepare(settings: Settings, console: Console) -> None:
     from correctly_assets.training.models.hub import download_base_model
 
     for folder in (
-        settings.home,
-        settings.home / "mlflow",
-        settings.inbox_dir,
-        settings.logs_dir,
-        settings.adapters_dir,
-        settings.snapshots_dir,
+        settings.platform.home,
+        settings.platform.home / "mlflow",
+        settings.platform.inbox_dir,
+        settings.platform.logs_dir,
+        settings.platform.adapters_dir,
+        settings.platform.snapshots_dir,
     ):
         folder.mkdir(parents=True, exist_ok=True)
-    target = settings.models_dir / EMBEDDED_BASE_MODEL
+    target = settings.platform.models_dir / EMBEDDED_BASE_MODEL
     if settings.is_embedded_base and not is_converted(target):
         with waiting(console, "Converting the embedded base model (about a minute, once)", expected=70):
             # A process of its own: transformers and a gigabyte of weights should not stay in the supervisor.
@@ -83,8 +83,10 @@ def prepare(settings: Settings, console: Console) -> None:
             raise CorrectlyError(f"The embedded base model could not be converted: {last}. Run `make install` again.")
         convert_embedded_model(target)
     if settings.is_hub_base and not Path(settings.base_model_path).is_dir():
-        console.print(f"Downloading {settings.base_model} into {settings.base_model_path}, once.", highlight=False)
-        download_base_model(settings.base_model, Path(settings.base_model_path))
+        console.print(
+            f"Downloading {settings.training.base_model} into {settings.base_model_path}, once.", highlight=False
+        )
+        download_base_model(settings.training.base_model, Path(settings.base_model_path))
     from correctly_assets.platform.dagster_instance import write_instance
 
     write_instance(settings)
@@ -129,12 +131,12 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
     Raises:
         PortTaken: a port is taken; UnreachableError: a part did not become ready.
     """
-    cleared = clear_leftovers(settings.home)
+    cleared = clear_leftovers(settings.platform.home)
     if cleared:
         console.print(f"Cleared {cleared} processes that an earlier platform left behind.")
     wanted = parts(faces=faces)
     check_ports(settings, wanted)
-    write_record(settings.home)
+    write_record(settings.platform.home)
     instance = open_instance(settings)
     dead = fail_dead_runs(instance)
     instance.dispose()
@@ -144,7 +146,8 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
         )
     supervisor = Supervisor(settings)
     console.print(
-        f"Starting {', '.join(process.title for process in wanted)}; logs in {settings.logs_dir}", highlight=False
+        f"Starting {', '.join(process.title for process in wanted)}; logs in {settings.platform.logs_dir}",
+        highlight=False,
     )
     try:
         needed = [process for process in wanted if not process.face]
@@ -161,7 +164,7 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
                 console.print(f"  [yellow]●[/] {process.title:<14} {process.url(settings)}  [dim](starting)[/]")
     except BaseException:
         supervisor.stop()
-        remove_record(settings.home)
+        remove_record(settings.platform.home)
         raise
     return supervisor
 
@@ -176,11 +179,11 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
         CorrectlyError: the loop could not be closed, with the reason.
     """
     prepare(settings, console)
-    other = running_supervisor(settings.home)
+    other = running_supervisor(settings.platform.home)
     if other is not None:
         if not once:
             console.print(
-                f"The platform already runs (process {other.pid}): {settings.gateway_url}. Stop it with `correctly down`."
+                f"The platform already runs (process {other.pid}): {settings.platform.gateway_url}. Stop it with `correctly down`."
             )
             return 0
         return _close_and_show(settings, console, lambda: None)
@@ -201,7 +204,7 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
             return code
         console.print("\nThe platform runs; files moved into the inbox land by themselves. Ctrl-C stops it.")
         console.print(
-            f"  chat and API {settings.gateway_url}   Dagster {settings.dagster_url}   inbox {settings.inbox_dir}"
+            f"  chat and API {settings.platform.gateway_url}   Dagster {settings.platform.dagster_url}   inbox {settings.platform.inbox_dir}"
         )
         while True:
             time.sleep(1)
@@ -214,7 +217,7 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if supervisor is not None:
             supervisor.stop()
-        remove_record(settings.home)
+        remove_record(settings.platform.home)
 
 
 def _heal(supervisor: Supervisor | None, console: Console) -> None:
@@ -228,7 +231,7 @@ def _heal(supervisor: Supervisor | None, console: Console) -> None:
 def _engine_is_corrupted(settings: Settings) -> bool:
     """Whether the gateway asks for the engine's restart: once NaN was computed, no answer of that process can be trusted."""
     try:
-        said = httpx.get(f"{settings.gateway_url}/readyz", timeout=2, trust_env=False).json()
+        said = httpx.get(f"{settings.platform.gateway_url}/readyz", timeout=2, trust_env=False).json()
     except (httpx.HTTPError, ValueError):
         return False
     return bool(said.get("restart_engine"))
@@ -332,7 +335,7 @@ def _tell_stages(
 
 
 def _show_stage(settings: Settings, bar: Progress, task, stage: str) -> None:
-    progress = read_progress(settings.progress_path)
+    progress = read_progress(settings.platform.progress_path)
     if progress is None or not progress.total:
         bar.update(task, description=f"{stage}", total=None, note="")
         return
@@ -357,7 +360,7 @@ def _wait_served(settings: Settings, console: Console, heal: Callable[[], None])
     with waiting(console, "Waiting for the champion to be served", expected=20):
         while time.monotonic() - started < patience:
             with contextlib.suppress(httpx.HTTPError, ValueError):
-                answer = httpx.get(f"{settings.gateway_url}/readyz", timeout=5)
+                answer = httpx.get(f"{settings.platform.gateway_url}/readyz", timeout=5)
                 if answer.status_code == 200:
                     return
                 says = answer.text[:300]

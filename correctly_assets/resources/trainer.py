@@ -57,7 +57,7 @@ class TrainerResource(dg.ConfigurableResource):
         local_base(settings)  # before anything is asked of the trainer: without its files nothing can be trained
         config = train_config(settings, train_set=train_set)
         key = training_key(config)
-        work = settings.checkpoints_dir / key[:16]
+        work = settings.platform.checkpoints_dir / key[:16]
         result_path, config_path = work / "result.json", work / "config.json"
         known = _already_trained(result_path)
         if known is not None:
@@ -70,7 +70,7 @@ class TrainerResource(dg.ConfigurableResource):
         config |= {
             "checkpoint_dir": str(work / "checkpoint"),
             "result_path": str(result_path),
-            "progress_path": str(settings.progress_path),
+            "progress_path": str(settings.platform.progress_path),
             "extras": {**config["extras"], "training_key": key, "dagster_run": context.run_id},
             "mlflow": mlflow,
         }
@@ -79,7 +79,7 @@ class TrainerResource(dg.ConfigurableResource):
         command = ["nice", "-n", str(self.nice), sys.executable, "-m", "correctly_assets.training", str(config_path)]
         code = 0
         try:
-            client.run(command=command, context=context, env={"CORRECTLY_HOME": str(settings.home)})
+            client.run(command=command, context=context, env={"CORRECTLY_HOME": str(settings.platform.home)})
         except subprocess.TimeoutExpired as error:
             # Asked to stop, it did not in time: its last checkpoint stands, and the run is as canceled as it was meant to be.
             _kill_child(config_path)
@@ -89,7 +89,7 @@ class TrainerResource(dg.ConfigurableResource):
                 raise
             code = _exit_code(str(error))
         outcome = json.loads(result_path.read_text()) if result_path.exists() else None
-        failure: CorrectlyError | None = failure_of(code, outcome, batch_size=settings.train_batch_size)
+        failure: CorrectlyError | None = failure_of(code, outcome, batch_size=settings.training.batch_size)
         if failure is not None:
             raise failure
         result = TrainResult.from_json(outcome or {})

@@ -15,9 +15,9 @@ SCHEMAS = ("correctly", "dagster", "mlflow")
 
 def postgres_url(settings: Settings) -> URL | None:
     """The team's PostgreSQL as a SQLAlchemy URL (psycopg2), or None when the store is embedded."""
-    if not settings.database_url:
+    if not settings.platform.database_url:
         return None
-    return make_url(settings.database_url).set(drivername="postgresql+psycopg2")
+    return make_url(settings.platform.database_url).set(drivername="postgresql+psycopg2")
 
 
 def schema_url(url: URL, schema: str) -> str:
@@ -44,7 +44,7 @@ def ensure_schemas(settings: Settings) -> None:
 def mlflow_backend(settings: Settings) -> str:
     """MLflow's backend store URI."""
     url = postgres_url(settings)
-    return schema_url(url, "mlflow") if url else f"sqlite:///{settings.home / 'mlflow' / 'mlflow.db'}"
+    return schema_url(url, "mlflow") if url else f"sqlite:///{settings.platform.home / 'mlflow' / 'mlflow.db'}"
 
 
 def dagster_storage(settings: Settings) -> dict[str, object]:
@@ -52,4 +52,4 @@ def dagster_storage(settings: Settings) -> dict[str, object]:
     url = postgres_url(settings)
     if url:
         return {"postgres": {"postgres_url": schema_url(url, "dagster")}}
-    return {"sqlite": {"base_dir": str(settings.dagster_home / "storage")}}
+    return {"sqlite": {"base_dir": str(settings.platform.dagster_home / "storage")}}

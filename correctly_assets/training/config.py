@@ -1,7 +1,7 @@
 """A training run as data: the JSON that ``python -m correctly_assets.training CONFIG`` is given.
 
 Belongs here: every knob of one run, its type, default and check. Does not belong here: reading the environment
-(settings.py) or deciding what to train on (curation/).
+(settings/) or deciding what to train on (curation/).
 """
 
 from __future__ import annotations

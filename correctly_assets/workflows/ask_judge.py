@@ -26,19 +26,21 @@ def read_prompt(settings: Settings, name: str) -> str:
         PermanentError: it is missing.
     """
     try:
-        return (settings.prompts_dir / name).read_text(encoding="utf-8").strip("\n")
+        return (settings.platform.prompts_dir / name).read_text(encoding="utf-8").strip("\n")
     except OSError as error:
-        raise PermanentError(f"The prompt file {settings.prompts_dir / name} is missing; restore prompts/.") from error
+        raise PermanentError(
+            f"The prompt file {settings.platform.prompts_dir / name} is missing; restore prompts/."
+        ) from error
 
 
 def judge_endpoint(settings: Settings) -> JudgeEndpoint | None:
     """The configured judge as it is asked now; None without a model or an address: then only kept answers count."""
     from correctly_assets.llm_api.judge_client import JudgeEndpoint
 
-    if settings.judge_model is None or settings.judge_base_url is None:
+    if settings.judge.model is None or settings.judge.base_url is None:
         return None
-    key = settings.judge_api_key
-    return JudgeEndpoint(settings.judge_base_url, settings.judge_model, api_key=key.get_secret_value() if key else None)
+    key = settings.judge.api_key
+    return JudgeEndpoint(settings.judge.base_url, settings.judge.model, api_key=key.get_secret_value() if key else None)
 
 
 def make_questions(settings: Settings) -> KeptQuestions | None:
@@ -49,15 +51,15 @@ def make_questions(settings: Settings) -> KeptQuestions | None:
     """
     from correctly_assets.evaluation.judge.questions import REASON_TRUE, SAME_MEANING, KeptQuestions
 
-    if settings.judge_model is None:
+    if settings.judge.model is None:
         return None
     prompts = {
         SAME_MEANING: read_prompt(settings, "judge_meaning.txt"),
         REASON_TRUE: read_prompt(settings, "judge_reason.txt"),
     }
     # Keys hold the wording too; a file a wording keeps what is read small.
-    file = settings.home / "judge" / f"questions-{sha256_of(prompts)[:12]}.jsonl"
-    return KeptQuestions(file, settings.judge_model, prompts, judge_endpoint(settings))
+    file = settings.platform.home / "judge" / f"questions-{sha256_of(prompts)[:12]}.jsonl"
+    return KeptQuestions(file, settings.judge.model, prompts, judge_endpoint(settings))
 
 
 async def ask_questions(

@@ -67,23 +67,23 @@ def write_all_pairs(settings: Settings, teacher: Teacher, examples: list[Example
     model over-corrects.
     """
     if teacher.name == "embedded":
-        return teacher.write_pairs(examples, count=settings.train_pairs, seed=settings.seed)
+        return teacher.write_pairs(examples, count=settings.training.pairs, seed=settings.training.seed)
     from correctly_assets.correction.annotate import LateAnnotator
     from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
     from correctly_assets.teachers.pair_checks import Ladder
 
     own = EmbeddedTeacher(
-        prompts_dir=settings.prompts_dir,
-        reason_language=settings.reason_language,
+        prompts_dir=settings.platform.prompts_dir,
+        reason_language=settings.teacher.reason_language,
         annotator=LateAnnotator(),
         ladder=Ladder(read_evaluation_texts(settings)),
         worked_out=make_worked_out(settings),
     )
-    landed = own.write_landed(examples, count=settings.train_pairs, seed=settings.seed)
-    left = settings.train_pairs - len(landed.pairs)
+    landed = own.write_landed(examples, count=settings.training.pairs, seed=settings.training.seed)
+    left = settings.training.pairs - len(landed.pairs)
     if left < 1:
         return landed
-    asked = teacher.write_pairs(examples, count=left, seed=settings.seed)
+    asked = teacher.write_pairs(examples, count=left, seed=settings.training.seed)
     return replace(asked, pairs=(*landed.pairs, *asked.pairs), refused=(*landed.refused, *asked.refused))
 
 
@@ -121,7 +121,7 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     clean = [pair for pair in pairs if pair.before not in shown and pair.after not in shown]
     # Kept on disk: a near-duplicate that lands later inherits the split of what was there before it.
     after_of = {pair.example_id: pair.after for pair in reversed(clean)}
-    near = NearIndex(settings.home / "near")
+    near = NearIndex(settings.platform.home / "near")
     found: dict[str, straddles.Split | None] = {text.id: text.split for text in near.place(sorted(after_of.items()))}
     with open_platform_store(settings) as store:
         placed = straddles.settled(found, after_of, store.released_examples(straddles.RUNG))
@@ -131,16 +131,16 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     held_ids = sorted(example.id for example in held)
     snapshot = write_train_set(
         [*kept, *_confirmations(settings)],
-        settings.snapshots_dir,
+        settings.platform.snapshots_dir,
         {
             "examples_snapshot": examples_snapshot,
-            "rows_digest": rows_digest_without(settings.snapshots_dir / examples_snapshot, held_ids),
+            "rows_digest": rows_digest_without(settings.platform.snapshots_dir / examples_snapshot, held_ids),
             "straddling": held_ids,
             "teacher": teacher.identity(),
-            "seed": settings.seed,
+            "seed": settings.training.seed,
         },
-        sql_dir=settings.sql_dir,
-        human_weight=settings.human_weight,
+        sql_dir=settings.platform.sql_dir,
+        human_weight=settings.training.human_weight,
         splits={pair.id: split for pair in kept if (split := placed[pair.example_id]) is not None},
     )
     # Only now: were this stopped before, the next run would find the same rows and hold them again.
@@ -174,8 +174,8 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
 
 def train_stages(settings: Settings) -> list[dict[str, Any]]:
     """The curriculum's table as the trainer takes it."""
-    rate = settings.train_learning_rate
-    return [{**stage.model_dump(), "learning_rate": stage.learning_rate or rate} for stage in settings.train_stages]
+    rate = settings.training.learning_rate
+    return [{**stage.model_dump(), "learning_rate": stage.learning_rate or rate} for stage in settings.training.stages]
 
 
 def _trained_on(settings: Settings, adapter: str) -> Path | None:
@@ -183,8 +183,8 @@ def _trained_on(settings: Settings, adapter: str) -> Path | None:
     from correctly_assets.artifacts.train_set import TRAIN_FILE
 
     try:
-        manifest = json.loads((settings.adapters_dir / adapter / "manifest.json").read_text(encoding="utf-8"))
-        path = settings.snapshots_dir / str(manifest["train_set"]) / TRAIN_FILE
+        manifest = json.loads((settings.platform.adapters_dir / adapter / "manifest.json").read_text(encoding="utf-8"))
+        path = settings.platform.snapshots_dir / str(manifest["train_set"]) / TRAIN_FILE
     except (OSError, ValueError, KeyError):
         return None
     return path if path.is_file() else None
@@ -195,32 +195,32 @@ def train_config(settings: Settings, *, train_set: str) -> dict[str, Any]:
     from correctly_assets.artifacts.snapshots import read_manifest
     from correctly_assets.artifacts.train_set import TRAIN_FILE
 
-    directory = settings.snapshots_dir / train_set
+    directory = settings.platform.snapshots_dir / train_set
     manifest = read_manifest(directory)
-    family = family_of(settings.base_model)
+    family = family_of(settings.training.base_model)
     made = recipe(settings)
     warm_start = replay = None
-    if settings.train_start == "champion":
+    if settings.training.start == "champion":
         with open_platform_store(settings) as store:
             champion = store.champion()
-        if champion is not None and (settings.adapters_dir / champion.adapter).is_dir():
-            warm_start = str(settings.adapters_dir / champion.adapter)
+        if champion is not None and (settings.platform.adapters_dir / champion.adapter).is_dir():
+            warm_start = str(settings.platform.adapters_dir / champion.adapter)
             seen = _trained_on(settings, champion.adapter)
             # Without its train set nothing is known to be old, and everything is shown.
             if seen is not None:
-                replay = {"seen": str(seen), "share": settings.train_replay}
+                replay = {"seen": str(seen), "share": settings.training.replay}
     return {
         "train_set": str(directory / TRAIN_FILE),
         "base_model": settings.base_model_path,
-        "adapters_dir": str(settings.adapters_dir),
-        "prompts_dir": str(settings.prompts_dir),
+        "adapters_dir": str(settings.platform.adapters_dir),
+        "prompts_dir": str(settings.platform.prompts_dir),
         "chat_family": family,
         "stages": train_stages(settings),
         "explain_share": 0.35,
-        "lora": {"rank": settings.lora_rank, "alpha": 2 * settings.lora_rank},
-        "batch_size": settings.train_batch_size,
-        "max_minutes": settings.train_minutes,
-        "seed": settings.seed,
+        "lora": {"rank": settings.training.lora_rank, "alpha": 2 * settings.training.lora_rank},
+        "batch_size": settings.training.batch_size,
+        "max_minutes": settings.training.minutes,
+        "seed": settings.training.seed,
         "warm_start": warm_start,
         "replay": replay,
         "extras": {
@@ -231,6 +231,6 @@ def train_config(settings: Settings, *, train_set: str) -> dict[str, Any]:
             "rows_digest": manifest["rows_digest"],
             "recipe": made,
             "recipe_digest": recipe_digest(settings),
-            "prompts": load_prompts(settings.prompts_dir, family).sha256,
+            "prompts": load_prompts(settings.platform.prompts_dir, family).sha256,
         },
     }

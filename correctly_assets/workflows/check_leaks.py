@@ -35,7 +35,7 @@ def refuse_trained_on(
     manifests, unknown = _lineage(settings, manifest)
     texts: dict[str, None] = {}
     for one in manifests:
-        directory = settings.snapshots_dir / str(one.get("train_set"))
+        directory = settings.platform.snapshots_dir / str(one.get("train_set"))
         if (directory / TRAIN_FILE).is_file():
             pairs = read_train_set(directory)
             texts |= dict.fromkeys(text for pair in pairs for text in (pair.before, pair.after))
@@ -66,7 +66,9 @@ def _lineage(settings: Settings, manifest: Mapping[str, Any]) -> tuple[list[Mapp
         if one["warm_start"] is None:
             break
         try:
-            one = json.loads((settings.adapters_dir / str(one["warm_start"]) / "manifest.json").read_text("utf-8"))
+            one = json.loads(
+                (settings.platform.adapters_dir / str(one["warm_start"]) / "manifest.json").read_text("utf-8")
+            )
         except (OSError, ValueError):
             gone = f"adapter {one['warm_start']}, from which {identity} was started, is gone"
             return list(found.values()), [gone]

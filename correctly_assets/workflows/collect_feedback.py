@@ -40,7 +40,7 @@ def collect_feedback(store: Store, settings: Settings, *, since: int = 0) -> tup
     try:
         votes = [vote for vote in read_votes(settings) if vote.updated_at >= since]
         if votes:
-            take_votes(store, votes, _scrubber(settings.pii_names).scrub)
+            take_votes(store, votes, _scrubber(settings.privacy.pii_names).scrub)
             since = max(vote.updated_at for vote in votes)
     except CorrectlyError as error:
         # The chat is one of several ways in; what came another way is settled all the same.

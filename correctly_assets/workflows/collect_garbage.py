@@ -42,10 +42,10 @@ def require_space(settings: Settings, least: int = LEAST_FREE) -> None:
     Raises:
         PermanentError: less than ``least`` bytes are free under HOME.
     """
-    free = shutil.disk_usage(settings.home).free
+    free = shutil.disk_usage(settings.platform.home).free
     if free < least:
         raise PermanentError(
-            f"Only {free / 1e9:.1f} GB are free under {settings.home}, and a run wants {least / 1e9:.0f}: run "
+            f"Only {free / 1e9:.1f} GB are free under {settings.platform.home}, and a run wants {least / 1e9:.0f}: run "
             "`correctly gc`, or free some space."
         )
 
@@ -84,11 +84,11 @@ def collect_garbage(
         dry_run: say what would go, and remove nothing.
     """
     champion, previous = store.champion(), store.previous_release()
-    adapters = _newest(path for path in settings.adapters_dir.glob("[!.]*") if path.is_dir())
+    adapters = _newest(path for path in settings.platform.adapters_dir.glob("[!.]*") if path.is_dir())
     serving = {release.adapter for release in (champion, previous) if release}
     kept = {path.name for path in adapters[:keep]} | serving
     kept |= set(loaded)
-    snapshots = _newest(path for path in settings.snapshots_dir.glob("[!.]*") if path.is_dir())
+    snapshots = _newest(path for path in settings.platform.snapshots_dir.glob("[!.]*") if path.is_dir())
     named = {path.name for path in snapshots[:keep]}
     for path in adapters:
         if path.name in kept:
@@ -97,7 +97,7 @@ def collect_garbage(
     for path in snapshots:
         if path.name in named:
             named |= set(_made_from(path / "manifest.json"))
-    checkpoints = _newest(path for path in settings.checkpoints_dir.glob("[!.]*") if path.is_dir())
+    checkpoints = _newest(path for path in settings.platform.checkpoints_dir.glob("[!.]*") if path.is_dir())
     going = [
         *(("adapter", path.name, path) for path in adapters if path.name not in kept),
         *(("snapshot", path.name, path) for path in snapshots if path.name not in named),
@@ -125,7 +125,7 @@ def _made_from(manifest: Path) -> Iterator[str]:
 
 def _mlflow_copies(settings: Settings) -> Iterator[tuple[str, Path]]:
     """(adapter's id, directory) of every adapter that MLflow keeps as an artefact."""
-    for manifest in (settings.home / "mlflow" / "artifacts").rglob("manifest.json"):
+    for manifest in (settings.platform.home / "mlflow" / "artifacts").rglob("manifest.json"):
         with contextlib.suppress(OSError, ValueError, KeyError):
             yield str(json.loads(manifest.read_text(encoding="utf-8"))["id"]), manifest.parent
 

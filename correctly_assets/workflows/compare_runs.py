@@ -70,7 +70,7 @@ def learning_curve(settings: Settings, percents: Sequence[float], console: Conso
         )
     train_set = newest_train_set(settings)
     base = local_base(settings)
-    work = settings.checkpoints_dir / f"learning-curve-{train_set}"
+    work = settings.platform.checkpoints_dir / f"learning-curve-{train_set}"
     config = _base_config(settings, train_set, work)
     points: list[dict[str, Any]] = []
     results: list[TrainResult] = []
@@ -90,14 +90,14 @@ def learning_curve(settings: Settings, percents: Sequence[float], console: Conso
         point.update(scores)
     value = {
         "train_set": train_set,
-        "base_model": settings.base_model,
-        "minutes_each": settings.train_minutes,
+        "base_model": settings.training.base_model,
+        "minutes_each": settings.training.minutes,
         "measured_on": "frozen set and held-out loss" if evaluated[-1] else "held-out loss",
         "points": points,
         "says": curve_says(points),
     }
-    write_text_atomically(settings.home / "learning_curve.json", json.dumps(value, indent=1) + "\n")
-    draw_curve(points, settings.home / "learning_curve.png")
+    write_text_atomically(settings.platform.home / "learning_curve.json", json.dumps(value, indent=1) + "\n")
+    draw_curve(points, settings.platform.home / "learning_curve.png")
     # The parts are people's sentences and the adapters learned them: `forget` must not have to look here.
     shutil.rmtree(work, ignore_errors=True)
     return value
@@ -209,7 +209,7 @@ def bakeoff(
     if len(models) < 2 or len(set(models)) < len(models):
         raise UsageError("A bake-off needs two base models at least, each named once, as in --models gemma-3-270m,DIR.")
     train_set = newest_train_set(settings)
-    each = [settings.model_copy(update={"base_model": model}) for model in models]
+    each = [settings.changed(training={"base_model": model}) for model in models]
     bases = [local_base(one) for one in each]  # all of them before the first hour is spent
     engine = engine and not greedy
     busy = engine and asyncio.run(_engine_runs(settings))
@@ -219,7 +219,7 @@ def bakeoff(
             "`correctly down` first to compare them on the frozen set, or ask them with --greedy.",
             highlight=False,
         )
-    work = settings.checkpoints_dir / f"bakeoff-{train_set}"
+    work = settings.platform.checkpoints_dir / f"bakeoff-{train_set}"
     configs: list[dict[str, Any]] = []
     for number, (one, base) in enumerate(zip(each, bases, strict=True)):
         config = _base_config(one, train_set, work / str(number)) | {"base_model": str(base)}
@@ -230,8 +230,8 @@ def bakeoff(
     write_comparable(Path(configs[0]["train_set"]), part, set.intersection(*map(held_out_fitting, checked)))
     rows: list[dict[str, Any]] = []
     for number, (one, base) in enumerate(zip(each, bases, strict=True)):
-        budget = f"{one.train_minutes:g} minutes at most" if steps is None else f"{steps} steps"
-        console.print(f"{one.base_model}: training with {budget}.", highlight=False)
+        budget = f"{one.training.minutes:g} minutes at most" if steps is None else f"{steps} steps"
+        console.print(f"{one.training.base_model}: training with {budget}.", highlight=False)
         place = work / str(number)
         config = configs[number] | {"train_set": str(part)}
         result = run_training(one, config, place)
@@ -243,8 +243,8 @@ def bakeoff(
         body, head = model_size(base)
         before = result.forgetting["all"]["before"]
         row = {
-            "model": one.base_model,
-            "chat_family": family_of(one.base_model),
+            "model": one.training.base_model,
+            "chat_family": family_of(one.training.base_model),
             "weights": body + head,
             **_figures(result),
             "engine": result.engine,
@@ -254,20 +254,20 @@ def bakeoff(
             "held_out_bits_a_byte": result.held_out_loss * tokens / size / math.log(2),
         }
         if greedy:
-            console.print(f"{one.base_model}: answering the frozen set greedily.", highlight=False)
+            console.print(f"{one.training.base_model}: answering the frozen set greedily.", highlight=False)
             row |= greedy_scores(one, base, Path(result.path))
         elif engine and not busy:
             row |= scores_through_own_engine(one, base, Path(result.path), console, session)
         rows.append(row)
     value = {
         "train_set": train_set,
-        "minutes_each": settings.train_minutes if steps is None else None,
+        "minutes_each": settings.training.minutes if steps is None else None,
         "steps_each": steps,
         "asked": "greedily, without guards" if greedy else "through the correction path" if engine else "not at all",
         **choose(rows),
         "models": rows,
     }
-    write_text_atomically(settings.home / "bakeoff.json", json.dumps(value, indent=1) + "\n")
+    write_text_atomically(settings.platform.home / "bakeoff.json", json.dumps(value, indent=1) + "\n")
     shutil.rmtree(work, ignore_errors=True)
     return value
 
@@ -297,12 +297,12 @@ def greedy_scores(settings: Settings, base: Path, adapter: Path) -> dict[str, An
     from correctly_assets.evaluation.metrics.score import evaluate
     from correctly_assets.evaluation.systems import FileSystem
 
-    data = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+    data = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
     request = {
         "base_model": base,
         "adapter": adapter,
-        "prompts_dir": settings.prompts_dir,
-        "chat_family": family_of(settings.base_model),
+        "prompts_dir": settings.platform.prompts_dir,
+        "chat_family": family_of(settings.training.base_model),
         "texts": data.sources,
     }
     answers = run_task(settings, "answer", request)["answers"]
@@ -326,7 +326,7 @@ def scores_through_own_engine(
     try:
         return asyncio.run(started())
     except CorrectlyError as error:
-        console.print(f"{settings.base_model} is not measured on the frozen set: {error}", highlight=False)
+        console.print(f"{settings.training.base_model} is not measured on the frozen set: {error}", highlight=False)
         return {}
 
 
@@ -334,7 +334,7 @@ def scores_through_own_engine(
 
 
 async def _engine_runs(settings: Settings) -> bool:
-    async with DirectEngine(settings.vllm_url).client() as client:
+    async with DirectEngine(settings.serving.vllm_url).client() as client:
         return await client.is_ready()
 
 
@@ -345,7 +345,7 @@ async def _on_frozen_set(
     if not await _engine_runs(settings):
         console.print("No engine runs, so that the frozen set is not asked.", highlight=False)
         return [{} for _ in adapters]
-    engine = DirectEngine(settings.vllm_url)
+    engine = DirectEngine(settings.serving.vllm_url)
     return [await _score(settings, engine, base, adapter) for adapter in adapters]
 
 
@@ -355,11 +355,11 @@ async def _score(settings: Settings, engine: EngineLike, base: Path, adapter: Pa
     from correctly_assets.evaluation.metrics.score import evaluate
     from correctly_assets.workflows.measured_systems import model_system
 
-    data = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+    data = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
     annotator = await asyncio.to_thread(make_annotator)
     async with loaded(engine, adapter, base) as client:
         system = model_system(settings, client, annotator, name=adapter.name, model=adapter.name, adapter=adapter.name)
-        found = await evaluate(system, data, annotator, cache=AnswerCache(settings.answers_dir))
+        found = await evaluate(system, data, annotator, cache=AnswerCache(settings.platform.answers_dir))
     return {name: found.scores[name] for name in _SCORES}
 
 

@@ -64,15 +64,15 @@ class CompletedWaiting:
 
 def waits_for(settings: Settings) -> str:
     """What a row without a correction waits for, in a sentence."""
-    if settings.teacher == "embedded":
+    if settings.teacher.kind == "embedded":
         return "They wait until CORRECTLY_TEACHER=openai names a teacher that corrects: the embedded one only puts errors in."
-    if settings.teacher == "recorded":
-        command = record_command(settings.teacher_model, "teacher")
+    if settings.teacher.kind == "recorded":
+        command = record_command(settings.teacher.model, "teacher")
         return (
             "The recorded teacher corrects those that its recording holds before the next train set, or now with "
             f"`correctly generate`; the others wait for {command}."
         )
-    return f"The {settings.teacher} teacher corrects them before the next train set, or now with `correctly generate`."
+    return f"The {settings.teacher.kind} teacher corrects them before the next train set, or now with `correctly generate`."
 
 
 def complete_waiting(
@@ -94,7 +94,7 @@ def complete_waiting(
     waiting = list(store.waiting(limit=count))
     if not waiting:
         return CompletedWaiting()
-    if settings.teacher == "embedded":
+    if settings.teacher.kind == "embedded":
         left = store.counts().waiting
         return CompletedWaiting(left=left, skipped=f"{left} examples have no correction. {waits_for(settings)}")
     shots = _changed(store.accepted(limit=_SHOTS))
@@ -109,7 +109,7 @@ def complete_waiting(
         store.complete_waiting(id, made.after, made.reasons, edits=made.edits) for id, made in answered.done.items()
     )
     missing = sum(refusal.rung == UNRECORDED for refusal in answered.refused)
-    command = record_command(settings.teacher_model, "teacher")
+    command = record_command(settings.teacher.model, "teacher")
     unrecorded = f"The recording has no answer for {missing} of them: run {command}." if missing else None
     return CompletedWaiting(
         completed, store.counts().waiting, answered.refused, answered.cost_usd, unrecorded=unrecorded

@@ -59,8 +59,8 @@ def export(settings: Settings, prefix: str, form: str, to: Path | None) -> Expor
     if form not in FORMATS:
         raise UsageError(f"There is no format {form!r}: choose one of {', '.join(FORMATS)}.")
     identity = adapter_named(settings, prefix)
-    directory = settings.adapters_dir / identity
-    target = (to or settings.home / "exports" / f"{identity}-{form}").expanduser().absolute()
+    directory = settings.platform.adapters_dir / identity
+    target = (to or settings.platform.home / "exports" / f"{identity}-{form}").expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"Something stands at {target} already: remove it, or name another place with --to.")
     manifest = check_adapter(directory, local_base(settings))
@@ -97,7 +97,7 @@ def _merged(settings: Settings, directory: Path, manifest: dict[str, Any], made:
             "base_model": settings.base_model_path,
             "adapter": str(directory),
             "target": str(made),
-            "prompts_dir": str(settings.prompts_dir),
+            "prompts_dir": str(settings.platform.prompts_dir),
             "chat_family": manifest["chat_family"],
         },
     )
@@ -112,7 +112,7 @@ def _gguf(settings: Settings, directory: Path, manifest: dict[str, Any], made: P
     check = _merged(settings, directory, manifest, merged, work)
     made.mkdir()
     name = f"{manifest['base_model']['name']}-{manifest['id']}"
-    prompts = load_prompts(settings.prompts_dir, manifest["chat_family"])
+    prompts = load_prompts(settings.platform.prompts_dir, manifest["chat_family"])
     check |= run_task(
         settings,
         "gguf",

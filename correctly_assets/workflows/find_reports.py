@@ -40,7 +40,7 @@ def last_judged(settings: Settings) -> str:
         UsageError: none was judged yet.
     """
     when: dict[str, float] = {}
-    for file in settings.adapters_dir.glob("*/report.json"):
+    for file in settings.platform.adapters_dir.glob("*/report.json"):
         when[file.parent.name] = file.stat().st_mtime
     for adapter, decision in _decisions(settings).items():
         when[adapter] = max(when.get(adapter, 0.0), datetime.fromisoformat(decision.at).timestamp())
@@ -58,7 +58,7 @@ def describe_report(settings: Settings, adapter: str | None) -> dict[str, Any]:
     from correctly_assets.evaluation.report.pages import headline
 
     chosen = last_judged(settings) if adapter is None else adapter_named(settings, adapter)
-    directory = settings.adapters_dir / chosen
+    directory = settings.platform.adapters_dir / chosen
     report = _read(directory / "report.json")
     if report is not None:
         full = directory / f"{FULL}.html"
@@ -99,10 +99,10 @@ def leaderboard(settings: Settings) -> pd.DataFrame:
         for release in store.releases(limit=EVER):
             releases.setdefault(release.adapter, release)
         champion = store.champion()
-    here = {path.parent.name for path in settings.adapters_dir.glob("*/manifest.json")}
+    here = {path.parent.name for path in settings.platform.adapters_dir.glob("*/manifest.json")}
     rows: list[dict[str, Any]] = []
     for adapter in sorted({*here, *decisions, *releases}):
-        report = _read(settings.adapters_dir / adapter / "report.json") or {}
+        report = _read(settings.platform.adapters_dir / adapter / "report.json") or {}
         decision, release = decisions.get(adapter), releases.get(adapter)
         systems = report.get("systems") or (release.scores.get("systems", {}) if release else {})
         scores, data = systems.get("candidate", {}), report.get("data") or {}

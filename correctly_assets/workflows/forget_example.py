@@ -79,20 +79,22 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
     rows = [stored, *(store.get(id) for id in store.derived_from(stored.example.id))]
     texts = sorted({text for row in rows for text in (row.example.before, row.example.after) if text})
     # The journal before the store: afterwards nobody knows the text any more.
-    requests = erase_from_journal(settings.home / "teacher" / "journal", texts)
+    requests = erase_from_journal(settings.platform.home / "teacher" / "journal", texts)
     left = _left_behind(settings, texts, [(row.source_file, row.source_line) for row in rows])
-    near = settings.home / "near"
+    near = settings.platform.home / "near"
     if near.is_dir():
         NearIndex(near).remove(row.example.id for row in rows)
-    gone = store.forget(stored.example.id, snapshots_dir=settings.snapshots_dir, adapters_dir=settings.adapters_dir)
+    gone = store.forget(
+        stored.example.id, snapshots_dir=settings.platform.snapshots_dir, adapters_dir=settings.platform.adapters_dir
+    )
     for id in (*gone.derived, gone.example_id):
-        remove_from_rejected(settings.home, id)
+        remove_from_rejected(settings.platform.home, id)
     # Kept by the hash of whatever text they were made of: all of them go, and are made again when needed.
-    settings.vectors_path.unlink(missing_ok=True)
-    settings.worked_out_path.unlink(missing_ok=True)
+    settings.platform.vectors_path.unlink(missing_ok=True)
+    settings.platform.worked_out_path.unlink(missing_ok=True)
     # A comparison that was stopped keeps its part of a train set and what it learned: it begins anew.
     for kind in ("learning-curve", "bakeoff"):
-        for place in settings.checkpoints_dir.glob(f"{kind}-*"):
+        for place in settings.platform.checkpoints_dir.glob(f"{kind}-*"):
             shutil.rmtree(place)
     remote = forget_versions(settings, gone.snapshots)
     last = store.last_decision()
@@ -114,20 +116,20 @@ def _left_behind(
     said: list[str] = []
     for file, line in origins:
         if file:
-            kept = settings.inbox_dir / "done" / file
+            kept = settings.platform.inbox_dir / "done" / file
             where = f" in {kept.parent}" if kept.is_file() else ""
             said.append(
                 f"The file {file}{where}, which it came from{f' (line {line})' if line else ''}, is not changed: "
                 "remove the row there yourself."
             )
-    histories = sorted(settings.dagster_home.rglob("*.db")) if settings.dagster_home.is_dir() else []
+    histories = sorted(settings.platform.dagster_home.rglob("*.db")) if settings.platform.dagster_home.is_dir() else []
     if any(_holds(path, texts) for path in histories):
         said.append(
             "Dagster's run history shows it among a run's samples: delete that run on the Runs page to remove it there."
         )
-    elif settings.database_url:
+    elif settings.platform.database_url:
         said.append("Dagster's run history in PostgreSQL is not searched: the samples of earlier runs may show it.")
-    recordings = settings.home / "teacher" / "recordings"
+    recordings = settings.platform.home / "teacher" / "recordings"
     said += [
         f"The recording {path} shows it; its hash would break, so record it anew and remove the file."
         for path in sorted(recordings.glob("*.jsonl"))

@@ -88,7 +88,7 @@ def registered_sets(settings: Settings) -> list[Registered]:
     """
     from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 
-    frozen = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+    frozen = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
     files = registered_files(settings)
     return [Registered(frozen, None), *(Registered(read_evaluation_set(path), path) for path in files)]
 
@@ -113,17 +113,17 @@ class Systems:
             async def before() -> None:
                 log(f"{name} answers.")
                 if adapter is not None:
-                    directory = settings.adapters_dir / adapter
+                    directory = settings.platform.adapters_dir / adapter
                     await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
 
             return LoadedFirst(made, before)
 
-        name, other = OTHER_STACK[settings.stack]
+        name, other = OTHER_STACK[settings.serving.stack]
         self.asked: dict[str, SystemUnderTest] = {
             "base": model("base"),
             "base-few-shot": model("base-few-shot", under=few_shot_settings(settings)),
             **({"champion": model("champion", champion)} if champion is not None else {}),
-            name: model(name, adapter, under=settings.model_copy(update={"stack": other})),
+            name: model(name, adapter, under=settings.changed(serving={"stack": other})),
             "candidate": model("candidate", adapter),
         }
         self.explaining = {name: self.asked[name] for name in EXPLAINING if name in self.asked}
@@ -161,7 +161,7 @@ async def write_full_report(
     from correctly_assets.evaluation.report.stopwatch import GENERATION, Stopwatch, seconds_say
 
     watch = Stopwatch()
-    directory = settings.adapters_dir / adapter
+    directory = settings.platform.adapters_dir / adapter
     if not (directory / "manifest.json").exists():
         raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
     report = read_report(directory)
@@ -173,7 +173,7 @@ async def write_full_report(
         unchecked = await asyncio.to_thread(refuse_trained_on, settings, manifest, read, log)
     with watch.on("parser"):
         annotator = await asyncio.to_thread(make_annotator)
-    cache = AnswerCache(settings.answers_dir)
+    cache = AnswerCache(settings.platform.answers_dir)
     champion = champion_on_this_base(store, settings)
     reigning = champion.adapter if champion is not None and champion.adapter != adapter else None
     sections: list[dict[str, Any]] = []
@@ -254,7 +254,7 @@ async def _section(
             explained=explained,
             judge=judge,
             comparator=in_its_row,
-            stack=settings.stack,
+            stack=settings.serving.stack,
         )
 
 
@@ -270,7 +270,7 @@ def full_report_here(settings: Settings, adapter: str, console: Console, session
             return await write_full_report(
                 settings,
                 store,
-                DirectEngine(settings.vllm_url),
+                DirectEngine(settings.serving.vllm_url),
                 adapter=adapter,
                 log=lambda says: console.print(says, highlight=False),
                 engine_needed=lambda: session(settings, console),

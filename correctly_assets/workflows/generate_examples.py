@@ -87,7 +87,7 @@ def write_new_examples(store: Store, settings: Settings, count: int = 20) -> str
     """
     from correctly_assets.workflows.wiring import make_platform_teacher
 
-    if settings.teacher == "recorded":
+    if settings.teacher.kind == "recorded":
         return " ".join(says for says in (complete_waiting(store, settings).says, ONLY_REPLAYS) if says)
     # One teacher for both, since a budget is one teacher's.
     teacher = make_platform_teacher(settings)
@@ -112,22 +112,22 @@ def generate(store: Store, settings: Settings, count: int, teacher: Teacher | No
     from correctly_assets.artifacts.rejected_pairs import write_rejected
     from correctly_assets.workflows.wiring import make_guards, make_platform_teacher
 
-    if settings.teacher == "recorded":
+    if settings.teacher.kind == "recorded":
         raise UsageError(ONLY_REPLAYS)
     teacher = teacher or make_platform_teacher(settings)
     # Each run starts where the last one ended: other errors, other answers. One that was killed before landing repeats
     # its requests, which the journal answers.
-    seed = settings.seed + 1000 * store.count_derived()
+    seed = settings.training.seed + 1000 * store.count_derived()
     if isinstance(teacher, WritesExamples):
         shots = [example for example in store.accepted(limit=_SHOTS) if example.after != example.before]
         cells = thinnest_cells(store.forms_and_tones(), store.count_cells(), count)
         output = teacher.write_examples(cells, shots, seed=seed)
-        name = output.pairs[0].teacher if output.pairs else settings.teacher_model
+        name = output.pairs[0].teacher if output.pairs else settings.teacher.model
     else:
         output = _derive(store, teacher, count, seed)
         name = teacher.name
     # Always: `correctly rejected` shows what fell the last time, which may be nothing.
-    write_rejected(settings.home / "teacher", output.refused)
+    write_rejected(settings.platform.home / "teacher", output.refused)
     written = [_as_example(pair.pair, name) for pair in output.pairs[:count]]
     counts = _land(store, make_guards(settings), written, name)
     cells_filled = Counter((example.form or "", example.tone or "") for example, _ in written)

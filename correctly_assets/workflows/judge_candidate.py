@@ -97,19 +97,19 @@ async def judge_candidate(
     from correctly_assets.evaluation.report.report import main_figures, write_report
     from correctly_assets.evaluation.systems import IdentitySystem
 
-    directory = settings.adapters_dir / adapter
+    directory = settings.platform.adapters_dir / adapter
     manifest = _manifest(settings, adapter)
-    data = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+    data = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
     # Before minutes of answers: a scenarios file that cannot be read says so at once.
     reviews = reviews_so_far(settings, store)
     unchecked = await asyncio.to_thread(refuse_trained_on, settings, manifest, [data], log)
     annotator = await asyncio.to_thread(make_annotator)
-    cache = AnswerCache(settings.answers_dir)
+    cache = AnswerCache(settings.platform.answers_dir)
     champion = champion_on_this_base(store, settings)
     async with engine.client() as client:
 
         def system(name: str, model: str, adapter: str | None = None, of: int = len(data.rows)) -> SystemUnderTest:
-            bar = progress_writer(settings.progress_path, f"{name} answers {of} sentences")
+            bar = progress_writer(settings.platform.progress_path, f"{name} answers {of} sentences")
             return model_system(
                 settings,
                 client,
@@ -146,7 +146,7 @@ async def judge_candidate(
         if champion is not None and champion.adapter != adapter:
             await load_proven(
                 client,
-                settings.adapters_dir / champion.adapter,
+                settings.platform.adapters_dir / champion.adapter,
                 lambda d: check_adapter(d, Path(settings.base_model_path)),
             )
             reigning = await evaluate(
@@ -186,7 +186,7 @@ async def judge_candidate(
         explained=explained,
         judge=verdicts,
         comparator=outside.says,
-        stack=settings.stack,
+        stack=settings.serving.stack,
         reviews=reviews,
     )
     # The card was written without scores: there were none yet.
@@ -233,7 +233,7 @@ async def left_as_found(
 
 
 def _manifest(settings: Settings, adapter: str) -> dict[str, Any]:
-    path = settings.adapters_dir / adapter / "manifest.json"
+    path = settings.platform.adapters_dir / adapter / "manifest.json"
     if not path.exists():
         raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
     return json.loads(path.read_text(encoding="utf-8"))
@@ -271,7 +271,7 @@ def evaluate_system(
     """
     from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 
-    chosen = read_evaluation_set(data or settings.evaluation_path, limit)
+    chosen = read_evaluation_set(data or settings.platform.evaluation_path, limit)
     evaluation = asyncio.run(_evaluate(settings, system, chosen, reasons=reasons, console=console, session=session))
     if predictions is not None:
         lines = [" ".join(correction.after.split()) for correction in evaluation.answers.corrections]
@@ -335,7 +335,9 @@ async def _evaluate(
     ):
         if adapter is not None:
             await load_proven(
-                client, settings.adapters_dir / adapter, lambda d: check_adapter(d, Path(settings.base_model_path))
+                client,
+                settings.platform.adapters_dir / adapter,
+                lambda d: check_adapter(d, Path(settings.base_model_path)),
             )
         with _bar(console, len(data.rows)) as progress:
             chosen = model_system(
@@ -348,7 +350,7 @@ async def _evaluate(
                 release=release,
                 progress=progress,
             )
-            cache = AnswerCache(settings.answers_dir)
+            cache = AnswerCache(settings.platform.answers_dir)
             # Speed is part of what is asked for here, so the answers are made anew; they are kept all the same.
             from correctly_assets.evaluation.metrics.score import answer, score
 

@@ -58,15 +58,15 @@ def answer_parts(
     parts: dict[str, Any] = {
         "base": base_model_revision(settings.base_model_path),
         "adapter": adapter,
-        "prompts": load_prompts(settings.prompts_dir, family_of(settings.base_model)).sha256,
+        "prompts": load_prompts(settings.platform.prompts_dir, family_of(settings.training.base_model)).sha256,
         "reasons": sha256_file(rule_reasons or REASONS_FILE),
         "engine": dict(engine or engine_identity()),
-        "max_model_len": settings.vllm_max_model_len,
+        "max_model_len": settings.serving.vllm_max_model_len,
         "path": ANSWERS,
-        "confidence": [settings.edit_confidence, settings.word_confidence],
+        "confidence": [settings.serving.edit_confidence, settings.serving.word_confidence],
     }
-    if settings.stack != "model":
-        parts["stack"] = [settings.stack, linter_identity()]
+    if settings.serving.stack != "model":
+        parts["stack"] = [settings.serving.stack, linter_identity()]
     return parts
 
 
@@ -91,7 +91,7 @@ def model_system(
         parts=answer_parts(settings, adapter),
         release=release,
         adapter=adapter,
-        reason_language=settings.reason_language,
+        reason_language=settings.teacher.reason_language,
         # As fast as 96 on two cores, at a third of the memory: every sentence in flight holds nine rows of logits.
         at_once=32,
         progress=progress,
@@ -105,11 +105,13 @@ def adapter_named(settings: Settings, prefix: str) -> str:
         UsageError: there is none, or more than one.
     """
     found = (
-        [p.name for p in settings.adapters_dir.glob(f"{prefix}*") if (p / "manifest.json").exists()] if prefix else []
+        [p.name for p in settings.platform.adapters_dir.glob(f"{prefix}*") if (p / "manifest.json").exists()]
+        if prefix
+        else []
     )
     if len(found) != 1:
         what = "No adapter begins" if not found else f"{len(found)} adapters begin"
-        raise UsageError(f"{what} with {prefix!r} in {settings.adapters_dir}.")
+        raise UsageError(f"{what} with {prefix!r} in {settings.platform.adapters_dir}.")
     return found[0]
 
 
@@ -121,16 +123,18 @@ def few_shot_settings(settings: Settings) -> Settings:
     from correctly_assets.evaluation.evaluation_set import read_evaluation_set
     from correctly_assets.evaluation.systems import few_shot
 
-    family = family_of(settings.base_model)
-    prompts = load_prompts(settings.prompts_dir, family)
-    rows = [row for row in read_evaluation_set(settings.starter_paths[0]).rows if row.source not in row.references]
+    family = family_of(settings.training.base_model)
+    prompts = load_prompts(settings.platform.prompts_dir, family)
+    rows = [
+        row for row in read_evaluation_set(settings.platform.starter_paths[0]).rows if row.source not in row.references
+    ]
     step = max(1, len(rows) // SHOTS)
     shown = few_shot(prompts, [(row.source, row.references[0]) for row in rows[::step][:SHOTS]])
-    directory = settings.home / "evaluation" / "few-shot" / shown.sha256[:12]
+    directory = settings.platform.home / "evaluation" / "few-shot" / shown.sha256[:12]
     files = {f"chat/{family}.jinja": shown.chat, "correct.txt": shown.correct, "explain.txt": shown.explain}
     for name, text in files.items():
         write_text_atomically(directory / name, text)
-    return settings.model_copy(update={"prompts_dir": directory})
+    return settings.changed(platform={"prompts_dir": directory})
 
 
 def weights_gb(settings: Settings, adapter: str | None = None) -> float | None:
@@ -138,7 +142,7 @@ def weights_gb(settings: Settings, adapter: str | None = None) -> float | None:
     base = Path(settings.base_model_path)
     if not base.is_dir():
         return None
-    directories = [base] if adapter is None else [base, settings.adapters_dir / adapter]
+    directories = [base] if adapter is None else [base, settings.platform.adapters_dir / adapter]
     return sum(file.stat().st_size for place in directories for file in place.glob("*.safetensors")) / 1e9
 
 

@@ -30,7 +30,7 @@ def secret_key(settings: Settings) -> str:
 
 def admin(settings: Settings) -> dict[str, str]:
     """Who signs in: nobody on loopback; beyond it a preset admin whose password stands in a file, never a default one."""
-    if is_loopback(settings.host):
+    if is_loopback(settings.platform.host):
         return {"WEBUI_AUTH": "False"}
     return {
         "WEBUI_AUTH": "True",
@@ -41,14 +41,14 @@ def admin(settings: Settings) -> dict[str, str]:
 
 
 def _admin_password(settings: Settings) -> str:
-    if settings.webui_admin_password is not None:
-        return settings.webui_admin_password.get_secret_value()
+    if settings.platform.webui_admin_password is not None:
+        return settings.platform.webui_admin_password.get_secret_value()
     return _kept_secret(settings, "admin-password", lambda: secrets.token_urlsafe(18))
 
 
 def _kept_secret(settings: Settings, name: str, make: Callable[[], str]) -> str:
     """A secret made once and kept in a file that its owner alone can read."""
-    path = settings.home / "webui" / name
+    path = settings.platform.home / "webui" / name
     if not path.exists():
         write_text_atomically(path, make())
         path.chmod(0o600)

@@ -55,8 +55,8 @@ class Promotion:
 def gate_settings(settings: Settings) -> GateSettings:
     """The gate's thresholds: the embedded default is held to its own."""
     if settings.is_embedded_base:
-        return replace(EMBEDDED_GATE, max_overcorrected=settings.max_overcorrected)
-    return GateSettings(max_overcorrected=min(10.0, settings.max_overcorrected))
+        return replace(EMBEDDED_GATE, max_overcorrected=settings.serving.max_overcorrected)
+    return GateSettings(max_overcorrected=min(10.0, settings.serving.max_overcorrected))
 
 
 def champion_on_this_base(store: Store, settings: Settings) -> Release | None:
@@ -64,7 +64,7 @@ def champion_on_this_base(store: Store, settings: Settings) -> Release | None:
     champion = store.champion()
     if champion is None:
         return None
-    manifest = settings.adapters_dir / champion.adapter / "manifest.json"
+    manifest = settings.platform.adapters_dir / champion.adapter / "manifest.json"
     if not manifest.exists():
         return None
     revision = json.loads(manifest.read_text())["base_model"]["revision"]
@@ -139,9 +139,9 @@ async def promote_candidate(
     """
     if despite is not None and not despite.strip():
         raise UsageError('Say why it is promoted although the gate refuses: --despite "reason".')
-    directory = settings.adapters_dir / adapter
+    directory = settings.platform.adapters_dir / adapter
     if not directory.is_dir():
-        raise PermanentError(f"There is no adapter {adapter} in {settings.adapters_dir}.")
+        raise PermanentError(f"There is no adapter {adapter} in {settings.platform.adapters_dir}.")
     champion = store.champion()
     rival = champion_on_this_base(store, settings)
     report = read_report(directory) if despite is None or (directory / "report.json").exists() else {}
@@ -168,7 +168,7 @@ async def promote_candidate(
         )
     record(settings, store, manifest, verdict="promoted", reasons=reasons, run_id=run_id)
     log(f"{release.id} is adapter {adapter}.")
-    serves = await _gateway_serves(settings.gateway_url, release.id)
+    serves = await _gateway_serves(settings.platform.gateway_url, release.id)
     return Promotion(
         release.id, adapter, release.previous, why, round(proof.from_base, 4), round(proof.from_training, 4), serves
     )
@@ -193,8 +193,8 @@ def record(
         return
     from correctly_assets.artifacts.snapshots import example_ids, read_manifest
 
-    snapshot = settings.snapshots_dir / str(manifest.get("examples_snapshot"))
-    train_set = settings.snapshots_dir / str(manifest.get("train_set"))
+    snapshot = settings.platform.snapshots_dir / str(manifest.get("examples_snapshot"))
+    train_set = settings.platform.snapshots_dir / str(manifest.get("train_set"))
     # Rows that the train set held back as straddling are in the snapshot and were not trained on.
     held = set(read_manifest(train_set).get("straddling", ())) if (train_set / "manifest.json").is_file() else set()
     ids = [id for id in example_ids(snapshot) if id not in held] if snapshot.is_dir() else []
@@ -241,9 +241,13 @@ async def roll_back(settings: Settings, store: Store, engine: EngineLike, why: s
     """
     async with engine.client() as client:
         release, proof = await return_to_previous(
-            store, client, settings.adapters_dir, lambda d: check_adapter(d, Path(settings.base_model_path)), why
+            store,
+            client,
+            settings.platform.adapters_dir,
+            lambda d: check_adapter(d, Path(settings.base_model_path)),
+            why,
         )
-    serves = await _gateway_serves(settings.gateway_url, release.id)
+    serves = await _gateway_serves(settings.platform.gateway_url, release.id)
     from_base, from_training = (proof.from_base, proof.from_training) if proof else (None, None)
     return Promotion(release.id, release.adapter, release.previous, release.why, from_base, from_training, serves)
 
@@ -326,7 +330,7 @@ def serving_says(store: Store, settings: Settings) -> str:
     if champion is None:
         return "No adapter has been promoted yet."
     try:
-        answer = httpx.get(f"{settings.gateway_url}/readyz", timeout=3, trust_env=False).json()
+        answer = httpx.get(f"{settings.platform.gateway_url}/readyz", timeout=3, trust_env=False).json()
         served, watch = answer.get("release"), answer.get("rollback")
     except (httpx.HTTPError, ValueError):
         return f"The gateway does not answer; {champion.id} is served when it does."

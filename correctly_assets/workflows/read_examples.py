@@ -38,16 +38,16 @@ def read_pool(settings: Settings, snapshot: str, more: Sequence[Example] = ()) -
     from correctly_assets.artifacts.duckdb_queries import open_duckdb, read_query
 
     path = _file_of(settings, snapshot)
-    most = kept_of_each(settings.train_pairs)
+    most = kept_of_each(settings.training.pairs)
     with open_duckdb() as connection:
         found: list[tuple[str, Standing]] = connection.execute(
-            read_query(settings.sql_dir, "pool_candidates"),
-            {"path": str(path), "seed": str(settings.seed), "most": most},
+            read_query(settings.platform.sql_dir, "pool_candidates"),
+            {"path": str(path), "seed": str(settings.training.seed), "most": most},
         ).fetchall()
     added: list[tuple[str, Standing]] = [
         (example.id, _standing(example.before, example.after, example.verified)) for example in more
     ]
-    ids = drawn([*found, *added], settings.train_pairs, settings.seed)
+    ids = drawn([*found, *added], settings.training.pairs, settings.training.seed)
     with pq.ParquetFile(path) as file:
         among = file.metadata.num_rows
     chosen = [*read_some(settings, snapshot, ids), *(example for example in more if example.id in ids)]
@@ -68,7 +68,9 @@ def read_some(settings: Settings, snapshot: str, ids: Iterable[str]) -> Iterator
     path = _file_of(settings, snapshot)
     with open_duckdb() as connection:
         connection.register("wanted", pa.table({"id": pa.array(list(ids), type=pa.string())}))
-        rows = connection.execute(read_query(settings.sql_dir, "examples_of"), {"path": str(path)}).to_arrow_table()
+        rows = connection.execute(
+            read_query(settings.platform.sql_dir, "examples_of"), {"path": str(path)}
+        ).to_arrow_table()
     for row in rows.to_pylist():
         yield example_from(row)
 
@@ -80,7 +82,7 @@ def _standing(before: str, after: str | None, verified: bool) -> Standing:
 def _file_of(settings: Settings, snapshot: str) -> Path:
     from correctly_assets.artifacts.snapshots import EXAMPLES_FILE
 
-    path = settings.snapshots_dir / snapshot / EXAMPLES_FILE
+    path = settings.platform.snapshots_dir / snapshot / EXAMPLES_FILE
     if not path.is_file():
         raise PermanentError(f"The snapshot {snapshot} is gone: materialize examples again.")
     return path

@@ -68,7 +68,7 @@ def read_votes(settings: Settings, *, timeout: float = 10.0) -> list[Vote]:
     """
     who = admin(settings)
     credentials = {"email": who.get("WEBUI_ADMIN_EMAIL", ""), "password": who.get("WEBUI_ADMIN_PASSWORD", "")}
-    url = settings.webui_url
+    url = settings.platform.webui_url
     try:
         with httpx.Client(base_url=url, timeout=timeout, trust_env=False) as client:
             signed = client.post("/api/v1/auths/signin", json=credentials)

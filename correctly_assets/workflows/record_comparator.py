@@ -36,12 +36,12 @@ NO_JUDGE = "No judge is configured: set CORRECTLY_JUDGE_MODEL and CORRECTLY_JUDG
 
 def recordings_dir(settings: Settings) -> Path:
     """Where recorded comparators stand."""
-    return settings.home / "comparator" / "recordings"
+    return settings.platform.home / "comparator" / "recordings"
 
 
 def calibration_path(settings: Settings) -> Path:
     """What `correctly judge calibrate` measured last."""
-    return settings.home / "judge" / "calibration.json"
+    return settings.platform.home / "judge" / "calibration.json"
 
 
 # ------------------------------------------------------------------ the comparator
@@ -75,7 +75,7 @@ def choose_comparator(
     from correctly_assets.evaluation.systems import ChatSystem, comparator_request
     from correctly_assets.llm_api.recordings import Replay, recording_path
 
-    model = settings.comparator_model
+    model = settings.comparator.model
     where = "" if path is None else f" --data {path}"
     command = f"`correctly record --model {model or 'MODEL'}{where}`"
     if model is None:
@@ -97,10 +97,10 @@ def choose_comparator(
             system = ChatSystem(name, Replay(recording), prompt, annotator, source=recording.sha256)
             return Comparator(system, name)
     says = f"{model} is not recorded on {data.name}; run {command}"
-    if not may_ask or settings.comparator_base_url is None:
+    if not may_ask or settings.comparator.base_url is None:
         return Comparator(None, says)
-    transport = _endpoint(settings, model, settings.comparator_base_url)
-    system = ChatSystem(f"{model}, live", transport, prompt, annotator, source=settings.comparator_base_url)
+    transport = _endpoint(settings, model, settings.comparator.base_url)
+    system = ChatSystem(f"{model}, live", transport, prompt, annotator, source=settings.comparator.base_url)
     return Comparator(system, f"{model}, live", live=True)
 
 
@@ -109,13 +109,13 @@ def _endpoint(settings: Settings, model: str, base_url: str) -> ChatTransport:
     from correctly_assets.llm_api.budget import Budget, price_of
     from correctly_assets.llm_api.endpoint import Endpoint
 
-    key = settings.comparator_api_key
+    key = settings.comparator.api_key
     return Endpoint(
         base_url=base_url,
         model=model,
         api_key=key.get_secret_value() if key else None,
         # By address: what a wrong one answered must not stand in for the right one's answer.
-        journal=Journal(settings.home / "comparator" / "journal" / sha256_of(base_url)[:12]),
+        journal=Journal(settings.platform.home / "comparator" / "journal" / sha256_of(base_url)[:12]),
         budget=Budget(None, price_of(model, base_url), model),
     )
 
@@ -134,14 +134,14 @@ def record_comparator(settings: Settings, *, model: str | None, data: Path | Non
     from correctly_assets.evaluation.systems import comparator_request
     from correctly_assets.llm_api.recordings import record, recording_path
 
-    name = model or settings.comparator_model
+    name = model or settings.comparator.model
     if not name:
         raise UsageError("Say which model to record: --model NAME, or set CORRECTLY_COMPARATOR_MODEL.")
-    address = base_url or settings.comparator_base_url
+    address = base_url or settings.comparator.base_url
     if not address:
         raise UsageError("Say where the model answers: --base-url URL, or set CORRECTLY_COMPARATOR_BASE_URL.")
     if data is None:
-        chosen = read_evaluation_set(settings.evaluation_path, settings.evaluation_limit)
+        chosen = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
     else:
         chosen = read_evaluation_set(data)
     prompt = read_prompt(settings, "comparator.txt")
@@ -172,14 +172,14 @@ def make_judge(settings: Settings) -> Judge | None:
     """
     from correctly_assets.evaluation.judge.pairwise import EndpointJudge, RecordedJudge
 
-    if settings.judge_model is None:
+    if settings.judge.model is None:
         return None
     prompt = read_prompt(settings, "judge.txt")
     endpoint = judge_endpoint(settings)
     live = None if endpoint is None else EndpointJudge(endpoint, prompt)
     # Another wording of the question gives other verdicts, so each prompt has its own file.
-    file = settings.home / "judge" / f"verdicts-{sha256_of(prompt)[:12]}.jsonl"
-    return RecordedJudge(file, settings.judge_model, live)
+    file = settings.platform.home / "judge" / f"verdicts-{sha256_of(prompt)[:12]}.jsonl"
+    return RecordedJudge(file, settings.judge.model, live)
 
 
 def calibrate_judge(settings: Settings, data: Path) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def read_calibration(settings: Settings) -> dict[str, Any] | None:
         of = (found["judge"], found["prompt_sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if of == (settings.judge_model, sha256_of(read_prompt(settings, "judge.txt"))) else None
+    return found if of == (settings.judge.model, sha256_of(read_prompt(settings, "judge.txt"))) else None
 
 
 async def ask_judge(
@@ -255,6 +255,6 @@ async def ask_judge(
             log(f"{judge.name} judged {count} answers against {name}.")
     except CorrectlyError as error:
         log(str(error))
-        return {"name": settings.judge_model, "against": {}, "calibration": None, "says": str(error)}
+        return {"name": settings.judge.model, "against": {}, "calibration": None, "says": str(error)}
     asked = await ask_questions(settings, systems or {}, explained, chosen=chosen, log=log)
     return {**summarise(judge.name, outcomes, calibration), **asked}

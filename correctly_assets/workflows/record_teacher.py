@@ -33,19 +33,17 @@ def record_teacher(settings: Settings, *, model: str | None = None, base_url: st
     from correctly_assets.artifacts.snapshots import write_examples_snapshot
     from correctly_assets.llm_api.recordings import Listening, add_kept, now, recording_path
 
-    changed = {"teacher_model": model, "teacher_base_url": base_url}
-    asked = settings.model_copy(
-        update={"teacher": "openai", **{name: value for name, value in changed.items() if value}}
-    )
-    path = recording_path(teacher_recordings_dir(asked), asked.teacher_model)
-    keep = Recording.load(path, requested=asked.teacher_model, kind="teacher") if path.exists() else None
-    recorder = Recorder(path, requested=asked.teacher_model, kind="teacher", now=now)
+    given = {"model": model, "base_url": base_url}
+    asked = settings.changed(teacher={"kind": "openai", **{name: value for name, value in given.items() if value}})
+    path = recording_path(teacher_recordings_dir(asked), asked.teacher.model)
+    keep = Recording.load(path, requested=asked.teacher.model, kind="teacher") if path.exists() else None
+    recorder = Recorder(path, requested=asked.teacher.model, kind="teacher", now=now)
     if keep is not None:
         add_kept(recorder, keep)
     failed: list[Exception] = []
     teacher = make_platform_teacher(asked, lambda transport: Listening(transport, recorder, failed, keep))
     with open_platform_store(asked) as store:
-        snapshot = write_examples_snapshot(store, asked.snapshots_dir)
+        snapshot = write_examples_snapshot(store, asked.platform.snapshots_dir)
         completed = rehearse_waiting(store, teacher)
     if failed:
         raise failed[0]  # before the pairs cost money

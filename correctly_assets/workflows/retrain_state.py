@@ -34,27 +34,27 @@ class StoreLike(Protocol):
 def recipe(settings: Settings) -> dict[str, Any]:
     """What, besides the rows, makes an adapter: base-model revision, prompt hashes, training settings (CONTRACTS)."""
     prompts = hashlib.sha256()
-    for path in sorted(settings.prompts_dir.rglob("*")):
+    for path in sorted(settings.platform.prompts_dir.rglob("*")):
         # Reviewers' scenarios and the rule reasons of the answers are read by no model.
         if path.is_file() and path.name not in ("scenarios.yaml", "reasons.yaml"):
-            prompts.update(f"{path.relative_to(settings.prompts_dir)}\0".encode() + path.read_bytes() + b"\0")
+            prompts.update(f"{path.relative_to(settings.platform.prompts_dir)}\0".encode() + path.read_bytes() + b"\0")
     return {
         "base_model": base_model_revision(settings.base_model_path),
         "prompts": prompts.hexdigest(),
         "training": {
-            "teacher": settings.teacher,
-            "teacher_model": settings.teacher_model if settings.teacher != "embedded" else None,
-            "pairs": settings.train_pairs,
-            "minutes": settings.train_minutes,
-            "batch_size": settings.train_batch_size,
-            "learning_rate": settings.train_learning_rate,
-            "start": settings.train_start,
+            "teacher": settings.teacher.kind,
+            "teacher_model": settings.teacher.model if settings.teacher.kind != "embedded" else None,
+            "pairs": settings.training.pairs,
+            "minutes": settings.training.minutes,
+            "batch_size": settings.training.batch_size,
+            "learning_rate": settings.training.learning_rate,
+            "start": settings.training.start,
             **_curriculum(settings),
             **_learners(settings),
-            "lora_rank": settings.lora_rank,
-            "human_weight": settings.human_weight,
-            "reason_language": settings.reason_language,
-            "seed": settings.seed,
+            "lora_rank": settings.training.lora_rank,
+            "human_weight": settings.training.human_weight,
+            "reason_language": settings.teacher.reason_language,
+            "seed": settings.training.seed,
         },
     }
 
@@ -63,18 +63,18 @@ def _curriculum(settings: Settings) -> dict[str, Any]:
     """Stages and replay where they are not the shipped ones, so that a platform from before they were settings, which has
     the shipped ones, does not train again for them."""
     made: dict[str, Any] = {}
-    if settings.train_stages != DEFAULT_STAGES:
-        made["stages"] = [stage.model_dump() for stage in settings.train_stages]
-    if settings.train_start == "champion":
-        made["replay"] = settings.train_replay
+    if settings.training.stages != DEFAULT_STAGES:
+        made["stages"] = [stage.model_dump() for stage in settings.training.stages]
+    if settings.training.start == "champion":
+        made["replay"] = settings.training.replay
     return made
 
 
 def _learners(settings: Settings) -> dict[str, Any]:
     """Whose errors are put in, where it is not everybody's; no other teacher than the embedded one asks."""
-    if settings.teacher != "embedded" or not settings.first_languages:
+    if settings.teacher.kind != "embedded" or not settings.teacher.first_languages:
         return {}
-    return {"learners": list(settings.first_languages)}
+    return {"learners": list(settings.teacher.first_languages)}
 
 
 def recipe_digest(settings: Settings) -> str:
@@ -93,7 +93,11 @@ def wanted(store: StoreLike, settings: Settings) -> tuple[str, str]:
 
 
 def policy(settings: Settings) -> RetrainPolicy:
-    return RetrainPolicy(settings.retrain_min_examples, settings.retrain_quiet_seconds, settings.retrain_attempts)
+    return RetrainPolicy(
+        settings.training.retrain_min_examples,
+        settings.training.retrain_quiet_seconds,
+        settings.training.retrain_attempts,
+    )
 
 
 def read_retrain_state(store: StoreLike, instance: DagsterInstance, settings: Settings) -> RetrainState:

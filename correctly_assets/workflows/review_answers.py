@@ -71,7 +71,7 @@ def read_scenarios(settings: Settings) -> list[Scenario]:
         PermanentError: the file is missing or is no YAML.
         UsageError: it holds something else.
     """
-    path = settings.prompts_dir / FILE
+    path = settings.platform.prompts_dir / FILE
     try:
         return parse_scenarios(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
@@ -155,7 +155,7 @@ def show_on_pages(settings: Settings, store: Store, adapters: set[str]) -> None:
     reviews = reviews_so_far(settings, store)
     for adapter in sorted(adapters):
         for name in ("report", FULL):
-            show_reviews(settings.adapters_dir / adapter, reviews, name)
+            show_reviews(settings.platform.adapters_dir / adapter, reviews, name)
 
 
 def _review(scenario: Scenario, answer: Answer, reviewer: str, grades: Grades) -> Review:

@@ -55,7 +55,7 @@ def newest_train_set(settings: Settings) -> str:
 
     found = [
         path
-        for path in settings.snapshots_dir.glob("*/manifest.json")
+        for path in settings.platform.snapshots_dir.glob("*/manifest.json")
         if not path.parent.name.startswith(".") and read_manifest(path.parent).get("kind") == "train_set"
     ]
     if not found:
@@ -74,12 +74,12 @@ def local_base(settings: Settings) -> Path:
     path = Path(settings.base_model_path)
     if not (path / "config.json").is_file():
         if settings.is_hub_base:
-            hint = f"`CORRECTLY_BASE_MODEL={settings.base_model} correctly prepare` downloads it"
+            hint = f"`CORRECTLY_BASE_MODEL={settings.training.base_model} correctly prepare` downloads it"
         elif settings.is_embedded_base:
             hint = "run `correctly prepare`"
         else:
             hint = "set CORRECTLY_BASE_MODEL to a model's directory"
-        raise UsageError(f"The base model {settings.base_model} does not lie in {path}: {hint}.")
+        raise UsageError(f"The base model {settings.training.base_model} does not lie in {path}: {hint}.")
     return path
 
 
@@ -99,11 +99,11 @@ def prepare_gguf(settings: Settings, gguf: Path, name: str) -> Path:
         raise UsageError(f"{name} is the embedded base model's name; choose another --name.")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(f"{name!r} is no name for a base model: use letters, digits, dots, dashes and underscores.")
-    target = settings.models_dir / name
+    target = settings.platform.models_dir / name
     request = {
         "gguf": gguf.expanduser().resolve(),
         "target": target,
-        "prompts_dir": settings.prompts_dir,
+        "prompts_dir": settings.platform.prompts_dir,
         "chat_family": family_of(name),
     }
     return Path(run_task(settings, "convert", request)["path"])
@@ -123,7 +123,7 @@ def plan(settings: Settings) -> tuple[str, TrainPlan]:
 
     train_set = newest_train_set(settings)
     local_base(settings)
-    config = train_config(settings, train_set=train_set) | {"checkpoint_dir": str(settings.checkpoints_dir)}
+    config = train_config(settings, train_set=train_set) | {"checkpoint_dir": str(settings.platform.checkpoints_dir)}
     return train_set, plan_training(TrainConfig.model_validate(config))
 
 
@@ -136,7 +136,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
     It does not carry the supervisor's mark: `correctly down` stops the platform's parts and leaves a person's training alone.
     """
     env = {name: value for name, value in os.environ.items() if name != "CORRECTLY_SUPERVISED"}
-    return {**env, **TELEMETRY_OFF, "CORRECTLY_HOME": str(settings.home)}
+    return {**env, **TELEMETRY_OFF, "CORRECTLY_HOME": str(settings.platform.home)}
 
 
 def run_child(argv: list[str], settings: Settings) -> int:
@@ -181,7 +181,7 @@ def run_training(settings: Settings, config: dict[str, Any], work: Path) -> Trai
     config_path.write_text(text)
     code = run_child(["correctly_assets.training", str(config_path)], settings)
     outcome = json.loads(result_path.read_text()) if result_path.exists() else None
-    failure = failure_of(code, outcome, batch_size=int(config.get("batch_size", settings.train_batch_size)))
+    failure = failure_of(code, outcome, batch_size=int(config.get("batch_size", settings.training.batch_size)))
     if failure is not None:
         raise failure
     return TrainResult.from_json(outcome or {})
@@ -262,10 +262,10 @@ def adopt(settings: Settings, directory: Path, log: Callable[[str], object]) -> 
     config = {
         "train_set": str(directory),  # named by every config; adopting reads none
         "base_model": str(base),
-        "adapters_dir": str(settings.adapters_dir),
-        "checkpoint_dir": str(settings.checkpoints_dir),
-        "prompts_dir": str(settings.prompts_dir),
-        "chat_family": family_of(settings.base_model),
+        "adapters_dir": str(settings.platform.adapters_dir),
+        "checkpoint_dir": str(settings.platform.checkpoints_dir),
+        "prompts_dir": str(settings.platform.prompts_dir),
+        "chat_family": family_of(settings.training.base_model),
     }
     made = run_task(settings, "adopt", {"directory": str(directory.resolve()), "config": config})
     identity = str(made["adapter"])
@@ -294,10 +294,10 @@ def judge(settings: Settings, prefix: str, log: Callable[[str], object]) -> Adop
     identity = adapter_named(settings, prefix)
     if not asyncio.run(_is_ready(settings)):
         raise UnreachableError(
-            f"No engine answers at {settings.vllm_url}: start the platform with `correctly up`, then judge {identity}."
+            f"No engine answers at {settings.serving.vllm_url}: start the platform with `correctly up`, then judge {identity}."
         )
     with open_platform_store(settings) as store:
-        return asyncio.run(_judge(settings, store, DirectEngine(settings.vllm_url), identity, log))
+        return asyncio.run(_judge(settings, store, DirectEngine(settings.serving.vllm_url), identity, log))
 
 
 async def _judge(
@@ -307,7 +307,7 @@ async def _judge(
     from correctly_assets.workflows.judge_candidate import judge_candidate
     from correctly_assets.workflows.promote import promote_candidate
 
-    directory = settings.adapters_dir / identity
+    directory = settings.platform.adapters_dir / identity
     judged = await judge_candidate(settings, store, engine, adapter=identity, run_id=None, log=log)
     write_card(directory)
     if not judged.decision.promote:
@@ -318,5 +318,5 @@ async def _judge(
 
 
 async def _is_ready(settings: Settings) -> bool:
-    async with DirectEngine(settings.vllm_url).client() as client:
+    async with DirectEngine(settings.serving.vllm_url).client() as client:
         return await client.is_ready()

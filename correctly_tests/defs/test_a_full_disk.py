@@ -29,8 +29,8 @@ def run_examples(settings: Settings) -> dg.ExecuteInProcessResult:
 def test_a_run_under_five_gigabytes_free_ends_at_examples_with_the_remedy_and_one_above_goes_on(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    settings.home.mkdir(parents=True)
-    open_store(settings.store_url, settings.sql_dir).close()
+    settings.platform.home.mkdir(parents=True)
+    open_store(settings.platform.store_url, settings.platform.sql_dir).close()
     # The one thing that no test can bring about for real.
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 10**12, 4_900_000_000))
     full = run_examples(settings)
@@ -40,6 +40,6 @@ def test_a_run_under_five_gigabytes_free_ends_at_examples_with_the_remedy_and_on
     data = failed.step_failure_data.user_failure_data
     said = (data.description if data is not None else None) or ""
     assert "Only 4.9 GB are free" in said and "correctly gc" in said
-    assert not settings.snapshots_dir.exists() or not list(settings.snapshots_dir.iterdir())
+    assert not settings.platform.snapshots_dir.exists() or not list(settings.platform.snapshots_dir.iterdir())
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 0, 5_100_000_000))
     assert run_examples(settings).success

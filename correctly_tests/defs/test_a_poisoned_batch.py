@@ -38,7 +38,7 @@ def vote(store: Store, kind: str, number: int, before: str, better: str) -> None
 
 
 def test_of_fifty_wrong_corrections_only_those_that_only_a_reader_could_refuse_land(graph: Graph) -> None:
-    graph.settings.home.mkdir(parents=True, exist_ok=True)
+    graph.settings.platform.home.mkdir(parents=True, exist_ok=True)
     batch = poison()
     assert sum(map(len, batch.values())) == 50
     for kind, pairs in batch.items():
@@ -85,13 +85,13 @@ def test_an_adapter_that_learned_the_poison_is_refused_and_the_one_before_goes_o
 
 
 def test_the_poison_that_landed_can_be_forgotten_and_its_votes_with_it(graph: Graph) -> None:
-    graph.settings.home.mkdir(parents=True, exist_ok=True)
+    graph.settings.platform.home.mkdir(parents=True, exist_ok=True)
     for number, (before, better) in enumerate(poison()["grammar"]):
         vote(graph.store, "grammar", number, before, better)
     settle_feedback(graph.store, graph.settings)
     assert len(list(graph.store.accepted())) == 10
     for example in list(graph.store.accepted()):
-        graph.store.forget(example.id, snapshots_dir=graph.settings.snapshots_dir)
+        graph.store.forget(example.id, snapshots_dir=graph.settings.platform.snapshots_dir)
     assert list(graph.store.accepted()) == []
     settled = graph.store.feedback("landed")
     assert len(settled) == 10 and "feets" not in str(settled)

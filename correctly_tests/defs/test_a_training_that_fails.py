@@ -37,10 +37,9 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
     monkeypatch.setenv("CORRECTLY_BASE_MODEL", str(write_base_model(tmp_path)))
     monkeypatch.setenv("CORRECTLY_RETRAIN_QUIET_SECONDS", "0")
     monkeypatch.setenv("CORRECTLY_TRAIN_BATCH_SIZE", "4")
-    get_settings.cache_clear()
     settings = get_settings()
-    settings.home.mkdir(parents=True)
-    with open_store(settings.store_url, settings.sql_dir) as opened:
+    settings.platform.home.mkdir(parents=True)
+    with open_store(settings.platform.store_url, settings.platform.sql_dir) as opened:
         opened.land([identified(Example(id="", before=before, after=after)) for before, after, *_ in PAIRS])
         yield opened
 
@@ -53,13 +52,13 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 def report_train_set(settings: Settings, store: Store, instance: dg.DagsterInstance) -> None:
     """A train set of the rows that have landed, as the asset leaves one."""
-    rows = write_examples_snapshot(store, settings.snapshots_dir)
+    rows = write_examples_snapshot(store, settings.platform.snapshots_dir)
     pairs = [
         TrainPair(f"p{n}", f"e{n}", "example", before, after, (), 1, "held_out" if n == 5 else "train")
         for n, (before, after, *_) in enumerate(PAIRS)
     ]
     extra = {"examples_snapshot": rows.id, "rows_digest": rows.row_digest}
-    made = write_train_set(pairs, settings.snapshots_dir, extra, sql_dir=settings.sql_dir)
+    made = write_train_set(pairs, settings.platform.snapshots_dir, extra, sql_dir=settings.platform.sql_dir)
     instance.report_runless_asset_event(dg.AssetMaterialization("train_set", metadata={"snapshot": made.id}))
 
 
@@ -118,13 +117,12 @@ def test_a_hubs_model_that_was_not_downloaded_is_asked_for_before_a_trainer_star
     store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORRECTLY_BASE_MODEL", "tiny-team/tiny-gemma")
-    get_settings.cache_clear()
     settings = get_settings()
     report_train_set(settings, store, instance)
     assert not run_adapter(settings, instance).success
     (decision,) = store.decisions()
     assert decision.verdict == "failed" and "correctly prepare" in decision.reasons[0]
-    assert not settings.checkpoints_dir.exists()
+    assert not settings.platform.checkpoints_dir.exists()
 
 
 def test_a_canceled_child_that_does_not_stop_in_time_is_killed_and_the_run_counts_as_canceled(

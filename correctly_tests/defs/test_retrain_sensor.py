@@ -28,10 +28,9 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setenv("CORRECTLY_RETRAIN_QUIET_SECONDS", "0")
-    get_settings.cache_clear()
     settings = get_settings()
-    settings.home.mkdir(parents=True)
-    with open_store(settings.store_url, settings.sql_dir) as opened:
+    settings.platform.home.mkdir(parents=True)
+    with open_store(settings.platform.store_url, settings.platform.sql_dir) as opened:
         yield opened
 
 
@@ -44,7 +43,7 @@ def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SkipReas
     context = dg.build_sensor_context(
         instance=instance,
         cursor=cursor,
-        resources={"store": StoreResource(url=settings.store_url, sql_dir=str(settings.sql_dir))},
+        resources={"store": StoreResource(url=settings.platform.store_url, sql_dir=str(settings.platform.sql_dir))},
     )
     return retrain_sensor(context)  # pyright: ignore[reportReturnType]
 
@@ -94,7 +93,6 @@ def test_the_same_state_asks_for_the_same_run_key_so_a_lost_tick_starts_no_secon
 
 def test_a_burst_is_one_run(instance, store, monkeypatch):
     monkeypatch.setenv("CORRECTLY_RETRAIN_QUIET_SECONDS", "600")
-    get_settings.cache_clear()
     land(store, "He go.", "She go.")
     answer = tick(instance)
     assert isinstance(answer, dg.SkipReason)
@@ -205,7 +203,6 @@ def test_a_changed_base_model_retrains_without_new_examples(instance, store, mon
     decide(store)
     assert isinstance(tick(instance), dg.SkipReason)
     monkeypatch.setenv("CORRECTLY_BASE_MODEL", "some-team/another-model")
-    get_settings.cache_clear()
     answer = tick(instance)
     assert isinstance(answer, dg.RunRequest)
     assert "recipe changed" in answer.tags["correctly/why"]

@@ -13,10 +13,9 @@ from correctly_assets.store import open_store
 
 def test_a_rollback_made_by_the_gateway_is_told_on_the_assets_page_once(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CORRECTLY_GATEWAY_PORT", "9")
-    get_settings.cache_clear()
     settings = get_settings()
-    settings.home.mkdir(parents=True)
-    resource = StoreResource(url=settings.store_url, sql_dir=str(settings.sql_dir))
+    settings.platform.home.mkdir(parents=True)
+    resource = StoreResource(url=settings.platform.store_url, sql_dir=str(settings.platform.sql_dir))
 
     def tick(instance: dg.DagsterInstance) -> tuple[str, list[dg.AssetMaterialization]]:
         said = serving_sensor(dg.build_sensor_context(instance=instance, resources={"store": resource}))
@@ -28,7 +27,10 @@ def test_a_rollback_made_by_the_gateway_is_told_on_the_assets_page_once(monkeypa
             instance.report_runless_asset_event(event)  # pyright: ignore[reportArgumentType]
         return str(said.skip_reason), events  # pyright: ignore[reportReturnType]
 
-    with dg.DagsterInstance.ephemeral() as instance, open_store(settings.store_url, settings.sql_dir) as store:
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        open_store(settings.platform.store_url, settings.platform.sql_dir) as store,
+    ):
         assert tick(instance) == ("No adapter has been promoted yet.", [])
         for adapter in ("old", "new"):
             store.add_release(adapter=adapter, base_model="b", kind="promotion", why="better")

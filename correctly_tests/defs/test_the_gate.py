@@ -100,12 +100,11 @@ def graph(monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
         monkeypatch.setenv("CORRECTLY_VLLM_PORT", str(engine.port))
         monkeypatch.setenv("CORRECTLY_GATEWAY_PORT", "9")
         monkeypatch.setenv("CORRECTLY_EVALUATION_LIMIT", str(ROWS))
-        get_settings.cache_clear()
         settings = get_settings()
         put_base(settings)
         engine.reasons = "This is how it is said."
-        rows = [json.loads(line) for line in settings.evaluation_path.read_text().splitlines()]
-        with open_store(settings.store_url, settings.sql_dir) as store:
+        rows = [json.loads(line) for line in settings.platform.evaluation_path.read_text().splitlines()]
+        with open_store(settings.platform.store_url, settings.platform.sql_dir) as store:
             yield Graph(settings, engine, store, instance, rows)
 
 
@@ -200,5 +199,5 @@ def test_an_adapter_of_a_changed_base_model_is_held_against_that_base_alone_and_
     assert graph.why().startswith(f"Better than the base model and no worse than the champion {new}: ")
     # Judged again while it serves, it is neither a first adapter nor better than itself.
     assert graph.run("eval_report").success
-    report = json.loads((graph.settings.adapters_dir / str(graph.champion()) / "report.json").read_text())
+    report = json.loads((graph.settings.platform.adapters_dir / str(graph.champion()) / "report.json").read_text())
     assert "It serves already: held against the base model alone." in report["reasons"]

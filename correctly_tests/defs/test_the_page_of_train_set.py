@@ -91,9 +91,8 @@ def test_what_fell_is_summed_up_by_rung_with_its_words():
 @pytest.mark.slow
 def test_the_asset_shows_its_mix_its_sources_and_ten_pairs(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CORRECTLY_TRAIN_PAIRS", "40")
-    get_settings.cache_clear()
     settings = get_settings()
-    rows = [json.loads(line) for line in settings.starter_paths[0].read_text().splitlines()[:12]]
+    rows = [json.loads(line) for line in settings.platform.starter_paths[0].read_text().splitlines()[:12]]
     with open_platform_store(settings) as store:
         store.land(
             identified(Example("", row["before"], row["after"], source="starter" if n % 2 else "mine"))
@@ -108,7 +107,7 @@ def test_the_asset_shows_its_mix_its_sources_and_ten_pairs(monkeypatch: pytest.M
     [event] = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey("train_set")]
     shown = {name: value.value for name, value in event.materialization.metadata.items()}
     picture = str(shown["error_mix"]).removeprefix("![error mix](data:image/png;base64,").removesuffix(")")
-    path = settings.home / "mix.png"
+    path = settings.platform.home / "mix.png"
     path.write_bytes(base64.b64decode(picture))
     assert image.imread(path).shape[1] > 600
     assert "| starter |" in str(shown["by_source"]) and "| mine |" in str(shown["by_source"])

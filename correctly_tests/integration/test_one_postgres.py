@@ -48,7 +48,6 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[
         }
         for name, value in changes.items():
             monkeypatch.setenv(f"CORRECTLY_{name}", value)
-        get_settings.cache_clear()
         settings = get_settings()
         subprocess.run([sys.executable, "-m", "correctly_assets.cli", "prepare"], check=True, env=dict(os.environ))
         supervisor = Supervisor(settings)
@@ -86,7 +85,7 @@ def test_the_daemon_the_store_and_mlflow_share_one_postgresql_and_a_failed_run_i
     # is allowed, so the sensor then writes down that it gave up.
     deadline = time.monotonic() + 300
     while not (decided := rows(url, "SELECT verdict, reasons FROM correctly.decision")):
-        assert time.monotonic() < deadline, (settings.logs_dir / "daemon.log").read_text()[-3000:]
+        assert time.monotonic() < deadline, (settings.platform.logs_dir / "daemon.log").read_text()[-3000:]
         time.sleep(1)
     assert decided[0][0] == "failed"
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from correctly_assets import cli
-from correctly_assets.settings import Settings, get_settings
+from correctly_assets.settings import Settings
 from correctly_assets.store import Store, open_store
 from correctly_tests.commands import Run
 from correctly_tests.judging_fakes import reply
@@ -27,7 +27,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def call(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["correctly", *words])
-        get_settings.cache_clear()
         try:
             cli.main()
             code: Any = 0
@@ -41,7 +40,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
-    with open_store(settings.store_url, settings.sql_dir) as opened:
+    with open_store(settings.platform.store_url, settings.platform.sql_dir) as opened:
         yield opened
 
 

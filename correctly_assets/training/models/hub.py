@@ -1,7 +1,7 @@
 """A base model from a hub: one revision of it, in a directory of our own.
 
 Belongs here: the download and what may go wrong with it. Does not belong here: when it happens (`correctly prepare`), or
-where the directory lies (settings.py).
+where the directory lies (settings/).
 """
 
 from __future__ import annotations

@@ -62,15 +62,15 @@ def test_a_document_whose_stream_breaks_off_is_no_figure(tmp_path: Path) -> None
 INSTANT = Process(
     "vllm",
     "An engine that answers at once",
-    lambda settings: ([*ME, "upstream", str(settings.vllm_port)], {"PYTHONPATH": str(PROJECT_ROOT)}),
-    lambda settings: settings.vllm_port,
+    lambda settings: ([*ME, "upstream", str(settings.serving.vllm_port)], {"PYTHONPATH": str(PROJECT_ROOT)}),
+    lambda settings: settings.serving.vllm_port,
     "/health",
 )
 
 
 def test_a_killed_engine_is_healed_by_the_supervisor_and_nobody_sees_more_than_be_patient(tmp_path: Path) -> None:
     engine = FakeEngine()  # only its port: the one that runs is the supervisor's child
-    settings = Settings(home=tmp_path / "home", vllm_port=engine.port)  # pyright: ignore[reportCallIssue]
+    settings = Settings().changed(platform={"home": tmp_path / "home"}, serving={"vllm_port": engine.port})
 
     async def measure(running: Running) -> dict[str, float]:
         async with (
@@ -85,7 +85,7 @@ def test_a_killed_engine_is_healed_by_the_supervisor_and_nobody_sees_more_than_b
             assert supervisor.children["vllm"].popen.pid != first  # the supervisor's work, nobody else's
             return figures
 
-    with running_gateway(settings.home, engine) as running:
+    with running_gateway(settings.platform.home, engine) as running:
         figures = asyncio.run(measure(running))
         assert running.store.pending_feedback()
     assert (figures["killed_other_answers"], figures["killed_feedback_lost"]) == (0, 0)
@@ -94,7 +94,7 @@ def test_a_killed_engine_is_healed_by_the_supervisor_and_nobody_sees_more_than_b
 
 
 def test_a_reaction_that_was_accepted_and_is_not_in_the_store_counts_as_lost(settings: Settings) -> None:
-    settings.home.mkdir(parents=True)
+    settings.platform.home.mkdir(parents=True)
     with open_platform_store(settings) as store:
         store.add_feedback(source_key="api:me:c_1", correction_id="c_1", rating=1)
         assert feedback_lost(store, {"c_1"}) == 0

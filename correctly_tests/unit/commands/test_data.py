@@ -94,7 +94,7 @@ def test_a_dropped_row_leaves_no_text_behind(run: Run, tmp_path: Path, store: St
     [item] = json.loads(run("quarantine", "list", "--json")[1])
     assert run("quarantine", "drop", item["example_id"])[0] == 0
     store.close()
-    assert b"ottilie" not in b"".join(path.read_bytes() for path in settings.home.glob("store.sqlite*"))
+    assert b"ottilie" not in b"".join(path.read_bytes() for path in settings.platform.home.glob("store.sqlite*"))
     assert json.loads(run("quarantine", "list", "--state", "dropped", "--json")[1])[0]["row"] == {}
 
 
@@ -118,10 +118,10 @@ def test_corrections_that_a_person_vouches_for_weigh_more_in_the_train_set(
     assert {row.before for row in store.accepted() if row.verified} == {fresh["before"], ROWS[0]["before"]}
     # What waits is corrected by a teacher, for whom nobody vouches.
     assert not any(row.verified for row in store.waiting())
-    examples = write_examples_snapshot(store, settings.snapshots_dir)
+    examples = write_examples_snapshot(store, settings.platform.snapshots_dir)
     made = make_train_set(get_settings(), examples_snapshot=examples.id, log=lambda _: None)
     weights = {pair.before: pair.weight for pair in made.pairs if pair.origin == "human"}
-    assert weights == dict.fromkeys((fresh["before"], ROWS[0]["before"]), settings.human_weight)
+    assert weights == dict.fromkeys((fresh["before"], ROWS[0]["before"]), settings.training.human_weight)
     assert known[ROWS[0]["before"]] in {pair.example_id for pair in made.pairs if pair.origin == "human"}
 
 
@@ -139,9 +139,9 @@ def test_forgetting_reaches_everything_made_of_the_row_and_wants_a_new_run(
     # The link is written by hand here, since a row that landed first gets none.
     with store.database.write() as connection:
         connection.exec_driver_sql(f"INSERT INTO derived VALUES ('{child_id}', '{source}', 'embedded', 'now')")
-    examples = write_examples_snapshot(store, settings.snapshots_dir)
+    examples = write_examples_snapshot(store, settings.platform.snapshots_dir)
     pairs = [TrainPair(row.id, row.id, "example", row.before, row.after or "") for row in store.accepted()]
-    train_set = write_train_set(pairs, settings.snapshots_dir, {}, sql_dir=settings.sql_dir)
+    train_set = write_train_set(pairs, settings.platform.snapshots_dir, {}, sql_dir=settings.platform.sql_dir)
     write_rejected(
         train_set.path,
         [
@@ -149,7 +149,7 @@ def test_forgetting_reaches_everything_made_of_the_row_and_wants_a_new_run(
             Refusal("size", "No.", {"id": "other"}),
         ],
     )
-    adapter = settings.adapters_dir / "cafe00000001"
+    adapter = settings.platform.adapters_dir / "cafe00000001"
     adapter.mkdir(parents=True)
     (adapter / "manifest.json").write_text(json.dumps({"train_set": train_set.id}))
     digest = store.accepted_digest()
@@ -157,9 +157,9 @@ def test_forgetting_reaches_everything_made_of_the_row_and_wants_a_new_run(
         fingerprint=fingerprint(digest, {}), adapter="cafe00000001", verdict="promoted", reasons=("Better.",), run_id=None,
         rows_digest=digest, recipe_digest="r", accepted=4, train_set=train_set.id, example_ids=None,
     )  # fmt: skip
-    near = NearIndex(settings.home / "near")
+    near = NearIndex(settings.platform.home / "near")
     assert len(list(near.place((row.id, row.after or "") for row in store.accepted()))) == 4
-    journal = Journal(settings.home / "teacher" / "journal")
+    journal = Journal(settings.platform.home / "teacher" / "journal")
     showing = ChatRequest("m", (("user", json.dumps({"before": ROWS[0]["before"], "say": 'a "quote"'})),), 10)
     other = ChatRequest("m", (("user", "Something else."),), 10)
     for request in (showing, other):
@@ -167,8 +167,10 @@ def test_forgetting_reaches_everything_made_of_the_row_and_wants_a_new_run(
         journal.answered(request, ChatAnswer("{}", "m"), 0.0)
 
     # `learning-curve` and `bakeoff` that were stopped with Ctrl-C leave their parts of the train set behind.
-    curve, bakeoff = (settings.checkpoints_dir / f"{kind}-{train_set.id}" for kind in ("learning-curve", "bakeoff"))
-    own = settings.checkpoints_dir / "0123456789abcdef"
+    curve, bakeoff = (
+        settings.platform.checkpoints_dir / f"{kind}-{train_set.id}" for kind in ("learning-curve", "bakeoff")
+    )
+    own = settings.platform.checkpoints_dir / "0123456789abcdef"
     for part in (curve / "25", bakeoff, own):
         part.mkdir(parents=True)
     for part in (curve / "25", bakeoff):
@@ -188,9 +190,9 @@ def test_forgetting_reaches_everything_made_of_the_row_and_wants_a_new_run(
     assert [refusal.reason for refusal in read_rejected(train_set.path)] == ["No."]
     assert all("bus station" not in row["before"] for row in json.loads(run("examples", "--json")[1]))
     store.close()
-    kept = [path for path in settings.home.rglob("*") if path.is_file()]
+    kept = [path for path in settings.platform.home.rglob("*") if path.is_file()]
     assert not [path for path in kept if b"bus station" in path.read_bytes()]
-    assert len(NearIndex(settings.home / "near")) == 2
+    assert len(NearIndex(settings.platform.home / "near")) == 2
     # What the sensor decides over: the fingerprint differs, and the removal is the reason it gives.
     decision = decide_retrain(
         RetrainState(
@@ -225,7 +227,8 @@ def test_what_was_refused_is_shown_by_rung_with_its_words(run: Run, tmp_path: Pa
     landed(run, tmp_path, [{"before": "Mail me: jo@example.org", "after": "Email me: jo@example.org"}])
     for name, rungs in (("aaa", ["size"]), ("bbb", ["names", "names", "reasons"])):
         write_rejected(
-            settings.snapshots_dir / name, [Refusal(rung, f"It fell at {rung}.", {"before": "Text."}) for rung in rungs]
+            settings.platform.snapshots_dir / name,
+            [Refusal(rung, f"It fell at {rung}.", {"before": "Text."}) for rung in rungs],
         )
     shown = json.loads(run("rejected", "--json")[1])
     assert shown["train_set"] == "bbb"
@@ -234,7 +237,7 @@ def test_what_was_refused_is_shown_by_rung_with_its_words(run: Run, tmp_path: Pa
     assert list(shown["held_by_guards"].values()) == [1]
     assert json.loads(run("rejected", "--train-set", "aaa", "--json")[1])["pairs"][0]["rung"] == "size"
     assert "2 × It fell at names." in run("rejected")[1]
-    write_rejected(settings.home / "teacher", [Refusal("differs", "Nothing was changed.", {})])
+    write_rejected(settings.platform.home / "teacher", [Refusal("differs", "Nothing was changed.", {})])
     assert [rung["rung"] for rung in json.loads(run("rejected", "--json")[1])["new_examples"]] == ["differs"]
     code, _, error = run("rejected", "--train-set", "ccc")
     assert code == 1 and "keeps no refusals" in error
@@ -247,10 +250,10 @@ def test_the_rows_of_an_adapter_are_checked_out_by_command(
     run: Run, tmp_path: Path, store: Store, settings: Settings
 ) -> None:
     landed(run, tmp_path)
-    examples = write_examples_snapshot(store, settings.snapshots_dir)
+    examples = write_examples_snapshot(store, settings.platform.snapshots_dir)
     pairs = [TrainPair(row.id, row.id, "example", row.before, row.after or "") for row in store.accepted()]
-    train_set = write_train_set(pairs, settings.snapshots_dir, {}, sql_dir=settings.sql_dir)
-    adapter = settings.adapters_dir / "cafe00000001"
+    train_set = write_train_set(pairs, settings.platform.snapshots_dir, {}, sql_dir=settings.platform.sql_dir)
+    adapter = settings.platform.adapters_dir / "cafe00000001"
     adapter.mkdir(parents=True)
     (adapter / "manifest.json").write_text(json.dumps({"train_set": train_set.id, "examples_snapshot": examples.id}))
     code, out, error = run("data", "checkout", "cafe", "--to", str(tmp_path / "out"), "--json")
@@ -276,7 +279,7 @@ def test_examples_are_found_by_their_length(run: Run, tmp_path: Path) -> None:
 def test_the_journal_is_a_sound_database_after_forgetting(settings: Settings) -> None:
     from correctly_assets.teachers.factory import erase_from_journal
 
-    folder = settings.home / "teacher" / "journal"
+    folder = settings.platform.home / "teacher" / "journal"
     assert erase_from_journal(folder, ["anything"]) == 0
     journal = Journal(folder)
     request = ChatRequest("m", (("user", 'Text: She said "hello there" to me.'),), 10)

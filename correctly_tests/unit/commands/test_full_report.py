@@ -41,9 +41,10 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
 ) -> None:
     settings = prepare(engine, monkeypatch, tmp_path, comparator_model="toy", comparator_base_url=outside.url)
     lines(
-        settings.home / "evaluation" / "ours.jsonl", {"before": "He go to the pool.", "after": "He goes to the pool."}
+        settings.platform.home / "evaluation" / "ours.jsonl",
+        {"before": "He go to the pool.", "after": "He goes to the pool."},
     )
-    old, new = write_adapter(settings.adapters_dir), write_adapter(settings.adapters_dir, 0.2)
+    old, new = write_adapter(settings.platform.adapters_dir), write_adapter(settings.platform.adapters_dir, 0.2)
 
     def asked_of_old() -> list[str]:
         return [str(b["prompt"]) for b in engine.asked if b.get("prompt_logprobs") is None and b["model"] == old]
@@ -53,11 +54,11 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
     with open_platform_store(settings) as store:
         store.add_release(adapter=old, base_model="tiny", kind="promotion", why="first")
     judge(settings, new)
-    verdict = json.loads((settings.adapters_dir / new / "report.json").read_text())
+    verdict = json.loads((settings.platform.adapters_dir / new / "report.json").read_text())
     engine.registered.pop(new, None)
     invoke("report", new, "--full")
     assert set(engine.registered) == {old}  # what serves; the candidate was there for its answers alone
-    full = json.loads((settings.adapters_dir / new / "report.full.json").read_text())
+    full = json.loads((settings.platform.adapters_dir / new / "report.full.json").read_text())
     assert (full["verdict"], full["reasons"]) == (verdict["verdict"], verdict["reasons"])
     assert [(one["data"]["name"], one["data"]["n"]) for one in full["sets"]] == [
         ("evaluation.jsonl", ROWS),
@@ -88,7 +89,7 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
     own = sum(seconds[name] for name in ("checks", "parser", "scoring", "bootstrap", "plots", "page"))
     assert seconds["beyond_generation"] == pytest.approx(own, abs=0.01)
     assert [one["draws"] for one in full["sets"]] == [1000, 1000]
-    page = (settings.adapters_dir / new / "report.full.html").read_text()
+    page = (settings.platform.adapters_dir / new / "report.full.html").read_text()
     assert page.count("<h2>Systems</h2>") == 2
     assert f"Asked about all {ROWS} sentences." in page and "the candidate alone was asked" not in page
     counts = full["sets"][0]["explanations_of"]["champion"]
@@ -98,7 +99,7 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
     assert "The gate" in page[: page.index("<h2>")]
     paid = len(outside.requests)
     engine.stop()  # every answer is kept now, so the job needs nobody
-    (settings.adapters_dir / new / "report.full.json").unlink()
+    (settings.platform.adapters_dir / new / "report.full.json").unlink()
     config = {"ops": {"write_report_full": {"config": {"adapter": new[:6]}}}}
     made = make_resources(settings)
     done = report_full.execute_in_process(
@@ -106,7 +107,7 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
     )
     assert done.success
     assert len(outside.requests) == paid
-    again_full = json.loads((settings.adapters_dir / new / "report.full.json").read_text())
+    again_full = json.loads((settings.platform.adapters_dir / new / "report.full.json").read_text())
     assert [one["types"] for one in again_full["sets"]] == [one["types"] for one in full["sets"]]
     engine.start()
 
@@ -115,11 +116,11 @@ def test_the_other_stack_of_a_report_is_the_very_system_that_is_served_when_it_i
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     alone = prepare(engine, monkeypatch, tmp_path)
-    stacked = alone.model_copy(update={"stack": "harper-then-model"})
-    adapter = write_adapter(alone.adapters_dir)
+    stacked = alone.changed(serving={"stack": "harper-then-model"})
+    adapter = write_adapter(alone.platform.adapters_dir)
 
     async def identities(settings: Settings) -> dict[str, str]:
-        async with DirectEngine(settings.vllm_url).client() as client:
+        async with DirectEngine(settings.serving.vllm_url).client() as client:
             made = Systems(settings, client, errant_annotator(), adapter, None, lambda _: None)
             return {name: system.identity() for name, system in made.asked.items()}
 
@@ -134,10 +135,10 @@ def test_an_evaluated_adapter_is_in_the_engine_afterwards_only_where_it_was_befo
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = prepare(engine, monkeypatch, tmp_path)
-    serving, held, other = (write_adapter(settings.adapters_dir, strength) for strength in (0.1, 0.2, 0.3))
+    serving, held, other = (write_adapter(settings.platform.adapters_dir, strength) for strength in (0.1, 0.2, 0.3))
     with open_platform_store(settings) as store:
         store.add_release(adapter=serving, base_model="tiny", kind="promotion", why="first")
-    engine.registered[held] = str(settings.adapters_dir / held)
+    engine.registered[held] = str(settings.platform.adapters_dir / held)
     for adapter in (serving, held, other):
         scores = json.loads(invoke("evaluate", "--system", f"adapter:{adapter}", "--limit", "4", "--json"))
         assert scores["n"] == 4
@@ -159,7 +160,7 @@ def test_an_adapter_without_a_verdict_has_no_full_report(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = prepare(engine, monkeypatch, tmp_path)
-    adapter = write_adapter(settings.adapters_dir)
+    adapter = write_adapter(settings.platform.adapters_dir)
     with pytest.raises(CorrectlyError, match="materialize eval_report"):
         invoke("report", adapter, "--full")
     with pytest.raises(RefusedError, match="has no report"):
@@ -168,8 +169,10 @@ def test_an_adapter_without_a_verdict_has_no_full_report(
 
 def test_a_set_that_shows_what_the_adapter_was_trained_on_is_refused_by_name(settings: Settings) -> None:
     pair = TrainPair("p1", "e1", "example", "He go to the pool.", "He goes to the pool.")
-    snapshot = write_train_set([pair], settings.snapshots_dir, {"seed": 1}, sql_dir=settings.sql_dir, human_weight=8)
-    lines(settings.home / "evaluation" / "ours.jsonl", {"before": "It is.", "after": "It is."}, {"before": "He go to  the pool", "after": "He went to the pool."})  # fmt: skip
+    snapshot = write_train_set(
+        [pair], settings.platform.snapshots_dir, {"seed": 1}, sql_dir=settings.platform.sql_dir, human_weight=8
+    )
+    lines(settings.platform.home / "evaluation" / "ours.jsonl", {"before": "It is.", "after": "It is."}, {"before": "He go to  the pool", "after": "He went to the pool."})  # fmt: skip
     sets = registered_sets(settings)
     assert [one.data.name for one in sets] == ["evaluation.jsonl", "ours.jsonl"]
     assert limited(sets[0].data, 10_000) is sets[0].data
@@ -183,11 +186,13 @@ def test_a_set_that_shows_what_the_adapter_was_trained_on_is_refused_by_name(set
 
 
 def test_the_loop_judges_no_adapter_that_was_trained_on_the_frozen_set(settings: Settings) -> None:
-    row = read_evaluation_set(settings.evaluation_path).rows[2]
+    row = read_evaluation_set(settings.platform.evaluation_path).rows[2]
     pair = TrainPair("p1", "e1", "example", row.source.upper(), row.references[0])
-    snapshot = write_train_set([pair], settings.snapshots_dir, {"seed": 1}, sql_dir=settings.sql_dir, human_weight=8)
-    adapter = write_adapter(settings.adapters_dir)
-    manifest = settings.adapters_dir / adapter / "manifest.json"
+    snapshot = write_train_set(
+        [pair], settings.platform.snapshots_dir, {"seed": 1}, sql_dir=settings.platform.sql_dir, human_weight=8
+    )
+    adapter = write_adapter(settings.platform.adapters_dir)
+    manifest = settings.platform.adapters_dir / adapter / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "train_set": snapshot.id}))
     # No engine runs here: the refusal comes before anything is asked.
     with pytest.raises(PermanentError, match=r"rows 3 of evaluation\.jsonl"):

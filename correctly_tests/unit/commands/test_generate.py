@@ -144,7 +144,6 @@ def page_of_examples() -> dict[str, Any]:
     from correctly_assets.definitions import defs
     from correctly_assets.defs.resources import make_resources
 
-    get_settings.cache_clear()
     job = dg.define_asset_job("made", selection=dg.AssetSelection.assets("examples"))
     made = dg.Definitions(assets=defs.assets, resources=make_resources(get_settings()), jobs=[job])
     with dg.DagsterInstance.ephemeral() as instance:
@@ -187,9 +186,9 @@ def test_the_recorded_teacher_completes_what_its_recording_holds_and_leaves_the_
     live = make_platform_teacher(get_settings())
     shots = [example for example in store.accepted() if example.after != example.before]
     live.complete_examples([*store.waiting(), *shots])
-    with sqlite3.connect(settings.home / "teacher" / "journal" / "journal.sqlite") as journal:
+    with sqlite3.connect(settings.platform.home / "teacher" / "journal" / "journal.sqlite") as journal:
         entries = journal.execute("SELECT request, answer FROM request").fetchall()
-    path = settings.home / "teacher" / "recordings" / "toy.jsonl"
+    path = settings.platform.home / "teacher" / "recordings" / "toy.jsonl"
     path.parent.mkdir(parents=True)
     recorder = Recorder(path, requested="toy", kind="teacher", now=lambda: "2026-01-01T00:00:00+00:00")
     for request, answered in entries:
@@ -197,7 +196,6 @@ def test_the_recorded_teacher_completes_what_its_recording_holds_and_leaves_the_
     recorder.write()
     prompted.close()
     monkeypatch.setenv("CORRECTLY_TEACHER", "recorded")
-    get_settings.cache_clear()
     store.land([identified(Example("", "Nobody recorded this sentences.", None))])
     done = complete_waiting(store, get_settings())
     assert (done.completed, done.left) == (1, 1) and "not recorded" in done.refused[0].reason
@@ -215,13 +213,12 @@ def test_the_schedule_s_run_completes_what_waits_and_lands_examples(
     landed(run, tmp_path)
     assert defs.resolve_schedule_def("write_examples").job_name == write_new_examples.name
     assert defs.resolve_job_def(write_new_examples.name).name == "write_new_examples"
-    resource = StoreResource(url=settings.store_url, sql_dir=str(settings.sql_dir))
+    resource = StoreResource(url=settings.platform.store_url, sql_dir=str(settings.platform.sql_dir))
     with dg.DagsterInstance.ephemeral() as instance:
         done = write_new_examples.execute_in_process(resources={"store": resource}, instance=instance)
     assert done.success and "landed 20 examples" in done.output_for_node("land_new_examples")
     monkeypatch.setenv("CORRECTLY_TEACHER", "openai")
     monkeypatch.setenv("CORRECTLY_TEACHER_BASE_URL", "http://127.0.0.1:9/v1")
-    get_settings.cache_clear()
     with dg.DagsterInstance.ephemeral() as instance:
         failed = write_new_examples.execute_in_process(
             resources={"store": resource}, instance=instance, raise_on_error=False
@@ -271,10 +268,10 @@ def test_a_generation_that_is_killed_before_landing_pays_once(
 ) -> None:
     store.land([Example("", "He go.", "He goes.", form="email", tone="polite")])
     made = teacher(server, tmp_path)
-    openai = settings.model_copy(update={"teacher": "openai", "teacher_model": "toy"})
+    openai = settings.changed(teacher={"kind": "openai", "model": "toy"})
     made.write_examples(
         thinnest_cells(store.forms_and_tones(), store.count_cells(), 1), list(store.accepted()), seed=20
     )
     paid = len(server.requests)
-    done = generate(store, openai.model_copy(update={"seed": 20}), 1, teacher=made)
+    done = generate(store, openai.changed(training={"seed": 20}), 1, teacher=made)
     assert done.counts.landed == 1 and len(server.requests) == paid

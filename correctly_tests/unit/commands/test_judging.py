@@ -61,7 +61,7 @@ def test_the_report_of_the_adapter_judged_last_is_found_and_opened(
 
 
 def test_an_adapter_refused_before_it_was_measured_shows_its_decision_and_claims_no_page(settings: Settings) -> None:
-    directory = settings.adapters_dir / "ccc333"
+    directory = settings.platform.adapters_dir / "ccc333"
     directory.mkdir(parents=True)
     (directory / "manifest.json").write_text("{}")
     with pytest.raises(UsageError, match="ccc333 was not judged yet"):
@@ -91,8 +91,8 @@ def test_the_leaderboard_has_every_adapter_there_has_been_by_f05(settings: Setti
     assert [row["verdict"] for row in rows] == ["promoted", None, "refused", "refused"]
     assert (rows[0]["release"], rows[0]["serves"], rows[1]["serves"]) == (release.id, True, False)
     assert rows[3]["reasons"] == ["finite: NaN."]
-    invoke("leaderboard", "--csv", str(settings.home / "all.csv"))
-    assert (settings.home / "all.csv").read_text().splitlines()[1].startswith("bbb222,")
+    invoke("leaderboard", "--csv", str(settings.platform.home / "all.csv"))
+    assert (settings.platform.home / "all.csv").read_text().splitlines()[1].startswith("bbb222,")
     assert "different sets" not in invoke("leaderboard")
     put_report(settings, "eee555", 20.0, sha="d" * 64)
     assert "2 different sets" in invoke("leaderboard")
@@ -116,13 +116,13 @@ def test_the_judge_is_measured_against_people_and_the_agreement_is_kept(
     settings = under(monkeypatch, judge_base_url=outside.url, judge_model="umpire", judge_api_key="k")
     labels = lines(tmp_path / "labels.jsonl", *PAIRS)
     assert "umpire agrees with people in 75 % of 4 pairs" in invoke("judge", "calibrate", "--data", str(labels))
-    kept = json.loads((settings.home / "judge" / "calibration.json").read_text())
+    kept = json.loads((settings.platform.home / "judge" / "calibration.json").read_text())
     assert (kept["judge"], kept["n"], kept["agreement"], kept["flips"]) == ("umpire", 4, 75, 0)
     asked = len(outside.requests)
     assert asked == 8
     invoke("judge", "calibrate", "--data", str(labels))
     assert len(outside.requests) == asked  # verdicts are kept and not paid for twice
-    assert read_calibration(settings) == json.loads((settings.home / "judge" / "calibration.json").read_text())
+    assert read_calibration(settings) == json.loads((settings.platform.home / "judge" / "calibration.json").read_text())
     assert read_calibration(under(monkeypatch, judge_model="another")) is None
 
 
@@ -138,11 +138,11 @@ def test_a_comparator_is_recorded_once_grows_by_sets_and_never_under_another_nam
     said = invoke("record", "--model", "toy", "--data", str(one), "--base-url", outside.url)
     assert "toy-2026-01-01: 1 answers recorded" in said
     assert "CORRECTLY_COMPARATOR_MODEL=toy" in said
-    path = get_settings().home / "comparator" / "recordings" / "toy.jsonl"
+    path = get_settings().platform.home / "comparator" / "recordings" / "toy.jsonl"
     first = Recording.load(path)
     assert (first.header["kind"], first.model) == ("comparator", "toy-2026-01-01")
     # The journal may be cleared away; the recording alone keeps what was paid for.
-    shutil.rmtree(get_settings().home / "comparator" / "journal")
+    shutil.rmtree(get_settings().platform.home / "comparator" / "journal")
     header = json.loads(invoke("record", "--model", "toy", "--data", str(two), "--base-url", outside.url, "--json"))
     assert header["entries"] == 3
     assert first.entries.items() <= Recording.load(path).entries.items()
@@ -168,7 +168,7 @@ def test_the_loops_report_holds_a_recorded_comparator_and_the_judges_verdicts_wi
         engine, monkeypatch, tmp_path,
         comparator_model="toy", comparator_base_url=outside.url, judge_model="umpire", judge_base_url=outside.url,
     )  # fmt: skip
-    adapter = write_adapter(settings.adapters_dir)
+    adapter = write_adapter(settings.platform.adapters_dir)
     judged = judge(settings, adapter)
     page = judged.html.read_text()
     # No train set stands here, and the page says so.
@@ -202,10 +202,10 @@ def test_the_loops_report_holds_a_recorded_comparator_and_the_judges_verdicts_wi
     assert 0 < explained < ROWS and list(report["explanations_of"]) == ["candidate"]
     assert f"Asked about {explained} sentences, a sample of the {ROWS}." in page
     assert "Here the candidate alone was asked; <code>correctly report --full</code>" in page
-    recording = settings.home / "comparator" / "recordings" / "toy.jsonl"
+    recording = settings.platform.home / "comparator" / "recordings" / "toy.jsonl"
     recording.write_text(recording.read_text().replace("stop", "length"))
     found = choose_comparator(
-        settings, limited(read_evaluation_set(settings.evaluation_path), ROWS), errant_annotator()
+        settings, limited(read_evaluation_set(settings.platform.evaluation_path), ROWS), errant_annotator()
     )
     assert found.system is None and "was changed after it was made" in found.says
     assert report["explained"]  # edits with their reasons, from the answers that were asked for with reasons
@@ -216,7 +216,7 @@ def test_a_judge_that_is_away_is_a_sentence_in_the_report_and_stops_nothing(
 ) -> None:
     settings = prepare(engine, monkeypatch, tmp_path, judge_model="umpire", judge_base_url=outside.url)
     outside.otherwise = lambda handler, body: answer(handler, 401, {"error": {"message": "no"}})
-    judged = judge(settings, write_adapter(settings.adapters_dir))
+    judged = judge(settings, write_adapter(settings.platform.adapters_dir))
     page = judged.html.read_text()
     assert "umpire could not be asked, so its verdicts are left out." in page
     assert judged.decision.reasons

@@ -29,14 +29,13 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     with fake_engine() as engine:
         monkeypatch.setenv("CORRECTLY_VLLM_PORT", str(engine.port))
         monkeypatch.setenv("CORRECTLY_GATEWAY_PORT", "9")
-        get_settings.cache_clear()
         yield get_settings()
 
 
 def refused(settings: Settings, *reasons: str) -> str:
     """An adapter on which the gate has said no; returns its ID."""
     adapter = put_adapter(settings, 1)
-    directory = settings.adapters_dir / adapter
+    directory = settings.platform.adapters_dir / adapter
     with open_platform_store(settings) as store:
         manifest = json.loads((directory / "manifest.json").read_text())
         record(settings, store, manifest, verdict="refused", reasons=reasons, run_id=None)

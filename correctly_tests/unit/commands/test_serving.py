@@ -12,7 +12,7 @@ from correctly_assets.workflows.wiring import open_platform_store
 
 
 def test_every_release_there_has_been_is_told_with_what_made_it_and_why(settings: Settings) -> None:
-    settings.home.mkdir(parents=True)
+    settings.platform.home.mkdir(parents=True)
     with open_platform_store(settings) as store:
         made = [
             store.add_release(adapter=f"a{number:04}", base_model="base", kind="promotion", why=f"reason {number}")

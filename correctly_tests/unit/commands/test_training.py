@@ -44,7 +44,6 @@ def settings(made: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("CORRECTLY_VLLM_PORT", str(free_port()))
     monkeypatch.setenv("CORRECTLY_GATEWAY_PORT", str(free_port()))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    get_settings.cache_clear()
     return get_settings()
 
 
@@ -58,9 +57,9 @@ def write_pairs(settings: Settings, count: int = 60) -> str:
         pairs.append(TrainPair(f"p{number}", f"e{number}", "example", before, after, (edit,)))
     return write_train_set(
         pairs,
-        settings.snapshots_dir,
+        settings.platform.snapshots_dir,
         {"examples_snapshot": "s", "rows_digest": "r"},
-        sql_dir=settings.sql_dir,
+        sql_dir=settings.platform.sql_dir,
         held_out_percent=20,
     ).id
 
@@ -85,7 +84,7 @@ def test_a_plan_counts_the_newest_train_set_and_says_what_to_do_when_there_is_no
     old = write_pairs(settings, 12)
     new = write_pairs(settings, 60)
     # The clock's grain may give both one time.
-    manifest = settings.snapshots_dir / old / "manifest.json"
+    manifest = settings.platform.snapshots_dir / old / "manifest.json"
     os.utime(manifest, (1, 1))
     code, value, _ = run(monkeypatch, capfd, "plan")
     assert code == 0
@@ -113,7 +112,6 @@ def test_the_curriculum_is_a_table_in_the_settings_and_part_of_the_recipe(
         {"name": "half untouched", "mix": {"bait": 3, "*": 0.5}, "passes": 0.2, "learning_rate": 1e-4},
     ]
     monkeypatch.setenv("CORRECTLY_TRAIN_STAGES", json.dumps(table))
-    get_settings.cache_clear()
     config = train_config(get_settings(), train_set=train_set) | {"checkpoint_dir": "/nowhere"}
     stages = TrainConfig.model_validate(config).stages
     assert [(s.name, s.passes, s.learning_rate) for s in stages] == [
@@ -132,9 +130,9 @@ def test_a_comparison_that_goes_on_takes_no_result_of_other_prompts_or_another_b
 
     train_set = write_pairs(settings)
     prompts, base = tmp_path / "prompts", tmp_path / "base"
-    shutil.copytree(settings.prompts_dir, prompts)
+    shutil.copytree(settings.platform.prompts_dir, prompts)
     shutil.copytree(made / "base", base)
-    settings = settings.model_copy(update={"prompts_dir": prompts, "base_model": str(base)})
+    settings = settings.changed(platform={"prompts_dir": prompts}, training={"base_model": str(base)})
     before = _base_config(settings, train_set, tmp_path)
     assert _base_config(settings, train_set, tmp_path) == before
     (prompts / "correct.txt").write_text((prompts / "correct.txt").read_text().replace("English", "prose"))
@@ -152,10 +150,9 @@ def test_a_run_from_the_champion_replays_what_it_was_trained_on(
 
     train_set = write_pairs(settings)
     monkeypatch.setenv("CORRECTLY_TRAIN_START", "champion")
-    get_settings.cache_clear()
     settings = get_settings()
     assert train_config(settings, train_set=train_set)["warm_start"] is None
-    directory = settings.adapters_dir / "abc"
+    directory = settings.platform.adapters_dir / "abc"
     directory.mkdir(parents=True)
     (directory / "manifest.json").write_text(json.dumps({"train_set": train_set}))
     with open_platform_store(settings) as store:
@@ -164,7 +161,7 @@ def test_a_run_from_the_champion_replays_what_it_was_trained_on(
     assert config.warm_start == directory
     assert config.replay is not None
     assert config.replay.seen.is_file()
-    assert config.replay.share == settings.train_replay
+    assert config.replay.share == settings.training.replay
 
 
 def test_a_base_model_that_is_not_there_is_named_before_anything_is_planned(
@@ -172,7 +169,6 @@ def test_a_base_model_that_is_not_there_is_named_before_anything_is_planned(
 ) -> None:
     write_pairs(settings)
     monkeypatch.setenv("CORRECTLY_BASE_MODEL", str(tmp_path / "nowhere"))
-    get_settings.cache_clear()
     code, value, _ = run(monkeypatch, capfd, "plan")
     assert code == 2
     assert "CORRECTLY_BASE_MODEL" in value["error"]["message"]
@@ -193,7 +189,7 @@ def test_an_adopted_adapter_waits_for_the_platform_and_can_be_exported(
     code, value, _ = run(monkeypatch, capfd, "export", identity[:5], "--format", "peft")
     assert code == 0
     peft = Path(value["path"])
-    assert peft == settings.home / "exports" / f"{identity}-peft"
+    assert peft == settings.platform.home / "exports" / f"{identity}-peft"
     assert {"adapter_model.safetensors", "adapter_config.json", "README.md", "manifest.json"} <= {
         path.name for path in peft.iterdir()
     }
@@ -234,28 +230,26 @@ def test_a_bad_adapter_is_refused_with_the_rules_name(
     code, value, _ = run(monkeypatch, capfd, "adopt", str(bad))
     assert code == 5
     assert value["error"]["message"].startswith("no_dora: ")
-    assert not settings.adapters_dir.exists()
+    assert not settings.platform.adapters_dir.exists()
 
 
 def test_an_adopted_adapter_passes_the_judge_and_the_gate_as_any_other_or_is_refused(
     settings: Settings, made: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # As the embedded model, whose gate asks for no share of model-written reasons: this engine writes none.
-    shutil.copytree(made / "base", settings.models_dir / EMBEDDED_BASE_MODEL)
+    shutil.copytree(made / "base", settings.platform.models_dir / EMBEDDED_BASE_MODEL)
     monkeypatch.delenv("CORRECTLY_BASE_MODEL")
-    get_settings.cache_clear()
     identity = run(monkeypatch, capfd, "adopt", str(made / "foreign"))[1]["adapter"]
     with fake_engine() as engine:
         monkeypatch.setenv("CORRECTLY_VLLM_PORT", str(engine.port))
         monkeypatch.setenv("CORRECTLY_EVALUATION_LIMIT", "60")
-        get_settings.cache_clear()
-        rows = [json.loads(line) for line in settings.evaluation_path.read_text().splitlines()]
+        rows = [json.loads(line) for line in settings.platform.evaluation_path.read_text().splitlines()]
         engine.default = {row["source"].strip(): row["references"][0].strip() for row in rows}
         # Its canary was measured on the tiny model, whose answers this engine does not give: the proof refuses.
         code, value, _ = run(monkeypatch, capfd, "adopt", "--judge", identity)
         assert code == 5
         assert "The gate refuses" in value["error"]["message"]
-        manifest = settings.adapters_dir / identity / "manifest.json"
+        manifest = settings.platform.adapters_dir / identity / "manifest.json"
         record = json.loads(manifest.read_text())
         for canary in record["canary"]:
             canary["tokens"] = len(canary["completion"])
@@ -271,7 +265,7 @@ def test_an_adopted_adapter_passes_the_judge_and_the_gate_as_any_other_or_is_ref
         assert champion.adapter == identity
         # No landed rows stand behind it, so that it answers no question of the retrain sensor.
         assert store.last_decision() is None
-    assert "passed the gate" in (settings.adapters_dir / identity / "README.md").read_text()
+    assert "passed the gate" in (settings.platform.adapters_dir / identity / "README.md").read_text()
 
 
 def test_a_learning_curve_trains_nested_parts_keeps_its_figures_and_leaves_no_sentence_behind(
@@ -287,11 +281,11 @@ def test_a_learning_curve_trains_nested_parts_keeps_its_figures_and_leaves_no_se
     assert small["held_out_before"] == whole["held_out_before"] > whole["held_out_loss"] > 0
     assert value["train_set"] == train_set
     assert value["measured_on"] == "held-out loss"
-    assert json.loads((settings.home / "learning_curve.json").read_text()) == value
-    assert (settings.home / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
-    assert not list(settings.checkpoints_dir.rglob("*.parquet"))
+    assert json.loads((settings.platform.home / "learning_curve.json").read_text()) == value
+    assert (settings.platform.home / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(settings.platform.checkpoints_dir.rglob("*.parquet"))
     # None of them is a candidate.
-    assert not settings.adapters_dir.exists()
+    assert not settings.platform.adapters_dir.exists()
 
 
 def test_parts_that_are_no_percentages_are_refused_before_anything_is_trained(
@@ -325,7 +319,7 @@ def test_a_bakeoff_compares_by_held_out_loss_a_character_where_no_engine_is_want
     assert good["held_out_bits_a_byte"] == pytest.approx(good["held_out_nats_a_character"] / math.log(2))
     assert value["best"] == str(made / "base")
     assert value["compared_by"] == "held_out_nats_a_character"
-    assert json.loads((settings.home / "bakeoff.json").read_text()) == value
+    assert json.loads((settings.platform.home / "bakeoff.json").read_text()) == value
 
 
 def test_a_bakeoff_measures_models_of_other_tokenizers_on_the_same_answers_and_can_ask_them_without_an_engine(
@@ -337,10 +331,12 @@ def test_a_bakeoff_measures_models_of_other_tokenizers_on_the_same_answers_and_c
 
     write_pairs(settings, 120)
     monkeypatch.setenv("CORRECTLY_EVALUATION_LIMIT", "12")
-    get_settings.cache_clear()
     write_llama_gguf(tmp_path / "tiny.gguf")
     other = convert_gguf(
-        tmp_path / "tiny.gguf", tmp_path / "tiny-chatml", load_prompts(settings.prompts_dir, "chatml"), "chatml"
+        tmp_path / "tiny.gguf",
+        tmp_path / "tiny-chatml",
+        load_prompts(settings.platform.prompts_dir, "chatml"),
+        "chatml",
     )
     models = f"{made / 'base'},{other}"
     code, value, _ = run(monkeypatch, capfd, "bakeoff", "--models", models, "--greedy", "--steps", "4")
@@ -362,7 +358,7 @@ def test_a_bakeoff_names_a_missing_model_before_the_first_is_trained(
     code, value, _ = run(monkeypatch, capfd, "bakeoff", "--models", f"{made / 'base'},{tmp_path / 'none'}")
     assert code == 2
     assert str(tmp_path / "none") in value["error"]["message"]
-    assert not settings.checkpoints_dir.exists()
+    assert not settings.platform.checkpoints_dir.exists()
     assert run(monkeypatch, capfd, "bakeoff", "--models", str(made / "base"))[0] == 2
 
 

@@ -74,7 +74,7 @@ def test_a_false_claim_is_a_reason_not_to_show_a_models_sentence():
 
 def test_the_reasons_that_people_wrote_for_the_starter_pass():
     told, refused = 0, []
-    for line in get_settings().starter_paths[0].read_text(encoding="utf-8").splitlines():
+    for line in get_settings().platform.starter_paths[0].read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         for reason in row.get("reasons") or []:
             said = reason if isinstance(reason, str) else reason["reason"]

@@ -155,8 +155,8 @@ def test_the_gateway_answers_by_the_stack_that_is_measured(tmp_path: Path) -> No
     with fake_engine() as engine:
         engine.registered["a"] = "/a"
         engine.fixes["a"] = {"I receive a letter to my mother.": "I receive a letter for my mother."}
-        alone = Settings(home=tmp_path, vllm_port=engine.port)  # pyright: ignore[reportCallIssue]
-        stacked = alone.model_copy(update={"stack": "harper-then-model"})
+        alone = Settings().changed(platform={"home": tmp_path}, serving={"vllm_port": engine.port})
+        stacked = alone.changed(serving={"stack": "harper-then-model"})
         assert served(alone, text).after == measured(alone, engine, text)[0].after == text
         found, identity = measured(stacked, engine, text)
         assert served(stacked, text).after == found.after == "I receive a letter for my mother."
@@ -190,7 +190,7 @@ def measured(settings: Settings, engine: FakeEngine, text: str) -> tuple[Correct
 
 @pytest.mark.slow
 def test_the_list_of_models_and_the_readiness_say_which_stack_answers(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, stack="harper-then-model")  # pyright: ignore[reportCallIssue]
+    settings = Settings().changed(platform={"home": tmp_path}, serving={"stack": "harper-then-model"})
     assert Options.of(settings).stack == "harper-then-model"
     with fake_engine() as engine, running_gateway(tmp_path, engine, Options(stack="harper-then-model")) as gateway:
         listed = httpx.get(f"{gateway.url}/v1/models", trust_env=False).json()["data"]

@@ -134,23 +134,19 @@ def test_the_setting_chooses_and_forgetting_takes_the_vectors_along(
 ) -> None:
     assert make_embedding(get_settings()).name.startswith("hashed-")
     monkeypatch.setenv("CORRECTLY_BASE_MODEL", str(model(tmp_path / "model")))
-    get_settings.cache_clear()
     assert "tokens-" in make_embedding(get_settings()).name  # unset: the better one, where it can be had
     monkeypatch.setenv("CORRECTLY_EMBEDDING", "ngrams")
-    get_settings.cache_clear()
     assert "tokens-" not in make_embedding(get_settings()).name
     monkeypatch.setenv("CORRECTLY_EMBEDDING", "openai")
-    get_settings.cache_clear()
     with pytest.raises(UsageError, match="CORRECTLY_EMBEDDING_MODEL"):
         make_embedding(get_settings())
     monkeypatch.setenv("CORRECTLY_EMBEDDING_MODEL", "m")
     monkeypatch.setenv("CORRECTLY_EMBEDDING_BASE_URL", server.url)
-    get_settings.cache_clear()
     settings = get_settings()
     make_embedding(settings).embed(["moon"])
-    assert settings.vectors_path.is_file()
+    assert settings.platform.vectors_path.is_file()
     with open_platform_store(settings) as store:
         example = identified(Example("", "He go home.", "He goes home."))
         store.land([example])
         forget_example(settings, store, example.id)
-    assert not settings.vectors_path.exists()
+    assert not settings.platform.vectors_path.exists()

@@ -83,11 +83,11 @@ def test_parallel_text_is_read_as_it_is_distributed_by_its_source_file_or_its_fo
 
 
 def test_parallel_text_in_the_evaluation_folder_is_a_registered_set(settings):
-    folder = settings.home / "evaluation" / "jfleg"
+    folder = settings.platform.home / "evaluation" / "jfleg"
     folder.mkdir(parents=True)
     write(folder, "dev.src", "He go .\n")
     write(folder, "dev.ref0", "He goes .\n")
-    (settings.home / "evaluation" / "few-shot").mkdir()
+    (settings.platform.home / "evaluation" / "few-shot").mkdir()
     frozen, ours = registered_sets(settings)
     assert frozen.path is None
     assert (ours.data.name, ours.path, len(ours.data.rows)) == ("dev.src", folder, 1)

@@ -28,7 +28,7 @@ Answer = Callable[[int, EvaluationRow], Correction]
 @pytest.fixture(scope="module")
 def data() -> EvaluationSet:
     """Every fourth row or so of the frozen set: awkward and correct ones as they are mixed there."""
-    path = Settings().evaluation_path  # pyright: ignore[reportCallIssue]
+    path = Settings().platform.evaluation_path
     return read_evaluation_set(path, ROWS)
 
 
@@ -63,8 +63,8 @@ def base(data: EvaluationSet) -> Evaluation:
 @pytest.fixture(scope="module")
 def gate() -> GateSettings:
     """The shipped defaults, as the starter loop is held to them."""
-    settings = Settings()  # pyright: ignore[reportCallIssue]
-    assert settings.base_model == EMBEDDED_BASE_MODEL
+    settings = Settings()
+    assert settings.training.base_model == EMBEDDED_BASE_MODEL
     made = gate_settings(settings)
     assert (made.max_overcorrected, made.max_drop_f05, made.max_drop_gleu) == (15.0, 3.0, 1.5)
     assert (made.min_type_edits, made.run_on_floor, made.run_on_share, made.min_model_reasons) == (20, 1, 0.5, None)

@@ -136,11 +136,11 @@ def test_why_is_not_answered_with_our_own_reasons_and_hidden_tasks_cost_nothing(
 
 def test_without_a_model_and_an_address_there_is_none(settings: Settings, tmp_path: Path) -> None:
     def made(**changed: str) -> LiveComparator | None:
-        return live_comparator(settings.model_copy(update=changed), errant_annotator())
+        return live_comparator(settings.changed(comparator=changed), errant_annotator())
 
-    assert made() is None and made(comparator_model="gpt-4o-mini") is None
-    assert made(comparator_base_url="http://127.0.0.1:9/v1") is None
-    both = made(comparator_model="toy", comparator_base_url="http://127.0.0.1:9/v1")
+    assert made() is None and made(model="gpt-4o-mini") is None
+    assert made(base_url="http://127.0.0.1:9/v1") is None
+    both = made(model="toy", base_url="http://127.0.0.1:9/v1")
     assert both is not None and both.model == "toy"
 
 

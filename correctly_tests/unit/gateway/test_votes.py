@@ -43,9 +43,9 @@ class Slow:
 
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[Slow]:
-    settings = Settings(home=tmp_path / "home")  # pyright: ignore[reportCallIssue]
-    settings.home.mkdir()
-    with open_store(settings.store_url, settings.sql_dir) as store:
+    settings = Settings().changed(platform={"home": tmp_path / "home"})
+    settings.platform.home.mkdir()
+    with open_store(settings.platform.store_url, settings.platform.sql_dir) as store:
         made = Slow(store)
         yield made
         made.open.set()

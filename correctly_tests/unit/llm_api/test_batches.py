@@ -282,9 +282,8 @@ def test_the_settings_of_money_and_batches_reach_the_teacher_and_the_run_has_tim
         "TEACHER_BATCH_POLL_SECONDS": "0.02",
     }.items():
         monkeypatch.setenv(f"CORRECTLY_{name}", value)
-    get_settings.cache_clear()
     settings = get_settings()
-    settings.home.mkdir(parents=True)
+    settings.platform.home.mkdir(parents=True)
     output = make_platform_teacher(settings).write_pairs(PLAIN, count=12, seed=1)
     # The second pass of its one pair is no job of two, and costs the direct price.
     assert len(server.batches) == 1 and output.cost_usd == pytest.approx(2 * 0.075 + 0.15)

@@ -101,13 +101,13 @@ def test_the_instance_file_is_the_repositorys_plus_one_storage_stanza(settings):
     written = yaml.safe_load((write_instance(settings) / "dagster.yaml").read_text())
     given = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())
     assert {key: written[key] for key in given} == given
-    assert written["storage"] == {"sqlite": {"base_dir": str(settings.dagster_home / "storage")}}
+    assert written["storage"] == {"sqlite": {"base_dir": str(settings.platform.dagster_home / "storage")}}
     assert written["telemetry"] == {"enabled": False}
     assert written["run_retries"]["retry_on_asset_or_op_failure"] is False
 
 
 def test_a_team_s_postgresql_gives_dagster_and_mlflow_a_schema_each(tmp_path: Path):
-    settings = Settings(home=tmp_path, database_url="postgresql://ann:secret@db/team")
+    settings = Settings().changed(platform={"home": tmp_path, "database_url": "postgresql://ann:secret@db/team"})
     assert dagster_storage(settings) == {
         "postgres": {"postgres_url": "postgresql+psycopg2://ann:secret@db/team?options=-csearch_path%3Ddagster"}
     }

@@ -41,7 +41,7 @@ def server(port: int, **changes) -> Process:
 
 @pytest.fixture
 def supervisor(settings):
-    settings.home.mkdir(parents=True)
+    settings.platform.home.mkdir(parents=True)
     made = Supervisor(settings)
     yield made
     made.stop()
@@ -135,7 +135,7 @@ def test_what_a_killed_supervisor_left_is_found_by_its_home_and_not_by_name(supe
         env={**os.environ, "CORRECTLY_SUPERVISED": str(tmp_path / "other")},
     )
     try:
-        assert wait_until(lambda: clear_leftovers(settings.home) == 1)
+        assert wait_until(lambda: clear_leftovers(settings.platform.home) == 1)
         assert other.poll() is None
     finally:
         other.kill()
@@ -159,20 +159,20 @@ LISTENS = {"vllm": "--host", "mlflow": "--host", "webserver": "-h", "open-webui"
 def test_each_part_is_asked_where_it_is_told_to_listen_and_vllm_stays_off_the_platforms_own_address(
     settings, vllm_host: str
 ):
-    settings = settings.model_copy(update={"host": "192.0.2.7", "vllm_host": vllm_host})
+    settings = settings.changed(platform={"host": "192.0.2.7"}, serving={"vllm_host": vllm_host})
     for name, option in LISTENS.items():
         argv, _ = BY_NAME[name].command(settings)
         url = BY_NAME[name].url(settings) or ""
         assert httpx.URL(url).host == argv[argv.index(option) + 1] == (vllm_host if name == "vllm" else "192.0.2.7")
-    assert BY_NAME["vllm"].url(settings) == settings.vllm_url
-    assert BY_NAME["mlflow"].url(settings) == settings.mlflow_url
-    assert BY_NAME["open-webui"].url(settings) == settings.webui_url
+    assert BY_NAME["vllm"].url(settings) == settings.serving.vllm_url
+    assert BY_NAME["mlflow"].url(settings) == settings.platform.mlflow_url
+    assert BY_NAME["open-webui"].url(settings) == settings.platform.webui_url
 
 
 def test_a_part_with_an_address_of_its_own_is_probed_there(supervisor):
     # As a machine whose platform listens on its address of the network: all of 127/8 is this machine.
-    supervisor.settings = settings = supervisor.settings.model_copy(update={"host": "127.0.0.2"})
-    part = server(free_port(), host=lambda s: s.vllm_host)
+    supervisor.settings = settings = supervisor.settings.changed(platform={"host": "127.0.0.2"})
+    part = server(free_port(), host=lambda s: s.serving.vllm_host)
     check_ports(settings, [part])
     supervisor.start(part)
     assert supervisor.wait_ready(part) < 10
@@ -181,13 +181,13 @@ def test_a_part_with_an_address_of_its_own_is_probed_there(supervisor):
 
 
 def test_the_record_of_a_supervisor_is_believed_only_while_that_very_process_runs(settings):
-    assert running_supervisor(settings.home) is None
-    write_record(settings.home)
-    found = running_supervisor(settings.home)
+    assert running_supervisor(settings.platform.home) is None
+    write_record(settings.platform.home)
+    found = running_supervisor(settings.platform.home)
     assert found is not None and found.pid == os.getpid()
-    record = settings.home / "run" / "supervisor.json"
+    record = settings.platform.home / "run" / "supervisor.json"
     record.write_text(record.read_text().replace(f'"pid": {os.getpid()}', '"pid": 1'))
-    assert running_supervisor(settings.home) is None
+    assert running_supervisor(settings.platform.home) is None
 
 
 def test_every_part_of_the_table_has_a_command_and_its_own_port(settings):

@@ -71,17 +71,17 @@ def test_the_session_key_has_32_bytes_is_made_once_and_is_its_owners_alone(setti
     key = secret_key(settings)
     assert len(bytes.fromhex(key)) == 32
     assert secret_key(settings) == key
-    assert (settings.home / "webui" / "secret-key").stat().st_mode & 0o077 == 0
+    assert (settings.platform.home / "webui" / "secret-key").stat().st_mode & 0o077 == 0
 
 
 def test_on_loopback_nobody_signs_in_and_on_a_network_a_preset_admin_with_a_password_of_its_own(
     tmp_path: Path,
 ) -> None:
-    here = Settings(home=tmp_path / "a", host="127.0.0.1")  # pyright: ignore[reportCallIssue]
+    here = Settings().changed(platform={"home": tmp_path / "a", "host": "127.0.0.1"})
     assert private_environment(here)["WEBUI_AUTH"] == "False"
     passwords = set()
     for name in "bc":
-        out = Settings(home=tmp_path / name, host="0.0.0.0")  # pyright: ignore[reportCallIssue]
+        out = Settings().changed(platform={"home": tmp_path / name, "host": "0.0.0.0"})
         made = private_environment(out)
         assert made["WEBUI_AUTH"] == "True" and made["ENABLE_SIGNUP"] == "False" and made["WEBUI_ADMIN_EMAIL"]
         passwords.add(made["WEBUI_ADMIN_PASSWORD"])
@@ -115,7 +115,7 @@ def test_the_platforms_own_key_is_made_once_kept_hashed_and_made_anew_when_it_wa
     key = own_key(settings)
     assert key and own_key(settings) == key and private_environment(settings)["OPENAI_API_KEY"] == key
     assert key not in keys.read_text() and set(json.loads(keys.read_text())) == {"somebody", "platform"}
-    assert (settings.home / "run" / "own-key").stat().st_mode & 0o077 == 0
+    assert (settings.platform.home / "run" / "own-key").stat().st_mode & 0o077 == 0
     keys.write_text(json.dumps({"somebody": json.loads(keys.read_text())["somebody"]}))
     assert own_key(settings) not in (None, key)
 
@@ -127,14 +127,13 @@ def test_the_command_line_goes_on_working_when_keys_come_into_use(
     keys = keys_file(settings)
     with (
         fake_engine() as engine,
-        running_gateway(settings.home, engine, Options(poll_seconds=0.05, keys_file=keys)) as running,
+        running_gateway(settings.platform.home, engine, Options(poll_seconds=0.05, keys_file=keys)) as running,
     ):
         engine.default = {"He go home.": "He goes home."}
         running.serves(running.release("a"))
         new_key(keys, "somebody")
         assert running.chat("He go home.").status_code == 401
         monkeypatch.setenv("CORRECTLY_GATEWAY_PORT", running.url.rsplit(":", 1)[1])
-        get_settings.cache_clear()
         [done] = correct_texts(get_settings(), ["He go home."], reasons=False, language="en")
         assert done["after"] == "He goes home."
 
@@ -162,10 +161,10 @@ needs_webui = pytest.mark.skipif(not (VENV / "bin" / "python").exists(), reason=
 
 @needs_webui
 def test_the_default_password_ends_when_the_chat_is_opened_to_a_network(settings: Settings) -> None:
-    database = account_of(settings.home / "webui")
+    database = account_of(settings.platform.home / "webui")
     private_environment(settings)
     assert signs_in(database, "admin")
-    opened = private_environment(settings.model_copy(update={"host": "0.0.0.0"}))
+    opened = private_environment(settings.changed(platform={"host": "0.0.0.0"}))
     assert not signs_in(database, "admin")
     assert signs_in(database, opened["WEBUI_ADMIN_PASSWORD"])
     private_environment(settings)
@@ -182,5 +181,5 @@ def test_an_account_of_another_name_keeps_its_password(tmp_path: Path) -> None:
 
 def test_only_the_pages_of_the_chat_itself_may_read_its_answers(settings: Settings) -> None:
     _, extra = webui_command(settings)
-    port = settings.webui_port
+    port = settings.platform.webui_port
     assert extra["CORS_ALLOW_ORIGIN"].split(";") == [f"http://127.0.0.1:{port}", f"http://localhost:{port}"]

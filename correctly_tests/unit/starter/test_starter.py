@@ -67,5 +67,6 @@ def test_the_three_sentences_that_up_corrects_are_in_no_example():
 
 def test_the_starter_files_are_found_where_the_settings_say(settings):
     assert all(
-        isinstance(path, Path) and path.is_file() for path in (*settings.starter_paths, settings.evaluation_path)
+        isinstance(path, Path) and path.is_file()
+        for path in (*settings.platform.starter_paths, settings.platform.evaluation_path)
     )

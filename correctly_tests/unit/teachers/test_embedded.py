@@ -310,7 +310,7 @@ def test_learners_are_part_of_the_recipe_and_named_in_one_way(monkeypatch: pytes
     assert "learners" not in mixed["training"]
     monkeypatch.setenv("CORRECTLY_LEARNERS", " ko, JA ,ko")
     some = recipe(Settings())
-    assert Settings().first_languages == ("ja", "ko") and some["training"]["learners"] == ["ja", "ko"]
+    assert Settings().teacher.first_languages == ("ja", "ko") and some["training"]["learners"] == ["ja", "ko"]
     monkeypatch.setenv("CORRECTLY_LEARNERS", "mixed,ko")
     with pytest.raises(ValueError, match="mixed is all first languages"):
         Settings()

@@ -181,7 +181,7 @@ def test_a_name_that_tells_another_chat_format_a_taken_name_and_no_gguf_file_are
     write_llama_gguf(tmp_path / "other.gguf", begins=True)
     with pytest.raises(UsageError, match="Another model stands"):
         convert_gguf(tmp_path / "other.gguf", converted[0], chatml, "chatml")
-    settings = Settings(home=tmp_path)
+    settings = Settings().changed(platform={"home": tmp_path})
     for name in (EMBEDDED_BASE_MODEL, "../up", ""):
         with pytest.raises(UsageError, match="name"):
             prepare_gguf(settings, source, name)
@@ -190,13 +190,20 @@ def test_a_name_that_tells_another_chat_format_a_taken_name_and_no_gguf_file_are
 def test_a_prepared_name_and_a_hubs_are_directories_below_home_and_paths_stay_what_they_were(tmp_path: Path) -> None:
     made = tmp_path / "models" / "tiny-chatml"
     made.mkdir(parents=True)
-    assert Settings(home=tmp_path, base_model="tiny-chatml").base_model_path == "tiny-chatml"
+    assert (
+        Settings().changed(platform={"home": tmp_path}, training={"base_model": "tiny-chatml"}).base_model_path
+        == "tiny-chatml"
+    )
     (made / "config.json").write_text("{}")
-    assert Settings(home=tmp_path, base_model="tiny-chatml").base_model_path == str(made)
-    hubs = Settings(home=tmp_path, base_model="google/tiny-chatml").base_model_path
+    assert Settings().changed(
+        platform={"home": tmp_path}, training={"base_model": "tiny-chatml"}
+    ).base_model_path == str(made)
+    hubs = (
+        Settings().changed(platform={"home": tmp_path}, training={"base_model": "google/tiny-chatml"}).base_model_path
+    )
     assert hubs == str(tmp_path / "models" / "google--tiny-chatml")
     for path in (str(made), "./models/tiny", "one/two/three"):
-        assert Settings(home=tmp_path, base_model=path).base_model_path == path
+        assert Settings().changed(platform={"home": tmp_path}, training={"base_model": path}).base_model_path == path
 
 
 def test_the_chat_family_is_told_by_the_models_own_name_before_the_folders_above_it() -> None:

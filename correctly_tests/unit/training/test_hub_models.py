@@ -79,8 +79,7 @@ def hub(offered: Path) -> Iterator[Hub]:
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CORRECTLY_BASE_MODEL", NAME)
-    get_settings.cache_clear()
-    return get_settings().home
+    return get_settings().platform.home
 
 
 def prepare(port: int, **changes: str) -> tuple[int, str]:

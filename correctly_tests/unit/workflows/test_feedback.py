@@ -27,7 +27,7 @@ ANSWER = f"{AFTER}\n\n| Was | Now | Why |\n| --- | --- | --- |\n| go | goes | Th
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
-    settings.home.mkdir(parents=True)
+    settings.platform.home.mkdir(parents=True)
     with open_platform_store(settings) as opened:
         yield opened
 
@@ -78,7 +78,6 @@ class Chat(Loopback):
 def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
     made = Chat()
     monkeypatch.setenv("CORRECTLY_WEBUI_PORT", str(made.port))
-    get_settings.cache_clear()
     yield made
     made.close()
 
@@ -143,7 +142,6 @@ def test_personal_data_is_replaced_before_a_vote_is_kept(chat: Chat, store: Stor
 
 def test_a_chat_that_is_away_holds_up_nothing_that_came_another_way(settings: Settings, store: Store, monkeypatch):
     monkeypatch.setenv("CORRECTLY_WEBUI_PORT", "9")
-    get_settings.cache_clear()
     journal(store)
     store.add_feedback(source_key="api:1", correction_id="c_1", rating=-1, better="She goes to the office every day.")
     says, since = collect_feedback(store, get_settings())
@@ -154,7 +152,6 @@ def test_votes_are_read_where_the_chat_is_reached_and_with_the_admin_that_was_pr
     monkeypatch.setenv("CORRECTLY_HOST", "192.0.2.1")  # listens where nobody answers
     monkeypatch.setenv("CORRECTLY_WEBUI_HOST", "127.0.0.1")
     monkeypatch.setenv("CORRECTLY_WEBUI_ADMIN_PASSWORD", "as in .env")
-    get_settings.cache_clear()
     chat.rows = [row(1)]
     assert [vote.rating for vote in read_votes(get_settings())] == [1]
     assert chat.credentials == [{"email": "admin@localhost", "password": "as in .env"}]
@@ -162,7 +159,7 @@ def test_votes_are_read_where_the_chat_is_reached_and_with_the_admin_that_was_pr
 
 def test_a_chat_without_an_address_of_its_own_is_where_the_platform_listens(settings: Settings):
     def url(host: str) -> str:
-        return settings.model_copy(update={"host": host, "webui_port": 8380}).webui_url
+        return settings.changed(platform={"host": host, "webui_port": 8380}).platform.webui_url
 
     assert url("192.0.2.1") == "http://192.0.2.1:8380"
     assert url("0.0.0.0") == "http://127.0.0.1:8380"

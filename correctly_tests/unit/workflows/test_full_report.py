@@ -41,9 +41,8 @@ def platform(outside: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
         }
         for name, value in values.items():
             monkeypatch.setenv(f"CORRECTLY_{name}", str(value))
-        get_settings.cache_clear()
         settings = get_settings()
-        rows = read_evaluation_set(settings.evaluation_path).rows
+        rows = read_evaluation_set(settings.platform.evaluation_path).rows
         engine.default = {row.source: row.references[0] for row in rows}
         engine.reasons = "This is how it is said."
         yield settings
@@ -55,7 +54,7 @@ def test_a_comparator_that_refuses_is_a_sentence_in_its_row_and_every_other_syst
     outside.otherwise = lambda handler, body: answer(handler, 401, {"error": {"message": "no"}})
     adapter = put_adapter(platform, 1)
     with open_platform_store(platform) as store:
-        engine = DirectEngine(platform.vllm_url)
+        engine = DirectEngine(platform.serving.vllm_url)
         asyncio.run(judge_candidate(platform, store, engine, adapter=adapter, run_id=None, log=lambda _: None))
     written = full_report_here(platform, adapter, Console(stderr=True), running_engine)
     assert outside.requests

@@ -22,7 +22,7 @@ from correctly_tests.serving_fakes import fake_engine
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
-    settings.home.mkdir(parents=True)
+    settings.platform.home.mkdir(parents=True)
     with open_platform_store(settings) as opened:
         yield opened
 
@@ -31,11 +31,11 @@ def put(settings: Settings, number: int) -> str:
     """An adapter made from snapshots of its own, with its checkpoint and MLflow's copy; the higher, the newer."""
     name = f"adapter{number}"
     places: list[tuple[Path, dict[str, str]]] = [
-        (settings.adapters_dir / name, {"id": name, "train_set": f"train{number}"}),
-        (settings.snapshots_dir / f"train{number}", {"examples_snapshot": f"examples{number}"}),
-        (settings.snapshots_dir / f"examples{number}", {}),
-        (settings.checkpoints_dir / f"run{number}", {}),
-        (settings.home / "mlflow" / "artifacts" / "1" / f"r{number}" / "artifacts" / "adapter", {"id": name}),
+        (settings.platform.adapters_dir / name, {"id": name, "train_set": f"train{number}"}),
+        (settings.platform.snapshots_dir / f"train{number}", {"examples_snapshot": f"examples{number}"}),
+        (settings.platform.snapshots_dir / f"examples{number}", {}),
+        (settings.platform.checkpoints_dir / f"run{number}", {}),
+        (settings.platform.home / "mlflow" / "artifacts" / "1" / f"r{number}" / "artifacts" / "adapter", {"id": name}),
     ]
     for path, manifest in places:
         path.mkdir(parents=True)
@@ -53,10 +53,10 @@ def test_the_newest_stay_with_what_they_were_made_from_and_the_rest_goes(setting
     for number in range(1, 6):
         put(settings, number)
     removed = collect_garbage(settings, store, keep=2)
-    assert names(settings.adapters_dir) == {"adapter4", "adapter5"}
-    assert names(settings.snapshots_dir) == {"train4", "examples4", "train5", "examples5"}
-    assert names(settings.checkpoints_dir) == {"run4", "run5"}
-    assert len(list((settings.home / "mlflow").rglob("adapter"))) == 2
+    assert names(settings.platform.adapters_dir) == {"adapter4", "adapter5"}
+    assert names(settings.platform.snapshots_dir) == {"train4", "examples4", "train5", "examples5"}
+    assert names(settings.platform.checkpoints_dir) == {"run4", "run5"}
+    assert len(list((settings.platform.home / "mlflow").rglob("adapter"))) == 2
     assert {item.kind for item in removed} == {"adapter", "snapshot", "checkpoint", "MLflow copy"}
     assert all(item.size > 100 for item in removed)
 
@@ -67,8 +67,8 @@ def test_what_serves_what_served_before_and_what_the_engine_knows_is_never_remov
     store.add_release(adapter="adapter1", base_model="base", kind="promotion", why="a test")
     store.add_release(adapter="adapter2", base_model="base", kind="promotion", why="a test")
     collect_garbage(settings, store, keep=1, loaded=["adapter3", "base"])
-    assert names(settings.adapters_dir) == {"adapter1", "adapter2", "adapter3", "adapter7"}
-    assert {"train1", "examples1", "train2", "examples3"} <= names(settings.snapshots_dir)
+    assert names(settings.platform.adapters_dir) == {"adapter1", "adapter2", "adapter3", "adapter7"}
+    assert {"train1", "examples1", "train2", "examples3"} <= names(settings.platform.snapshots_dir)
 
 
 def test_a_dry_run_says_what_would_go_and_removes_nothing(settings: Settings, store: Store):
@@ -76,9 +76,9 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(settings: Settings, st
         put(settings, number)
     done = CliRunner().invoke(app, ["gc", "--keep", "1", "--dry-run", "--json"])
     assert {item["name"] for item in json.loads(done.stdout)} >= {"adapter1", "adapter2", "train1"}
-    assert len(names(settings.adapters_dir)) == 3
+    assert len(names(settings.platform.adapters_dir)) == 3
     assert "MB freed" in CliRunner().invoke(app, ["gc", "--keep", "1"]).stdout
-    assert names(settings.adapters_dir) == {"adapter3"}
+    assert names(settings.platform.adapters_dir) == {"adapter3"}
 
 
 def test_nothing_is_removed_while_the_platform_runs_and_its_engine_does_not_say_what_it_knows(
@@ -86,23 +86,22 @@ def test_nothing_is_removed_while_the_platform_runs_and_its_engine_does_not_say_
 ):
     for number in range(1, 4):
         put(settings, number)
-    write_record(settings.home)
+    write_record(settings.platform.home)
     with fake_engine() as engine:
         monkeypatch.setenv("CORRECTLY_VLLM_PORT", str(engine.port))
-        get_settings.cache_clear()
-        engine.registered["adapter1"] = str(settings.adapters_dir / "adapter1")
+        engine.registered["adapter1"] = str(settings.platform.adapters_dir / "adapter1")
         engine.away = True
         refused = CliRunner().invoke(app, ["gc", "--keep", "1"])
         assert isinstance(refused.exception, UnreachableError) and refused.exception.exit_code == 4
         assert "nothing was removed: try again" in str(refused.exception)
-        assert len(names(settings.adapters_dir)) == 3
+        assert len(names(settings.platform.adapters_dir)) == 3
         engine.away = False
         assert CliRunner().invoke(app, ["gc", "--keep", "1"]).exit_code == 0
-        assert names(settings.adapters_dir) == {"adapter1", "adapter3"}
+        assert names(settings.platform.adapters_dir) == {"adapter1", "adapter3"}
 
 
 def test_a_run_does_not_start_on_a_full_disk(settings: Settings):
-    settings.home.mkdir(parents=True)
+    settings.platform.home.mkdir(parents=True)
     require_space(settings, least=1)
     with pytest.raises(PermanentError, match="correctly gc"):
         require_space(get_settings(), least=10**18)

@@ -28,9 +28,9 @@ def trained_on(settings: Settings, before: str) -> str:
     pair = TrainPair("p1", "e1", "example", before, "This is another sentence.")
     made = write_train_set(
         [pair],
-        settings.snapshots_dir,
+        settings.platform.snapshots_dir,
         {"seed": 1, "examples_snapshot": "x", "rows_digest": "r"},
-        sql_dir=settings.sql_dir,
+        sql_dir=settings.platform.sql_dir,
         human_weight=8,
     )
     return made.id
@@ -43,7 +43,7 @@ def a_set(tmp_path: Path) -> Path:
 
 
 def manifest(settings: Settings, id: str, **more: object) -> dict[str, Any]:
-    directory = settings.adapters_dir / id
+    directory = settings.platform.adapters_dir / id
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "manifest.json").write_text(json.dumps({"id": id, **more}))
     return {"id": id, **more}
@@ -83,7 +83,7 @@ def test_a_manifest_names_the_champion_that_training_starts_from(
     with open_platform_store(settings) as store:
         store.add_release(adapter=adapter, base_model="tiny", kind="promotion", why="a test")
     assert train_config(settings, train_set=train_set)["extras"]["warm_start"] is None
-    warm = settings.model_copy(update={"train_start": "champion"})
+    warm = settings.changed(training={"start": "champion"})
     assert train_config(warm, train_set=train_set)["extras"]["warm_start"] == adapter
 
 
@@ -92,11 +92,10 @@ def test_evaluate_measures_no_adapter_on_what_it_was_trained_on_and_asks_no_engi
 ) -> None:
     with fake_engine() as engine:
         monkeypatch.setenv("CORRECTLY_VLLM_PORT", str(engine.port))
-        get_settings.cache_clear()
         settings = get_settings()
 
         adapter, data = put_adapter(settings, 1), a_set(tmp_path)
-        path = settings.adapters_dir / adapter / "manifest.json"
+        path = settings.platform.adapters_dir / adapter / "manifest.json"
         untold = path.read_text()
         seen = trained_on(settings, "He go to the pool.")
         path.write_text(json.dumps({**json.loads(untold), "train_set": seen}))

@@ -52,28 +52,29 @@ def test_a_snapshot_is_drawn_from_as_its_rows_one_by_one_would_be() -> None:
     ]
     with open_platform_store(settings) as store:
         store.land(map(identified, made))
-        snapshot = write_examples_snapshot(store, settings.snapshots_dir)
+        snapshot = write_examples_snapshot(store, settings.platform.snapshots_dir)
         rows: list[tuple[str, Standing]] = [
             (e.id, "untouched" if e.before == e.after else "verified" if e.verified else "corrected")
             for e in store.accepted()
         ]
     more = [identified(Example("", f"More {n} was wrote.", f"More {n} was written.")) for n in range(500)]
     for count in (8, 1200):
-        few = settings.model_copy(update={"train_pairs": count})
-        assert [e.id for e in read_pool(few, snapshot.id).examples] == sorted(drawn(rows, count, few.seed))
+        few = settings.changed(training={"pairs": count})
+        assert [e.id for e in read_pool(few, snapshot.id).examples] == sorted(drawn(rows, count, few.training.seed))
         both = [*rows, *((e.id, "corrected") for e in more)]
-        assert [e.id for e in read_pool(few, snapshot.id, more).examples] == sorted(drawn(both, count, few.seed))
+        assert [e.id for e in read_pool(few, snapshot.id, more).examples] == sorted(
+            drawn(both, count, few.training.seed)
+        )
 
 
 @pytest.mark.slow
 def test_a_train_set_holds_a_part_of_many_examples_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORRECTLY_TRAIN_PAIRS", "40")
-    get_settings.cache_clear()
     settings: Settings = get_settings()
     texts = [f"The ferry number {n} leaves from the old stone pier at noon." for n in range(3000)]
     with open_platform_store(settings) as store:
         store.land(identified(Example("", text.replace("leaves", "leave"), text)) for text in texts)
-        snapshot = write_examples_snapshot(store, settings.snapshots_dir)
+        snapshot = write_examples_snapshot(store, settings.platform.snapshots_dir)
     pool = read_pool(settings, snapshot.id)
     assert (len(pool.examples), pool.among) == (2000, 3000)
     assert [e.id for e in pool.examples] == sorted(e.id for e in pool.examples)

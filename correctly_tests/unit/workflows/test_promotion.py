@@ -67,5 +67,5 @@ def test_what_was_measured_survives_the_report_unchanged():
 
 def test_the_gates_limit_on_correct_sentences_is_the_setting_and_other_models_are_held_to_ten(settings):
     assert gate_settings(settings).max_overcorrected == 15
-    assert gate_settings(settings.model_copy(update={"base_model": "some/other"})).max_overcorrected == 10
-    assert gate_settings(settings.model_copy(update={"max_overcorrected": 8.0})).max_overcorrected == 8
+    assert gate_settings(settings.changed(training={"base_model": "some/other"})).max_overcorrected == 10
+    assert gate_settings(settings.changed(serving={"max_overcorrected": 8.0})).max_overcorrected == 8

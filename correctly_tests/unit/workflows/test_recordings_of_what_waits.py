@@ -68,7 +68,7 @@ def prompted(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 def store(prompted: Settings) -> Iterator[Store]:
-    with open_store(prompted.store_url, prompted.sql_dir) as opened:
+    with open_store(prompted.platform.store_url, prompted.platform.sql_dir) as opened:
         waiting = [Example("", before, None, form="diary") for before in CORRECTED]
         opened.land([identified(example) for example in (*LANDED, *waiting)])
         yield opened
@@ -77,7 +77,6 @@ def store(prompted: Settings) -> Iterator[Store]:
 def teacher_is(monkeypatch: pytest.MonkeyPatch, kind: str, **more: str) -> Settings:
     for name, value in {"TEACHER": kind, **more}.items():
         monkeypatch.setenv(f"CORRECTLY_{name}", value)
-    get_settings.cache_clear()
     return get_settings()
 
 
@@ -94,13 +93,13 @@ def test_rows_that_wait_are_completed_from_a_recording_without_a_key_or_a_server
     assert (header["kind"], header["model"], header["entries"]) == ("teacher", "toy", len(server.requests))
     assert store.counts().waiting == len(CORRECTED)  # recording lands nothing
     server.close()
-    shutil.rmtree(prompted.home / "teacher" / "journal")
+    shutil.rmtree(prompted.platform.home / "teacher" / "journal")
     replaying = teacher_is(monkeypatch, "recorded", TEACHER_BASE_URL="http://127.0.0.1:9/v1")
     done = complete_waiting(store, replaying)
     assert (done.completed, done.left, done.cost_usd, done.refused) == (3, 0, 0, ())
     assert corrections(store) == live
     # The train set that now follows holds them, and all that its teacher is asked was recorded with them.
-    snapshot = write_examples_snapshot(store, replaying.snapshots_dir)
+    snapshot = write_examples_snapshot(store, replaying.platform.snapshots_dir)
     made = make_train_set(replaying, examples_snapshot=snapshot.id, log=lambda _: None)
     assert made.refused == () and made.by_origin["teacher"] == 1
     assert set(CORRECTED.items()) <= {(pair.before, pair.after) for pair in made.pairs}
@@ -137,12 +136,12 @@ def test_more_rows_than_one_call_asks_about_are_recorded_as_the_calls_will_ask(
 def test_a_correction_is_recorded_under_no_other_name_and_not_in_part(
     prompted: Settings, server: ChatServer, store: Store
 ) -> None:
-    folder = prompted.home / "teacher" / "recordings"
+    folder = prompted.platform.home / "teacher" / "recordings"
     with pytest.raises(RefusedError, match="answered as 'toy', not as 'dear'"):
         record_teacher(prompted, model="dear")
-    poor = {"teacher_budget_usd": 0.0001, "teacher_prices": {"toy": {"prompt": 0.0, "completion": 1000.0}}}
+    poor = {"budget_usd": 0.0001, "prices": {"toy": {"prompt": 0.0, "completion": 1000.0}}}
     with pytest.raises(PermanentError, match=r"The budget of 0\.00 USD is reached"):
-        record_teacher(prompted.model_copy(update=poor))
+        record_teacher(prompted.changed(teacher=poor))
     assert not list(folder.glob("*"))
     # What is not answered now ends it before the pairs cost anything; what was paid for is kept, and not asked again.
     asked = len(server.requests)

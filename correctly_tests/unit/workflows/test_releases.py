@@ -33,8 +33,7 @@ def settings(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("CORRECTLY_VLLM_PORT", str(engine.port))
     monkeypatch.setenv("CORRECTLY_GATEWAY_PORT", str(free_port()))
     monkeypatch.setenv("CORRECTLY_BASE_MODEL", str(tmp_path / "base"))
-    get_settings.cache_clear()
-    get_settings().home.mkdir(parents=True)
+    get_settings().platform.home.mkdir(parents=True)
     return get_settings()
 
 
@@ -51,7 +50,7 @@ def released(settings: Settings, store: Store, seed: int) -> str:
 
 
 def promote(settings: Settings, store: Store, adapter: str) -> Promotion:
-    engine = DirectEngine(settings.vllm_url)
+    engine = DirectEngine(settings.serving.vllm_url)
     why = "a person wants it"
     return asyncio.run(
         promote_candidate(settings, store, engine, adapter=adapter, run_id=None, log=lambda _: None, despite=why)
@@ -59,7 +58,7 @@ def promote(settings: Settings, store: Store, adapter: str) -> Promotion:
 
 
 def back(settings: Settings, store: Store) -> Promotion:
-    return asyncio.run(roll_back(settings, store, DirectEngine(settings.vllm_url), "a test"))
+    return asyncio.run(roll_back(settings, store, DirectEngine(settings.serving.vllm_url), "a test"))
 
 
 def test_a_promotion_is_proved_in_the_engine_then_written_and_one_that_serves_already_is_not_written_again(
@@ -93,7 +92,7 @@ def test_a_promotion_whose_files_break_a_rule_never_reaches_the_engine(
     engine: FakeEngine, settings: Settings, store: Store
 ) -> None:
     adapter = put_adapter(settings, 1)
-    (settings.adapters_dir / adapter / "adapter_model.safetensors").write_bytes(b"half a file")
+    (settings.platform.adapters_dir / adapter / "adapter_model.safetensors").write_bytes(b"half a file")
     with pytest.raises(AdapterRefused):
         promote(settings, store, adapter)
     assert store.champion() is None and (engine.registered, engine.asked) == ({}, [])
@@ -102,9 +101,8 @@ def test_a_promotion_whose_files_break_a_rule_never_reaches_the_engine(
 def test_the_release_before_is_proved_written_and_served_by_the_gateway_in_two_seconds(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    with running_gateway(settings.home, engine) as gateway:
+    with running_gateway(settings.platform.home, engine) as gateway:
         monkeypatch.setenv("CORRECTLY_GATEWAY_PORT", gateway.url.rsplit(":", 1)[1])
-        get_settings.cache_clear()
         old, _ = released(settings, gateway.store, 1), released(settings, gateway.store, 2)
         gateway.serves("r0002")
         started = time.monotonic()
@@ -126,7 +124,7 @@ def test_without_an_engine_the_release_before_is_written_unproved_and_the_gatewa
     assert (done.release, done.adapter, done.from_base) == ("r0003", old, None)
     assert "a test (not proved yet, for the engine is away: the gateway does" in done.why
     engine.away, engine.like_base = False, {old}
-    with running_gateway(settings.home, engine) as gateway:
+    with running_gateway(settings.platform.home, engine) as gateway:
         said = gateway.until(lambda said: "differs_from_base" in said["says"])
         assert said["release"] == "r0002"
 
@@ -153,7 +151,7 @@ def test_a_release_before_that_itself_makes_nan_or_breaks_a_rule_is_not_returned
     with pytest.raises(EngineCorruptedError):
         back(settings, store)
     engine.away = True
-    (settings.adapters_dir / old / "tokenizer.json").write_text("{}")
+    (settings.platform.adapters_dir / old / "tokenizer.json").write_text("{}")
     with pytest.raises(AdapterRefused, match="no_tokenizer"):
         back(settings, store)
     assert len(store.releases()) == 2

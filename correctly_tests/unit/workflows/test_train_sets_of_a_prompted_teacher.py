@@ -43,14 +43,13 @@ def prompted(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
         "TRAIN_PAIRS": "12",
     }.items():
         monkeypatch.setenv(f"CORRECTLY_{name}", value)
-    get_settings.cache_clear()
     return get_settings()
 
 
 def build(settings: Settings, *examples: Example):
     with open_platform_store(settings) as store:
         store.land([identified(example) for example in examples])
-        snapshot = write_examples_snapshot(store, settings.snapshots_dir)
+        snapshot = write_examples_snapshot(store, settings.platform.snapshots_dir)
     return make_train_set(settings, examples_snapshot=snapshot.id, log=lambda _: None)
 
 
@@ -58,7 +57,7 @@ def test_a_person_s_correction_and_bait_stand_beside_what_a_prompted_teacher_wro
     made = build(prompted, MINE, SOUND)
     weights = {pair.origin: pair.weight for pair in made.pairs}
     assert {"human", "bait", "teacher"} == set(weights)
-    assert weights["human"] == prompted.human_weight and weights["teacher"] == 1
+    assert weights["human"] == prompted.training.human_weight and weights["teacher"] == 1
     assert SOUND.before in {pair.before for pair in made.pairs if pair.origin == "bait"}
 
 
@@ -102,7 +101,6 @@ def test_what_is_done_with_personal_data_is_a_setting(monkeypatch: pytest.Monkey
     [(_, held)] = make_guards(get_settings()).check([row])
     assert held is not None and held.rung == "pii"
     monkeypatch.setenv("CORRECTLY_PII", "scrub")
-    get_settings.cache_clear()
     [(scrubbed, held)] = make_guards(get_settings()).check([row])
     assert held is None and "ann.miller" not in scrubbed.before and scrubbed.before.startswith("Write to ")
 
@@ -116,17 +114,16 @@ def test_a_recorded_teacher_writes_the_pairs_of_the_model_it_is_a_recording_of_w
     header = recording.header
     assert (header["kind"], header["model"], header["entries"]) == ("teacher", "toy", paid) and paid > 1
     assert len(server.requests) == paid  # the journal answers what the train set has paid for
-    shutil.rmtree(prompted.home / "teacher" / "journal")
+    shutil.rmtree(prompted.platform.home / "teacher" / "journal")
     said = CliRunner().invoke(app, ["record", "--kind", "teacher", "--json"])
     assert said.exit_code == 0 and len(server.requests) == paid
     again = json.loads(said.stdout)
     assert (again["sha256"], again["kind"]) == (recording.sha256, "teacher")
-    assert again["path"] == str(prompted.home / "teacher" / "recordings" / "toy.jsonl")
-    shutil.rmtree(prompted.home / "teacher" / "journal")
+    assert again["path"] == str(prompted.platform.home / "teacher" / "recordings" / "toy.jsonl")
+    shutil.rmtree(prompted.platform.home / "teacher" / "journal")
     server.close()
     for name, value in {"TEACHER": "recorded", "TEACHER_BASE_URL": "http://127.0.0.1:9/v1"}.items():
         monkeypatch.setenv(f"CORRECTLY_{name}", value)
-    get_settings.cache_clear()
     replayed = build(get_settings())
     assert {pair.origin for pair in live.pairs} >= {"human", "teacher"}
     assert replayed.pairs == live.pairs and replayed.teacher == "recorded" and replayed.cost_usd == 0
@@ -139,11 +136,11 @@ def test_a_recorded_teacher_writes_the_pairs_of_the_model_it_is_a_recording_of_w
 def test_nothing_of_a_teacher_is_recorded_under_another_name_or_in_part(prompted: Settings, server: ChatServer) -> None:
     with open_platform_store(prompted) as store:
         store.land([identified(MINE), identified(SOUND)])
-    recordings = prompted.home / "teacher" / "recordings"
+    recordings = prompted.platform.home / "teacher" / "recordings"
     with pytest.raises(RefusedError, match="answered as 'toy', not as 'dear'"):
         record_teacher(prompted, model="dear")
     prices: dict[str, Any] = {"toy": {"prompt": 0.0, "completion": 1000.0}}
-    poor = prompted.model_copy(update={"teacher_budget_usd": 0.0001, "teacher_prices": prices})
+    poor = prompted.changed(teacher={"budget_usd": 0.0001, "prices": prices})
     with pytest.raises(PermanentError, match=r"The budget of 0\.00 USD is reached"):
         record_teacher(poor)
     assert not list(recordings.glob("*"))
@@ -155,7 +152,6 @@ def test_a_pair_s_price_is_what_its_set_s_answers_cost_also_in_a_run_that_pays_n
     prompted: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORRECTLY_TEACHER_PRICES", '{"toy": {"prompt": 10, "completion": 10}}')
-    get_settings.cache_clear()
     first = build(get_settings(), MINE, SOUND)
     # Pairs in two requests and the second pass of the one that is kept: 150 tokens each at 10 USD a million.
     assert first.by_origin["teacher"] == 1 and len(first.pairs) > 2

@@ -67,7 +67,7 @@ def dvc(dvc_environment: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
 @pytest.fixture
 def store(settings: Settings) -> Store:
-    return open_store(settings.store_url, settings.sql_dir)
+    return open_store(settings.platform.store_url, settings.platform.sql_dir)
 
 
 @pytest.fixture
@@ -82,12 +82,12 @@ def trained(settings: Settings, store: Store) -> tuple[Snapshot, Snapshot, str]:
     """Two landed examples, their snapshot and train set, and an adapter that names both; the first example's id."""
     store.land([Example("", SECRET, SECRET.replace("tell", "tells")), Example("", "He go.", "He goes.")])
     secret = next(row.id for row in store.accepted() if row.before == SECRET)
-    examples = write_examples_snapshot(store, settings.snapshots_dir)
+    examples = write_examples_snapshot(store, settings.platform.snapshots_dir)
     pairs = [TrainPair(row.id, row.id, "example", row.before, row.after or "") for row in store.accepted()]
     train_set = write_train_set(
-        pairs, settings.snapshots_dir, {"examples_snapshot": examples.id}, sql_dir=settings.sql_dir
+        pairs, settings.platform.snapshots_dir, {"examples_snapshot": examples.id}, sql_dir=settings.platform.sql_dir
     )
-    adapter = settings.adapters_dir / "cafe00000001"
+    adapter = settings.platform.adapters_dir / "cafe00000001"
     adapter.mkdir(parents=True)
     manifest = {"id": adapter.name, "train_set": train_set.id, "examples_snapshot": examples.id}
     (adapter / "manifest.json").write_text(json.dumps(manifest))
@@ -150,7 +150,7 @@ def test_by_command_rows_are_pushed_come_back_are_forgotten_and_the_program_alon
     theirs = tmp_path / "theirs"
     (theirs / ".dvc").mkdir(parents=True)
     for name in (".dvc/config", f"{examples.id}.dvc", f"{train_set.id}.dvc"):
-        shutil.copy(settings.snapshots_dir / name, theirs / name)
+        shutil.copy(settings.platform.snapshots_dir / name, theirs / name)
     dvc(theirs, "pull")
     assert (content(theirs / train_set.id), content(theirs / examples.id)) == before
     assert "up to date" in dvc(theirs, "status")
@@ -193,10 +193,10 @@ def test_the_command_for_earlier_versions_on_a_remote_elsewhere_removes_them_and
     settings = Settings()
     _, train_set, secret = trained(settings, store)
     push_all(settings)
-    store.forget(secret, snapshots_dir=settings.snapshots_dir, adapters_dir=settings.adapters_dir)
+    store.forget(secret, snapshots_dir=settings.platform.snapshots_dir, adapters_dir=settings.platform.adapters_dir)
     push_all(settings)
     assert SECRET in rows_on(remote)
-    dvc(settings.snapshots_dir, "gc", "--workspace", "--cloud", "--force")
+    dvc(settings.platform.snapshots_dir, "gc", "--workspace", "--cloud", "--force")
     assert sorted(rows_on(remote)) == ["He go.", "He go."]
     shutil.rmtree(train_set.path)
     assert bring_back(settings, train_set.id).rows == 1
@@ -211,7 +211,7 @@ def test_a_remote_is_a_folder_by_its_path_and_by_its_file_address(
     examples, _, _ = trained(settings, store)
     push_snapshot(settings, examples.path)
     assert SECRET in rows_on(tmp_path / "the remote")
-    assert not list(settings.snapshots_dir.glob("file*"))
+    assert not list(settings.platform.snapshots_dir.glob("file*"))
 
 
 @with_the_program
@@ -224,7 +224,7 @@ def test_a_remote_that_this_program_cannot_use_is_said_with_the_remedy(
     }.items():
         monkeypatch.setenv("CORRECTLY_DVC_REMOTE", remote)
         settings = Settings()
-        if not settings.adapters_dir.exists():
+        if not settings.platform.adapters_dir.exists():
             trained(settings, store)
         with pytest.raises(PermanentError, match=words):
             push_all(settings)
@@ -244,8 +244,8 @@ def test_a_pushed_snapshot_leaves_no_second_copy_here(remote: Path, store: Store
     settings = Settings()
     examples, _, _ = trained(settings, store)
     assert version_snapshot(settings, examples.path) == f"Snapshot {examples.id} is on the DVC remote."
-    assert remote.is_dir() and not (settings.snapshots_dir / ".dvc" / "cache").exists()
-    assert "analytics = false" in (settings.snapshots_dir / ".dvc" / "config").read_text()
+    assert remote.is_dir() and not (settings.platform.snapshots_dir / ".dvc" / "cache").exists()
+    assert "analytics = false" in (settings.platform.snapshots_dir / ".dvc" / "config").read_text()
 
 
 @with_the_program
@@ -271,7 +271,9 @@ def test_a_forgotten_row_leaves_the_remote_and_its_neighbours_stay(remote: Path,
     examples, train_set, secret = trained(settings, store)
     push_all(settings)
     held = [path for path in remote.rglob("*") if path.is_file()]
-    forgotten = store.forget(secret, snapshots_dir=settings.snapshots_dir, adapters_dir=settings.adapters_dir)
+    forgotten = store.forget(
+        secret, snapshots_dir=settings.platform.snapshots_dir, adapters_dir=settings.platform.adapters_dir
+    )
     assert forgotten.adapters == ("cafe00000001",)
     assert forget_versions(settings, forgotten.snapshots) is None
     now = [path for path in remote.rglob("*") if path.is_file()]
@@ -334,7 +336,7 @@ def test_without_a_remote_nothing_is_said_and_local_snapshots_are_checked_out(
 def test_an_adapter_that_is_not_there_or_names_no_data_is_said_so(settings: Settings, store: Store) -> None:
     with pytest.raises(UsageError, match="No adapter"):
         check_out(settings, "beef")
-    foreign = settings.adapters_dir / "beef00000001"
+    foreign = settings.platform.adapters_dir / "beef00000001"
     foreign.mkdir(parents=True)
     (foreign / "manifest.json").write_text("{}")
     with pytest.raises(PermanentError, match="names no train_set"):

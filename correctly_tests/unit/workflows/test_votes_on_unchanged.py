@@ -25,7 +25,7 @@ NOTE = "You missed one here, and I wonder why"
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
-    settings.home.mkdir(parents=True)
+    settings.platform.home.mkdir(parents=True)
     with open_platform_store(settings) as opened:
         yield opened
 

@@ -26,7 +26,7 @@ BETTER = "She goes to the office every day."
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
     """A chat in which all three have answered the same sentence; the release first, so that it is the oldest."""
-    settings.home.mkdir(parents=True)
+    settings.platform.home.mkdir(parents=True)
     with open_platform_store(settings) as opened:
         for id, after, release, adapter in (
             ("c_served", SERVED, "r0001", "abc"),

@@ -1,0 +1,153 @@
+"""Where the platform keeps its state, and where its parts listen.
+
+Belongs here: HOME, the store, hosts and ports, and the paths and URLs that follow from them. Does not belong here: the
+engine's host and port (serving.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+
+from correctly_assets.settings.group import PROJECT_ROOT, SettingsGroup
+
+_STARTER = PROJECT_ROOT / "correctly_assets" / "starter"
+
+
+class PlatformSettings(SettingsGroup):
+    """State, hosts and ports."""
+
+    home: Path = Field(
+        default=PROJECT_ROOT / ".correctly", description="Folder that holds everything that changes, called HOME below."
+    )
+    database_url: str | None = Field(
+        default=None, description="PostgreSQL URL of a team's store; when unset, SQLite in HOME."
+    )
+    host: str = Field(
+        default="127.0.0.1", description="Address that the gateway, Dagster, MLflow and Open WebUI listen on."
+    )
+    gateway_port: int = Field(default=8080, ge=1, le=65535, description="TCP port of the gateway.")
+    dagster_port: int = Field(default=3000, ge=1, le=65535, description="TCP port of Dagster's web server.")
+    mlflow_port: int = Field(default=5000, ge=1, le=65535, description="TCP port of MLflow.")
+    mlflow_host: str | None = Field(
+        default=None,
+        description="Address at which MLflow is reached; when unset, the one that the platform listens on.",
+    )
+    webui_port: int = Field(default=8380, ge=1, le=65535, description="TCP port of Open WebUI.")
+    webui_host: str | None = Field(
+        default=None,
+        description="Address at which Open WebUI is reached; when unset, the one that the platform listens on.",
+    )
+    webui_admin_password: SecretStr | None = Field(
+        default=None,
+        description="Password of Open WebUI's admin when the platform listens beyond loopback; when unset, one is made once "
+        "and kept in HOME/webui/admin-password.",
+    )
+    sensor_seconds: int = Field(default=5, ge=1, description="Seconds between two ticks of each sensor.")
+    prompts_dir: Path = Field(
+        default=PROJECT_ROOT / "prompts", description="Folder of the prompts and the tables of grammar points."
+    )
+    sql_dir: Path = Field(
+        default=PROJECT_ROOT / "sql", description="Folder of the SQL that migrates and reads the store."
+    )
+
+    @field_validator("home", "prompts_dir", "sql_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @property
+    def snapshots_dir(self) -> Path:
+        """Snapshots of examples and train sets, a folder each."""
+        return self.home / "snapshots"
+
+    @property
+    def adapters_dir(self) -> Path:
+        """Adapters, a folder each."""
+        return self.home / "adapters"
+
+    @property
+    def models_dir(self) -> Path:
+        """Base models that `correctly prepare` made or fetched."""
+        return self.home / "models"
+
+    @property
+    def worked_out_path(self) -> Path:
+        """What the embedded teacher found in texts, by their hash."""
+        return self.home / "teacher" / "worked-out.sqlite"
+
+    @property
+    def vectors_path(self) -> Path:
+        """Vectors that an endpoint made, by the hash of their text (CORRECTLY_EMBEDDING=openai)."""
+        return self.home / "vectors.sqlite"
+
+    @property
+    def logs_dir(self) -> Path:
+        """The processes' logs, NAME.log each."""
+        return self.home / "logs"
+
+    @property
+    def inbox_dir(self) -> Path:
+        """Files that are renamed into this folder land by themselves."""
+        return self.home / "inbox"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's instance: dagster.yaml, runs and events."""
+        return self.home / "dagster"
+
+    @property
+    def answers_dir(self) -> Path:
+        """Cached answers of systems under test, by system and evaluation set."""
+        return self.home / "answers"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        """Checkpoints of trainings, a folder a run."""
+        return self.home / "checkpoints"
+
+    @property
+    def progress_path(self) -> Path:
+        """Where long work says how far it is, for the bar that `up` shows."""
+        return self.home / "run" / "progress.json"
+
+    @property
+    def evaluation_path(self) -> Path:
+        """The frozen evaluation set that ships."""
+        return _STARTER / "evaluation.jsonl"
+
+    @property
+    def starter_paths(self) -> tuple[Path, Path]:
+        """The examples that ship: awkward sentences with reasons, and correct ones."""
+        return _STARTER / "examples.jsonl", _STARTER / "sentences.jsonl"
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of the relational store; a bare ``postgresql://`` is driven by psycopg2."""
+        return self.database_url or f"sqlite:///{self.home / 'store.sqlite'}"
+
+    @property
+    def _reached(self) -> str:
+        # From here, a part that listens everywhere is on loopback.
+        return "127.0.0.1" if self.host == "0.0.0.0" else self.host
+
+    @property
+    def gateway_url(self) -> str:
+        """Base URL of the gateway."""
+        return f"http://{self.host}:{self.gateway_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        """Base URL at which MLflow is reached."""
+        return f"http://{self.mlflow_host or self._reached}:{self.mlflow_port}"
+
+    @property
+    def webui_url(self) -> str:
+        """Base URL at which Open WebUI is reached."""
+        return f"http://{self.webui_host or self._reached}:{self.webui_port}"
+
+    @property
+    def dagster_url(self) -> str:
+        """Base URL of Dagster's web server."""
+        return f"http://{self.host}:{self.dagster_port}"

@@ -1,0 +1,53 @@
+"""The engine, how an answer is made, and what an adapter must reach before it serves.
+
+Belongs here: vLLM's place and size, the bounds on edits, the evaluation and the gate. Does not belong here: the gateway's
+own host and port (platform.py).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from correctly_assets.settings.group import SettingsGroup
+
+
+class ServingSettings(SettingsGroup):
+    """Engine, answers and gate."""
+
+    vllm_host: str = Field(
+        default="127.0.0.1",
+        description="Address on which vLLM listens and is reached; loopback or a private network only.",
+    )
+    vllm_port: int = Field(default=8001, ge=1, le=65535, description="TCP port of vLLM.")
+    vllm_kvcache_gb: int = Field(
+        default=1,
+        ge=1,
+        description="The engine's cache on a CPU, in GiB: 1 holds some 56,000 tokens of the embedded model.",
+    )
+    vllm_max_model_len: int = Field(default=1024, ge=256, description="Most tokens of one request, prompt and answer.")
+    mode: Literal["careful", "fluent"] = Field(
+        default="careful",
+        description="How far a correction goes: errors alone (careful), or wording too (fluent).",
+    )
+    edit_confidence: float = Field(
+        default=0.55, ge=0, le=1, description="Least probability at which an edit is taken over; 0 takes all."
+    )
+    word_confidence: float = Field(
+        default=0.95, ge=0, le=1, description="The same for edits that choose, bring in or drop words of content."
+    )
+    stack: Literal["model", "harper-then-model"] = Field(
+        default="model", description="What answers: the model alone, or Harper's rules first and the model behind them."
+    )
+    evaluation_limit: int | None = Field(
+        default=None, ge=1, description="Rows of the evaluation set to use; all when unset."
+    )
+    max_overcorrected: float = Field(
+        default=15.0, ge=0, le=100, description="Gate: share of correct sentences that an adapter may change, in %."
+    )
+
+    @property
+    def vllm_url(self) -> str:
+        """Base URL of the engine."""
+        return f"http://{self.vllm_host}:{self.vllm_port}"
