@@ -8,6 +8,8 @@ from correctly_assets.defs import automation, eval_report, examples, full_report
 from correctly_assets.defs.resources import make_resources
 from correctly_assets.settings import get_settings
 
+settings = get_settings()
+
 defs = dg.Definitions(
     assets=[
         examples.base_model,
@@ -19,9 +21,9 @@ defs = dg.Definitions(
         served_model.served_model,
     ],
     jobs=[automation.retrain, full_report.report_full],
-    sensors=[automation.retrain_sensor, automation.feedback_sensor, automation.serving_sensor],
+    sensors=automation.make_sensors(settings),
     schedules=[automation.write_examples],
-    resources=make_resources(get_settings()),
+    resources=make_resources(settings),
     # The weight is in child processes and in vLLM; a process per step would only load the same modules again.
     executor=dg.in_process_executor,
 )

@@ -13,7 +13,7 @@ from correctly_assets.defs.common import OWNERS, latest, refused
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.ledger import Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
-from correctly_assets.settings import get_settings
+from correctly_assets.settings import Settings
 
 
 @dg.asset(
@@ -32,13 +32,16 @@ from correctly_assets.settings import get_settings
     ],
 )
 def eval_report(
-    context: dg.AssetExecutionContext, store: StoreResource, engine: EngineResource, mlflow: dg.ResourceParam[Any]
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    engine: EngineResource,
+    mlflow: dg.ResourceParam[Any],
+    settings: dg.ResourceParam[Settings],
 ):
     """The candidate's report on the frozen set, through vLLM and the same path as the chat: verdict first."""
     from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.workflows.judge_candidate import judge_candidate
 
-    settings = get_settings()
     head = latest(context, "lora_adapter")
     try:
         with store.open() as opened:

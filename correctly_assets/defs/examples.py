@@ -9,7 +9,7 @@ import dagster as dg
 from correctly_assets.core.retrain import WHY_TAG
 from correctly_assets.defs.common import OWNERS, refused, table
 from correctly_assets.resources.store import StoreResource
-from correctly_assets.settings import get_settings
+from correctly_assets.settings import Settings
 
 base_model = dg.AssetSpec(
     "base_model",
@@ -41,7 +41,7 @@ evaluation_set = dg.AssetSpec(
         )
     ],
 )
-def examples(context: dg.AssetExecutionContext, store: StoreResource):
+def examples(context: dg.AssetExecutionContext, store: StoreResource, settings: dg.ResourceParam[Settings]):
     """Every accepted example, as one immutable snapshot. Examples land from files, the inbox, the API and the chat."""
     from correctly_assets.artifacts.snapshots import write_examples_snapshot
     from correctly_assets.core.errors import CorrectlyError
@@ -49,7 +49,6 @@ def examples(context: dg.AssetExecutionContext, store: StoreResource):
     from correctly_assets.workflows.complete_examples import CompletedWaiting, complete_waiting
     from correctly_assets.workflows.version_data import version_snapshot
 
-    settings = get_settings()
     completed = CompletedWaiting()
     try:
         # The first asset of every run: better said now than in the middle of a training.

@@ -11,7 +11,7 @@ import dagster as dg
 from correctly_assets.defs.common import refused
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.store import StoreResource
-from correctly_assets.settings import get_settings
+from correctly_assets.settings import Settings
 
 
 class FullReportConfig(dg.Config):
@@ -22,13 +22,16 @@ class FullReportConfig(dg.Config):
 
 @dg.op(description="Generates the answers that are not kept, scores them all, writes report.full.html and .json.")
 def write_report_full(
-    context: dg.OpExecutionContext, config: FullReportConfig, store: StoreResource, engine: EngineResource
+    context: dg.OpExecutionContext,
+    config: FullReportConfig,
+    store: StoreResource,
+    engine: EngineResource,
+    settings: dg.ResourceParam[Settings],
 ) -> None:
     from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.workflows.find_reports import describe_report
     from correctly_assets.workflows.full_report import write_full_report
 
-    settings = get_settings()
     try:
         adapter = describe_report(settings, config.adapter or None)["adapter"]
         with store.open() as opened:

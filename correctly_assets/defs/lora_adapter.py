@@ -15,7 +15,7 @@ from correctly_assets.defs.common import OWNERS, latest, refused
 from correctly_assets.resources.ledger import EXPERIMENT, Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.resources.trainer import TrainerResource
-from correctly_assets.settings import get_settings
+from correctly_assets.settings import Settings
 
 
 @dg.asset(
@@ -34,7 +34,11 @@ from correctly_assets.settings import get_settings
     ],
 )
 def lora_adapter(
-    context: dg.AssetExecutionContext, store: StoreResource, trainer: TrainerResource, mlflow: dg.ResourceParam[Any]
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    trainer: TrainerResource,
+    mlflow: dg.ResourceParam[Any],
+    settings: dg.ResourceParam[Settings],
 ):
     """A LoRA adapter of the base model, trained on completion tokens only. Its ID is its content's hash."""
     from correctly_assets.core.errors import AdapterRefused, CorrectlyError, PermanentError
@@ -42,7 +46,6 @@ def lora_adapter(
     from correctly_assets.workflows.build_train_set import train_config
     from correctly_assets.workflows.promote import record
 
-    settings = get_settings()
     ledger: Ledger | NoLedger = mlflow
     # The child writes its curves into the run that dagster-mlflow started and will end.
     child_ledger = None

@@ -12,8 +12,9 @@ from correctly_assets.settings import Settings
 
 
 def make_resources(settings: Settings) -> dict[str, Any]:
-    """One resource per outside system."""
+    """One resource per outside system, and the settings themselves: assets and sensors are given them and read nothing."""
     return {
+        "settings": settings,
         "store": StoreResource(url=settings.platform.store_url, sql_dir=str(settings.platform.sql_dir)),
         "engine": EngineResource(url=settings.serving.vllm_url),
         "trainer": TrainerResource(),

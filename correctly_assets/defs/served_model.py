@@ -13,7 +13,7 @@ from correctly_assets.defs.common import OWNERS, latest, refused
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.ledger import Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
-from correctly_assets.settings import get_settings
+from correctly_assets.settings import Settings
 
 
 @dg.asset(
@@ -29,14 +29,17 @@ from correctly_assets.settings import get_settings
     ],
 )
 def served_model(
-    context: dg.AssetExecutionContext, store: StoreResource, engine: EngineResource, mlflow: dg.ResourceParam[Any]
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    engine: EngineResource,
+    mlflow: dg.ResourceParam[Any],
+    settings: dg.ResourceParam[Settings],
 ):
     """The release that answers as `correctly`. A blocking check does not stop a later or manual run, so this asset holds
     the candidate's own report against the champion once more before it flips."""
     from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.workflows.promote import promote_candidate
 
-    settings = get_settings()
     head = latest(context, "lora_adapter")
     try:
         with store.open() as opened:

@@ -9,7 +9,7 @@ import dagster as dg
 from correctly_assets.core.retrain import renewed_tags
 from correctly_assets.core.text import leaks
 from correctly_assets.defs.common import OWNERS, latest, refused, table
-from correctly_assets.settings import get_settings
+from correctly_assets.settings import Settings
 
 
 @dg.asset(
@@ -30,7 +30,7 @@ from correctly_assets.settings import get_settings
         ),
     ],
 )
-def train_set(context: dg.AssetExecutionContext):
+def train_set(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]):
     """The teacher's pairs, guarded, de-duplicated, split and weighed: one content-addressed Parquet file."""
     from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.workflows import describe_train_set as page
@@ -40,7 +40,6 @@ def train_set(context: dg.AssetExecutionContext):
     from correctly_assets.workflows.version_data import version_snapshot
     from correctly_assets.workflows.wiring import read_evaluation_texts
 
-    settings = get_settings()
     head = latest(context, "examples")
     try:
         made = make_train_set(settings, examples_snapshot=head["snapshot"], log=context.log.info)

@@ -6,7 +6,12 @@ import itertools
 import subprocess
 import sys
 
+import dagster as dg
+
 from correctly_assets.definitions import defs
+from correctly_assets.defs.automation import make_sensors, retrain
+from correctly_assets.defs.resources import make_resources
+from correctly_assets.settings import Settings
 
 LINEAGE = ["examples", "train_set", "lora_adapter", "eval_report", "served_model"]
 
@@ -59,3 +64,15 @@ def test_sensors_run_by_themselves_and_the_gate_blocks():
 
     checks |= {spec.name: spec for spec in eval_report.check_specs}
     assert checks["the_gate"].blocking
+
+
+def test_a_sensor_gets_its_settings_from_the_definitions(settings: Settings):
+    settings = settings.changed(platform={"sensor_seconds": 7})
+    settings.platform.home.mkdir(parents=True)
+    given = make_resources(settings)
+    made = dg.Definitions(assets=defs.assets, jobs=[retrain], sensors=make_sensors(settings), resources=given)
+    sensor = made.resolve_sensor_def("retrain_sensor")
+    wanted = {key: given[key] for key in sensor.required_resource_keys}
+    with dg.DagsterInstance.ephemeral() as instance:
+        tick = sensor.evaluate_tick(dg.build_sensor_context(instance=instance, resources=wanted))
+    assert sensor.minimum_interval_seconds == 7 and "No examples have landed" in (tick.skip_message or "")

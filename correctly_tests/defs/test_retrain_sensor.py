@@ -11,7 +11,7 @@ import pytest
 from correctly_assets.core.landing import identified
 from correctly_assets.core.retrain import WANT_TAG, rows_digest
 from correctly_assets.core.types import Example
-from correctly_assets.defs.automation import retrain_sensor
+from correctly_assets.defs.automation import tick_retrain
 from correctly_assets.platform.dagster_instance import fail_dead_runs
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import get_settings
@@ -40,12 +40,8 @@ def land(store: Store, *texts: str) -> None:
 
 def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SkipReason | dg.RunRequest:
     settings = get_settings()
-    context = dg.build_sensor_context(
-        instance=instance,
-        cursor=cursor,
-        resources={"store": StoreResource(url=settings.platform.store_url, sql_dir=str(settings.platform.sql_dir))},
-    )
-    return retrain_sensor(context)  # pyright: ignore[reportReturnType]
+    store = StoreResource(url=settings.platform.store_url, sql_dir=str(settings.platform.sql_dir))
+    return tick_retrain(dg.build_sensor_context(instance=instance, cursor=cursor), store, settings)
 
 
 def start_run(instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from correctly_assets.defs.automation import serving_sensor
+from correctly_assets.defs.automation import tick_serving
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import get_settings
 from correctly_assets.store import open_store
@@ -18,7 +18,7 @@ def test_a_rollback_made_by_the_gateway_is_told_on_the_assets_page_once(monkeypa
     resource = StoreResource(url=settings.platform.store_url, sql_dir=str(settings.platform.sql_dir))
 
     def tick(instance: dg.DagsterInstance) -> tuple[str, list[dg.AssetMaterialization]]:
-        said = serving_sensor(dg.build_sensor_context(instance=instance, resources={"store": resource}))
+        said = tick_serving(dg.build_sensor_context(instance=instance), resource, settings)
         if isinstance(said, dg.SkipReason):
             return said.skip_message or "", []
         assert isinstance(said, dg.SensorResult)
