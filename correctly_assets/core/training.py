@@ -19,6 +19,10 @@ EXIT_PERMANENT = 70
 """The trainer stopped on something that trying again unchanged cannot cure (EX_SOFTWARE)."""
 
 
+ADAPTER_CHECK = "the_adapter_can_be_served"
+"""The check of `lora_adapter` that the trainer reports."""
+
+
 @dataclass(frozen=True, slots=True)
 class Canary:
     """A fixed completion and what it costs under the base model and under the adapter.
@@ -90,6 +94,41 @@ class TrainResult:
             "warnings": list(self.warnings),
         }
 
+    def metadata(self, *, cores: int) -> dict[str, str | int | float]:
+        """What is shown of the result beside the adapter, as plain values.
+
+        Args:
+            cores: processor cores of the machine; core minutes are the loop's time on all of them.
+        """
+        shown: dict[str, str | int | float] = {
+            "adapter": self.adapter,
+            "path": self.path,
+            "loss_first": self.loss_first,
+            "loss_last": self.loss_last,
+            "pairs": self.pairs,
+            "steps": self.steps,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+            "engine": f"{self.engine} on {self.device}",
+            "tokens_per_second": self.tokens_per_second,
+            "peak_memory_mb": self.peak_rss_mb,
+            "resumed": str(self.resumed),
+        }
+        if self.device == "cuda":
+            shown["gpu_minutes"] = self.seconds / 60
+            shown["peak_gpu_memory_mb"] = self.peak_gpu_mb or 0.0
+        else:
+            shown["core_minutes"] = self.seconds / 60 * cores
+        if self.plan:
+            for side in ("promised", "took"):
+                shown[f"{side}_minutes"] = self.plan[side]["minutes"]
+                shown[f"{side}_gigabytes"] = self.plan[side]["gigabytes"]
+        worse = got_worse(self.forgetting)
+        shown["got_worse"] = ", ".join(f"{name} by {by:.0f} %" for name, by in worse) or "no held-out slice"
+        if self.held_out_loss is not None:
+            shown["held_out_loss"] = self.held_out_loss
+        return shown | {f"warning_{number}": warning for number, warning in enumerate(self.warnings, 1)}
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> TrainResult:
         """The result as written by the trainer; unknown keys are ignored so that readers may be older.
@@ -127,7 +166,8 @@ def failure_of(exit_code: int, outcome: Mapping[str, Any] | None, *, batch_size:
         batch_size: the setting to lower when memory ran out.
 
     Returns:
-        None for a finished run, a `PermanentError` that must not be retried unchanged, or a `RetryableError`.
+        None for a finished run; a `PermanentError` that must not be retried unchanged; a `RetryableError` where what
+        failed may be back later; a plain `CorrectlyError` where nobody knows, such as a fault of our own.
     """
     if exit_code == 0:
         return None
@@ -137,9 +177,14 @@ def failure_of(exit_code: int, outcome: Mapping[str, Any] | None, *, batch_size:
             "Training was stopped and left a checkpoint; the next run resumes from it.", code="interrupted"
         )
     if isinstance(error, Mapping):
-        kinds: dict[str, type[CorrectlyError]] = {"UsageError": UsageError, "RefusedError": RefusedError}
-        retry = exit_code not in (EXIT_PERMANENT, UsageError.exit_code, RefusedError.exit_code)
-        kind = kinds.get(str(error.get("type")), RetryableError if retry else PermanentError)
+        kinds: dict[str, type[CorrectlyError]] = {
+            "UsageError": UsageError,
+            "RefusedError": RefusedError,
+            "RetryableError": RetryableError,
+            "UnreachableError": RetryableError,
+        }
+        permanent = exit_code in (EXIT_PERMANENT, UsageError.exit_code, RefusedError.exit_code)
+        kind = kinds.get(str(error.get("type")), PermanentError if permanent else CorrectlyError)
         return kind(str(error.get("message")), code=str(error.get("code") or kind.code))
     if exit_code in (-9, 137):
         return PermanentError(
@@ -147,4 +192,4 @@ def failure_of(exit_code: int, outcome: Mapping[str, Any] | None, *, batch_size:
             f"CORRECTLY_TRAIN_BATCH_SIZE (now {batch_size}) or stop other programs; a checkpoint was kept.",
             code="out_of_memory",
         )
-    return RetryableError(f"The training process ended with exit code {exit_code} and no message; see its log.")
+    return CorrectlyError(f"The training process ended with exit code {exit_code} and no message; see its log.")

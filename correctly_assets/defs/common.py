@@ -6,7 +6,9 @@ room or core should decide.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -15,20 +17,40 @@ if TYPE_CHECKING:
     from correctly_assets.core.errors import CorrectlyError
 
 OWNERS = ["team:correctly"]
+LOOP = "loop"
+"""The group of every asset: the lineage page shows several groups closed, and one group as its assets."""
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def latest(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, asset: str) -> dict[str, Any]:
-    """The plain metadata of an asset's latest materialization, this run's own first.
+    """The plain metadata of an asset's materialization in this run, or of its latest one where this run made none.
 
     Raises:
         dagster.Failure: the asset was never materialized.
     """
-    event = context.instance.get_latest_materialization_event(dg.AssetKey(asset))
+    key = dg.AssetKey(asset)
+    own = context.instance.all_logs(context.run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    made = [entry for entry in own if entry.dagster_event and entry.dagster_event.asset_key == key]
+    event = made[-1] if made else context.instance.get_latest_materialization_event(key)
     if event is None or event.asset_materialization is None:
         raise dg.Failure(
             f"`{asset}` was never materialized: materialize it first, or choose Materialize all.", allow_retries=False
         )
     return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+def sources_version(*rooms: str) -> str:
+    """An asset's `code_version`: a hash of the sources of the rooms behind it, so that changed code marks it as stale.
+
+    Args:
+        rooms: packages, or modules with their ending, below `correctly_assets`.
+    """
+    digest = hashlib.sha256()
+    for room in rooms:
+        path = PACKAGE / room
+        for source in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            digest.update(f"{source.relative_to(PACKAGE)}\0".encode() + source.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def refused(error: CorrectlyError) -> dg.Failure:

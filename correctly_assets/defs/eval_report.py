@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from correctly_assets.defs.common import OWNERS, latest, refused
+from correctly_assets.defs.common import LOOP, OWNERS, latest, refused, sources_version
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.ledger import Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
@@ -18,10 +18,10 @@ from correctly_assets.settings import Settings
 
 @dg.asset(
     deps=["lora_adapter", "evaluation_set"],
-    group_name="model",
+    group_name=LOOP,
     kinds={"vllm", "python"},
     owners=OWNERS,
-    code_version="1",
+    code_version=sources_version("evaluation", "correction", "core/gate.py", "workflows/judge_candidate.py"),
     check_specs=[
         dg.AssetCheckSpec(
             "the_gate",

@@ -7,36 +7,35 @@ Belongs here: the asset, its check, and the external assets that stand beside it
 import dagster as dg
 
 from correctly_assets.core.retrain import WHY_TAG
-from correctly_assets.defs.common import OWNERS, refused, table
+from correctly_assets.defs.common import LOOP, OWNERS, refused, sources_version, table
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import Settings
 
 base_model = dg.AssetSpec(
     "base_model",
     description="The model that adapters are trained on: converted once by `make install`, or CORRECTLY_BASE_MODEL.",
-    group_name="given",
+    group_name=LOOP,
     kinds={"huggingface"},
     owners=OWNERS,
 )
 evaluation_set = dg.AssetSpec(
     "evaluation_set",
     description="250 awkward sentences with two references each and 150 correct ones. Frozen; never trained on.",
-    group_name="given",
+    group_name=LOOP,
     kinds={"json"},
     owners=OWNERS,
 )
 
 
 @dg.asset(
-    group_name="data",
+    group_name=LOOP,
     kinds={"sql", "parquet"},
     owners=OWNERS,
-    code_version="1",
+    code_version=sources_version("store", "artifacts/snapshots.py"),
     check_specs=[
         dg.AssetCheckSpec(
             "nothing_is_held_back",
             asset="examples",
-            blocking=True,
             description="How many rows are in quarantine. They are kept out of training; a warning stops nothing.",
         )
     ],

@@ -1,32 +1,35 @@
 """`lora_adapter`: the trainer, run as a Pipes child process, and the rules its adapter must keep.
 
 Belongs here: starting the child, turning its end into a result or a plain failure. Does not belong here: training.
+
+There is no `dg.Config` on purpose: what a person could set in the Launchpad is the recipe, and the recipe is part of the
+fingerprint of what should be trained. Settings change it; a run does not.
 """
 
-import os
+import json
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from correctly_assets.core.retrain import WHY_TAG
-from correctly_assets.core.training import got_worse
-from correctly_assets.defs.common import OWNERS, latest, refused
+from correctly_assets.core.training import ADAPTER_CHECK
+from correctly_assets.defs.common import LOOP, OWNERS, latest, refused, sources_version
 from correctly_assets.resources.ledger import EXPERIMENT, Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
-from correctly_assets.resources.trainer import TrainerResource
+from correctly_assets.resources.trainer import Trained, TrainerResource
 from correctly_assets.settings import Settings
 
 
 @dg.asset(
     deps=["train_set", "base_model"],
-    group_name="model",
+    group_name=LOOP,
     kinds={"pytorch", "huggingface"},
     owners=OWNERS,
-    code_version="1",
+    code_version=sources_version("training"),
     check_specs=[
         dg.AssetCheckSpec(
-            "the_adapter_can_be_served",
+            ADAPTER_CHECK,
             asset="lora_adapter",
             blocking=True,
             description="Finite tensors, a non-zero B, a rank vLLM knows, keys that match the model, no tokenizer: before vLLM sees it.",
@@ -41,86 +44,78 @@ def lora_adapter(
     settings: dg.ResourceParam[Settings],
 ):
     """A LoRA adapter of the base model, trained on completion tokens only. Its ID is its content's hash."""
-    from correctly_assets.core.errors import AdapterRefused, CorrectlyError, PermanentError
-    from correctly_assets.training.adapter import check_adapter
+    from correctly_assets.core.errors import CorrectlyError, PermanentError
     from correctly_assets.workflows.build_train_set import train_config
-    from correctly_assets.workflows.promote import record
 
     ledger: Ledger | NoLedger = mlflow
-    # The child writes its curves into the run that dagster-mlflow started and will end.
-    child_ledger = None
-    if ledger.run_id:
-        child_ledger = {"tracking_uri": settings.platform.mlflow_url, "experiment": EXPERIMENT, "run_id": ledger.run_id}
-        ledger.tags(
-            {
-                "dagster_run": context.run_id,
-                "dagster_url": f"{settings.platform.dagster_url}/runs/{context.run_id}",
-                "why": context.run.tags.get(WHY_TAG, "Started by a person."),
-            }
-        )
-    head = latest(context, "train_set")
+    train_set = latest(context, "train_set")["snapshot"]
     try:
-        provenance = train_config(settings, train_set=head["snapshot"])["extras"]
+        provenance = train_config(settings, train_set=train_set)["extras"]
     except CorrectlyError as error:
         raise refused(error) from error
     try:
-        result, curve = trainer.train(context, settings, train_set=head["snapshot"], mlflow=child_ledger)
-    except PermanentError as error:
-        # Memory that ran out or a loss that is no number comes again unchanged: decided, so that the sensor does not try.
-        reasons = (
-            str(error),
-            "It is tried again when an example or a setting changes, or when `retrain` is launched in Dagster.",
-        )
-        with store.open() as opened:
-            record(
-                settings,
-                opened,
-                {**provenance, "id": None},
-                verdict="failed",
-                reasons=reasons,
-                run_id=context.run.run_id,
-            )
-        raise refused(error) from error
+        trained = trainer.train(context, settings, train_set=train_set, mlflow=_child_ledger(context, settings, ledger))
     except CorrectlyError as error:
-        raise refused(error) from error
-    metadata: dict[str, dg.MetadataValue | str | int | float] = {
-        "adapter": result.adapter,
-        "path": dg.MetadataValue.path(result.path),
-        "train_set": head["snapshot"],
-        "loss_first": result.loss_first,
-        "loss_last": result.loss_last,
-        "pairs": result.pairs,
-        "steps": result.steps,
-        "tokens": result.tokens,
-        "seconds": result.seconds,
-        "engine": f"{result.engine} on {result.device}",
-        "tokens_per_second": result.tokens_per_second,
-        "peak_memory_mb": result.peak_rss_mb,
-        "resumed": str(result.resumed),
-    }
-    if result.device == "cuda":
-        metadata["gpu_minutes"] = result.seconds / 60
-        metadata["peak_gpu_memory_mb"] = result.peak_gpu_mb or 0.0
-    else:
-        metadata["core_minutes"] = result.seconds / 60 * (os.cpu_count() or 1)
-    if result.plan:
-        promised, took = result.plan["promised"], result.plan["took"]
-        metadata["promised_minutes"], metadata["took_minutes"] = promised["minutes"], took["minutes"]
-        metadata["promised_gigabytes"], metadata["took_gigabytes"] = promised["gigabytes"], took["gigabytes"]
-    worse = got_worse(result.forgetting)
-    metadata["got_worse"] = ", ".join(f"{name} by {by:.0f} %" for name, by in worse) or "no held-out slice"
-    if result.held_out_loss is not None:
-        metadata["held_out_loss"] = result.held_out_loss
-    if curve:
-        metadata["loss_curve"] = dg.MetadataValue.md(f"![loss](data:image/png;base64,{curve})")
-    link = result.mlflow_url or ledger.url()
-    if link:
-        metadata["mlflow"] = dg.MetadataValue.url(link)
-    for index, warning in enumerate(result.warnings):
-        metadata[f"warning_{index + 1}"] = warning
-    yield dg.MaterializeResult(data_version=dg.DataVersion(result.adapter), metadata=metadata)
+        trained = Trained(error)
+    outcome = trained.outcome
+    if isinstance(outcome, CorrectlyError):
+        if isinstance(outcome, PermanentError):
+            _decide_failed(context, store, settings, provenance, outcome)
+        yield from (check for check in trained.reported if isinstance(check, dg.AssetCheckResult))
+        raise refused(outcome) from outcome
+    shown: dict[str, Any] = {"train_set": train_set}
+    if curve := _loss_curve(Path(outcome.path)):
+        shown["loss_curve"] = dg.MetadataValue.md(f"![loss](data:image/png;base64,{curve})")
+    if ledger.run_id and (link := ledger.url()):
+        shown["mlflow"] = dg.MetadataValue.url(link)
+    for event in trained.reported:
+        if isinstance(event, dg.MaterializeResult):
+            event = dg.MaterializeResult(metadata={**shown, **(event.metadata or {})}, data_version=event.data_version)
+        yield event
+
+
+def _child_ledger(
+    context: dg.AssetExecutionContext, settings: Settings, ledger: Ledger | NoLedger
+) -> dict[str, str] | None:
+    """Where the child writes its curves: the MLflow run that dagster-mlflow started and will end; None without one."""
+    if not ledger.run_id:
+        return None
+    ledger.tags(
+        {
+            "dagster_run": context.run_id,
+            "dagster_url": f"{settings.platform.dagster_url}/runs/{context.run_id}",
+            "why": context.run.tags.get(WHY_TAG, "Started by a person."),
+        }
+    )
+    return {"tracking_uri": settings.platform.mlflow_url, "experiment": EXPERIMENT, "run_id": ledger.run_id}
+
+
+def _decide_failed(
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    settings: Settings,
+    provenance: dict[str, Any],
+    error: Exception,
+) -> None:
+    """Write down that this training cannot succeed unchanged, so that the sensor does not try again: memory that ran out
+    or a loss that is no number comes again."""
+    from correctly_assets.workflows.promote import record
+
+    reasons = (
+        str(error),
+        "It is tried again when an example or a setting changes, or when `retrain` is launched in Dagster.",
+    )
+    with store.open() as opened:
+        record(
+            settings, opened, {**provenance, "id": None}, verdict="failed", reasons=reasons, run_id=context.run.run_id
+        )
+
+
+def _loss_curve(adapter: Path) -> str | None:
+    from correctly_assets.evaluation.report.plots import loss_curve
+
     try:
-        check_adapter(Path(result.path), Path(settings.base_model_path))
-        yield dg.AssetCheckResult(passed=True, description="Every rule holds.")
-    except AdapterRefused as error:
-        yield dg.AssetCheckResult(passed=False, description=str(error), metadata={"rule": error.rule})
+        losses = json.loads((adapter / "loss.json").read_text())["loss"]
+    except (FileNotFoundError, KeyError, ValueError):
+        return None
+    return loss_curve(losses) if losses else None

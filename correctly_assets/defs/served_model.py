@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from correctly_assets.defs.common import OWNERS, latest, refused
+from correctly_assets.defs.common import LOOP, OWNERS, latest, refused, sources_version
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.ledger import Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
@@ -18,10 +18,10 @@ from correctly_assets.settings import Settings
 
 @dg.asset(
     deps=["eval_report"],
-    group_name="serving",
+    group_name=LOOP,
     kinds={"vllm"},
     owners=OWNERS,
-    code_version="1",
+    code_version=sources_version("engine", "core/gate.py", "workflows/promote.py"),
     check_specs=[
         dg.AssetCheckSpec(
             "the_champion_answers", asset="served_model", description="The gateway serves the newest release."

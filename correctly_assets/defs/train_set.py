@@ -8,16 +8,16 @@ import dagster as dg
 
 from correctly_assets.core.retrain import renewed_tags
 from correctly_assets.core.text import leaks
-from correctly_assets.defs.common import OWNERS, latest, refused, table
+from correctly_assets.defs.common import LOOP, OWNERS, latest, refused, sources_version, table
 from correctly_assets.settings import Settings
 
 
 @dg.asset(
     deps=["examples", "evaluation_set"],
-    group_name="data",
+    group_name=LOOP,
     kinds={"python", "duckdb", "parquet"},
     owners=OWNERS,
-    code_version="1",
+    code_version=sources_version("teachers", "curation", "language", "workflows/build_train_set.py"),
     check_specs=[
         dg.AssetCheckSpec(
             "no_evaluation_sentence_is_trained_on",

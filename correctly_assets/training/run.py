@@ -19,10 +19,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from correctly_assets.artifacts.directory import renew_manifest
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.prompts import load_prompts
-from correctly_assets.core.training import EXIT_INTERRUPTED, EXIT_PERMANENT, TrainResult
+from correctly_assets.core.training import ADAPTER_CHECK, EXIT_INTERRUPTED, EXIT_PERMANENT, TrainResult
 from correctly_assets.training.config import TrainConfig
 
 log = logging.getLogger("correctly.training")
@@ -348,19 +349,63 @@ def main(config: TrainConfig) -> int:
     with pipes() as context:
         reporter = Reporter(config, context)
         outcome, code = _outcome(config, stop, reporter)
-        text = json.dumps(outcome, indent=1) + "\n"
+        text = json.dumps({**outcome, "training_key": config.extras.get("training_key")}, indent=1) + "\n"
         if config.result_path is not None:
             write_text_atomically(config.result_path, text)
         else:
             print(text, end="", flush=True)
         if "error" in outcome:
             reporter.say(outcome["error"]["message"])
+        if context is not None:
+            _tell_dagster(context, outcome)
     return code
+
+
+def _trained_before(config: TrainConfig, reporter: Reporter) -> dict[str, Any] | None:
+    """The result that an earlier run of the very same training left, if its adapter still stands: a run that failed
+    after training does not train again.
+
+    Raises:
+        AdapterRefused: the adapter breaks a rule by now.
+    """
+    key = config.extras.get("training_key")
+    if config.result_path is None or key is None:
+        return None
+    try:
+        outcome = json.loads(config.result_path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    adapter = Path(outcome.get("path", ""))
+    if "error" in outcome or outcome.get("training_key") != key or not (adapter / "manifest.json").is_file():
+        return None
+    reporter.say(f"Adapter {outcome['adapter']} was trained from this very config; it is taken as it is.")
+    if Path(config.base_model).is_dir():
+        from correctly_assets.training.adapter import check_adapter
+
+        check_adapter(adapter, Path(config.base_model))
+    # The same training may stand for other rows now: one that landed and gave no pair, or one that was held.
+    renew_manifest(adapter, config.extras)
+    return outcome
+
+
+def _tell_dagster(context: Any, outcome: Mapping[str, Any]) -> None:
+    """Report the materialization and the adapter's own check through Dagster Pipes."""
+    error = outcome.get("error")
+    if error is None:
+        result = TrainResult.from_json(outcome)
+        typed: dict[str, Any] = result.metadata(cores=os.cpu_count() or 1)
+        typed["path"] = {"raw_value": result.path, "type": "path"}
+        if result.mlflow_url:
+            typed["mlflow"] = {"raw_value": result.mlflow_url, "type": "url"}
+        context.report_asset_materialization(metadata=typed, data_version=result.adapter)
+        context.report_asset_check(ADAPTER_CHECK, passed=True)
+    elif error["type"] == "AdapterRefused":
+        context.report_asset_check(ADAPTER_CHECK, passed=False, metadata={"why": error["message"]})
 
 
 def _outcome(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> tuple[dict[str, Any], int]:
     try:
-        return run(config, stop, reporter).to_json(), 0
+        return _trained_before(config, reporter) or run(config, stop, reporter).to_json(), 0
     except CorrectlyError as error:
         from correctly_assets.core.errors import RetryableError
 

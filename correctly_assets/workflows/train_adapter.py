@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -27,9 +25,9 @@ from correctly_assets.core.errors import (
     UnreachableError,
     UsageError,
 )
-from correctly_assets.core.telemetry import TELEMETRY_OFF
-from correctly_assets.core.training import TrainResult, failure_of
-from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
+from correctly_assets.core.training import TrainResult
+from correctly_assets.settings import EMBEDDED_BASE_MODEL, Settings
+from correctly_assets.training.child import read_result, start_child, wait_for_child, write_config
 from correctly_assets.workflows.build_train_set import train_config
 from correctly_assets.workflows.measured_systems import adapter_named
 from correctly_assets.workflows.promote import EngineLike
@@ -38,11 +36,6 @@ from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
 if TYPE_CHECKING:
     from correctly_assets.store import Store
     from correctly_assets.training.estimates import TrainPlan
-
-NICE = 10
-"""How far a child steps back for the chat, as the asset's does."""
-
-_STOP_SECONDS = 20.0
 
 
 def newest_train_set(settings: Settings) -> str:
@@ -130,32 +123,13 @@ def plan(settings: Settings) -> tuple[str, TrainPlan]:
 # ------------------------------------------------------------------ children
 
 
-def child_environment(settings: Settings) -> dict[str, str]:
-    """The environment of a child: this process's own, with the same HOME and no telemetry.
+def run_child(module: list[str], settings: Settings) -> int:
+    """Run a Python module as a child that steps back for the chat, and return its exit code.
 
-    It does not carry the supervisor's mark: `correctly down` stops the platform's parts and leaves a person's training alone.
+    Its lines go to standard error: standard output is the command's own, and with --json it holds one value and nothing
+    else. Ctrl-C reaches the child too, which gets the time to write its checkpoint.
     """
-    env = {name: value for name, value in os.environ.items() if name != "CORRECTLY_SUPERVISED"}
-    return {**env, **TELEMETRY_OFF, "CORRECTLY_HOME": str(settings.platform.home)}
-
-
-def run_child(argv: list[str], settings: Settings) -> int:
-    """Run a Python module as a child that steps back for the chat; its lines go to standard error.
-
-    Ctrl-C reaches the child too, which gets the time to write its checkpoint.
-    """
-    command = ["nice", "-n", str(NICE), sys.executable, "-m", *argv]
-    # Standard output is the command's own: with --json it holds one value and nothing else.
-    child = subprocess.Popen(command, cwd=PROJECT_ROOT, env=child_environment(settings), stdout=sys.stderr.fileno())
-    try:
-        return child.wait()
-    except BaseException:
-        try:
-            child.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-        raise
+    return wait_for_child(start_child(module, home=settings.platform.home, stdout=sys.stderr))
 
 
 def run_training(settings: Settings, config: dict[str, Any], work: Path) -> TrainResult:
@@ -166,25 +140,10 @@ def run_training(settings: Settings, config: dict[str, Any], work: Path) -> Trai
         work: the run's own directory; a stopped run resumes from it.
 
     Raises:
-        PermanentError, RetryableError: as `failure_of` reads the child's end.
+        CorrectlyError: as `failure_of` reads the child's end.
     """
-    result_path, config_path = work / "result.json", work / "config.json"
-    text = json.dumps(
-        {**config, "checkpoint_dir": str(work / "checkpoint"), "result_path": str(result_path)}, indent=1, default=str
-    )
-    if config_path.is_file() and config_path.read_text() == text and result_path.is_file():
-        outcome = json.loads(result_path.read_text())
-        if "error" not in outcome and (Path(outcome["path"]) / "manifest.json").is_file():
-            return TrainResult.from_json(outcome)
-    work.mkdir(parents=True, exist_ok=True)
-    result_path.unlink(missing_ok=True)
-    config_path.write_text(text)
-    code = run_child(["correctly_assets.training", str(config_path)], settings)
-    outcome = json.loads(result_path.read_text()) if result_path.exists() else None
-    failure = failure_of(code, outcome, batch_size=int(config.get("batch_size", settings.training.batch_size)))
-    if failure is not None:
-        raise failure
-    return TrainResult.from_json(outcome or {})
+    path = write_config(config, work)
+    return read_result(path, run_child(["correctly_assets.training", str(path)], settings))
 
 
 def run_task(settings: Settings, name: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -131,12 +131,14 @@ def test_a_canceled_child_that_does_not_stop_in_time_is_killed_and_the_run_count
     settings = get_settings()
     report_train_set(settings, store, instance)
     stuck: list[psutil.Process] = []
+    niceness: list[int] = []
 
     def cancel() -> None:
         deadline = time.monotonic() + 120
         while not stuck and time.monotonic() < deadline:
             for child in psutil.Process().children():
                 if "correctly_assets.training" in " ".join(child.cmdline()):
+                    niceness.append(child.nice())
                     child.suspend()  # no signal but SIGKILL reaches it now
                     stuck.append(child)
             time.sleep(0.02)
@@ -149,7 +151,40 @@ def test_a_canceled_child_that_does_not_stop_in_time_is_killed_and_the_run_count
     result = run_adapter(settings, instance, TrainerResource(termination_seconds=0.5))
     helper.join()
     (child,) = stuck
+    assert niceness == [max(10, psutil.Process().nice())]
     assert not child.is_running()
     ended = instance.get_run_by_id(result.run_id)
     assert ended is not None and ended.status == dg.DagsterRunStatus.CANCELED
     assert store.decisions() == []
+
+
+def test_the_child_reports_the_adapter_and_its_check_and_is_asked_once_for_one_training(
+    store: Store, instance: dg.DagsterInstance
+) -> None:
+    settings = get_settings()
+    report_train_set(settings, store, instance)
+    first = run_adapter(settings, instance)
+    assert first.success
+    (made,) = first.asset_materializations_for_node("lora_adapter")
+    shown = {name: value.value for name, value in made.metadata.items()}
+    adapter = settings.platform.adapters_dir / str(shown["adapter"])
+    assert (made.tags or {})["dagster/data_version"] == adapter.name
+    assert isinstance(made.metadata["path"], dg.PathMetadataValue) and shown["path"] == str(adapter)
+    assert shown["loss_last"] < shown["loss_first"] and "core_minutes" in shown and "loss_curve" in shown  # pyright: ignore[reportOperatorIssue]
+    (check,) = first.get_asset_check_evaluations()
+    assert check.check_name == "the_adapter_can_be_served" and check.passed
+
+    trained_at = (adapter / "adapter_model.safetensors").stat().st_mtime_ns
+    again = run_adapter(settings, instance)
+    assert again.success and (adapter / "adapter_model.safetensors").stat().st_mtime_ns == trained_at
+    (same,) = again.asset_materializations_for_node("lora_adapter")
+    assert same.metadata["adapter"] == made.metadata["adapter"]
+    said = [entry.user_message for entry in instance.all_logs(again.run_id)]
+    assert any("was trained from this very config" in words for words in said)
+
+    (adapter / "tokenizer.json").write_text("{}")  # a rule is broken behind the platform's back
+    broken = run_adapter(settings, instance)
+    assert not broken.success
+    (check,) = broken.get_asset_check_evaluations()
+    assert not check.passed and "tokenizer" in str(check.metadata["why"].value)
+    assert "tokenizer" in store.decisions()[0].reasons[0]

@@ -1,10 +1,11 @@
-"""The report's pictures, as SVG text, readable without colour.
+"""The pictures of reports and runs, as SVG text (as PNG where Dagster shows them), readable without colour.
 
 Belongs here: matplotlib on its Agg-family backends, never a display. Does not belong here: choosing what is shown.
 """
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,35 @@ def types_plot(rows: Sequence[Mapping[str, Any]], candidate: str, other: str) ->
     axes.set_xlabel("F0.5 (number of reference edits in brackets)")
     axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return _svg(figure)
+
+
+def loss_curve(losses: Sequence[float]) -> str:
+    """The loss of each training step and its running mean.
+
+    Args:
+        losses: mean loss per completion token of each step, in nats.
+
+    Returns:
+        A PNG as base64 text: Dagster shows no SVG inside Markdown.
+    """
+    from matplotlib.figure import Figure
+
+    window = max(1, len(losses) // 20)
+    means = [_mean(losses[max(0, step - window) : step + 1]) for step in range(len(losses))]
+    figure = Figure(figsize=(6.4, 2.8), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    axes.plot(losses, color=SOFT, linewidth=0.8, label="each step")
+    axes.plot(means, color=ACCENT, linewidth=2, label=f"mean of {window + 1}")
+    axes.set(xlabel="step", ylabel="loss (nats a token)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def scores_plot(rows: Sequence[Mapping[str, Any]]) -> str:

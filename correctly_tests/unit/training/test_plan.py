@@ -178,7 +178,9 @@ def test_an_ended_trainer_is_read_as_done_to_be_retried_or_not_to_be() -> None:
         ),
         (2, {"error": {"message": "m", "type": "UsageError", "code": "usage"}}, "usage", False),
         (-9, None, "out_of_memory", False),
-        (1, None, "retryable", True),
+        (1, {"error": {"message": "m", "type": "UnreachableError", "code": "unreachable"}}, "unreachable", True),
+        (1, {"error": {"message": "m", "type": "ValueError", "code": "internal"}}, "internal", False),
+        (1, None, "internal", False),
     ]:
         failure = failure_of(code, outcome, batch_size=16)
         assert failure is not None

@@ -18,8 +18,8 @@ from correctly_assets.core.text import split_of
 from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.definitions import defs
 from correctly_assets.defs.resources import make_resources
-from correctly_assets.resources.trainer import training_key
 from correctly_assets.settings import Settings, get_settings
+from correctly_assets.training.child import training_key
 from correctly_assets.workflows.build_train_set import MadeTrainSet, make_train_set, train_config
 from correctly_assets.workflows.check_leaks import refuse_trained_on
 from correctly_assets.workflows.full_report import registered_sets
