@@ -45,7 +45,7 @@ def examples(
 ) -> None:
     """Look through the examples, by what they are and by what they are like."""
     from correctly_assets.store.search import ExampleFilter
-    from correctly_assets.workflows.wiring import make_embedding, open_platform_store
+    from correctly_assets.workflows.wiring import make_embedding, read_platform_store
 
     if status is not None and status not in _STATUSES:
         raise UsageError(f"--status is one of {', '.join(_STATUSES)}, not {status!r}.")
@@ -53,7 +53,7 @@ def examples(
         raise UsageError(f"--length is one of {', '.join(_LENGTHS)}, not {length!r}.")
     wanted = ExampleFilter(form, tone, topic, language, level, source, status, (text or "").split(), length)  # pyright: ignore[reportArgumentType]
     settings = get_settings()
-    with open_platform_store(settings) as store:
+    with read_platform_store(settings) as store:
         if like is None:
             found: list[tuple[StoredExample, float | None]] = [(row, None) for row in store.find(wanted, limit=limit)]
         else:
@@ -138,7 +138,7 @@ def rejected(
 ) -> None:
     """What the ladder and the guards refused, by rung, with their words."""
     from correctly_assets.artifacts.rejected_pairs import latest_rejected, read_rejected, sum_up
-    from correctly_assets.workflows.wiring import open_platform_store
+    from correctly_assets.workflows.wiring import read_platform_store
 
     settings = get_settings()
     directory = (
@@ -148,7 +148,7 @@ def rejected(
     # What the teacher's last new examples lost on the way lies with the teacher.
     newest = settings.platform.home / "teacher"
     written = sum_up(read_rejected(newest)) if (newest / "rejected.jsonl").is_file() and not train_set else []
-    with open_platform_store(settings) as store:
+    with read_platform_store(settings) as store:
         held = store.quarantine_reasons()
         unread = sum(landing.refused for landing in store.landings(limit=1000))
     if as_json:
@@ -208,11 +208,11 @@ def list_quarantine(
     as_json: Json = False,
 ) -> None:
     """What is kept out of training, and why."""
-    from correctly_assets.workflows.wiring import open_platform_store
+    from correctly_assets.workflows.wiring import read_platform_store
 
     if state not in ("open", "released", "dropped"):
         raise UsageError(f"--state is open, released or dropped, not {state!r}.")
-    with open_platform_store(get_settings()) as store:
+    with read_platform_store(get_settings()) as store:
         items = store.quarantined(state, limit)
     if as_json:
         print_json([_held(item) for item in items])

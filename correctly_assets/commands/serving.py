@@ -44,9 +44,9 @@ def releases(as_json: Json = False) -> None:
     from rich.table import Table
 
     from correctly_assets.workflows.find_reports import EVER
-    from correctly_assets.workflows.wiring import open_platform_store
+    from correctly_assets.workflows.wiring import read_platform_store
 
-    with open_platform_store(get_settings()) as store:
+    with read_platform_store(get_settings()) as store:
         rows = store.releases(limit=EVER)
     if as_json:
         print_json([{"release": r.id, "adapter": r.adapter, "kind": r.kind, "why": r.why, "at": r.at} for r in rows])

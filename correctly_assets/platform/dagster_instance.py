@@ -15,7 +15,7 @@ import yaml
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.settings import PROJECT_ROOT, Settings
-from correctly_assets.store.schemas import dagster_storage, ensure_schemas
+from correctly_assets.store.schemas import dagster_storage, ensure_schemas, postgres_url
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -52,11 +52,25 @@ def write_instance(settings: Settings) -> Path:
     return settings.platform.dagster_home
 
 
-def open_instance(settings: Settings) -> DagsterInstance:
-    """The platform's Dagster instance, whatever DAGSTER_HOME says."""
+def open_instance(settings: Settings) -> DagsterInstance | None:
+    """The platform's Dagster instance, whatever DAGSTER_HOME says; None where no platform has run yet. Nothing is written."""
+    home = settings.platform.dagster_home
+    if not (home / "dagster.yaml").is_file():
+        return None
+    if postgres_url(settings) is None and not (home / "storage").is_dir():
+        return None  # Dagster makes its files when it opens them.
+    return _open(home)
+
+
+def make_instance(settings: Settings) -> DagsterInstance:
+    """The platform's Dagster instance with its file written anew, and its database made where there is none."""
+    return _open(write_instance(settings))
+
+
+def _open(home: Path) -> DagsterInstance:
     from dagster import DagsterInstance
 
-    return DagsterInstance.from_config(str(write_instance(settings)))
+    return DagsterInstance.from_config(str(home))
 
 
 def fail_dead_runs(instance: DagsterInstance) -> list[str]:

@@ -16,21 +16,27 @@ from correctly_assets.platform.dagster_instance import open_instance
 from correctly_assets.platform.processes import parts
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.complete_examples import waits_for
-from correctly_assets.workflows.wiring import open_platform_store
+from correctly_assets.workflows.wiring import read_platform_store
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 
 def read_status(settings: Settings) -> dict[str, Any]:
-    """The platform's state in the shape of ``status --json`` (CONTRACTS)."""
-    with open_platform_store(settings) as store:
+    """The platform's state in the shape of ``status --json``; nothing is written.
+
+    Raises:
+        UnreachableError: nothing has landed or run in this HOME yet, or its store is of an earlier release.
+    """
+    with read_platform_store(settings) as store:
         counts, champion, last = store.counts(), store.champion(), store.last_decision()
     instance = open_instance(settings)
-    try:
-        sensors = _sensors(instance)
-    finally:
-        instance.dispose()
+    sensors: list[dict[str, str]] = []
+    if instance is not None:
+        try:
+            sensors = _sensors(instance)
+        finally:
+            instance.dispose()
     return {
         "landed": counts.landed,
         "accepted": counts.accepted,
@@ -127,6 +133,8 @@ def print_status(value: dict[str, Any], console: Console) -> None:
         )
         for reason in last["reasons"]:
             console.print(f"           {reason}", highlight=False)
+    if not value["sensors"]:
+        console.print("[bold]Sensors[/]    none yet: no platform has run here; `correctly up` starts one.")
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for sensor in value["sensors"]:
         table.add_row(f"[bold]{sensor['name']}[/]", sensor["state"], sensor["says"])

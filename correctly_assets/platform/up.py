@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from correctly_assets.artifacts.progress import read_progress
 from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError
 from correctly_assets.core.retrain import decide_retrain
-from correctly_assets.platform.dagster_instance import fail_dead_runs, open_instance
+from correctly_assets.platform.dagster_instance import fail_dead_runs, make_instance
 from correctly_assets.platform.first_screen import show_corrections, show_scores
 from correctly_assets.platform.processes import common_environment, parts
 from correctly_assets.platform.supervisor import (
@@ -137,7 +137,7 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
     wanted = parts(faces=faces)
     check_ports(settings, wanted)
     write_record(settings.platform.home)
-    instance = open_instance(settings)
+    instance = make_instance(settings)
     dead = fail_dead_runs(instance)
     instance.dispose()
     if dead:
@@ -241,7 +241,7 @@ def _close_and_show(settings: Settings, console: Console, heal: Callable[[], Non
     landed = land_starter(settings)
     if landed:
         console.print(f"Landed {landed} starter examples.")
-    instance = open_instance(settings)
+    instance = make_instance(settings)
     store = open_platform_store(settings)
     try:
         champion = store.champion()

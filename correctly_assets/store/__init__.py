@@ -5,6 +5,6 @@ not belong here: importing files, guards, teachers, decisions about what to trai
 """
 
 from correctly_assets.store.database import Database
-from correctly_assets.store.store import Store, open_store
+from correctly_assets.store.store import Store, open_store, open_store_to_read
 
-__all__ = ["Database", "Store", "open_store"]
+__all__ = ["Database", "Store", "open_store", "open_store_to_read"]

@@ -123,6 +123,19 @@ def migrate_up(database: Database, sql_dir: Path) -> list[str]:
     return done
 
 
+def missing_migrations(database: Database, sql_dir: Path) -> list[str]:
+    """The versions that ``migrate_up`` would apply; nothing is written.
+
+    Raises:
+        PermanentError: the database is newer than these files, or an applied migration was edited afterwards.
+    """
+    migrations = read_migrations(sql_dir)
+    with database.read() as connection:
+        applied = _applied(connection, database) if _has_version_table(connection, database) else {}
+    _check_history(migrations, applied, database)
+    return [migration.version for migration in migrations if migration.version not in applied]
+
+
 def migrate_down(database: Database, sql_dir: Path, *, to: str = "0000") -> list[str]:
     """Take back every migration above version ``to``, newest first; ``0000`` removes all tables and their rows."""
     known = {migration.version: migration for migration in read_migrations(sql_dir)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from correctly_assets.core.errors import UnreachableError
 from correctly_assets.store.corrections import Corrections
 from correctly_assets.store.database import Clock, Database, utc_now
 from correctly_assets.store.decisions import Decisions
@@ -16,7 +17,7 @@ from correctly_assets.store.derived import DerivedFrom
 from correctly_assets.store.examples import Examples
 from correctly_assets.store.forget import Forgetting
 from correctly_assets.store.landings import Landings
-from correctly_assets.store.migrations import migrate_up
+from correctly_assets.store.migrations import migrate_up, missing_migrations, read_migrations
 from correctly_assets.store.quarantine import Quarantine
 from correctly_assets.store.reviews import Reviews
 from correctly_assets.store.search import Search
@@ -63,6 +64,32 @@ def open_store(url: str, sql_dir: Path, *, now: Clock = utc_now) -> Store:
     database = Database(url, now)
     try:
         migrate_up(database, sql_dir)
+    except BaseException:
+        database.close()
+        raise
+    return Store(database)
+
+
+def open_store_to_read(url: str, sql_dir: Path) -> Store:
+    """Open a store for a command that only reads: nothing is made and no schema is brought up to date.
+
+    Args:
+        url, sql_dir: as for ``open_store``.
+
+    Raises:
+        UsageError, PermanentError: as ``open_store``.
+        UnreachableError: there is no store yet, it is of an earlier release, or PostgreSQL does not answer.
+    """
+    none = "There is no platform here yet: `correctly up` makes one, or CORRECTLY_HOME names the folder of another."
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
+        raise UnreachableError(none)
+    database = Database(url)
+    try:
+        missing = missing_migrations(database, sql_dir)
+        if missing == [migration.version for migration in read_migrations(sql_dir)]:
+            raise UnreachableError(none)
+        if missing:
+            raise UnreachableError("The store is of an earlier release: `correctly prepare` brings it up to date.")
     except BaseException:
         database.close()
         raise

@@ -15,7 +15,7 @@ from correctly_assets.core.errors import UsageError
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.full_report import FULL
 from correctly_assets.workflows.measured_systems import adapter_named
-from correctly_assets.workflows.wiring import open_platform_store
+from correctly_assets.workflows.wiring import read_platform_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +94,7 @@ def leaderboard(settings: Settings) -> pd.DataFrame:
     import pandas as pd
 
     decisions = _decisions(settings)
-    with open_platform_store(settings) as store:
+    with read_platform_store(settings) as store:
         releases: dict[str, Release] = {}
         for release in store.releases(limit=EVER):
             releases.setdefault(release.adapter, release)
@@ -130,7 +130,7 @@ def leaderboard(settings: Settings) -> pd.DataFrame:
 def _decisions(settings: Settings) -> dict[str, Decision]:
     """The newest decision on each adapter."""
     newest: dict[str, Decision] = {}
-    with open_platform_store(settings) as store:
+    with read_platform_store(settings) as store:
         for decision in store.decisions(limit=EVER):
             if decision.adapter is not None:
                 newest.setdefault(decision.adapter, decision)

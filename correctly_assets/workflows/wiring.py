@@ -52,6 +52,18 @@ def open_platform_store(settings: Settings) -> Store:
     return open_store(settings.platform.store_url, settings.platform.sql_dir)
 
 
+def read_platform_store(settings: Settings) -> Store:
+    """The platform's store for a command that only reads; nothing is written.
+
+    Raises:
+        UnreachableError: there is no store yet, or it is of an earlier release.
+        RetryableError: the database is away.
+    """
+    from correctly_assets.store import open_store_to_read
+
+    return open_store_to_read(settings.platform.store_url, settings.platform.sql_dir)
+
+
 @dataclass(frozen=True, slots=True)
 class DirectEngine:
     """The engine without Dagster: what `EngineResource` is to the assets."""
