@@ -96,6 +96,7 @@ def correct(
     ] = False,
     reasons: Annotated[bool, typer.Option(help="Say why.")] = True,
     language: Annotated[str | None, typer.Option(help="Language of the reasons: en or ko.")] = None,
+    mode: Annotated[str | None, typer.Option(help="careful or fluent; as configured when left out.")] = None,
 ) -> None:
     """Correct English: Before / After / Why."""
     from correctly_assets.gateway.client import correct_texts
@@ -105,22 +106,24 @@ def correct(
     tongue = language or settings.teacher.reason_language
     if tongue not in ("en", "ko"):
         raise UsageError("Reasons are written in en or ko.")
+    if mode not in (None, "careful", "fluent"):
+        raise UsageError("An answer is careful or fluent.")
     if lines:
         batch: list[str] = []
         for line in sys.stdin:
             batch.append(line.rstrip("\n"))
             if len(batch) == 32:
-                for item in correct_texts(settings, batch, reasons=reasons, language=tongue):
+                for item in correct_texts(settings, batch, reasons=reasons, language=tongue, mode=mode):
                     print_json(item)
                 batch = []
         if batch:
-            for item in correct_texts(settings, batch, reasons=reasons, language=tongue):
+            for item in correct_texts(settings, batch, reasons=reasons, language=tongue, mode=mode):
                 print_json(item)
         return
     whole = " ".join(text) if text else sys.stdin.read().rstrip("\n")
     if not whole.strip():
         raise UsageError("There is nothing to correct: give a text, or send one on standard input.")
-    answers = correct_texts(settings, [whole], reasons=reasons, language=tongue)
+    answers = correct_texts(settings, [whole], reasons=reasons, language=tongue, mode=mode)
     if as_json:
         print_json(answers[0])
     else:

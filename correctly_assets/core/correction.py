@@ -16,6 +16,8 @@ from correctly_assets.core.taxonomy import family
 from correctly_assets.core.types import Correction, Edit, Fallback
 
 ReasonLanguage = Literal["en", "ko"]
+Mode = Literal["careful", "fluent"]
+"""How daring an answer is: `careful` changes what is surely wrong, `fluent` mends awkward wording too."""
 
 
 class ProfanityGuard(Protocol):
@@ -75,7 +77,7 @@ class CorrectionPath(Protocol):
         reasons: bool = True,
         reason_language: ReasonLanguage = "en",
         priority: int = 0,
-        as_one: bool = False,
+        mode: Mode = "careful",
     ) -> Correction:
         """Correct one text with the engine's model or adapter named ``model``.
 
@@ -94,6 +96,7 @@ class CorrectionPath(Protocol):
         reasons: bool = True,
         reason_language: ReasonLanguage = "en",
         priority: int = 0,
+        mode: Mode = "careful",
     ) -> AsyncGenerator[Piece | Correction]:
         """The corrected text piece by piece, in order, then one `Correction` of the whole."""
         ...

@@ -56,6 +56,15 @@ class Completer(Protocol):
 
 
 @runtime_checkable
+class Ranker(Protocol):
+    """Says how probable a model finds a given completion (engine/client.py)."""
+
+    async def prompt_logprob(self, model: str, prompt: str, completion: str) -> float:
+        """The sum of the log-probabilities of the completion's tokens, in nats."""
+        ...
+
+
+@runtime_checkable
 class Annotator(Protocol):
     """Aligns two texts and names the edits (ERRANT; correction/annotate.py)."""
 

@@ -11,7 +11,7 @@ high. Quality estimation of this kind is old in machine translation (Fomicheva e
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from correctly_assets.core.ports import Completion
 from correctly_assets.core.taxonomy import family
@@ -34,13 +34,13 @@ def is_word_choice(edit: Edit) -> bool:
 
 
 def sure_edits(
-    answer: str, edits: Sequence[Edit], completion: Completion, *, least: float, least_for_words: float
+    answer: str, edits: Sequence[Edit], completion: Completion, least: Callable[[Edit], float]
 ) -> tuple[Edit, ...]:
-    """The edits whose confidence reaches ``least``, or ``least_for_words`` where another word was chosen."""
+    """The edits whose confidence reaches what ``least`` asks of each (`bounds.Bounds.least`)."""
     return tuple(
         edit
         for edit, confidence in zip(edits, edit_confidences(answer, edits, completion), strict=True)
-        if confidence >= (least_for_words if is_word_choice(edit) else least)
+        if confidence >= least(edit)
     )
 
 

@@ -7,30 +7,48 @@ each. Does not belong here: HTTP and journals (serving/), what a guard or a chec
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from correctly_assets.core.correction import Dictionary, Piece, ProfanityGuard, ReasonLanguage, RuleReasonWriter, Usage
+from correctly_assets.core.correction import (
+    Dictionary,
+    Mode,
+    Piece,
+    ProfanityGuard,
+    ReasonLanguage,
+    RuleReasonWriter,
+    Usage,
+)
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.errors import CorrectlyError, RefusedError
 from correctly_assets.core.ports import Annotator, Completer, Completion
 from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.types import Correction, Edit, Fallback
 from correctly_assets.correction.alignment import flatten, to_layout
-from correctly_assets.correction.confidence import sure_edits
+from correctly_assets.correction.bounds import Bounds, ModeBounds
+from correctly_assets.correction.confidence import edit_confidences, sure_edits
 from correctly_assets.correction.guards import answer_limit, refuse, settle_end
 from correctly_assets.correction.reasons import check_model_reason, load_rule_reasons
 from correctly_assets.correction.rules_first import sparing_names
 from correctly_assets.correction.segment import MAX_SENTENCE, Segment, protected_spans, segments
+from correctly_assets.correction.spelling import misspellings, put_right
 from correctly_assets.correction.vetoes import kept_edits, whole
 
 REASON_TOKENS = {"en": 56, "ko": 96}
 """Token limit of a reason: thirty English words, or as many Korean ones, and a little more."""
+MOST_MISSPELT = 4
+"""Misspelt words of one sentence that are looked up: with more of them it is no English."""
+SPELLING_SHARE: dict[Mode, float] = {"careful": 0.5, "fluent": 0.35}
+"""Least part of the probability of all candidates together that the best one must have, from 0 to 1."""
+TAKES_ALL = ModeBounds(careful=Bounds(edit=0, word=0), fluent=Bounds(edit=0, word=0))
+
+Rank = Callable[[str, str, str], Awaitable[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,8 @@ class _Ask:
     model: str
     language: ReasonLanguage
     priority: int
+    mode: Mode
+    bounds: Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +83,9 @@ class Corrector:
         rules: writes the reason where the model's fails its check; the shipped templates when None.
         dictionary: words that the model may bring in; the annotator's where it knows words.
         concurrency: sentences, and separately reasons, asked for at one time per text.
-        edit_confidence, word_confidence: least probability, from 0 to 1, at which an edit is taken over, and the same for
-            one that chooses another word (confidence.py); 0 takes all.
+        bounds: an adapter's bounds by its ID, None for the base model; how sure the model must be of an edit (bounds.py).
+        rank: ``(model, prompt, completion)`` → the completion's log-probability; ranks what a misspelt word may stand for.
+            Misspellings that the model leaves stay where None.
         first: mends a sentence before the model sees it (rules_first.py); edits are taken over both, from what the user
             wrote. Nothing comes first when None.
     """
@@ -79,8 +100,8 @@ class Corrector:
         rules: RuleReasonWriter | None = None,
         dictionary: Dictionary | None = None,
         concurrency: int = 8,
-        edit_confidence: float = 0.0,
-        word_confidence: float = 0.0,
+        bounds: Callable[[str | None], ModeBounds] | None = None,
+        rank: Rank | None = None,
         first: Callable[[str], str] | None = None,
     ) -> None:
         self.usage = Usage()
@@ -90,7 +111,8 @@ class Corrector:
         self._profanity = profanity
         self._rules = rules or load_rule_reasons()
         self._concurrency = concurrency
-        self._edit_confidence, self._word_confidence = edit_confidence, word_confidence
+        self._bounds = bounds or (lambda adapter: TAKES_ALL)
+        self._rank = rank
         self._dictionary = dictionary or (annotator if isinstance(annotator, Dictionary) else None)
         self._first = first
         self._echoes = _fixed_phrases(prompts)
@@ -105,7 +127,7 @@ class Corrector:
         reasons: bool = True,
         reason_language: ReasonLanguage = "en",
         priority: int = 0,
-        as_one: bool = False,
+        mode: Mode = "careful",
     ) -> Correction:
         """Correct one text.
 
@@ -113,14 +135,13 @@ class Corrector:
             text: any text; what is not English prose comes back as it is.
             model: the engine's name for the model or adapter.
             release, adapter: who answers for it, as the answer will say.
-            as_one: give the model the whole text at once instead of sentence by sentence, where it is one line.
+            mode: how sure the model must be of an edit.
 
         Raises:
             UnreachableError, RefusedError: as the completer does.
         """
-        ask = _Ask(model, reason_language, priority)
-        parts = [Segment(text, prose=True)] if as_one and text.strip() and "\n" not in text.strip() else segments(text)
-        async with aclosing(self._run(parts, text, ask, reasons, release, adapter)) as items:
+        ask = _Ask(model, reason_language, priority, mode, self._bounds(adapter).of(mode))
+        async with aclosing(self._run(segments(text), text, ask, reasons, release, adapter)) as items:
             async for item in items:
                 if isinstance(item, Correction):
                     return item
@@ -136,6 +157,7 @@ class Corrector:
         reasons: bool = True,
         reason_language: ReasonLanguage = "en",
         priority: int = 0,
+        mode: Mode = "careful",
     ) -> AsyncGenerator[Piece | Correction]:
         """Yield the corrected text piece by piece, in order and as soon as each is ready, then the `Correction`.
 
@@ -144,7 +166,7 @@ class Corrector:
         Raises:
             UnreachableError, RefusedError: as the completer does.
         """
-        ask = _Ask(model, reason_language, priority)
+        ask = _Ask(model, reason_language, priority, mode, self._bounds(adapter).of(mode))
         async with aclosing(self._run(segments(text), text, ask, reasons, release, adapter)) as items:
             async for item in items:
                 yield item
@@ -203,29 +225,48 @@ class Corrector:
         flat, origin = flatten(raw)
         asked = await self._mended(flat)
         prompt = self._prompts.correct_prompt(asked)
-        sure = max(self._edit_confidence, self._word_confidence) > 0
-        completion = await self._complete(prompt, answer_limit(asked), ask.model, ask.priority, logprobs=sure)
-        if completion is None:
-            return _Sentence(raw, raw, fallback="length")
-        fallback = refuse(asked, completion, echoes=self._echoes, profanity=self._profanity)
-        if fallback is not None:
-            return _Sentence(raw, raw, fallback=fallback)
-        answer = settle_end(asked, flatten(completion.text)[0])
-        if several and part.fragment:
-            answer = _as_fragment(asked, answer)
+        answered = await self._answer(prompt, asked, ask, several and part.fragment)
+        if isinstance(answered, str):
+            return _Sentence(raw, raw, fallback=answered)
+        answer, completion = answered
         kept: Sequence[Edit] = ()
         if answer != asked:
             found = trusted = await asyncio.to_thread(self._annotator.edits, asked, answer)
-            if sure:
-                trusted = sure_edits(
-                    answer, found, completion, least=self._edit_confidence, least_for_words=self._word_confidence
-                )
+            if not ask.bounds.takes_all:
+                trusted = sure_edits(answer, found, completion, ask.bounds.least)
             kept = whole(found, kept_edits(asked, trusted, protected_spans(asked), self._dictionary))
-        if asked != flat:
+        spelt = await self._spelt(prompt, apply_edits(asked, kept), ask)
+        if asked != flat or spelt is not None:
             # What the user is shown counts from what the user wrote.
-            kept = await asyncio.to_thread(self._annotator.edits, flat, apply_edits(asked, kept))
+            kept = await asyncio.to_thread(self._annotator.edits, flat, spelt or apply_edits(asked, kept))
         edits = to_layout(raw, origin, kept)
         return _Sentence(raw, apply_edits(raw, edits), tuple(edits))
+
+    async def _answer(self, prompt: str, asked: str, ask: _Ask, fragment: bool) -> tuple[str, Completion] | Fallback:
+        """The model's own wording of a sentence with its tokens, or why the sentence stays as it is."""
+        sure = not ask.bounds.takes_all
+        completion = await self._complete(prompt, answer_limit(asked), ask.model, ask.priority, logprobs=sure)
+        if completion is None:
+            return "length"
+        fallback = refuse(asked, completion, echoes=self._echoes, profanity=self._profanity)
+        if fallback is not None:
+            return fallback
+        answer = settle_end(asked, flatten(completion.text)[0])
+        return (_as_fragment(asked, answer) if fragment else answer), completion
+
+    async def proposals(self, sentence: str, *, model: str, priority: int = 10) -> list[tuple[Edit, float]]:
+        """All edits of one sentence that nothing but their doubtfulness may speak against, each with the model's probability
+        of it, from 0 to 1: what bounds are chosen on."""
+        flat = flatten(sentence)[0]
+        ask = _Ask(model, "en", priority, "careful", Bounds())
+        answered = await self._answer(self._prompts.correct_prompt(flat), flat, ask, False)
+        if isinstance(answered, str):
+            return []
+        answer, completion = answered
+        found = await asyncio.to_thread(self._annotator.edits, flat, answer)
+        kept = set(kept_edits(flat, found, protected_spans(flat), self._dictionary))
+        sure = zip(found, edit_confidences(answer, found, completion), strict=True)
+        return [(edit, confidence) for edit, confidence in sure if edit in kept]
 
     async def _mended(self, flat: str) -> str:
         """The sentence as the model is given it: mended by rules where some come first, under the model's vetoes."""
@@ -237,6 +278,24 @@ class Corrector:
         found = await asyncio.to_thread(self._annotator.edits, flat, flatten(mended)[0])
         kept = kept_edits(flat, sparing_names(flat, found), protected_spans(flat), self._dictionary)
         return apply_edits(flat, kept)
+
+    async def _spelt(self, prompt: str, text: str, ask: _Ask) -> str | None:
+        """The sentence with the misspelt words that are still in it put right; None where there is none to put right.
+
+        Each candidate of the dictionary is put into the sentence, and the model says how probable the sentence then is.
+        """
+        if self._rank is None or self._dictionary is None:
+            return None
+        left = await asyncio.to_thread(misspellings, text, self._dictionary.knows, protected_spans(text))
+        changed = text
+        for wrong in reversed(left[:MOST_MISSPELT]):
+            whole_texts = [put_right(changed, wrong, candidate) for candidate in wrong.candidates]
+            scores = await asyncio.gather(*(self._rank(ask.model, prompt, option) for option in whole_texts))
+            best = max(range(len(scores)), key=scores.__getitem__)
+            share = 1 / sum(math.exp(score - scores[best]) for score in scores)
+            if share >= SPELLING_SHARE[ask.mode]:
+                changed = whole_texts[best]
+        return changed if changed != text else None
 
     async def _explain(self, sentence: _Sentence, ask: _Ask, limit: asyncio.Semaphore) -> tuple[Edit, ...]:
         """Complete a reason for each edit: the model's where it passes its check, else the rule's."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from correctly_assets.artifacts.files import sha256_file
-from correctly_assets.core.correction import CorrectionPath, ReasonLanguage
+from correctly_assets.core.correction import CorrectionPath, Mode, ReasonLanguage
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.evaluation import Costs
 from correctly_assets.core.hashing import sha256_of
@@ -115,7 +115,7 @@ class ModelSystem:
         parts: what makes its answers: base-model revision, adapter id, hashes of prompts and rule reasons, the engine's
             version and device.
         at_once: texts in flight; latencies are measured under that load.
-        as_one: a row is handed to the model whole.
+        mode: how daring its answers are.
         progress: told after every answer how many there are.
     """
 
@@ -133,7 +133,7 @@ class ModelSystem:
         reason_language: ReasonLanguage = "en",
         at_once: int = 32,
         priority: int = 10,
-        as_one: bool = False,
+        mode: Mode = "careful",
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self.name = name
@@ -141,9 +141,10 @@ class ModelSystem:
         self._progress = progress
         self._path = path
         self._model, self._release, self._adapter = model, release, adapter
-        self._parts = {"language": reason_language, "as_one": as_one, **parts}
+        self._parts = {"language": reason_language, "mode": mode, **parts}
         self._language: ReasonLanguage = reason_language
-        self._at_once, self._priority, self._as_one = at_once, priority, as_one
+        self._at_once, self._priority = at_once, priority
+        self._mode: Mode = mode
 
     def identity(self) -> str:
         return sha256_of({"system": "model", **self._parts})
@@ -171,7 +172,7 @@ class ModelSystem:
                     reasons=reasons,
                     reason_language=self._language,
                     priority=self._priority,
-                    as_one=self._as_one,
+                    mode=self._mode,
                 )
                 seconds[number] = time.perf_counter() - begun
                 if self._progress is not None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from correctly_assets.artifacts.files import write_text_atomically
-from correctly_assets.core.correction import ReasonLanguage
+from correctly_assets.core.correction import Mode, ReasonLanguage
 from correctly_assets.core.errors import CorrectlyError, PermanentError, RetryableError
 
 
@@ -42,6 +42,7 @@ class Client:
 
     name: str
     reason_language: ReasonLanguage | None = None
+    mode: Mode | None = None
 
 
 class Keys:
@@ -81,7 +82,7 @@ class Keys:
         if (stat.st_mtime_ns, stat.st_size) == self._stamp:
             return
         self._clients = {
-            str(entry["sha256"]): Client(name, entry.get("reason_language"))
+            str(entry["sha256"]): Client(name, entry.get("reason_language"), entry.get("mode"))
             for name, entry in _load(self._path).items()
         }
         self._stamp = (stat.st_mtime_ns, stat.st_size)

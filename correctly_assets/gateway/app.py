@@ -71,6 +71,7 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
     app.state.keys = Keys(options.keys_file)
     app.state.limit = RateLimit(options.rate_per_minute)
     app.state.reason_language = settings.teacher.reason_language
+    app.state.mode = settings.serving.mode
     app.include_router(routes.v1)
     app.include_router(routes.platform)
     _shape_errors(app, options)

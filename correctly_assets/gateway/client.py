@@ -15,14 +15,16 @@ from correctly_assets.gateway.own_key import bearer
 from correctly_assets.settings import Settings
 
 
-def correct_texts(settings: Settings, texts: list[str], *, reasons: bool, language: str) -> list[dict[str, Any]]:
+def correct_texts(
+    settings: Settings, texts: list[str], *, reasons: bool, language: str, mode: str | None = None
+) -> list[dict[str, Any]]:
     """Corrections of texts, in order, as the gateway answers them.
 
     Raises:
         UnreachableError: no gateway answers, or it has no model to answer with.
         CorrectlyError: it refused the text, in its own words.
     """
-    body = {"text": texts, "reasons": reasons, "reason_language": language}
+    body = {"text": texts, "reasons": reasons, "reason_language": language, "mode": mode}
     return ask_gateway(settings, "POST", "/v1/corrections", body)["corrections"]
 
 

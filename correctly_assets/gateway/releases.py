@@ -21,11 +21,10 @@ from correctly_assets.core.serving import AdapterCheck, EngineCorruptedError, Re
 from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.engine.load_adapter import load_proven, retire
+from correctly_assets.gateway.model_names import FLUENT, PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE, TEXT_ONLY
 
 log = logging.getLogger(__name__)
 
-PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE = "correctly", "correctly-base", "correctly-candidate"
-PUBLIC_COMPARATOR = "correctly-comparator"
 """Listed where one is configured; answered by the service, for no engine of ours knows it."""
 NO_RELEASE = "no adapter has been promoted yet"
 _SERVED_LOOK_BACK = 12
@@ -108,7 +107,7 @@ class Releases:
 
     def names(self) -> list[str]:
         """Public model names that can be asked for now, the main one always among them."""
-        return [PUBLIC, PUBLIC_BASE] + ([PUBLIC_CANDIDATE] if self._candidate else [])
+        return [PUBLIC, FLUENT, TEXT_ONLY, PUBLIC_BASE] + ([PUBLIC_CANDIDATE] if self._candidate else [])
 
     def resolve(self, name: str) -> Current:
         """What answers to a public name at this moment.

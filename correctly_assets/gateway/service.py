@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from correctly_assets.core.correction import CorrectionPath, Piece, ReasonLanguage
+from correctly_assets.core.correction import CorrectionPath, Mode, Piece, ReasonLanguage
 from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
 from correctly_assets.core.landing import LandOutcome
 from correctly_assets.core.serving import (
@@ -34,9 +34,10 @@ from correctly_assets.gateway import chat_text as answers
 from correctly_assets.gateway.access import Client
 from correctly_assets.gateway.answer_log import BackgroundJournal, Entry
 from correctly_assets.gateway.metrics import Metrics
+from correctly_assets.gateway.model_names import PUBLIC_COMPARATOR, Wanted, wanted
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.release_watch import RollbackWatch
-from correctly_assets.gateway.releases import PUBLIC_COMPARATOR, Current, Releases
+from correctly_assets.gateway.releases import Current, Releases
 from correctly_assets.gateway.shapes import FeedbackRequest, model_card
 from correctly_assets.gateway.token_usage import Meter, start_meter
 
@@ -73,11 +74,12 @@ class ChatEnd:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks, in which chat, and in which language reasons are wanted."""
+    """Who asks, in which chat, in which language reasons are wanted, and how daring the answer may be."""
 
     client: Client
     chat_id: str | None
     language: ReasonLanguage
+    mode: Mode = "careful"
 
 
 class Service:
@@ -135,6 +137,8 @@ class Service:
             )
         for text in texts:
             self._check_length(text)
+        name = wanted(model)
+        mode = name.mode or asker.mode
         outside = self._outside(model)
         if outside is not None:
             return [await outside.correct(text) for text in texts]
@@ -150,6 +154,7 @@ class Service:
                     adapter=current.adapter,
                     reasons=reasons,
                     reason_language=asker.language,
+                    mode=mode,
                 )
                 self._keep(correction, meter, time.perf_counter() - started, asker)
                 return correction
@@ -164,7 +169,7 @@ class Service:
             return [task.result() for task in tasks]
 
         for again in (True, False):
-            current = self.releases.resolve(model)
+            current = self.releases.resolve(name.model)
             try:
                 with self.releases.using(current):
                     return await every(current)
@@ -224,11 +229,11 @@ class Service:
             yield ChatEnd(extra={"changed": correction.changed, "fallback": correction.fallback})
             return
         for again in (True, False):
-            current = self.releases.resolve(model)
+            current = self.releases.resolve(wanted(model).model)
             said = False
             try:
                 with self.releases.using(current):
-                    async for item in self._corrected(text, current, asker):
+                    async for item in self._corrected(text, current, asker, wanted(model)):
                         said = True
                         yield item
                 return
@@ -237,7 +242,7 @@ class Service:
                 if not (await self._recover(error) and again and not said):
                     raise
 
-    async def _corrected(self, text: str, current: Current, asker: Asker) -> AsyncIterator[str | ChatEnd]:
+    async def _corrected(self, text: str, current: Current, asker: Asker, name: Wanted) -> AsyncIterator[str | ChatEnd]:
         started, meter = time.perf_counter(), start_meter()
         held, opened = "", False
         correction: Correction | None = None
@@ -246,7 +251,9 @@ class Service:
             model=current.model,
             release=current.release,
             adapter=current.adapter,
+            reasons=not name.text_only,
             reason_language=asker.language,
+            mode=name.mode or asker.mode,
         )
         async for item in stream:
             if isinstance(item, Correction):
@@ -264,7 +271,10 @@ class Service:
         if correction is None:
             raise AssertionError("the path ends with a correction")
         self._keep(correction, meter, time.perf_counter() - started, asker)
-        if not opened:
+        if name.text_only:
+            if not opened:
+                yield correction.after
+        elif not opened:
             yield chat_answer(correction, asker.language)
         elif correction.changed:
             yield f"\n\n{changes_table(correction)}"

@@ -12,6 +12,8 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from correctly_assets.core.correction import Mode
+
 ReasonLanguageField = Literal["en", "ko"]
 
 
@@ -29,6 +31,7 @@ class ChatRequest(BaseModel):
     stream: bool = False
     stream_options: StreamOptions | None = None
     reason_language: ReasonLanguageField | None = None
+    mode: Mode | None = None
 
 
 class CorrectionsRequest(BaseModel):
@@ -38,6 +41,7 @@ class CorrectionsRequest(BaseModel):
     text: str | list[str]
     reasons: bool = True
     reason_language: ReasonLanguageField | None = None
+    mode: Mode | None = None
     model: str = "correctly"
 
 

@@ -118,6 +118,21 @@ class PlatformSettings(SettingsGroup):
         return _STARTER / "evaluation.jsonl"
 
     @property
+    def starter_adapter_dir(self) -> Path:
+        """The adapter that ships."""
+        return _STARTER / "adapter"
+
+    @property
+    def first_batch_path(self) -> Path:
+        """A few examples that the shipped adapter was not trained on, over which the first loop closes."""
+        return _STARTER / "first_batch.jsonl"
+
+    @property
+    def tuning_path(self) -> Path:
+        """Pairs that no adapter is trained on, on which its bounds are chosen."""
+        return _STARTER / "tuning.jsonl"
+
+    @property
     def starter_paths(self) -> tuple[Path, Path]:
         """The examples that ship: awkward sentences with reasons, and correct ones."""
         return _STARTER / "examples.jsonl", _STARTER / "sentences.jsonl"

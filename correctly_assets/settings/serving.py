@@ -31,11 +31,14 @@ class ServingSettings(SettingsGroup):
         default="careful",
         description="How far a correction goes: errors alone (careful), or wording too (fluent).",
     )
-    edit_confidence: float = Field(
-        default=0.55, ge=0, le=1, description="Least probability at which an edit is taken over; 0 takes all."
+    edit_confidence: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Least probability at which a careful edit is taken over, instead of the adapter's own bounds; 0 takes all.",
     )
-    word_confidence: float = Field(
-        default=0.95, ge=0, le=1, description="The same for edits that choose, bring in or drop words of content."
+    word_confidence: float | None = Field(
+        default=None, ge=0, le=1, description="The same for edits that choose, bring in or drop words of content."
     )
     stack: Literal["model", "harper-then-model"] = Field(
         default="model", description="What answers: the model alone, or Harper's rules first and the model behind them."

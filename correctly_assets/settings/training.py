@@ -60,7 +60,7 @@ class TrainingSettings(SettingsGroup):
     batch_size: int = Field(default=16, ge=1, description="Turns in one training step.")
     learning_rate: float = Field(default=4e-4, gt=0, lt=1, description="Peak learning rate, where a stage names none.")
     start: Literal["base", "champion"] = Field(
-        default="base",
+        default="champion",
         description="What a training starts from: a fresh adapter (base) or the one that serves (champion).",
     )
     stages: tuple[TrainStage, ...] = Field(
@@ -74,6 +74,11 @@ class TrainingSettings(SettingsGroup):
         ge=0,
         le=1,
         description="When training starts from the champion: share of the pairs it has seen that is shown again.",
+    )
+    replay_pairs: int = Field(
+        default=600,
+        ge=0,
+        description="Earlier examples that are shown again, beside the new ones, when training starts from the champion.",
     )
     lora_rank: int = Field(
         default=16,

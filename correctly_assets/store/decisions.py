@@ -136,24 +136,23 @@ class Decisions(Subject):
                 previous,
                 self.database.now(),
             )
-            connection.execute(
-                text(
-                    f"INSERT INTO release (seq, {_RELEASE}) VALUES "
-                    "(:seq, :id, :adapter, :base_model, :train_set, :scores, :kind, :why, :previous, :at)"
-                ),
-                {
-                    "seq": seq,
-                    "id": release.id,
-                    "adapter": adapter,
-                    "base_model": base_model,
-                    "train_set": train_set,
-                    "scores": to_json(release.scores),
-                    "kind": kind,
-                    "why": why,
-                    "previous": previous,
-                    "at": release.at,
-                },
-            )
+            _insert_release(connection, seq, release)
+            return release
+
+    def add_starter_release(
+        self, *, adapter: str, base_model: str, why: str, scores: Mapping[str, Any] | None = None
+    ) -> Release:
+        """Make the adapter that ships release ``r0000``, before any other.
+
+        Raises:
+            RetryableError: there is a release already.
+        """
+        with self.database.write() as connection:
+            if connection.execute(text("SELECT count(*) FROM release")).scalar_one():
+                raise RetryableError("Another release was written meanwhile; the adapter that ships is not needed.")
+            now = self.database.now()
+            release = Release("r0000", adapter, base_model, None, dict(scores or {}), "promotion", why, None, now)
+            _insert_release(connection, 0, release)
             return release
 
     def champion(self) -> Release | None:
@@ -193,6 +192,27 @@ class Decisions(Subject):
                 .first()
             )
             return _release(row) if row else None
+
+
+def _insert_release(connection: Connection, seq: int, release: Release) -> None:
+    connection.execute(
+        text(
+            f"INSERT INTO release (seq, {_RELEASE}) VALUES "
+            "(:seq, :id, :adapter, :base_model, :train_set, :scores, :kind, :why, :previous, :at)"
+        ),
+        {
+            "seq": seq,
+            "id": release.id,
+            "adapter": release.adapter,
+            "base_model": release.base_model,
+            "train_set": release.train_set,
+            "scores": to_json(release.scores),
+            "kind": release.kind,
+            "why": release.why,
+            "previous": release.previous,
+            "at": release.at,
+        },
+    )
 
 
 def _next(connection: Connection, table: str) -> int:

@@ -24,6 +24,17 @@ class Seen(Subject):
                 text("SELECT count(*) FROM correction_script WHERE status = 'accepted' AND decided_in IS NULL")
             ).scalar_one()
 
+    def undecided_ids(self) -> list[str]:
+        """Ids of the accepted examples that no decision has seen, in order."""
+        with self.database.read() as connection:
+            return list(
+                connection.execute(
+                    text(
+                        "SELECT id FROM correction_script WHERE status = 'accepted' AND decided_in IS NULL ORDER BY id"
+                    )
+                ).scalars()
+            )
+
     def removed_since_decision(self) -> int:
         """Examples that a decision has seen and that were taken away (forgotten, quarantined) since the last one."""
         with self.database.read() as connection:

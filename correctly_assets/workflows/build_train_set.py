@@ -18,7 +18,8 @@ from correctly_assets.core.text import leaks, split_of
 from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.settings import Settings
 from correctly_assets.workflows import settle_splits as straddles
-from correctly_assets.workflows.read_examples import read_pool
+from correctly_assets.workflows.promote import champion_on_this_base
+from correctly_assets.workflows.read_examples import Pool, read_pool, read_recent
 from correctly_assets.workflows.retrain_state import recipe, recipe_digest
 from correctly_assets.workflows.wiring import (
     make_platform_teacher,
@@ -60,14 +61,17 @@ class MadeTrainSet:
         return self.journalled_usd / max(1, self.by_origin.get("teacher", 0))
 
 
-def write_all_pairs(settings: Settings, teacher: Teacher, examples: list[Example]) -> TeacherOutput:
-    """The teacher's pairs, and beside a prompted teacher's what people landed: their corrections and untouched texts.
+def write_all_pairs(
+    settings: Settings, teacher: Teacher, examples: list[Example], count: int | None = None
+) -> TeacherOutput:
+    """The teacher's pairs, CORRECTLY_TRAIN_PAIRS of them or ``count``, and beside a prompted teacher's what people landed: their corrections and untouched texts.
 
     A prompted teacher writes new pairs only; without these a human correction would never be trained on, and without bait a
     model over-corrects.
     """
+    count = count or settings.training.pairs
     if teacher.name == "embedded":
-        return teacher.write_pairs(examples, count=settings.training.pairs, seed=settings.training.seed)
+        return teacher.write_pairs(examples, count=count, seed=settings.training.seed)
     from correctly_assets.correction.annotate import LateAnnotator
     from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
     from correctly_assets.teachers.pair_checks import Ladder
@@ -79,8 +83,8 @@ def write_all_pairs(settings: Settings, teacher: Teacher, examples: list[Example
         ladder=Ladder(read_evaluation_texts(settings)),
         worked_out=make_worked_out(settings),
     )
-    landed = own.write_landed(examples, count=settings.training.pairs, seed=settings.training.seed)
-    left = settings.training.pairs - len(landed.pairs)
+    landed = own.write_landed(examples, count=count, seed=settings.training.seed)
+    left = count - len(landed.pairs)
     if left < 1:
         return landed
     asked = teacher.write_pairs(examples, count=left, seed=settings.training.seed)
@@ -94,6 +98,21 @@ def _confirmations(settings: Settings) -> list[TrainPair]:
             TrainPair(f"thumb-{thumb.id}", "", "thumb", thumb.before, thumb.after, (), 1, split_of(thumb.before))
             for thumb in store.thumbs()
         ]
+
+
+def _pool_and_count(settings: Settings, snapshot: str) -> tuple[Pool, int]:
+    """The examples to write pairs from, and how many pairs.
+
+    From the base model: a draw over everything. From the champion: what it has not seen, with a replay of what it has. A
+    changed recipe alone brings nothing new, and everything is shown once more.
+    """
+    if settings.training.start == "champion":
+        with open_platform_store(settings) as store:
+            new = store.undecided_ids() if champion_on_this_base(store, settings) is not None else []
+        if new:
+            pool = read_recent(settings, snapshot, new, settings.training.replay_pairs)
+            return pool, min(settings.training.pairs, 2 * len(new) + settings.training.replay_pairs)
+    return read_pool(settings, snapshot), settings.training.pairs
 
 
 def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[[str], object]) -> MadeTrainSet:
@@ -111,10 +130,10 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     from correctly_assets.core.taxonomy import family
     from correctly_assets.curation.near import NearIndex
 
-    pool = read_pool(settings, examples_snapshot)
+    pool, count = _pool_and_count(settings, examples_snapshot)
     examples = pool.examples
     teacher = make_platform_teacher(settings)
-    output = write_all_pairs(settings, teacher, examples)
+    output = write_all_pairs(settings, teacher, examples, count)
     log(f"{teacher.name} wrote {len(output.pairs)} pairs from {len(examples)} of {pool.among} examples.")
     pairs = [written.pair for written in output.pairs]
     shown = leaks((text for pair in pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
@@ -216,7 +235,8 @@ def train_config(settings: Settings, *, train_set: str) -> dict[str, Any]:
         "prompts_dir": str(settings.platform.prompts_dir),
         "chat_family": family,
         "stages": train_stages(settings),
-        "explain_share": 0.35,
+        # Reasons come from the catalogue of grammar points; a small model's own sentences are seldom true.
+        "explain_share": 0.0,
         "lora": {"rank": settings.training.lora_rank, "alpha": 2 * settings.training.lora_rank},
         "batch_size": settings.training.batch_size,
         "max_minutes": settings.training.minutes,

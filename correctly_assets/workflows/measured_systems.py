@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from correctly_assets.artifacts.files import sha256_file, write_text_atomically
+from correctly_assets.core.correction import Mode
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.evaluation import Costs
 from correctly_assets.core.ports import Annotator, SystemUnderTest
@@ -24,7 +25,7 @@ from correctly_assets.language.harper import linter_identity
 from correctly_assets.settings import Settings
 from correctly_assets.training.models.base_model import base_model_revision
 from correctly_assets.workflows.promote import EngineLike
-from correctly_assets.workflows.wiring import make_corrector
+from correctly_assets.workflows.wiring import adapter_bounds, make_corrector
 
 if TYPE_CHECKING:
     from correctly_assets.engine.client import VllmClient
@@ -36,7 +37,7 @@ SHOTS = 6
 """Solved pairs that the few-shot prompt shows; more leave a long text no room in the embedded model's context."""
 
 
-ANSWERS = 5
+ANSWERS = 6
 """Raised when the correction path or its checks change what the same model answers: kept answers then no longer count."""
 
 
@@ -63,7 +64,7 @@ def answer_parts(
         "engine": dict(engine or engine_identity()),
         "max_model_len": settings.serving.vllm_max_model_len,
         "path": ANSWERS,
-        "confidence": [settings.serving.edit_confidence, settings.serving.word_confidence],
+        "bounds": adapter_bounds(settings, adapter).model_dump(),
     }
     if settings.serving.stack != "model":
         parts["stack"] = [settings.serving.stack, linter_identity()]
@@ -79,6 +80,7 @@ def model_system(
     model: str,
     adapter: str | None = None,
     release: str | None = None,
+    mode: Mode = "careful",
     progress: Callable[[int], None] | None = None,
 ) -> SystemUnderTest:
     """A model or adapter of the engine, behind the same correction path as the chat."""
@@ -91,6 +93,7 @@ def model_system(
         parts=answer_parts(settings, adapter),
         release=release,
         adapter=adapter,
+        mode=mode,
         reason_language=settings.teacher.reason_language,
         # As fast as 96 on two cores, at a third of the memory: every sentence in flight holds nine rows of logits.
         at_once=32,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.pool import Standing, drawn, kept_of_each
 from correctly_assets.core.types import Example
 from correctly_assets.settings import Settings
@@ -52,6 +53,26 @@ def read_pool(settings: Settings, snapshot: str, more: Sequence[Example] = ()) -
         among = file.metadata.num_rows
     chosen = [*read_some(settings, snapshot, ids), *(example for example in more if example.id in ids)]
     return Pool(sorted(chosen, key=lambda example: example.id), among + len(more))
+
+
+def read_recent(settings: Settings, snapshot: str, new: Sequence[str], replay: int) -> Pool:
+    """The examples that training from the champion is shown: all new ones, and some of those that it has learned from.
+
+    Args:
+        new: ids of the examples that no decision has seen.
+        replay: how many of the others are drawn, by CORRECTLY_SEED.
+
+    Raises:
+        PermanentError: the snapshot is gone.
+    """
+    pool = read_pool(settings, snapshot)
+    fresh = set(new)
+    old = sorted(
+        (example for example in pool.examples if example.id not in fresh),
+        key=lambda example: sha256_of([settings.training.seed, "replay", example.id]),
+    )
+    chosen = [*read_some(settings, snapshot, sorted(fresh)), *old[:replay]]
+    return Pool(sorted(chosen, key=lambda example: example.id), pool.among)
 
 
 def read_some(settings: Settings, snapshot: str, ids: Iterable[str]) -> Iterator[Example]:

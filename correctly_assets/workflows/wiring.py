@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from correctly_assets.core.errors import UsageError
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.landing import LandOutcome
 from correctly_assets.core.layouts import is_parallel
-from correctly_assets.core.ports import Annotator, Completer, Teacher
+from correctly_assets.core.ports import Annotator, Completer, Ranker, Teacher
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.taxonomy import Phrasing
 from correctly_assets.core.types import TrainPair
@@ -28,6 +28,7 @@ from correctly_assets.settings import Settings
 
 if TYPE_CHECKING:
     from correctly_assets.core.landing import ExampleGuard
+    from correctly_assets.correction.bounds import ModeBounds
     from correctly_assets.correction.path import Corrector
     from correctly_assets.curation.inbox import InboxFile
     from correctly_assets.curation.profanity import Profanity
@@ -119,12 +120,16 @@ def land_inbox(settings: Settings) -> list[InboxFile]:
         return scan_inbox(settings.platform.inbox_dir, store, make_guards(settings))
 
 
-def land_starter(settings: Settings) -> int:
-    """Land the starter examples into an empty store, or the rest of them where that was cut short. Returns how many landed."""
+def land_starter(settings: Settings, *, beside_others: bool = False) -> int:
+    """Land the starter examples into an empty store, or the rest of them where that was cut short. Returns how many landed.
+
+    Args:
+        beside_others: also into a store that holds other rows.
+    """
     from correctly_assets.curation.landing import land_file
 
     with open_platform_store(settings) as store:
-        if store.counts().landed and not store.landing_unfinished(STARTER):
+        if not beside_others and store.counts().landed and not store.landing_unfinished(STARTER):
             return 0
         guards = make_guards(settings)
         with store.landing(STARTER) as seen:
@@ -175,10 +180,18 @@ def make_corrector(
         annotator,
         prompts,
         profanity=ProfanityVeto(words or Profanity()),
-        edit_confidence=settings.serving.edit_confidence,
-        word_confidence=settings.serving.word_confidence,
+        bounds=partial(adapter_bounds, settings),
+        rank=completer.prompt_logprob if isinstance(completer, Ranker) else None,
         first=HarperFirst() if settings.serving.stack == "harper-then-model" else None,
     )
+
+
+def adapter_bounds(settings: Settings, adapter: str | None) -> ModeBounds:
+    """How sure the model must be of an edit: the adapter's own bounds, unless a person set others."""
+    from correctly_assets.correction.bounds import DEFAULT_BOUNDS, overridden, read_bounds
+
+    own = DEFAULT_BOUNDS if adapter is None else read_bounds(settings.platform.adapters_dir / adapter)
+    return overridden(own, settings.serving.edit_confidence, settings.serving.word_confidence)
 
 
 def make_embedding(settings: Settings) -> Embedding:

@@ -13,6 +13,7 @@ from correctly_assets.core.ports import Completion
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
+from correctly_assets.correction.bounds import Bounds, ModeBounds
 from correctly_assets.correction.confidence import edit_confidences, is_word_choice
 from correctly_assets.correction.path import Corrector
 from correctly_assets.settings import PROJECT_ROOT
@@ -100,8 +101,7 @@ def test_a_doubtful_edit_is_left_out_and_the_sure_one_beside_it_stands(least: fl
         engine,
         ErrantAnnotator(cache_size=64),
         load_prompts(PROJECT_ROOT / "prompts"),
-        edit_confidence=least,
-        word_confidence=words,
+        bounds=lambda _: ModeBounds(careful=Bounds(edit=least, word=words)),
     )
     answer = asyncio.run(corrector.correct("He go home quickly.", model="m", release=None, adapter=None, reasons=False))
     assert answer.after == after

@@ -318,12 +318,6 @@ def test_an_engine_that_fails_at_a_sentence_is_not_called_a_long_sentence(annota
         correct(Refuses("He go", "engine_failed", {}), annotator, "He go home.")
 
 
-def test_a_row_can_be_given_to_the_model_as_one(annotator):
-    engine = Engine()
-    correct(engine, annotator, "It is ok. We see.", as_one=True)
-    assert [what for what, _ in engine.asked] == ["It is ok. We see."]
-
-
 def test_the_table_escapes_its_cells_and_shows_insertions_with_a_neighbour(annotator):
     engine = Engine({"I went to a|b in morning *now* <b>": "I went to a|c in the morning *now* <b>"})
     answer = correct(engine, annotator, "I went to a|b in morning *now* <b>")

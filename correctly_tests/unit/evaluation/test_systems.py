@@ -61,7 +61,7 @@ class FakePath:
         self.calls = self.running = self.most = 0
 
     async def correct(
-        self, text, *, model, release, adapter, reasons=True, reason_language="en", priority=0, as_one=False
+        self, text, *, model, release, adapter, reasons=True, reason_language="en", priority=0, mode="careful"
     ):
         self.calls += 1
         self.usage.completion_tokens += 7

@@ -81,7 +81,12 @@ def test_a_stream_ends_with_done_and_names_release_and_correction(gateway: Runni
 
 
 def test_the_models_list_has_the_public_names_and_unknown_ones_are_404(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["correctly", "correctly-base"]
+    assert [model.id for model in client.models.list()] == [
+        "correctly",
+        "correctly-fluent",
+        "correctly-text",
+        "correctly-base",
+    ]
     assert client.models.retrieve("correctly").id == "correctly"
     with pytest.raises(openai.NotFoundError, match="no model"):
         client.chat.completions.create(model="gpt-4", messages=[{"role": "user", "content": BEFORE}])

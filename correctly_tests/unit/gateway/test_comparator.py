@@ -65,7 +65,13 @@ def content(answered: httpx.Response) -> str:
 
 def test_it_is_listed_beside_our_own_and_answers_through_its_own_prompt(gateway: Running, server: ChatServer) -> None:
     listed = httpx.get(f"{gateway.url}/v1/models", trust_env=False).json()["data"]
-    assert [card["id"] for card in listed] == ["correctly", "correctly-base", "correctly-comparator"]
+    assert [card["id"] for card in listed] == [
+        "correctly",
+        "correctly-fluent",
+        "correctly-text",
+        "correctly-base",
+        "correctly-comparator",
+    ]
     assert httpx.get(f"{gateway.url}/v1/models/correctly-comparator", trust_env=False).json() == listed[2]
     # No rule checker of ours stands before it.
     assert [card["correctly"]["stack"] for card in listed] == ["harper-then-model", "harper-then-model", "model"]

@@ -1,0 +1,38 @@
+"""The model names that clients ask for, and what each asks for: which release, how daring, how the answer is laid out.
+
+Belongs here: the names. Does not belong here: who answers to one now (releases.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from correctly_assets.core.correction import Mode
+
+PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE = "correctly", "correctly-base", "correctly-candidate"
+PUBLIC_COMPARATOR = "correctly-comparator"
+FLUENT, TEXT_ONLY = "correctly-fluent", "correctly-text"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a public model name asks for.
+
+    Attributes:
+        model: the name of who answers: `PUBLIC`, `PUBLIC_BASE`, `PUBLIC_CANDIDATE` or `PUBLIC_COMPARATOR`.
+        mode: how daring; None is as the request or the client's key says.
+        text_only: the corrected text and nothing else, as editors and plug-ins take it.
+    """
+
+    model: str
+    mode: Mode | None = None
+    text_only: bool = False
+
+
+def wanted(name: str) -> Wanted:
+    """What a public model name asks for; a name that is none stands for itself."""
+    if name == FLUENT:
+        return Wanted(PUBLIC, "fluent")
+    if name == TEXT_ONLY:
+        return Wanted(PUBLIC, text_only=True)
+    return Wanted(name)
