@@ -72,7 +72,7 @@ def test_it_is_listed_beside_our_own_and_answers_through_its_own_prompt(gateway:
         "correctly-base",
         "correctly-comparator",
     ]
-    assert httpx.get(f"{gateway.url}/v1/models/correctly-comparator", trust_env=False).json() == listed[2]
+    assert httpx.get(f"{gateway.url}/v1/models/correctly-comparator", trust_env=False).json() == listed[4]
     # No rule checker of ours stands before it.
     assert [card["correctly"]["stack"] for card in listed] == ["harper-then-model", "harper-then-model", "model"]
     said = content(chat(gateway, BEFORE))
