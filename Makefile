@@ -9,7 +9,7 @@ BENCHES := loop train data serve soak score
 # Tests that start real parts run with loopback as their only network: nothing may come from a hub.
 OFFLINE := bash deploy/offline.sh $(PY)
 
-.PHONY: help install up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) bench-growth lock
+.PHONY: help install up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) bench-growth starter-adapter lock
 
 help: ## this page
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -60,6 +60,9 @@ $(VENV)/.installed-bench: deploy/requirements-bench.lock $(VENV)/.installed-$(AC
 
 bench-growth: install ## how training's time and memory grow with batch size and length
 	@$(PY) -m benchmarks.bench_train --part growth
+
+starter-adapter: install ## train the adapter that ships, for hours; stop and start it as you like
+	@$(PY) -m correctly_assets.commands.make_starter
 
 lock: ## write the pins of the environment as it is
 	@bash deploy/lock.sh $(VENV) cpu

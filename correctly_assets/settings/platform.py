@@ -133,9 +133,9 @@ class PlatformSettings(SettingsGroup):
         return _STARTER / "tuning.jsonl"
 
     @property
-    def starter_paths(self) -> tuple[Path, Path]:
+    def starter_paths(self) -> tuple[Path, Path, Path]:
         """The examples that ship: awkward sentences with reasons, and correct ones."""
-        return _STARTER / "examples.jsonl", _STARTER / "sentences.jsonl"
+        return _STARTER / "examples.jsonl", _STARTER / "pairs.jsonl", _STARTER / "sentences.jsonl"
 
     @property
     def store_url(self) -> str:

@@ -12,6 +12,9 @@ from correctly_assets.settings import PROJECT_ROOT
 STARTER = PROJECT_ROOT / "correctly_assets" / "starter"
 
 
+FOR_TRAINING = ("examples.jsonl", "sentences.jsonl", "pairs.jsonl", "first_batch.jsonl")
+
+
 def rows(name: str) -> list[dict]:
     return [json.loads(line) for line in (STARTER / name).read_text(encoding="utf-8").splitlines()]
 
@@ -51,17 +54,13 @@ def test_the_frozen_set_is_250_awkward_with_two_references_and_150_correct():
 
 
 def test_nothing_that_ships_for_training_shows_an_evaluation_sentence():
-    texts = [
-        row[key] for name in ("examples.jsonl", "sentences.jsonl") for row in rows(name) for key in ("before", "after")
-    ]
+    texts = [row[key] for name in FOR_TRAINING for row in rows(name) for key in ("before", "after")]
     evaluation = [text for row in rows("evaluation.jsonl") for text in (row["source"], *row["references"])]
     assert leaks(texts, evaluation) == {}
 
 
 def test_the_three_sentences_that_up_corrects_are_in_no_example():
-    texts = [
-        row[key] for name in ("examples.jsonl", "sentences.jsonl") for row in rows(name) for key in ("before", "after")
-    ]
+    texts = [row[key] for name in FOR_TRAINING for row in rows(name) for key in ("before", "after")]
     assert leaks(texts, AWKWARD) == {}
 
 
@@ -70,3 +69,24 @@ def test_the_starter_files_are_found_where_the_settings_say(settings):
         isinstance(path, Path) and path.is_file()
         for path in (*settings.platform.starter_paths, settings.platform.evaluation_path)
     )
+
+
+def test_twelve_thousand_sentences_and_eight_thousand_pairs_ship():
+    pairs = [row for name in ("examples.jsonl", "pairs.jsonl") for row in rows(name)]
+    assert len(rows("sentences.jsonl")) >= 12_000 and len(pairs) >= 8_000
+    assert len({normalise(row["before"]) for row in pairs}) == len(pairs)
+    assert all(row["before"] == row["after"] for row in rows("sentences.jsonl"))
+
+
+def test_pairs_for_choosing_bounds_and_the_first_batch_are_trained_on_by_nobody():
+    trained = {normalise(row["before"]) for name in FOR_TRAINING[:3] for row in rows(name)}
+    assert not trained & {normalise(row["source"]) for row in rows("tuning.jsonl")}
+    assert not trained & {normalise(row["before"]) for row in rows("first_batch.jsonl")}
+    assert 50 <= len(rows("first_batch.jsonl")) <= 70
+
+
+def test_no_sentence_of_the_everyday_benchmark_ships_for_training():
+    texts = [row[key] for name in FOR_TRAINING for row in rows(name) for key in ("before", "after")]
+    lines = (PROJECT_ROOT / "benchmarks" / "everyday.jsonl").read_text(encoding="utf-8").splitlines()
+    everyday = [json.loads(line) for line in lines]
+    assert leaks(texts, [text for row in everyday for text in (row["source"], *row["answers"])]) == {}

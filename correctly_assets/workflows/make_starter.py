@@ -1,0 +1,178 @@
+"""Making the adapter that ships: `make starter-adapter`, from the starter's text alone, resumable over days.
+
+Belongs here: the train set and the curriculum of the shipped adapter, choosing its bounds, measuring it, and laying it into the
+package. Does not belong here: putting it into a platform (starter.py), or the loop's own train sets (build_train_set.py).
+
+What it is trained on: every pair and correct sentence that ships (starter/), as they are, and errors put into the correct ones
+by rule. Never: the frozen evaluation set, the tuning pairs, the first batch, any benchmark.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.prompts import family_of
+from correctly_assets.core.text import leaks, split_of
+from correctly_assets.core.types import Example
+from correctly_assets.correction.bounds import write_bounds
+from correctly_assets.settings import Settings
+from correctly_assets.workflows.choose_bounds import ask_proposals, choose_bounds
+from correctly_assets.workflows.measured_systems import EngineSession, model_system
+from correctly_assets.workflows.train_adapter import run_training
+from correctly_assets.workflows.wiring import make_annotator, make_corrector, read_evaluation_texts
+
+INJECTED, BAIT = 4500, 3800
+"""Pairs with errors put in by rule, and untouched sentences, beside the written pairs."""
+EDITS = {1: 20, 2: 22, 3: 20, 4: 14, 5: 10, 6: 8, 7: 6}
+"""Injected edits a sentence, by weight: nearer to learners' essays than the loop's own mix, which is gentler."""
+STAGES = (
+    {"name": "dense", "mix": {"bait": 0.6}, "passes": 1.0, "learning_rate": 4e-4},
+    {"name": "settle", "mix": {"injected": 0.3}, "passes": 1.0, "learning_rate": 1.6e-4},
+)
+"""Error-dense first, then the written pairs with as many untouched sentences at a lower rate."""
+SHOWN = ("gleu", "errant_p", "errant_r", "errant_f05", "exact_match", "overcorrected")
+
+
+def make_starter(settings: Settings, console: Console, session: EngineSession) -> Path:
+    """Train, choose bounds, measure, and write ``starter/adapter``. A stopped call goes on where it was.
+
+    Returns:
+        The directory that ships.
+
+    Raises:
+        PermanentError, RetryableError: as training and the engine end.
+    """
+    work = settings.platform.home / "starter"
+    work.mkdir(parents=True, exist_ok=True)
+    train_set = work / "train.parquet"
+    if not train_set.is_file():
+        console.print("Writing the train set.")
+        write_train_file(settings, train_set)
+    result = run_training(settings, starter_config(settings, train_set), work)
+    directory = Path(result.path)
+    console.print(f"Adapter {result.adapter} is trained: {result.steps} steps, {result.seconds / 60:.0f} minutes.")
+    return ship(settings, directory, console, session)
+
+
+def ship(settings: Settings, directory: Path, console: Console, session: EngineSession) -> Path:
+    """Choose an adapter's bounds, measure it on the frozen set, and write it into the package."""
+    scores = asyncio.run(_bound_and_measure(settings, directory, console, session))
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8")) | {"scores": scores}
+    target = settings.platform.starter_adapter_dir
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for name in ("adapter_model.safetensors", "adapter_config.json", "bounds.json"):
+        shutil.copy(directory / name, target / name)
+    write_text_atomically(target / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    from correctly_assets.training.card import write_card
+
+    write_card(target)
+    return target
+
+
+def write_train_file(settings: Settings, path: Path) -> None:
+    """The starter's train set as one Parquet file: written pairs, injected errors, untouched sentences."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [json.loads(line) for file in settings.platform.starter_paths for line in file.open(encoding="utf-8")]
+    held = [*read_evaluation_texts(settings), *_tuning_texts(settings)]
+    shown = set(leaks((text for row in rows for text in (row["before"], row["after"])), held))
+    rows = [row for row in rows if row["before"] not in shown and row["after"] not in shown]
+    pairs = [(row["before"], row["after"]) for row in rows if row["before"] != row["after"]]
+    correct = [row["after"] for row in rows if row["before"] == row["after"]]
+    random.Random(settings.training.seed).shuffle(correct)
+    injected = _inject(settings, [*correct, *(after for _, after in pairs)])
+    kinds = (("example", pairs), ("bait", [(text, text) for text in correct[:BAIT]]), ("injected", injected))
+    table = [_row(before, after, origin) for origin, some in kinds for before, after in some]
+    pq.write_table(pa.Table.from_pylist(list({row["id"]: row for row in table}.values())), path)
+
+
+def starter_config(settings: Settings, train_set: Path) -> dict[str, Any]:
+    """The trainer's config of the shipped adapter."""
+    return {
+        "train_set": str(train_set),
+        "base_model": settings.base_model_path,
+        "adapters_dir": str(settings.platform.adapters_dir),
+        "prompts_dir": str(settings.platform.prompts_dir),
+        "chat_family": family_of(settings.training.base_model),
+        "stages": list(STAGES),
+        "explain_share": 0.0,
+        "lora": {"rank": settings.training.lora_rank, "alpha": 2 * settings.training.lora_rank},
+        "batch_size": settings.training.batch_size,
+        "seed": settings.training.seed,
+        "extras": {"train_set": "starter"},
+    }
+
+
+def _inject(settings: Settings, texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    from correctly_assets.teachers.embedded.injection import Mix
+    from correctly_assets.teachers.embedded.sentence import load_data
+    from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
+
+    mix = Mix.from_table({**load_data("mix.yaml"), "edits": EDITS, "bait_percent": 0})
+    examples = [Example(id=sha256_of(text)[:16], before=text, after=text) for text in texts]
+    teacher = EmbeddedTeacher(prompts_dir=settings.platform.prompts_dir, mix=mix)
+    for written in teacher.write_pairs(examples, count=INJECTED, seed=settings.training.seed).pairs:
+        if written.pair.before != written.pair.after:
+            yield written.pair.before, written.pair.after
+
+
+def _row(before: str, after: str, origin: str) -> dict[str, Any]:
+    identity = sha256_of([before, after, origin])[:16]
+    return {
+        "id": identity,
+        "example_id": identity,
+        "origin": origin,
+        "before": before,
+        "after": after,
+        "edits": "[]",
+        "weight": 1,
+        "split": split_of(after, 2),
+        "language": "en",
+    }
+
+
+def _tuning_texts(settings: Settings) -> list[str]:
+    rows = [json.loads(line) for line in settings.platform.tuning_path.open(encoding="utf-8")]
+    return [text for row in rows for text in (row["source"], *row["references"])]
+
+
+async def _bound_and_measure(
+    settings: Settings, directory: Path, console: Console, session: EngineSession
+) -> dict[str, dict[str, float]]:
+    """Bounds on the tuning pairs, then scores on the frozen set for both ways of answering."""
+    from correctly_assets.engine.load_adapter import load_proven
+    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+    from correctly_assets.evaluation.metrics.score import evaluate
+    from correctly_assets.training.adapter import check_adapter
+
+    if directory.parent != settings.platform.adapters_dir:
+        raise PermanentError(f"{directory} does not stand in {settings.platform.adapters_dir}: adopt it first.")
+    annotator = await asyncio.to_thread(make_annotator)
+    frozen = read_evaluation_set(settings.platform.evaluation_path)
+    scores: dict[str, dict[str, float]] = {}
+    async with session(settings, console) as engine, engine.client() as client:
+        await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
+        tuning = read_evaluation_set(settings.platform.tuning_path)
+        answered = await ask_proposals(make_corrector(settings, client, annotator), annotator, tuning, directory.name)
+        write_bounds(directory, choose_bounds(answered))
+        for mode in ("careful", "fluent"):
+            system = model_system(
+                settings, client, annotator, name=mode, model=directory.name, adapter=directory.name, mode=mode
+            )
+            found = await evaluate(system, frozen, annotator)
+            scores[mode] = {name: round(found.scores[name], 2) for name in SHOWN if found.scores.get(name) is not None}
+            console.print(f"{mode}: {scores[mode]}", highlight=False)
+    return scores
