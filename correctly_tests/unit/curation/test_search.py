@@ -44,7 +44,7 @@ def test_vectors_have_length_one_and_do_not_depend_on_the_process() -> None:
 
 
 def test_every_starter_correction_is_found_from_its_awkward_text_among_all_that_ships() -> None:
-    examples, sentences = (
+    examples, _, sentences = (
         [json.loads(line) for line in path.read_text().splitlines()] for path in get_settings().platform.starter_paths
     )
     index = NeighbourIndex()

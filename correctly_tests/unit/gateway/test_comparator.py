@@ -74,7 +74,7 @@ def test_it_is_listed_beside_our_own_and_answers_through_its_own_prompt(gateway:
     ]
     assert httpx.get(f"{gateway.url}/v1/models/correctly-comparator", trust_env=False).json() == listed[4]
     # No rule checker of ours stands before it.
-    assert [card["correctly"]["stack"] for card in listed] == ["harper-then-model", "harper-then-model", "model"]
+    assert [card["correctly"]["stack"] for card in listed] == ["harper-then-model"] * 4 + ["model"]
     said = content(chat(gateway, BEFORE))
     assert said.startswith(f"{AFTER}\n\n| Was | Now | Why |") and "| go | goes |  |" in said
     [asked] = server.requests
