@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.retrain import WANT_TAG, RetrainPolicy, RetrainState, fingerprint
 from correctly_assets.settings import DEFAULT_STAGES, Settings
-from correctly_assets.training.models.base_model import base_model_revision
+from correctly_assets.training.models.base_model import base_model_revision, untrimmed
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -39,7 +39,8 @@ def recipe(settings: Settings) -> dict[str, Any]:
         if path.is_file() and path.name not in ("scenarios.yaml", "reasons.yaml"):
             prompts.update(f"{path.relative_to(settings.platform.prompts_dir)}\0".encode() + path.read_bytes() + b"\0")
     return {
-        "base_model": base_model_revision(settings.base_model_path),
+        # A vocabulary trimmed otherwise is no reason to train again: adapters stay valid.
+        "base_model": untrimmed(base_model_revision(settings.base_model_path)),
         "prompts": prompts.hexdigest(),
         "training": {
             "teacher": settings.teacher.kind,
