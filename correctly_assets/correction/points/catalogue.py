@@ -17,7 +17,7 @@ from correctly_assets.core.points import GRAMMAR_DIR, Point, load_points
 
 from .conditions import Condition, compiled
 
-ALWAYS = frozenset({"was", "now", "phrase_now"})
+ALWAYS = frozenset({"was", "now", "left", "right"})
 """Slots that every change fills."""
 
 

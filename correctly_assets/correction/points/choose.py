@@ -17,6 +17,7 @@ from correctly_assets.core.types import Edit
 from ..reasons import load_rule_reasons
 from .catalogue import Catalogue, load_catalogue
 from .change import Change, changes_of
+from .conditions import quoted
 from .groups import grouped
 
 if TYPE_CHECKING:
@@ -119,7 +120,13 @@ def _moved(changes: Sequence[Change], index: int) -> bool:
 def _always(change: Change) -> dict[str, str]:
     """The slots that every change fills: its words, shortened, without a capital that only begins a sentence."""
     now = _short(_plain(change.now_text, change.c_tokens))
-    return {"was": _short(_plain(change.was_text, change.o_tokens)), "now": now, "phrase_now": now}
+    left, right = change.place("left"), change.place("right")
+    return {
+        "was": _short(_plain(change.was_text, change.o_tokens)),
+        "now": now,
+        "left": quoted(left) if left is not None else "",
+        "right": quoted(right) if right is not None else "",
+    }
 
 
 def _plain(text: str, tokens: Sequence[Doc]) -> str:

@@ -145,3 +145,25 @@ def degree_from(c: Change) -> Slots | None:
         if any(now[0] in forms(was[1], tag) for tag in ("JJR", "JJS", "RBR", "RBS")):
             return {"word": was[1]}
     return None
+
+
+@predicate("phrase")
+def turned_compound(c: Change) -> Slots | None:
+    """ "ticket of train" became "train ticket"."""
+    was, now = [w for w in c.was.split() if w not in ("of", "for", "the")], c.now.split()
+    if len(was) != 2 or len(now) != 2 or was[0][:4] != now[1][:4] or was[1][:4] != now[0][:4]:
+        return None
+    return {"phrase": c.now_text}
+
+
+@predicate("verb")
+def regular_for_irregular(c: Change) -> Slots | None:
+    """ "teached" became "taught"; {verb} is the plain verb."""
+    if not (c.was.isalpha() and c.now.isalpha()):
+        return None
+    for lemma in sorted(lemmas(c.now, "VERB")):
+        stem = lemma.removesuffix("e")
+        irregular = c.now != stem + "ed" and not c.now.endswith("ed")
+        if irregular and c.was in (stem + "ed", lemma + "ed", lemma + lemma[-1] + "ed", lemma[:-1] + "ied", c.now + "ed"):
+            return {"verb": lemma}
+    return None

@@ -360,3 +360,50 @@ def in_clause_of(c: Change, value: str) -> Slots | None:
 def none_of_forms(c: Change) -> bool:
     """The learner's word is no English word form."""
     return c.was.isalpha() and not lemmas(c.was) and bool(forms(c.was, "VB") or True)
+
+
+@predicate()
+def past_condition(c: Change) -> bool:
+    """Another clause begins with "if" and its verb is past, and the change is not in it."""
+    mark = next((t for t in c.after if t.lower_ in ("if", "unless")), None)
+    if mark is None:
+        return False
+    end = next((t.i for t in c.after[mark.i :] if t.text in ",.;!?"), len(c.after))
+    if mark.i <= c.c[0] < end and end < len(c.after) - 1:
+        return False
+    clause = c.after[mark.i : end] if not mark.i <= c.c[0] else c.after[mark.i : c.c[0]]
+    if c.c[0] > mark.i and end >= len(c.after) - 1:
+        return False
+    return any(t.tag_ == "VBD" for t in clause)
+
+
+@predicate()
+def wish_clause(c: Change) -> bool:
+    """The change stands soon after "wish" or "if only"."""
+    return any(c.at(i) in ("wish", "wishes") or (c.at(i) == "only" and c.at(i - 1) == "if") for i in range(max(0, c.c[0] - 5), c.c[0]))
+
+
+@predicate("modal")
+def modal_before(c: Change) -> Slots | None:
+    """A modal stands before the change and governs its verb; adverbs, "not" and the subject of a question may stand between."""
+    return _auxiliary_before(c, word_set("modals"), "modal")
+
+
+@predicate("do")
+def do_before(c: Change) -> Slots | None:
+    """ "Do", "does" or "did" stands before the change and governs its verb."""
+    return _auxiliary_before(c, frozenset({"do", "does", "did"}), "do")
+
+
+def _auxiliary_before(c: Change, known: frozenset[str], slot: str) -> Slots | None:
+    verb = c.now_root if c.now_root is not None and c.now_root.pos_ in ("VERB", "AUX") else None
+    for i in range(c.c[0] - 1, max(-1, c.c[0] - 7), -1):
+        token = c.after[i]
+        if token.lower_ in known and token.dep_ in ("aux", "ROOT", "auxpass", "conj"):
+            near = c.c[0] - i <= 2
+            if near or (verb is not None and token.head.i == verb.i):
+                return {slot: quoted(token)}
+            return None
+        if token.text in ",.;:?!" or token.tag_ in ("VBZ", "VBP", "VBD", "CC", "TO"):
+            return None
+    return None
