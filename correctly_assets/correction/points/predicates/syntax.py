@@ -407,3 +407,28 @@ def _auxiliary_before(c: Change, known: frozenset[str], slot: str) -> Slots | No
         if token.text in ",.;:?!" or token.tag_ in ("VBZ", "VBP", "VBD", "CC", "TO"):
             return None
     return None
+
+
+@predicate("have")
+def have_before(c: Change) -> Slots | None:
+    """ "Have" as an auxiliary stands before the changed participle."""
+    return _helper(c, frozenset({"have", "has", "had", "'ve", "’ve", "having"}), ("aux",), "have")
+
+
+@predicate("be")
+def be_before(c: Change) -> Slots | None:
+    """ "Be" as an auxiliary, or "get" in the passive, stands before the changed verb."""
+    return _helper(c, word_set("be"), ("aux", "auxpass", "ROOT"), "be")
+
+
+def _helper(c: Change, known: frozenset[str], deps: tuple[str, ...], slot: str) -> Slots | None:
+    verb = c.now_root
+    if verb is None:
+        return None
+    for child in verb.children:
+        if child.dep_ in deps and child.i < c.c[0] and child.lower_ in known:
+            return {slot: quoted(child)}
+    left = c.place("left")
+    if left is not None and left.lower_ in known:
+        return {slot: quoted(left)}
+    return None
