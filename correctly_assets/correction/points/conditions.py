@@ -17,7 +17,7 @@ A condition is a mapping, or a list of mappings of which one must hold. Its keys
     rank: 1 to 9             how particular the point is; 5 where left out
     group: only, also        the point may (or must) be made of several edits
 
-A value is words joined by "|". "@name" stands for a list of words.yaml, "*ing" and "un*" for endings and beginnings, "~…" for
+A value is words joined by "|". "@name" stands for a list of words.yaml, "*ing", "un*" and "*n't*" for endings, beginnings and parts, "~…" for
 a whole regular expression, and a "!" in front turns the value into its opposite.
 """
 
@@ -226,17 +226,22 @@ def matcher(value: Any) -> Callable[[str], bool]:
     exact: set[str] = set()
     starts: list[str] = []
     ends: list[str] = []
+    inside: list[str] = []
     for word in text.split("|"):
         if word.startswith("@"):
             if word[1:] not in words():
                 raise PermanentError(f"words.yaml has no list {word[1:]!r}")
             exact |= word_set(word[1:])
+        elif word.startswith("*") and word.endswith("*") and len(word) > 2:
+            inside.append(word[1:-1])
         elif word.startswith("*"):
             ends.append(word[1:])
         elif word.endswith("*"):
             starts.append(word[:-1])
         else:
             exact.add(word)
+    if inside:
+        return lambda said: said in exact or said.startswith(tuple(starts)) or any(part in said for part in inside)
     if not starts and not ends:
         return exact.__contains__
     first, last = tuple(starts), tuple(ends)
