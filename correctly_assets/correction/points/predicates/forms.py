@@ -167,3 +167,23 @@ def regular_for_irregular(c: Change) -> Slots | None:
         if irregular and c.was in (stem + "ed", lemma + "ed", lemma + lemma[-1] + "ed", lemma[:-1] + "ied", c.now + "ed"):
             return {"verb": lemma}
     return None
+
+
+@predicate()
+def same_stem(c: Change) -> bool:
+    """Both sides are single words that begin alike: "careful", "carefully"; "easy", "easily"."""
+    was, now = c.was, c.now
+    if not (was.isalpha() and now.isalpha()):
+        return False
+    shared = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
+    return shared >= max(3, min(len(was), len(now)) - 2)
+
+
+@predicate("verb")
+def very_moved(c: Change) -> Slots | None:
+    """ "very like it" became "like it very much"."""
+    was, now = c.was.removeprefix("very much ").removeprefix("very "), c.now
+    if not now.endswith(("very much", "a lot")) or not was.split():
+        return None
+    verb = was.split()[0]
+    return {"verb": verb} if now.startswith(verb) and lemmas(verb, "VERB") else None

@@ -432,3 +432,41 @@ def _helper(c: Change, known: frozenset[str], deps: tuple[str, ...], slot: str) 
     if left is not None and left.lower_ in known:
         return {slot: quoted(left)}
     return None
+
+
+_MALE, _FEMALE = frozenset({"he", "him", "his", "himself"}), frozenset({"she", "her", "hers", "herself"})
+
+
+@predicate("person")
+def same_gender(c: Change) -> Slots | None:
+    """A pronoun of the other gender was put right, and only persons of that gender are named before it."""
+    male = c.was in _FEMALE and c.now in _MALE
+    if not male and not (c.was in _MALE and c.now in _FEMALE):
+        return None
+    men = [t for t in c.after[: c.c[0]] if t.lower_ in word_set("kin_m")]
+    women = [t for t in c.after[: c.c[0]] if t.lower_ in word_set("kin_f")]
+    if (male and men and not women) or (not male and women and not men):
+        return {"person": (men or women)[-1].text}
+    return None
+
+
+@predicate("noun")
+def object_named(c: Change) -> Slots | None:
+    """The pronoun that went stood between a verb and the noun that is its object."""
+    left = c.place("left")
+    if left is None or left.pos_ != "VERB":
+        return None
+    found = next((t for t in left.children if t.dep_ == "dobj" and t.i >= c.c[0] and t.tag_.startswith("NN")), None)
+    return {"noun": found.text} if found is not None else None
+
+
+@predicate("relative")
+def in_relative(c: Change) -> Slots | None:
+    """The pronoun that went stood in a relative clause, after its verb or preposition."""
+    for i in range(c.c[0] - 1, max(-1, c.c[0] - 8), -1):
+        token = c.after[i]
+        if token.lower_ in ("that", "which", "who", "whom") and i > 0 and c.after[i - 1].pos_ in ("NOUN", "PROPN", "PRON"):
+            return {"relative": token.lower_} if token.dep_ in ("dobj", "pobj", "nsubjpass", "attr", "dative", "mark", "nsubj") else None
+        if token.text in ",.;:?!":
+            return None
+    return None
