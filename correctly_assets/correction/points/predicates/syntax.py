@@ -470,3 +470,26 @@ def in_relative(c: Change) -> Slots | None:
         if token.text in ",.;:?!":
             return None
     return None
+
+
+@predicate()
+def called_before(c: Change) -> bool:
+    """A form of "call" follows in the question."""
+    return any(t.lemma_ == "call" for t in c.after[c.c[1] : c.c[1] + 8])
+
+
+@predicate()
+def negative_raised(c: Change) -> bool:
+    """The negative went from the clause to the verb of thinking before it."""
+    thinks = [t for t in c.c_tokens if t.lemma_ in ("think", "believe", "suppose", "expect")]
+    if not thinks or not c.now.startswith(("do n't", "does n't", "did n't", "do not", "n't", "not", "does not")):
+        return False
+    return any(w in ("not", "n't") for w in c.was.split()) and c.now.split().count("n't") + c.now.split().count("not") == 1
+
+
+@predicate()
+def after_fronted_negative(c: Change) -> bool:
+    """An opening "never", "rarely", "hardly" or "not only" stands before the change."""
+    left = c.at(c.c[0] - 1)
+    first = c.after[max(0, c.c[0] - 2)].is_sent_start or c.c[0] <= 2
+    return first and left in ("never", "rarely", "seldom", "hardly", "only", "little", "nor", "neither", "so")
