@@ -37,7 +37,7 @@ class Change:
     ) -> None:
         o1, o2 = o
         c1, c2 = c
-        if before[o1:o2].text.casefold() != after[c1:c2].text.casefold():
+        if [t.lower_ for t in before[o1:o2]] != [t.lower_ for t in after[c1:c2]]:
             while o1 < o2 and c1 < c2 and before[o1].lower_ == after[c1].lower_ and (o2 - o1, c2 - c1) != (1, 1):
                 o1, c1 = o1 + 1, c1 + 1
             while o1 < o2 and c1 < c2 and before[o2 - 1].lower_ == after[c2 - 1].lower_ and (o2 - o1, c2 - c1) != (1, 1):

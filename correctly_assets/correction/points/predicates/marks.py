@@ -236,3 +236,41 @@ def unhyphened(c: Change) -> bool:
 
 def _letters(text: str) -> str:
     return re.sub(r"[\W_]", "", text).casefold()
+
+
+@predicate()
+def space_put_after(c: Change) -> bool:
+    """Only a space after a mark is new."""
+    was, now = c.was_text, c.now_text
+    return _letters(was) == _letters(now) and was != now and re.sub(r"([,.;:!?])\s*", r"\1 ", was).strip() == re.sub(
+        r"([,.;:!?])\s*", r"\1 ", now
+    ).strip() and len(now) > len(was)
+
+
+@predicate()
+def space_taken_before(c: Change) -> bool:
+    """Only a space before a mark went."""
+    i = next((t.i for t in c.c_tokens if t.text in (",", ".", "?", "!", ";", ":")), None)
+    same = [t.text for t in c.o_tokens] == [t.text for t in c.c_tokens]
+    if i is None or not same:
+        return False
+    k = i - c.c[0] + c.o[0]
+    return k > 0 and bool(c.before[k - 1].whitespace_) and not c.after[i - 1].whitespace_
+
+
+@predicate("word")
+def clause_opened_by(c: Change) -> Slots | None:
+    """The sentence begins with a clause of although, because, if …, and the change stands after its comma."""
+    i = c.c[0]
+    start = _start(c, max(0, i - 1))
+    first = c.at(start)
+    if first in ("although", "though", "because", "since", "as", "if", "when", "while", "even", "despite", "unless"):
+        if any(t.text == "," for t in c.after[start:i]) or c.at(i) == ",":
+            return {"word": c.after[start].text if first != "even" else f"{c.after[start].text} {c.at(start + 1)}"}
+    return None
+
+
+@predicate()
+def only_commas(c: Change) -> bool:
+    """Nothing but commas went in."""
+    return [t.text for t in c.o_tokens] == [t.text for t in c.c_tokens if t.text != ","]
