@@ -187,3 +187,38 @@ def very_moved(c: Change) -> Slots | None:
         return None
     verb = was.split()[0]
     return {"verb": verb} if now.startswith(verb) and lemmas(verb, "VERB") else None
+
+
+@predicate()
+def same_start(c: Change) -> bool:
+    """Both sides are single words of one family by their first letters."""
+    was, now = c.was, c.now
+    return was.isalpha() and now.isalpha() and was != now and was[:3] == now[:3] and (len(was) < 5 or was[:4] == now[:4] or len(now) < 6)
+
+
+@predicate()
+def now_is(c: Change, upos: str) -> bool:
+    return bool(lemmas(c.now, upos))
+
+
+@predicate()
+def was_is(c: Change, upos: str) -> bool:
+    return bool(lemmas(c.was, upos))
+
+
+@predicate()
+def noun_for_verb(c: Change) -> bool:
+    """The learner's word is only a noun and begins like the verb that is right."""
+    was, now = c.was, c.now
+    return was.isalpha() and now.isalpha() and was[:4] == now[:4] and not lemmas(was, "VERB") and bool(lemmas(was, "NOUN") and lemmas(now, "VERB"))
+
+
+_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "mis", "a")
+
+
+@predicate()
+def other_prefix(c: Change) -> bool:
+    """Only the negative prefix differs."""
+    was, now = c.was.replace("-", ""), c.now
+    first = next((p for p in _PREFIXES if was.startswith(p) and any(now == q + was[len(p) :] for q in _PREFIXES)), None)
+    return was != now and first is not None and now.isalpha()

@@ -493,3 +493,19 @@ def after_fronted_negative(c: Change) -> bool:
     left = c.at(c.c[0] - 1)
     first = c.after[max(0, c.c[0] - 2)].is_sent_start or c.c[0] <= 2
     return first and left in ("never", "rarely", "seldom", "hardly", "only", "little", "nor", "neither", "so")
+
+
+@predicate()
+def one_word_each(c: Change) -> bool:
+    """Both sides are one word."""
+    return c.was.isalpha() and c.now.isalpha()
+
+
+@predicate("object")
+def object_noun(c: Change) -> Slots | None:
+    """The changed verb has a noun as its object."""
+    verb = c.now_root
+    if verb is None or verb.pos_ not in ("VERB", "AUX"):
+        return None
+    found = next((t for t in verb.children if t.dep_ in ("dobj", "nsubjpass") and t.tag_.startswith("NN") and t.i >= c.c[1]), None)
+    return {"object": found.text} if found is not None else None
