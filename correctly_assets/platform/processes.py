@@ -121,7 +121,7 @@ PROCESSES: tuple[Process, ...] = (
     Process(
         "open-webui",
         "Open WebUI",
-        webui_command,
+        lambda s: webui_command(s.platform),
         lambda s: s.platform.webui_port,
         "/health",
         ready_seconds=240,
