@@ -62,7 +62,7 @@ def add(
                 words.append(f"{outcome['quarantined']} of them are held in quarantine")
             console.print(f"{path.name}: {', '.join(words)}.", highlight=False)
             if outcome["waiting"]:
-                console.print(f"  {waits_for(get_settings())}", highlight=False, soft_wrap=True)
+                console.print(f"  {waits_for(get_settings().teacher)}", highlight=False, soft_wrap=True)
             for reason, count in outcome.get("reasons", {}).items():
                 console.print(f"  {count} × {reason}", highlight=False)
             if outcome["refused_file"]:

@@ -69,8 +69,8 @@ def review(
                 )
             except (KeyboardInterrupt, EOFError):
                 stopped = True
-        rows = reviews_so_far(settings, store)
-        left = left_to_review(settings, store, reviewer)
+        rows = reviews_so_far(settings.platform, store)
+        left = left_to_review(settings.platform, store, reviewer)
     if as_json:
         print_json({"rated": rated, "stopped": stopped, "left": left, "systems": rows})
         return

@@ -99,7 +99,7 @@ def gc(
     runs = running_supervisor(settings.platform.home) is not None
     loaded = asyncio.run(loaded_adapters(DirectEngine(settings.serving.vllm_url), platform_runs=runs))
     with open_platform_store(settings) as store:
-        removed = collect_garbage(settings, store, keep=keep, loaded=loaded, dry_run=dry_run)
+        removed = collect_garbage(settings.platform, store, keep=keep, loaded=loaded, dry_run=dry_run)
     if as_json:
         print_json([{"kind": r.kind, "name": r.name, "path": str(r.path), "bytes": r.size} for r in removed])
         return

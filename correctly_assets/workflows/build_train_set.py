@@ -16,7 +16,7 @@ from correctly_assets.core.ports import Refusal, Teacher, TeacherOutput
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.text import leaks, split_of
 from correctly_assets.core.types import Example, TrainPair
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings, Settings, TrainingSettings
 from correctly_assets.workflows import settle_splits as straddles
 from correctly_assets.workflows.read_examples import read_pool
 from correctly_assets.workflows.retrain_state import recipe, recipe_digest
@@ -76,8 +76,8 @@ def write_all_pairs(settings: Settings, teacher: Teacher, examples: list[Example
         prompts_dir=settings.platform.prompts_dir,
         reason_language=settings.teacher.reason_language,
         annotator=LateAnnotator(),
-        ladder=Ladder(read_evaluation_texts(settings)),
-        worked_out=make_worked_out(settings),
+        ladder=Ladder(read_evaluation_texts(settings.platform)),
+        worked_out=make_worked_out(settings.platform),
     )
     landed = own.write_landed(examples, count=settings.training.pairs, seed=settings.training.seed)
     left = settings.training.pairs - len(landed.pairs)
@@ -117,7 +117,9 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     output = write_all_pairs(settings, teacher, examples)
     log(f"{teacher.name} wrote {len(output.pairs)} pairs from {len(examples)} of {pool.among} examples.")
     pairs = [written.pair for written in output.pairs]
-    shown = leaks((text for pair in pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
+    shown = leaks(
+        (text for pair in pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings.platform)
+    )
     clean = [pair for pair in pairs if pair.before not in shown and pair.after not in shown]
     # Kept on disk: a near-duplicate that lands later inherits the split of what was there before it.
     after_of = {pair.example_id: pair.after for pair in reversed(clean)}
@@ -172,19 +174,19 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     )  # fmt: skip
 
 
-def train_stages(settings: Settings) -> list[dict[str, Any]]:
+def train_stages(training: TrainingSettings) -> list[dict[str, Any]]:
     """The curriculum's table as the trainer takes it."""
-    rate = settings.training.learning_rate
-    return [{**stage.model_dump(), "learning_rate": stage.learning_rate or rate} for stage in settings.training.stages]
+    rate = training.learning_rate
+    return [{**stage.model_dump(), "learning_rate": stage.learning_rate or rate} for stage in training.stages]
 
 
-def _trained_on(settings: Settings, adapter: str) -> Path | None:
+def _trained_on(platform: PlatformSettings, adapter: str) -> Path | None:
     """The train set that an adapter of ours was made from, if it still stands."""
     from correctly_assets.artifacts.train_set import TRAIN_FILE
 
     try:
-        manifest = json.loads((settings.platform.adapters_dir / adapter / "manifest.json").read_text(encoding="utf-8"))
-        path = settings.platform.snapshots_dir / str(manifest["train_set"]) / TRAIN_FILE
+        manifest = json.loads((platform.adapters_dir / adapter / "manifest.json").read_text(encoding="utf-8"))
+        path = platform.snapshots_dir / str(manifest["train_set"]) / TRAIN_FILE
     except (OSError, ValueError, KeyError):
         return None
     return path if path.is_file() else None
@@ -205,7 +207,7 @@ def train_config(settings: Settings, *, train_set: str) -> dict[str, Any]:
             champion = store.champion()
         if champion is not None and (settings.platform.adapters_dir / champion.adapter).is_dir():
             warm_start = str(settings.platform.adapters_dir / champion.adapter)
-            seen = _trained_on(settings, champion.adapter)
+            seen = _trained_on(settings.platform, champion.adapter)
             # Without its train set nothing is known to be old, and everything is shown.
             if seen is not None:
                 replay = {"seen": str(seen), "share": settings.training.replay}
@@ -215,7 +217,7 @@ def train_config(settings: Settings, *, train_set: str) -> dict[str, Any]:
         "adapters_dir": str(settings.platform.adapters_dir),
         "prompts_dir": str(settings.platform.prompts_dir),
         "chat_family": family,
-        "stages": train_stages(settings),
+        "stages": train_stages(settings.training),
         "explain_share": 0.35,
         "lora": {"rank": settings.training.lora_rank, "alpha": 2 * settings.training.lora_rank},
         "batch_size": settings.training.batch_size,

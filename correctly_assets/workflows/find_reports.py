@@ -57,7 +57,7 @@ def describe_report(settings: Settings, adapter: str | None) -> dict[str, Any]:
     """
     from correctly_assets.evaluation.report.pages import headline
 
-    chosen = last_judged(settings) if adapter is None else adapter_named(settings, adapter)
+    chosen = last_judged(settings) if adapter is None else adapter_named(settings.platform, adapter)
     directory = settings.platform.adapters_dir / chosen
     report = _read(directory / "report.json")
     if report is not None:

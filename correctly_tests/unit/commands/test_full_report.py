@@ -178,9 +178,9 @@ def test_a_set_that_shows_what_the_adapter_was_trained_on_is_refused_by_name(set
     assert limited(sets[0].data, 10_000) is sets[0].data
     read = [one.data for one in sets]
     with pytest.raises(PermanentError, match=r"rows 2 of ours\.jsonl"):
-        refuse_trained_on(settings, {"id": "a", "train_set": snapshot.id}, read)
+        refuse_trained_on(settings.platform, {"id": "a", "train_set": snapshot.id}, read)
     said: list[str] = []
-    says = refuse_trained_on(settings, {"id": "a", "train_set": "gone"}, read, said.append)
+    says = refuse_trained_on(settings.platform, {"id": "a", "train_set": "gone"}, read, said.append)
     assert says is not None and says.endswith("in full: the train set of adapter a is not here.")
     assert said == [says]
 

@@ -38,7 +38,7 @@ def refused(settings: Settings, *reasons: str) -> str:
     directory = settings.platform.adapters_dir / adapter
     with open_platform_store(settings) as store:
         manifest = json.loads((directory / "manifest.json").read_text())
-        record(settings, store, manifest, verdict="refused", reasons=reasons, run_id=None)
+        record(settings.platform, store, manifest, verdict="refused", reasons=reasons, run_id=None)
     return adapter
 
 

@@ -69,7 +69,7 @@ def test_status_before_the_first_start_counts_and_says_so(run: Run, settings: Se
     value = json.loads(run("status", "--json")[1])
     assert value["landed"] == 1 and value["sensors"] == []
     assert "no platform has run here; `correctly up` starts one" in run("status")[1]
-    assert open_instance(settings) is None and state(settings.platform.home) == before
+    assert open_instance(settings.platform) is None and state(settings.platform.home) == before
 
 
 def test_a_store_of_an_earlier_release_is_told_of_and_left_alone(run: Run, settings: Settings) -> None:

@@ -88,7 +88,7 @@ def test_a_plan_counts_the_newest_train_set_and_says_what_to_do_when_there_is_no
     os.utime(manifest, (1, 1))
     code, value, _ = run(monkeypatch, capfd, "plan")
     assert code == 0
-    assert value["train_set"] == new == newest_train_set(settings)
+    assert value["train_set"] == new == newest_train_set(settings.platform)
     assert value["pairs"] == 60
     for figure in ("tokens", "steps", "minutes", "gigabytes"):
         assert value[figure] > 0
@@ -396,7 +396,7 @@ def test_a_curve_whose_minutes_ran_out_does_not_say_that_examples_would_not_help
 
 def test_no_train_set_is_one_sentence(settings: Settings) -> None:
     with pytest.raises(UsageError, match="no train set yet"):
-        newest_train_set(settings)
+        newest_train_set(settings.platform)
 
 
 def test_the_commands_are_part_of_the_program() -> None:

@@ -71,7 +71,7 @@ def test_a_sentence_of_a_set_that_the_user_registered_is_left_out_too(few_pairs:
     assert made.pairs and not {mine, theirs} & {text for pair in made.pairs for text in (pair.before, pair.after)}
     sets = [one.data for one in registered_sets(few_pairs)]
     assert [one.name for one in sets][1:] == ["mine.jsonl", "theirs.m2"]
-    refuse_trained_on(few_pairs, {"id": "A", "train_set": made.snapshot.id}, sets)
+    refuse_trained_on(few_pairs.platform, {"id": "A", "train_set": made.snapshot.id}, sets)
 
 
 def test_a_near_duplicate_goes_where_the_earlier_one_went(monkeypatch, tmp_path: Path):
@@ -132,14 +132,16 @@ def test_the_decision_on_a_run_that_held_a_straddler_starts_no_other_run(few_pai
     made, between = straddle(few_pairs)
     extras = train_config(few_pairs, train_set=made.snapshot.id)["extras"]
     with open_platform_store(few_pairs) as store, dg.DagsterInstance.ephemeral() as instance:
-        assert decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs)).action == "run"
-        record(few_pairs, store, {**extras, "id": "A"}, verdict="promoted", reasons=("Better.",), run_id=None)
+        assert (
+            decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs.training)).action == "run"
+        )
+        record(few_pairs.platform, store, {**extras, "id": "A"}, verdict="promoted", reasons=("Better.",), run_id=None)
         state = read_retrain_state(store, instance, few_pairs)
-        assert decide_retrain(state, policy(few_pairs)).says.startswith("Nothing new")
+        assert decide_retrain(state, policy(few_pairs.training)).says.startswith("Nothing new")
         assert (state.new_examples, state.removed_examples) == (0, 0)
         store.release_quarantined(between.id)
         state = read_retrain_state(store, instance, few_pairs)
-        assert "1 new example since" in decide_retrain(state, policy(few_pairs)).says
+        assert "1 new example since" in decide_retrain(state, policy(few_pairs.training)).says
 
 
 def test_rows_that_give_no_pair_are_decided_by_the_same_adapter_without_another_training(few_pairs: Settings):
@@ -161,23 +163,30 @@ def test_rows_that_give_no_pair_are_decided_by_the_same_adapter_without_another_
     assert training_key(first) == training_key(second)
     assert training_key(first) != training_key({**second, "seed": 99})
     with open_platform_store(few_pairs) as store, dg.DagsterInstance.ephemeral() as instance:
-        record(few_pairs, store, {**second["extras"], "id": "A"}, verdict="promoted", reasons=("Same.",), run_id=None)
+        record(
+            few_pairs.platform,
+            store,
+            {**second["extras"], "id": "A"},
+            verdict="promoted",
+            reasons=("Same.",),
+            run_id=None,
+        )
         state = read_retrain_state(store, instance, few_pairs)
-        assert decide_retrain(state, policy(few_pairs)).says.startswith("Nothing new")
+        assert decide_retrain(state, policy(few_pairs.training)).says.startswith("Nothing new")
 
 
 def test_a_run_that_held_a_straddler_counts_as_the_first_attempt_at_what_is_left(few_pairs: Settings):
     land_a_straddler(few_pairs)
     with dg.DagsterInstance.ephemeral() as instance:
         with open_platform_store(few_pairs) as store:
-            request = decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs))
+            request = decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs.training))
         job = dg.define_asset_job("retrain", selection=dg.AssetSelection.assets("examples", "train_set"))
         made = dg.Definitions(assets=defs.assets, resources=make_resources(few_pairs), jobs=[job])
         result = made.resolve_job_def("retrain").execute_in_process(instance=instance, tags=dict(request.tags))
         assert result.success
         with open_platform_store(few_pairs) as store:
             assert store.counts().quarantined == 1
-            again = decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs))
+            again = decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs.training))
     assert "attempt 2 of 3" in again.says and again.run_key != request.run_key
 
 

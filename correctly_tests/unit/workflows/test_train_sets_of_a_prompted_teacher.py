@@ -98,10 +98,10 @@ def test_a_thumb_up_raises_the_weight_of_the_pair_that_it_confirms_and_adds_none
 
 def test_what_is_done_with_personal_data_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     row = identified(Example("", "Write to ann.miller@example.org.", None))
-    [(_, held)] = make_guards(get_settings()).check([row])
+    [(_, held)] = make_guards(get_settings().privacy).check([row])
     assert held is not None and held.rung == "pii"
     monkeypatch.setenv("CORRECTLY_PII", "scrub")
-    [(scrubbed, held)] = make_guards(get_settings()).check([row])
+    [(scrubbed, held)] = make_guards(get_settings().privacy).check([row])
     assert held is None and "ann.miller" not in scrubbed.before and scrubbed.before.startswith("Write to ")
 
 
