@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
-from correctly_assets.defs import automation, eval_report, examples, full_report, lora_adapter, served_model, train_set
-from correctly_assets.defs.resources import make_resources
-from correctly_assets.settings import get_settings
-
-settings = get_settings()
-
-defs = dg.Definitions(
-    assets=[
-        examples.base_model,
-        examples.evaluation_set,
-        examples.examples,
-        train_set.train_set,
-        lora_adapter.lora_adapter,
-        eval_report.eval_report,
-        served_model.served_model,
-    ],
-    jobs=[automation.retrain, full_report.report_full],
-    sensors=automation.make_sensors(settings),
-    schedules=[automation.write_examples],
-    resources=make_resources(settings),
-    # The weight is in child processes and in vLLM; a process per step would only load the same modules again.
-    executor=dg.in_process_executor,
+from correctly_assets.defs import (
+    automation,
+    eval_report,
+    examples,
+    feedback,
+    full_report,
+    given,
+    lora_adapter,
+    served_model,
+    train_set,
 )
+from correctly_assets.defs.resources import make_resources
+from correctly_assets.settings import Settings, get_settings
+
+
+def build_defs(settings: Settings | None = None, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """All definitions of the code location.
+
+    Args:
+        settings: None is this process's own.
+        overrides: resources by name, in place of those that the settings make: a test's ledger, trainer or engine.
+
+    Example:
+        >>> build_defs(overrides={"mlflow": dg.ResourceDefinition.hardcoded_resource(NoLedger())})
+    """
+    settings = settings or get_settings()
+    return dg.Definitions(
+        assets=[
+            given.given,
+            examples.examples,
+            train_set.train_set,
+            lora_adapter.lora_adapter,
+            eval_report.eval_report,
+            served_model.served_model,
+            full_report.write_full_report,
+        ],
+        asset_checks=[given.nothing_waits_too_long],
+        jobs=[automation.retrain, automation.write_new_examples, feedback.read_feedback, full_report.full_report_job],
+        sensors=automation.make_sensors(settings),
+        schedules=[automation.write_examples],
+        resources={**make_resources(settings), **(overrides or {})},
+        # The weight is in child processes and in vLLM; a process per step would only load the same modules again.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

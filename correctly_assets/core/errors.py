@@ -73,3 +73,12 @@ class AdapterRefused(RefusedError):
     def __init__(self, rule: str, message: str) -> None:
         super().__init__(f"{rule}: {message}")
         self.rule = rule
+
+
+def passes(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from, is a `RetryableError`: what failed may be back by itself."""
+    while error is not None:
+        if isinstance(error, RetryableError):
+            return True
+        error = error.__cause__
+    return False

@@ -6,7 +6,7 @@ the store or the run storage (defs/automation.py), or a clock (times are passed 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,17 @@ from correctly_assets.core.hashing import sha256_of
 WANT_TAG = "correctly/want"
 WHY_TAG = "correctly/why"
 ATTEMPT_TAG = "correctly/attempt"
+FAILURE_TAG = "correctly/failure"
+"""Set on a run that failed without using up an attempt; its value is `PASSES` or `INTERRUPTED`."""
+
+PASSES = "passes"
+"""Something that may be back soon failed: an engine, a database, the disk's free space."""
+
+INTERRUPTED = "interrupted"
+"""The run's worker ended with the platform or the machine."""
+
+LAG_HOURS = 24.0
+"""What has landed and is in no decision for longer is worth a warning."""
 
 
 def rows_digest(row_hashes: Iterable[str]) -> str:
@@ -37,7 +48,12 @@ class RetrainState:
         seconds_since_landing: silence since the last row landed; None when none ever landed.
         landing: the file that is on its way into the store, None if there is none.
         in_flight: ids of unfinished runs of the retrain job, whoever started them.
-        attempts: runs tagged with ``want`` that have ended without a decision.
+        attempts: runs tagged with ``want`` that have ended without a decision, and not by something that passes.
+        spared: runs tagged with ``want`` that used up no attempt.
+        setbacks: how many of these ended last, one after the other.
+        interrupted: the newest of them ended with the platform.
+        seconds_since_end: since the newest run for ``want`` ended; None where none has.
+        gave_up: ``decided`` is the decision to give up ``want``.
         recipe_changed: what should be trained changed by more than rows.
         canceled: the newest of these runs, where a person asked for its end; None where it ended by itself.
     """
@@ -53,13 +69,38 @@ class RetrainState:
     removed_examples: int = 0
     canceled: str | None = None
     landing: str | None = None
+    spared: int = 0
+    setbacks: int = 0
+    interrupted: bool = False
+    seconds_since_end: float | None = None
+    gave_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainPolicy:
+    """How patient the decision is.
+
+    Attributes:
+        back_off: seconds to wait after the first, the second, … setback in a row; the last one for all that follow.
+        give_up_seconds: how long giving up lasts; then one more run is tried.
+    """
+
     min_examples: int = 1
     quiet_seconds: float = 10.0
     max_attempts: int = 3
+    back_off: tuple[float, ...] = (60.0, 300.0, 1500.0)
+    give_up_seconds: float = 86_400.0
+
+
+def count_ended(kinds: Sequence[str | None]) -> tuple[int, int, int]:
+    """(attempts, spared, setbacks) of the runs for one fingerprint that have ended.
+
+    Args:
+        kinds: the value of each run's `FAILURE_TAG`, None where it has none, the newest run first.
+    """
+    attempts = sum(kind is None for kind in kinds)
+    setbacks = next((number for number, kind in enumerate(kinds) if kind is None), len(kinds))
+    return attempts, len(kinds) - attempts, setbacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +119,11 @@ def decide_retrain(state: RetrainState, policy: RetrainPolicy) -> RetrainDecisio
     short = state.want[:12]
     if state.accepted == 0:
         return RetrainDecision("skip", "No examples have landed yet: run `correctly add FILE`.")
-    if state.want == state.decided:
+    lifted = state.seconds_since_end is not None and state.seconds_since_end >= policy.give_up_seconds
+    if state.want == state.decided and not state.gave_up:
         return RetrainDecision("skip", f"Nothing new: {short} is already decided.")
+    if state.want == state.decided and not lifted:
+        return RetrainDecision("skip", _gave_up(state, policy))
     if state.in_flight:
         return RetrainDecision(
             "skip", f"Run {state.in_flight[0][:8]} is in flight; what has landed since waits for it."
@@ -90,11 +134,17 @@ def decide_retrain(state: RetrainState, policy: RetrainPolicy) -> RetrainDecisio
             f"Run {state.canceled[:8]} was canceled by a person, so {short} waits: launch the job `retrain` in Dagster, or "
             "land something new.",
         )
-    if state.attempts >= policy.max_attempts:
+    if state.attempts >= policy.max_attempts and not lifted:
+        return RetrainDecision("give_up", _gave_up(state, policy))
+    wait = _seconds_to_wait(state, policy)
+    if wait > 0:
         return RetrainDecision(
-            "give_up", f"Gave up on {short} after {state.attempts} failed runs; land something new or fix the cause."
+            "skip",
+            f"The last run for {short} failed on something that may be back soon; the next one starts in {_span(wait)}.",
         )
-    if state.decided is None:
+    if state.want == state.decided:
+        cause = f"one more try of {short}, which was given up {_span(state.seconds_since_end or 0)} ago"
+    elif state.decided is None:
         cause = f"first run over {state.accepted} accepted examples"
     elif state.new_examples and state.recipe_changed:
         cause = f"{state.new_examples} new examples and a changed recipe"
@@ -106,7 +156,7 @@ def decide_retrain(state: RetrainState, policy: RetrainPolicy) -> RetrainDecisio
         cause = f"{state.removed_examples} examples removed since the last decision"
     else:
         cause = "the recipe changed (base model, prompts or training settings)"
-    only_rows = state.decided is not None and not state.recipe_changed and not state.removed_examples
+    only_rows = state.decided not in (None, state.want) and not state.recipe_changed and not state.removed_examples
     if only_rows and state.new_examples < policy.min_examples:
         return RetrainDecision(
             "skip", f"{state.new_examples} of {policy.min_examples} new examples that make a retrain worth while."
@@ -118,10 +168,46 @@ def decide_retrain(state: RetrainState, policy: RetrainPolicy) -> RetrainDecisio
             "skip", f"Examples are still landing; waiting for {policy.quiet_seconds:g} quiet seconds ({cause})."
         )
     attempt = state.attempts + 1
-    says = f"Retraining: {cause}" + (f"; attempt {attempt} of {policy.max_attempts}." if attempt > 1 else ".")
-    # A failed run's key is burnt for ever, so the attempt is part of it.
+    counted = f"; attempt {attempt} of {policy.max_attempts}." if 1 < attempt <= policy.max_attempts else "."
+    says = f"Retraining: {cause}{counted}"
     tags = ((WANT_TAG, state.want), (WHY_TAG, says), (ATTEMPT_TAG, str(attempt)))
-    return RetrainDecision("run", says, run_key=f"{state.want}:{attempt}", tags=tags)
+    # A failed run's key is burnt for ever, so the run's number is part of it, whether or not it used up an attempt.
+    return RetrainDecision("run", says, run_key=f"{state.want}:{attempt + state.spared}", tags=tags)
+
+
+def _gave_up(state: RetrainState, policy: RetrainPolicy) -> str:
+    left = policy.give_up_seconds - (state.seconds_since_end or 0)
+    return (
+        f"Gave up on {state.want[:12]} after {state.attempts} failed runs: fix the cause. It is tried again in "
+        f"{_span(left)}, or when something new lands."
+    )
+
+
+def _seconds_to_wait(state: RetrainState, policy: RetrainPolicy) -> float:
+    """Seconds until the next run may start after setbacks. A platform that was stopped once goes on at once."""
+    if not state.setbacks or (state.interrupted and state.setbacks == 1):
+        return 0.0
+    wait = policy.back_off[min(state.setbacks, len(policy.back_off)) - 1]
+    return wait - (state.seconds_since_end if state.seconds_since_end is not None else wait)
+
+
+def _span(seconds: float) -> str:
+    """A length of time in words: 40 seconds, 25 minutes, 23 hours."""
+    for size, name in ((3600, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= 1.5 * size or size == 1:
+            count = max(1, round(seconds / size))
+            return f"{count} {name}{'' if count == 1 else 's'}"
+    raise AssertionError("the last size always fits")
+
+
+def lags(seconds_undecided: float | None, hours: float = LAG_HOURS) -> str | None:
+    """A warning where the oldest example that is in no decision landed too long ago; None where nothing waits too long."""
+    if seconds_undecided is None or seconds_undecided < hours * 3600:
+        return None
+    return (
+        f"An example that landed {_span(seconds_undecided)} ago is in no decision yet: see what `retrain_sensor` says, "
+        "and the newest run of `retrain`."
+    )
 
 
 def renewed_tags(tags: Mapping[str, str], fingerprint: str) -> dict[str, str]:

@@ -8,25 +8,40 @@ from __future__ import annotations
 
 import dagster as dg
 
-from correctly_assets.core.retrain import decide_retrain
-from correctly_assets.defs.common import refused
+from correctly_assets.core.errors import passes
+from correctly_assets.core.retrain import FAILURE_TAG, PASSES, decide_retrain
+from correctly_assets.defs.common import DATA_VERSION_TAG, refused
+from correctly_assets.defs.feedback import read_feedback, tick_feedback
+from correctly_assets.defs.given import tick_observe
 from correctly_assets.resources.ledger import point_alias
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import Settings
+from correctly_assets.workflows.dead_runs import fail_dead_runs, note_interrupted_run
 from correctly_assets.workflows.retrain_state import policy, read_retrain_state, recipe_digest
 
-DATA_VERSION_TAG = "dagster/data_version"
-"""What `MaterializeResult(data_version=…)` becomes; a sensor's event can only be given the tag."""
+
+@dg.failure_hook(name="mark_what_passes")
+def mark_what_passes(context: dg.HookContext) -> None:
+    """Mark a run that failed on something that may be back by itself: it uses up no attempt of the retrain sensor's."""
+    if passes(context.op_exception):
+        context.instance.add_run_tags(context.run_id, {FAILURE_TAG: PASSES})
+
 
 retrain = dg.define_asset_job(
     "retrain",
     selection=dg.AssetSelection.assets("examples", "train_set", "lora_adapter", "eval_report", "served_model"),
     description="From what has landed to a served adapter, in one run.",
+    hooks={mark_what_passes},
 )
 
 
 def tick_retrain(context: dg.SensorEvaluationContext, store: StoreResource, settings: dg.ResourceParam[Settings]):
-    """Start a run when what has landed differs from the last decision, or say why not."""
+    """Start a run when what has landed differs from the last decision, or say why not.
+
+    A run whose worker is gone is ended first: under compose too, where no supervisor restarts the daemon.
+    """
+    fail_dead_runs(context.instance, daemon_runs=True)
+    note_interrupted_run(context.instance)
     with store.open() as opened:
         state = read_retrain_state(opened, context.instance, settings)
         decision = decide_retrain(state, policy(settings))
@@ -42,22 +57,12 @@ def tick_retrain(context: dg.SensorEvaluationContext, store: StoreResource, sett
                 recipe_digest=recipe_digest(settings),
                 accepted=state.accepted,
                 train_set=None,
-                example_ids=None,
+                # No run has judged them: they stay new, and count when the next example lands.
+                example_ids=(),
             )
     if decision.action != "run":
         return dg.SkipReason(decision.says)
     return dg.RunRequest(run_key=decision.run_key, tags=dict(decision.tags))
-
-
-def tick_feedback(context: dg.SensorEvaluationContext, store: StoreResource, settings: dg.ResourceParam[Settings]):
-    """Turn new votes into examples, and say how many."""
-    from correctly_assets.workflows.collect_feedback import collect_feedback
-
-    # The cursor only saves work: a wiped one reads every vote again, and each counts once.
-    since = int(context.cursor) if context.cursor and context.cursor.isdigit() else 0
-    with store.open() as opened:
-        says, since = collect_feedback(opened, settings, since=since)
-    return dg.SensorResult(skip_reason=dg.SkipReason(says), cursor=str(since))
 
 
 def tick_serving(context: dg.SensorEvaluationContext, store: StoreResource, settings: dg.ResourceParam[Settings]):
@@ -88,7 +93,7 @@ def tick_serving(context: dg.SensorEvaluationContext, store: StoreResource, sett
 
 
 def make_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """The three sensors. How often they tick is fixed when the definitions load; the ticks get settings as a resource."""
+    """The sensors. How often they tick is fixed when the definitions load; the ticks get settings as a resource."""
     seconds, running = settings.platform.sensor_seconds, dg.DefaultSensorStatus.RUNNING
     return [
         dg.sensor(
@@ -99,13 +104,21 @@ def make_sensors(settings: Settings) -> list[dg.SensorDefinition]:
             description="Compares what has landed with the last decision, and says in one sentence why it does or does not run.",
         )(tick_retrain),
         dg.sensor(
+            job=read_feedback,
             name="feedback_sensor",
             # Signing in to the chat costs it a password hash: often enough is every quarter of a minute.
             minimum_interval_seconds=max(15, seconds),
             default_status=running,
-            target=None,
-            description="Turns votes, ratings and edited answers into examples, after the guards and the ladder.",
+            description="Asks whether there are new votes, ratings or edited answers, and starts `read_feedback` where there are.",
         )(tick_feedback),
+        dg.sensor(
+            name="observe_sensor",
+            minimum_interval_seconds=max(60, seconds),
+            default_status=running,
+            target=None,
+            description="Records a changed base model or evaluation set, so that what was made from the older one shows as stale, "
+            "and warns where landed examples are in no decision for a day.",
+        )(tick_observe),
         dg.sensor(
             name="serving_sensor",
             minimum_interval_seconds=max(10, seconds),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from correctly_assets.core.errors import CorrectlyError
 
 OWNERS = ["team:correctly"]
+DATA_VERSION_TAG = "dagster/data_version"
+"""What `MaterializeResult(data_version=…)` becomes; a sensor's event can only be given the tag."""
 LOOP = "loop"
 """The group of every asset: the lineage page shows several groups closed, and one group as its assets."""
 PACKAGE = Path(__file__).resolve().parents[1]

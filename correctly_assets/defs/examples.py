@@ -1,7 +1,6 @@
 """`examples`: what has landed and was accepted, frozen as a content-addressed snapshot.
 
-Belongs here: the asset, its check, and the external assets that stand beside it. Does not belong here: landing
-(curation/, store/).
+Belongs here: the asset and its check. Does not belong here: landing (curation/, store/).
 """
 
 import dagster as dg
@@ -10,21 +9,6 @@ from correctly_assets.core.retrain import WHY_TAG
 from correctly_assets.defs.common import LOOP, OWNERS, refused, sources_version, table
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import Settings
-
-base_model = dg.AssetSpec(
-    "base_model",
-    description="The model that adapters are trained on: converted once by `make install`, or CORRECTLY_BASE_MODEL.",
-    group_name=LOOP,
-    kinds={"huggingface"},
-    owners=OWNERS,
-)
-evaluation_set = dg.AssetSpec(
-    "evaluation_set",
-    description="250 awkward sentences with two references each and 150 correct ones. Frozen; never trained on.",
-    group_name=LOOP,
-    kinds={"json"},
-    owners=OWNERS,
-)
 
 
 @dg.asset(

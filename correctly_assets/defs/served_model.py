@@ -5,6 +5,7 @@ does. Does not belong here: judging (evaluation/, core/gate.py), loading (servin
 """
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -19,6 +20,8 @@ from correctly_assets.settings import Settings
 @dg.asset(
     deps=["eval_report"],
     group_name=LOOP,
+    # Nothing new to learn from for a month is worth a look; what landed and waits is `nothing_waits_too_long`'s.
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=30), warn_window=timedelta(days=14)),
     kinds={"vllm"},
     owners=OWNERS,
     code_version=sources_version("engine", "core/gate.py", "workflows/promote.py"),

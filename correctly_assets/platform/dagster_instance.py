@@ -1,16 +1,14 @@
-"""The Dagster instance: its file, and the runs that a killed machine left behind.
+"""The Dagster instance's file.
 
-Belongs here: writing ``dagster.yaml`` of the instance from the repository's plus one storage stanza, and marking runs
-whose worker is gone. Does not belong here: launching runs.
+Belongs here: writing ``dagster.yaml`` of the instance from the repository's plus one storage stanza. Does not belong here:
+launching runs, or ending those whose worker is gone (workflows/dead_runs.py).
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import yaml
 
 from correctly_assets.artifacts.files import write_text_atomically
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 _BATCH_SECONDS = 26 * 3600
-_PID = re.compile(r"pid: (\d+)")
 
 
 def instance_config(storage: dict[str, Any]) -> dict[str, Any]:
@@ -71,50 +68,3 @@ def _open(home: Path) -> DagsterInstance:
     from dagster import DagsterInstance
 
     return DagsterInstance.from_config(str(home))
-
-
-def fail_dead_runs(instance: DagsterInstance) -> list[str]:
-    """Mark as failed every started run whose worker process is gone. Returns their ids.
-
-    Dagster's local launcher does not notice a killed worker: such a run would count as in flight for ever. Call it
-    before the daemon starts. Queued runs are left alone: the daemon will launch them.
-    """
-    from dagster import DagsterRunStatus, RunsFilter
-
-    unfinished = [
-        DagsterRunStatus.STARTING,
-        DagsterRunStatus.STARTED,
-        DagsterRunStatus.CANCELING,
-        DagsterRunStatus.NOT_STARTED,
-    ]
-    failed: list[str] = []
-    for record in instance.get_run_records(RunsFilter(statuses=unfinished)):
-        run = record.dagster_run
-        pids = _worker_pids(instance, run.run_id)
-        if any(_is_running_since(pid, started) for pid, started in pids):
-            continue
-        instance.report_run_failed(
-            run, "The worker process of this run is gone: the machine or the platform was killed."
-        )
-        failed.append(run.run_id)
-    return failed
-
-
-def _worker_pids(instance: DagsterInstance, run_id: str) -> list[tuple[int, float]]:
-    from dagster import DagsterEventType
-
-    found: list[tuple[int, float]] = []
-    for entry in instance.all_logs(run_id, of_type=DagsterEventType.ENGINE_EVENT):
-        match = _PID.search(entry.dagster_event.message or "") if entry.dagster_event else None
-        if match:
-            found.append((int(match.group(1)), entry.timestamp))
-    return found
-
-
-def _is_running_since(pid: int, reported: float) -> bool:
-    """Whether the process that reported itself at that time still runs; a later process may have got its number."""
-    try:
-        process = psutil.Process(pid)
-        return process.create_time() <= reported + 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -95,6 +95,8 @@ class Supervisor:
     stopping: bool = False
     beside: list[Callable[[], object]] = field(default_factory=list)
     """Called at each `heal`, before anything is started again: who else decides what runs."""
+    before_restart: dict[str, Callable[[], object]] = field(default_factory=dict)
+    """By a part's name, what is done once it has ended and its descendants are killed, before it is started again."""
     leaving: list[tuple[Child, float]] = field(default_factory=list)
     """Parts that were let go, and when (monotonic) they are killed."""
 
@@ -182,6 +184,7 @@ class Supervisor:
                 child.next_start = now + (0.5 if lived > 60 else min(60.0, 2.0 ** min(child.restarts, 6)))
             if now >= child.next_start:
                 _kill_descendants(child.popen.pid)
+                self._prepare_restart(name)
                 try:
                     fresh = self.start(child.process)
                 except PermanentError as error:
@@ -193,6 +196,12 @@ class Supervisor:
                     fresh.restarts = 0
                 started.append(name)
         return started
+
+    def _prepare_restart(self, name: str) -> None:
+        try:
+            self.before_restart.get(name, lambda: None)()
+        except Exception:  # a database that is away, say, must not keep the part from being started
+            log.exception("What is done before %s starts again failed.", name)
 
     def let_go(self, name: str) -> None:
         """Have a part end in its own time: answers under way are finished; `heal` sees to its end, and to no new start."""

@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from correctly_assets.artifacts.progress import read_progress
 from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError
 from correctly_assets.core.retrain import decide_retrain
-from correctly_assets.platform.dagster_instance import fail_dead_runs, make_instance
+from correctly_assets.platform.dagster_instance import make_instance
 from correctly_assets.platform.first_screen import show_corrections, show_scores
 from correctly_assets.platform.processes import common_environment, parts
 from correctly_assets.platform.supervisor import (
@@ -35,6 +35,7 @@ from correctly_assets.platform.supervisor import (
     write_record,
 )
 from correctly_assets.settings import Settings
+from correctly_assets.workflows.dead_runs import fail_dead_runs
 from correctly_assets.workflows.retrain_state import policy, read_retrain_state
 from correctly_assets.workflows.starter import install_starter, land_first_batch
 from correctly_assets.workflows.wiring import land_starter, open_platform_store
@@ -140,14 +141,9 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
     wanted = parts(faces=faces)
     check_ports(settings, wanted)
     write_record(settings.platform.home)
-    instance = make_instance(settings)
-    dead = fail_dead_runs(instance)
-    instance.dispose()
-    if dead:
-        console.print(
-            f"Marked {len(dead)} unfinished {'run' if len(dead) == 1 else 'runs'} as failed: the worker is gone."
-        )
+    _end_dead_runs(settings, console)
     supervisor = Supervisor(settings)
+    supervisor.before_restart["daemon"] = lambda: _end_dead_runs(settings, console)
     console.print(
         f"Starting {', '.join(process.title for process in wanted)}; logs in {settings.platform.logs_dir}",
         highlight=False,
@@ -170,6 +166,19 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
         remove_record(settings.platform.home)
         raise
     return supervisor
+
+
+def _end_dead_runs(settings: Settings, console: Console) -> None:
+    """Mark the runs as failed whose worker is gone, while no daemon runs."""
+    instance = make_instance(settings)
+    try:
+        dead = fail_dead_runs(instance)
+    finally:
+        instance.dispose()
+    if dead:
+        console.print(
+            f"Marked {len(dead)} unfinished {'run' if len(dead) == 1 else 'runs'} as failed: the worker is gone."
+        )
 
 
 def up(settings: Settings, console: Console, *, once: bool) -> int:
@@ -339,12 +348,10 @@ def close_loop(
             if runs and runs[0].run_id in state.in_flight:
                 _show_stage(settings, bar, task, next((s for s in STAGES if s not in done), STAGES[-1]))
             else:
-                says = "the sensor starts a run when nothing has landed for "
-                bar.update(
-                    task,
-                    description="Waiting for the retrain sensor",
-                    note=f"{says}{policy(settings).quiet_seconds:g} s",
-                )
+                note = f"the sensor starts a run when nothing has landed for {policy(settings).quiet_seconds:g} s"
+                if state.setbacks:
+                    note = decide_retrain(state, policy(settings)).says
+                bar.update(task, description="Waiting for the retrain sensor", note=note)
             time.sleep(1)
     raise LoopFailed("The loop did not close within four hours: see the run in the Dagster UI.")
 

@@ -93,7 +93,7 @@ def explain(error: DBAPIError, url: URL) -> CorrectlyError | None:
         if "locked" in words or "busy" in words:
             return RetryableError(f"The store {where} is busy with another writer; try again in a moment.")
         if "full" in words or "disk i/o" in words:
-            return PermanentError(f"The disk that holds {where} is full or failing; free some space and try again.")
+            return RetryableError(f"The disk that holds {where} is full or failing; free some space and try again.")
         if "unable to open" in words or "readonly" in words:
             return PermanentError(f"The store {where} cannot be opened for writing; check the folder and its rights.")
         if "not a database" in words or "malformed" in words:
@@ -106,7 +106,7 @@ def explain(error: DBAPIError, url: URL) -> CorrectlyError | None:
     if code in ("40001", "40P01", "55P03", "57014"):
         return RetryableError(f"PostgreSQL at {shown} was busy ({_first_line(error)}); try again in a moment.")
     if code == "53100":
-        return PermanentError(f"The disk of PostgreSQL at {shown} is full; free some space and try again.")
+        return RetryableError(f"The disk of PostgreSQL at {shown} is full; free some space and try again.")
     if not code or code[:2] in ("08", "57", "53"):
         if any(sign in words for sign in ("password authentication", "does not exist", "no pg_hba.conf entry")):
             return PermanentError(f"PostgreSQL refused {shown}: {_first_line(error)}; correct CORRECTLY_DATABASE_URL.")

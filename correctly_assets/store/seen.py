@@ -35,6 +35,13 @@ class Seen(Subject):
                 ).scalars()
             )
 
+    def undecided_since(self) -> str | None:
+        """When the oldest example that no decision has seen was accepted (ISO 8601, UTC); None where there is none."""
+        with self.database.read() as connection:
+            return connection.execute(
+                text("SELECT min(accepted_at) FROM correction_script WHERE status = 'accepted' AND decided_in IS NULL")
+            ).scalar()
+
     def removed_since_decision(self) -> int:
         """Examples that a decision has seen and that were taken away (forgotten, quarantined) since the last one."""
         with self.database.read() as connection:

@@ -6,6 +6,7 @@ guards (curation/) or the ladder's rungs (teachers/).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,43 @@ if TYPE_CHECKING:
     from correctly_assets.store import Store
     from correctly_assets.store.records import Feedback, JournalEntry
     from correctly_assets.teachers.pair_checks import Ladder
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackWaiting:
+    """What has not been read and settled yet.
+
+    Attributes:
+        votes: the state of the chat's votes, ``NEWEST:COUNT``; any vote that is given, changed or taken back changes it.
+        pending: reactions stand in the store that nobody settled.
+        says: one sentence.
+    """
+
+    votes: str
+    pending: bool
+    says: str
+
+
+def ask_for_feedback(store: Store, settings: Settings, known: str) -> FeedbackWaiting:
+    """Whether there is anything to read: one short question to the chat, one to the store, nothing written.
+
+    Args:
+        known: the state of the votes that were read last; it is handed back where the chat does not answer.
+    """
+    from correctly_assets.workflows.read_votes import read_votes
+
+    votes, heard = known, ""
+    try:
+        given = read_votes(settings, timeout=5.0)
+        votes = f"{max((vote.updated_at for vote in given), default=0)}:{len(given)}"
+    except CorrectlyError as error:
+        # The chat is one of several ways in; what came another way is settled all the same.
+        heard = f" {error}"
+    pending = bool(store.pending_feedback(1))
+    waits = [name for name, there in (("votes in the chat", votes != known), ("reactions", pending)) if there]
+    return FeedbackWaiting(
+        votes, pending, (f"New: {' and '.join(waits)}." if waits else "No reaction is waiting.") + heard
+    )
 
 
 def collect_feedback(store: Store, settings: Settings, *, since: int = 0) -> tuple[str, int]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from correctly_assets.core.errors import PermanentError, UnreachableError
+from correctly_assets.core.errors import RetryableError, UnreachableError
 from correctly_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ def require_space(settings: Settings, least: int = LEAST_FREE) -> None:
     """Refuse to start what may fill the disk.
 
     Raises:
-        PermanentError: less than ``least`` bytes are free under HOME.
+        RetryableError: less than ``least`` bytes are free under HOME.
     """
     free = shutil.disk_usage(settings.platform.home).free
     if free < least:
-        raise PermanentError(
+        raise RetryableError(
             f"Only {free / 1e9:.1f} GB are free under {settings.platform.home}, and a run wants {least / 1e9:.0f}: run "
             "`correctly gc`, or free some space."
         )

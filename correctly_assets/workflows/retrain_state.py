@@ -7,16 +7,29 @@ Nothing here opens DuckDB or imports torch: it runs at every tick.
 from __future__ import annotations
 
 import hashlib
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from correctly_assets.core.hashing import sha256_of
-from correctly_assets.core.retrain import WANT_TAG, RetrainPolicy, RetrainState, fingerprint
+from correctly_assets.core.retrain import (
+    FAILURE_TAG,
+    INTERRUPTED,
+    WANT_TAG,
+    RetrainPolicy,
+    RetrainState,
+    count_ended,
+    fingerprint,
+)
 from correctly_assets.settings import DEFAULT_STAGES, Settings
 from correctly_assets.training.models.base_model import base_model_revision
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
+
+
+BESIDE_JOBS = frozenset({"read_feedback", "write_new_examples", "full_report"})
+"""Jobs beside the loop: they hold no retraining back."""
 
 
 class StoreLike(Protocol):
@@ -111,14 +124,17 @@ def read_retrain_state(store: StoreLike, instance: DagsterInstance, settings: Se
         DagsterRunStatus.STARTED,
         DagsterRunStatus.CANCELING,
     ]
-    in_flight = tuple(record.dagster_run.run_id for record in instance.get_run_records(RunsFilter(statuses=unfinished)))
+    records = instance.get_run_records(RunsFilter(statuses=unfinished))
+    in_flight = tuple(one.dagster_run.run_id for one in records if one.dagster_run.job_name not in BESIDE_JOBS)
     accepted = store.counts().accepted
     made = recipe(settings)
     want = fingerprint(store.accepted_digest(), made)
     last = store.last_decision()
     # Counted from tagged runs, never from the cursor, so that a wiped cursor does not start over.
     ended = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
-    attempts = instance.get_runs_count(RunsFilter(tags={WANT_TAG: want}, statuses=ended)) if accepted else 0
+    done = instance.get_run_records(RunsFilter(tags={WANT_TAG: want}, statuses=ended)) if accepted else []
+    kinds = [one.dagster_run.tags.get(FAILURE_TAG) for one in done]
+    attempts, spared, setbacks = count_ended(kinds)
     return RetrainState(
         want=want,
         decided=last.fingerprint if last else None,
@@ -129,8 +145,13 @@ def read_retrain_state(store: StoreLike, instance: DagsterInstance, settings: Se
         attempts=attempts,
         recipe_changed=bool(last and last.recipe_digest != sha256_of(made)),
         removed_examples=store.removed_since_decision(),
-        canceled=_canceled_by_a_person(instance, want) if attempts else None,
+        canceled=_canceled_by_a_person(instance, want) if done else None,
         landing=store.landing_under_way(),
+        spared=spared,
+        setbacks=setbacks,
+        interrupted=bool(kinds) and kinds[0] == INTERRUPTED,
+        seconds_since_end=time.time() - done[0].end_time if done and done[0].end_time else None,
+        gave_up=bool(last and last.verdict == "failed" and last.adapter is None and last.run_id is None),
     )
 
 

@@ -8,8 +8,7 @@ from collections import namedtuple
 import dagster as dg
 import pytest
 
-from correctly_assets.definitions import defs
-from correctly_assets.defs.resources import make_resources
+from correctly_assets.definitions import build_defs
 from correctly_assets.resources.ledger import NoLedger
 from correctly_assets.settings import Settings
 from correctly_assets.store import open_store
@@ -18,8 +17,7 @@ Usage = namedtuple("Usage", "total used free")
 
 
 def run_examples(settings: Settings) -> dg.ExecuteInProcessResult:
-    resources = {**make_resources(settings), "mlflow": dg.ResourceDefinition.hardcoded_resource(NoLedger())}
-    graph = dg.Definitions(assets=defs.assets, resources=resources, executor=dg.in_process_executor)
+    graph = build_defs(settings, {"mlflow": dg.ResourceDefinition.hardcoded_resource(NoLedger())})
     with dg.DagsterInstance.ephemeral() as instance:
         return graph.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance, asset_selection=[dg.AssetKey("examples")], raise_on_error=False

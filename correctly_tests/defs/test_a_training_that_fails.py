@@ -18,8 +18,7 @@ from correctly_assets.artifacts.snapshots import write_examples_snapshot
 from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Example, TrainPair
-from correctly_assets.definitions import defs
-from correctly_assets.defs.resources import make_resources
+from correctly_assets.definitions import build_defs
 from correctly_assets.platform.up import LoopFailed, close_loop
 from correctly_assets.resources.ledger import NoLedger
 from correctly_assets.resources.trainer import TrainerResource
@@ -66,8 +65,7 @@ def run_adapter(
     settings: Settings, instance: dg.DagsterInstance, trainer: TrainerResource | None = None
 ) -> dg.ExecuteInProcessResult:
     none = dg.ResourceDefinition.hardcoded_resource(NoLedger())
-    resources = {**make_resources(settings), "mlflow": none, "trainer": trainer or TrainerResource()}
-    made = dg.Definitions(assets=defs.assets, resources=resources, executor=dg.in_process_executor)
+    made = build_defs(settings, {"mlflow": none, "trainer": trainer or TrainerResource()})
     job = made.resolve_implicit_global_asset_job_def()
     return job.execute_in_process(
         instance=instance, asset_selection=[dg.AssetKey("lora_adapter")], raise_on_error=False

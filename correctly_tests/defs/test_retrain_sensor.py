@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy
 
+from correctly_assets.core.errors import UnreachableError
 from correctly_assets.core.landing import identified
 from correctly_assets.core.retrain import WANT_TAG, rows_digest
 from correctly_assets.core.types import Example
-from correctly_assets.defs.automation import tick_retrain
-from correctly_assets.platform.dagster_instance import fail_dead_runs
+from correctly_assets.defs.automation import mark_what_passes, tick_retrain
+from correctly_assets.defs.common import refused
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import get_settings
 from correctly_assets.store import Store, open_store
+from correctly_assets.workflows.dead_runs import fail_dead_runs
 from correctly_assets.workflows.retrain_state import fingerprint_of, recipe, recipe_digest
 
 
@@ -137,7 +145,75 @@ def test_a_failed_run_is_tried_again_under_a_new_key_and_then_given_up_as_a_deci
     answer = tick(instance)
     assert "Gave up" in (answer.skip_message or "")
     assert store.last_decision().verdict == "failed"
-    assert "already decided" in (tick(instance).skip_message or "")
+    assert "Gave up" in (tick(instance).skip_message or "") and len(store.decisions()) == 1
+    # No run has judged the first example: it is as new as the second.
+    land(store, "She go.")
+    assert "2 new examples since" in tick(instance).tags["correctly/why"]
+
+
+def ended_at(instance: dg.DagsterInstance, seconds_ago: float) -> None:
+    """Move the newest run's end into the past."""
+    (record,) = instance.get_run_records(limit=1)
+    with instance.run_storage.connect() as connection:  # pyright: ignore[reportAttributeAccessIssue]
+        connection.execute(
+            sqlalchemy.text("UPDATE runs SET end_time = :at WHERE run_id = :id"),
+            {"at": time.time() - seconds_ago, "id": record.dagster_run.run_id},
+        )
+
+
+@pytest.mark.parametrize("told", ["by the asset", "by nobody"])
+def test_an_engine_that_is_away_is_waited_for_and_uses_up_no_attempt(instance, store, told):
+    land(store, "He go.")
+
+    @dg.asset(name="eval_report")
+    def measure() -> None:
+        error = UnreachableError("No engine answers.")
+        if told == "by nobody":
+            raise error
+        raise refused(error) from error
+
+    job = dg.define_asset_job("retrain", selection=[measure], hooks={mark_what_passes})
+    made = dg.Definitions(assets=[measure], jobs=[job]).resolve_job_def("retrain")
+    for number, wait in enumerate((60, 300, 1500, 1500), 1):
+        request = tick(instance)
+        assert request.run_key.endswith(f":{number}") and "attempt" not in request.tags["correctly/why"]
+        assert not made.execute_in_process(instance=instance, tags=dict(request.tags), raise_on_error=False).success
+        ended_at(instance, wait - 20)
+        assert "may be back soon" in (tick(instance).skip_message or "")
+        ended_at(instance, wait)
+    assert isinstance(tick(instance), dg.RunRequest) and store.decisions() == []
+
+
+def test_a_killed_worker_of_the_daemons_is_seen_at_the_next_tick(instance, store):
+    land(store, "He go.")
+    run = started(instance, tick(instance))
+    assert "in flight" in (tick(instance).skip_message or "")  # being launched: its worker has said nothing yet
+    worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    instance.report_engine_event(f"Started process for run (pid: {worker.pid}).", run)
+    instance.add_run_tags(run.run_id, {".dagster/grpc_info": "{}"})
+    assert "in flight" in (tick(instance).skip_message or "")
+    worker.kill()
+    worker.wait()
+    answer = tick(instance)
+    assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
+    # It goes on at once, under a new key, with every attempt left.
+    assert answer.run_key.endswith(":2") and "attempt" not in answer.tags["correctly/why"]
+
+
+def test_a_run_by_hand_on_another_machine_is_not_taken_for_dead(instance, store):
+    run = instance.create_run_for_job(trivial_job, status=dg.DagsterRunStatus.STARTED)
+    instance.report_engine_event("Started process for run (pid: 99999999).", run)
+    assert fail_dead_runs(instance, daemon_runs=True) == []
+
+
+def test_a_full_report_holds_no_retraining_back(instance, store):
+    land(store, "He go.")
+
+    @dg.job(name="full_report")
+    def report() -> None: ...
+
+    instance.create_run_for_job(report, status=dg.DagsterRunStatus.STARTED)
+    assert isinstance(tick(instance), dg.RunRequest)
 
 
 def started(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.DagsterRun:
@@ -221,3 +297,20 @@ def test_a_forgotten_row_retrains(instance, store):
     answer = tick(instance)
     assert isinstance(answer, dg.RunRequest)
     assert "removed" in answer.tags["correctly/why"]
+
+
+def test_a_run_that_was_stopped_with_the_platform_uses_up_no_attempt(instance, store):
+    land(store, "He go.")
+
+    @dg.op
+    def stopped() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+    @dg.job(name="retrain")
+    def retrain() -> None:
+        stopped()
+
+    retrain.execute_in_process(instance=instance, tags=dict(tick(instance).tags), raise_on_error=False)
+    answer = tick(instance)
+    assert answer.run_key.endswith(":2") and "attempt" not in answer.tags["correctly/why"]

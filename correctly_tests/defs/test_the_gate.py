@@ -17,8 +17,7 @@ import pytest
 from dagster_mlflow.resources import MlFlow
 from mlflow import MlflowClient
 
-from correctly_assets.definitions import defs
-from correctly_assets.defs.resources import make_resources
+from correctly_assets.definitions import build_defs
 from correctly_assets.resources.ledger import EXPERIMENT, Ledger, NoLedger
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
@@ -58,14 +57,8 @@ class Graph:
         return id
 
     def run(self, *names: str) -> dg.ExecuteInProcessResult:
-        definitions = dg.Definitions(
-            assets=defs.assets,
-            resources={
-                **make_resources(self.settings),
-                "mlflow": dg.ResourceDefinition.hardcoded_resource(self.ledger),
-            },
-            executor=dg.in_process_executor,
-        )
+        ledger = dg.ResourceDefinition.hardcoded_resource(self.ledger)
+        definitions = build_defs(self.settings, {"mlflow": ledger})
         job = definitions.resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
             instance=self.instance, asset_selection=[dg.AssetKey(name) for name in names], raise_on_error=False

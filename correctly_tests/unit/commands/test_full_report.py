@@ -8,14 +8,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from rich.console import Console
 
 from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.errors import CorrectlyError, PermanentError, RefusedError
 from correctly_assets.core.types import TrainPair
-from correctly_assets.defs.full_report import report_full
-from correctly_assets.defs.resources import make_resources
+from correctly_assets.definitions import build_defs
+from correctly_assets.defs.full_report import FullReportConfig
 from correctly_assets.evaluation.evaluation_set import limited, read_evaluation_set
 from correctly_assets.platform.engine_session import running_engine
 from correctly_assets.settings import Settings
@@ -100,10 +101,10 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
     paid = len(outside.requests)
     engine.stop()  # every answer is kept now, so the job needs nobody
     (settings.platform.adapters_dir / new / "report.full.json").unlink()
-    config = {"ops": {"write_report_full": {"config": {"adapter": new[:6]}}}}
-    made = make_resources(settings)
-    done = report_full.execute_in_process(
-        run_config=config, resources={name: made[name] for name in ("store", "engine")}
+    done = (
+        build_defs(settings)
+        .resolve_job_def("full_report")
+        .execute_in_process(run_config=dg.RunConfig({"write_full_report": FullReportConfig(adapter=new[:6])}))
     )
     assert done.success
     assert len(outside.requests) == paid

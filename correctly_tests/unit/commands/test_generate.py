@@ -215,13 +215,15 @@ def test_the_schedule_s_run_completes_what_waits_and_lands_examples(
     assert defs.resolve_job_def(write_new_examples.name).name == "write_new_examples"
     resource = StoreResource(url=settings.platform.store_url, sql_dir=str(settings.platform.sql_dir))
     with dg.DagsterInstance.ephemeral() as instance:
-        done = write_new_examples.execute_in_process(resources={"store": resource}, instance=instance)
+        done = write_new_examples.execute_in_process(
+            resources={"store": resource, "settings": settings}, instance=instance
+        )
     assert done.success and "landed 20 examples" in done.output_for_node("land_new_examples")
     monkeypatch.setenv("CORRECTLY_TEACHER", "openai")
     monkeypatch.setenv("CORRECTLY_TEACHER_BASE_URL", "http://127.0.0.1:9/v1")
     with dg.DagsterInstance.ephemeral() as instance:
         failed = write_new_examples.execute_in_process(
-            resources={"store": resource}, instance=instance, raise_on_error=False
+            resources={"store": resource, "settings": get_settings()}, instance=instance, raise_on_error=False
         )
     assert not failed.success
 

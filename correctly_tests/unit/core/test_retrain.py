@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from correctly_assets.core.retrain import RetrainPolicy, RetrainState, decide_retrain, fingerprint, rows_digest
+import pytest
+
+from correctly_assets.core.errors import PermanentError, UnreachableError, passes
+from correctly_assets.core.retrain import (
+    INTERRUPTED,
+    PASSES,
+    RetrainPolicy,
+    RetrainState,
+    count_ended,
+    decide_retrain,
+    fingerprint,
+    lags,
+    rows_digest,
+)
 
 POLICY = RetrainPolicy(min_examples=2, quiet_seconds=10, max_attempts=3)
 NEW = RetrainState("want", "old", 12, 5, 60.0, (), 0)
@@ -81,3 +94,77 @@ def test_the_fingerprint_ignores_the_order_of_rows_and_follows_rows_and_recipe()
     recipe = {"base": "r1"}
     assert fingerprint(rows_digest(["a"]), recipe) != fingerprint(rows_digest(["a", "b"]), recipe)
     assert fingerprint(rows_digest(["a"]), recipe) != fingerprint(rows_digest(["a"]), {"base": "r2"})
+
+
+@pytest.mark.parametrize(
+    ("setbacks", "seconds", "expected"),
+    [
+        (1, 59, "1 second"),
+        (1, 60, None),
+        (2, 60, "4 minutes"),
+        (2, 300, None),
+        (3, 300, "20 minutes"),
+        (3, 1500, None),
+        (50, 1499, "1 second"),
+        (50, 1500, None),
+    ],
+)
+def test_setbacks_that_pass_wait_1_5_and_then_25_minutes_each(setbacks: int, seconds: float, expected: str | None):
+    state = replace(NEW, spared=setbacks, setbacks=setbacks, seconds_since_end=seconds)
+    decision = decide_retrain(state, POLICY)
+    if expected is None:
+        assert (decision.action, decision.run_key) == ("run", f"want:{setbacks + 1}")
+        assert "attempt" not in decision.says
+    else:
+        assert decision.action == "skip"
+        assert decision.says.endswith(f"the next one starts in {expected}.")
+
+
+def test_a_platform_that_was_stopped_once_goes_on_at_once_and_then_waits():
+    stopped = replace(NEW, spared=1, setbacks=1, interrupted=True, seconds_since_end=0.0)
+    assert decide_retrain(stopped, POLICY).run_key == "want:2"
+    assert decide_retrain(replace(stopped, spared=2, setbacks=2), POLICY).action == "skip"
+
+
+def test_a_long_outage_uses_up_no_attempt():
+    state = replace(NEW, attempts=2, spared=40, setbacks=40, seconds_since_end=1500.0)
+    decision = decide_retrain(state, POLICY)
+    assert (decision.action, decision.run_key) == ("run", "want:43")
+    assert "attempt 3 of 3" in decision.says
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ([], (0, 0, 0)),
+        ([None, None], (2, 0, 0)),
+        ([PASSES, INTERRUPTED, None, PASSES], (1, 3, 2)),
+        ([None, PASSES], (1, 1, 0)),
+    ],
+)
+def test_ended_runs_count_as_attempts_or_as_setbacks(kinds: list[str | None], expected: tuple[int, int, int]):
+    assert count_ended(kinds) == expected
+
+
+def test_giving_up_lasts_a_day_and_then_one_more_run_is_tried():
+    given_up = replace(NEW, decided="want", gave_up=True, attempts=3, seconds_since_end=3600.0)
+    decision = decide_retrain(given_up, POLICY)
+    assert decision.action == "skip"
+    assert "Gave up on want after 3 failed runs" in decision.says and "in 23 hours" in decision.says
+    decision = decide_retrain(replace(given_up, seconds_since_end=86_400.0), POLICY)
+    assert (decision.action, decision.run_key) == ("run", "want:4")
+    assert "given up 24 hours ago" in decision.says and "of 3" not in decision.says
+    # One run is in flight, and when it has failed too, the day begins anew.
+    assert decide_retrain(replace(given_up, seconds_since_end=9e4, in_flight=("r",)), POLICY).action == "skip"
+    assert decide_retrain(replace(given_up, attempts=4, seconds_since_end=1.0), POLICY).action == "skip"
+
+
+def test_a_lag_is_said_only_after_a_day():
+    assert lags(None) is None and lags(86_399) is None
+    assert "landed 30 hours ago" in (lags(30 * 3600) or "")
+
+
+def test_an_error_passes_where_what_it_was_raised_from_does():
+    outer = RuntimeError("the step failed")
+    outer.__cause__ = UnreachableError("vLLM is away.")
+    assert passes(outer) and not passes(PermanentError("no")) and not passes(None)

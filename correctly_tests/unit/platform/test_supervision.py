@@ -69,6 +69,26 @@ def test_a_part_is_ready_when_it_answers_and_is_started_again_when_it_dies(super
     assert supervisor.children["server"].restarts == 1
 
 
+@pytest.mark.slow
+def test_what_is_to_be_done_before_a_restart_is_done_and_keeps_no_part_down(supervisor):
+    done: list[str] = []
+
+    def fail() -> None:
+        done.append("the old one is gone" if not psutil.pid_exists(old) else "the old one runs")
+        raise OSError("The database is away.")
+
+    part = server(free_port())
+    supervisor.before_restart["server"] = fail
+    child = supervisor.start(part)
+    old = child.popen.pid
+    assert done == []
+    child.popen.kill()
+    child.popen.wait()
+    assert wait_until(lambda: supervisor.heal() == ["server"])
+    supervisor.wait_ready(part)
+    assert done == ["the old one is gone"]
+
+
 def test_parts_of_a_platform_that_was_started_in_the_background_can_be_stopped(supervisor):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:

@@ -73,7 +73,7 @@ def test_a_full_disk_while_landing_is_said_so_and_keeps_whole_batches(tmp_path: 
     done = subprocess.run(
         [sys.executable, "-c", FULL, url], capture_output=True, text=True, cwd=PROJECT_ROOT, check=True
     )
-    assert done.stdout.startswith("PermanentError The disk that holds"), done.stdout + done.stderr
+    assert done.stdout.startswith("RetryableError The disk that holds"), done.stdout + done.stderr
     with open_store(url, SQL) as store:
         kept = store.counts().accepted
         assert kept > 0

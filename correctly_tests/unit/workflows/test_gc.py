@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from correctly_assets.cli import app
-from correctly_assets.core.errors import PermanentError, UnreachableError
+from correctly_assets.core.errors import RetryableError, UnreachableError
 from correctly_assets.platform.supervisor import write_record
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store
@@ -103,5 +103,5 @@ def test_nothing_is_removed_while_the_platform_runs_and_its_engine_does_not_say_
 def test_a_run_does_not_start_on_a_full_disk(settings: Settings):
     settings.platform.home.mkdir(parents=True)
     require_space(settings, least=1)
-    with pytest.raises(PermanentError, match="correctly gc"):
+    with pytest.raises(RetryableError, match="correctly gc"):
         require_space(get_settings(), least=10**18)
