@@ -287,11 +287,11 @@ def part_score(minutes: float, pairs: int, keep: Path | None = None) -> dict[str
         if not known.exists():
             known.symlink_to(learners.resolve())
         land_starter(settings)
-        with open_platform_store(settings) as store:
+        with open_platform_store(settings.platform) as store:
             examples = write_examples_snapshot(store, settings.platform.snapshots_dir)
         made = make_train_set(settings, examples_snapshot=examples.id, log=print)
         config = train_config(settings, train_set=made.snapshot.id)
-        result = run_training(settings, config, settings.platform.checkpoints_dir / "bench")
+        result = run_training(settings.platform, config, settings.platform.checkpoints_dir / "bench")
         predictions, scored = home / "predictions.txt", home / "scored.json"
         evaluated(result.adapter, learners, "--predictions", str(predictions))
         frozen = evaluated(result.adapter, settings.platform.evaluation_path)

@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--most", type=float, default=10.0)
     parser.add_argument("--keep", type=Path, help="where answers are kept between calls")
     options = parser.parse_args()
-    adapter = adapter_named(get_settings(), options.adapter)
+    adapter = adapter_named(get_settings().platform, options.adapter)
     found = asyncio.run(sweep(adapter, [OURS, *options.data], Kept(options.keep)))
     for name, rows in found.items():
         print(f"\n{name}\n edit  word   GLEU      P      R   F0.5  correct ones changed")

@@ -37,7 +37,7 @@ def prepare(
 
         if gguf is None or name is None:
             raise UsageError("--gguf and --name go together: the file, and what the base model is to be called.")
-        made = prepare_gguf(get_settings(), gguf, name)
+        made = prepare_gguf(get_settings().platform, gguf, name)
         console.print(
             f"{name} stands in {made}; CORRECTLY_BASE_MODEL={name} trains and serves it.",
             highlight=False,
@@ -61,7 +61,7 @@ def up(
     if once and detach:
         raise UsageError("--once and --detach do not go together: choose one.")
     if detach:
-        background.detach(get_settings(), console)
+        background.detach(get_settings().platform, console)
         return
     raise typer.Exit(run_up(get_settings(), console, once=once))
 
@@ -71,7 +71,7 @@ def down() -> None:
     """Stop the platform."""
     from correctly_assets.platform import background
 
-    console.print(background.stop(get_settings()))
+    console.print(background.stop(get_settings().platform))
 
 
 @app.command()
@@ -83,7 +83,7 @@ def logs(
     """Print a part's log."""
     from correctly_assets.platform import background
 
-    for line in background.tail(get_settings(), name, lines, follow=follow):
+    for line in background.tail(get_settings().platform, name, lines, follow=follow):
         sys.stdout.write(line)
 
 

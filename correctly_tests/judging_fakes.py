@@ -75,7 +75,7 @@ def write_adapter(adapters: Path, strength: float = 0.1) -> str:
 
 
 def decide(settings: Settings, adapter: str, verdict: Verdict, reason: str) -> None:
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.record_decision(
             fingerprint=f"f-{adapter}",
             adapter=adapter,
@@ -139,7 +139,7 @@ def prepare(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 
 
 def judge(settings: Settings, adapter: str) -> Any:
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         return asyncio.run(
             judge_candidate(
                 settings,

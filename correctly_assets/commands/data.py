@@ -62,7 +62,7 @@ def add(
                 words.append(f"{outcome['quarantined']} of them are held in quarantine")
             console.print(f"{path.name}: {', '.join(words)}.", highlight=False)
             if outcome["waiting"]:
-                console.print(f"  {waits_for(get_settings())}", highlight=False, soft_wrap=True)
+                console.print(f"  {waits_for(get_settings().teacher)}", highlight=False, soft_wrap=True)
             for reason, count in outcome.get("reasons", {}).items():
                 console.print(f"  {count} × {reason}", highlight=False)
             if outcome["refused_file"]:
@@ -84,7 +84,7 @@ def generate(
     from correctly_assets.workflows.wiring import make_platform_teacher, open_platform_store
 
     settings = get_settings()
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         # One teacher for both, since a budget is one teacher's. A recorded one may not be there and says so in its place.
         teacher = None if settings.teacher.kind == "recorded" else make_platform_teacher(settings)
         completed = complete_waiting(store, settings, teacher=teacher)

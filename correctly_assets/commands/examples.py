@@ -53,7 +53,7 @@ def examples(
         raise UsageError(f"--length is one of {', '.join(_LENGTHS)}, not {length!r}.")
     wanted = ExampleFilter(form, tone, topic, language, level, source, status, (text or "").split(), length)  # pyright: ignore[reportArgumentType]
     settings = get_settings()
-    with read_platform_store(settings) as store:
+    with read_platform_store(settings.platform) as store:
         if like is None:
             found: list[tuple[StoredExample, float | None]] = [(row, None) for row in store.find(wanted, limit=limit)]
         else:
@@ -108,7 +108,7 @@ def forget(
     from correctly_assets.workflows.wiring import open_platform_store
 
     settings = get_settings()
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         gone = forget_example(settings, store, example)
     if as_json:
         print_json(gone.to_json())
@@ -148,7 +148,7 @@ def rejected(
     # What the teacher's last new examples lost on the way lies with the teacher.
     newest = settings.platform.home / "teacher"
     written = sum_up(read_rejected(newest)) if (newest / "rejected.jsonl").is_file() and not train_set else []
-    with read_platform_store(settings) as store:
+    with read_platform_store(settings.platform) as store:
         held = store.quarantine_reasons()
         unread = sum(landing.refused for landing in store.landings(limit=1000))
     if as_json:
@@ -212,7 +212,7 @@ def list_quarantine(
 
     if state not in ("open", "released", "dropped"):
         raise UsageError(f"--state is open, released or dropped, not {state!r}.")
-    with read_platform_store(get_settings()) as store:
+    with read_platform_store(get_settings().platform) as store:
         items = store.quarantined(state, limit)
     if as_json:
         print_json([_held(item) for item in items])
@@ -233,7 +233,7 @@ def release_quarantine(
     """Let a row back: it is accepted, or waits when it has no correction."""
     from correctly_assets.workflows.wiring import open_platform_store
 
-    with open_platform_store(get_settings()) as store:
+    with open_platform_store(get_settings().platform) as store:
         item = store.release_quarantined(row)
         status = store.get(item.example_id).status if item.example_id else None
     if as_json:
@@ -251,7 +251,7 @@ def drop_quarantine(
     """Give a row up for good: its text is removed, and the same row is not taken again."""
     from correctly_assets.workflows.wiring import open_platform_store
 
-    with open_platform_store(get_settings()) as store:
+    with open_platform_store(get_settings().platform) as store:
         item = store.drop_quarantined(row)
     if as_json:
         print_json({**_held(item), "row": {}, "state": "dropped"})

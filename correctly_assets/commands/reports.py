@@ -132,10 +132,13 @@ def record(
     if kind == "teacher":
         if data is not None:
             raise UsageError("A teacher is recorded on the examples that have landed: leave --data out.")
-        recording, folder = record_teacher(settings, model=model, base_url=base_url), teacher_recordings_dir(settings)
+        recording, folder = (
+            record_teacher(settings, model=model, base_url=base_url),
+            teacher_recordings_dir(settings.platform),
+        )
     else:
         recording = record_comparator(settings, model=model, data=data, base_url=base_url)
-        folder = recordings_dir(settings)
+        folder = recordings_dir(settings.platform)
     path = recording_path(folder, recording.requested)
     if as_json:
         print_json({**recording.header, "path": str(path)})

@@ -48,7 +48,7 @@ def review(
         raise UsageError(
             "`correctly review` asks a person: run it in a terminal, or read what there is with --results."
         )
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         rated, stopped = 0, False
         if not results:
 
@@ -69,8 +69,8 @@ def review(
                 )
             except (KeyboardInterrupt, EOFError):
                 stopped = True
-        rows = reviews_so_far(settings, store)
-        left = left_to_review(settings, store, reviewer)
+        rows = reviews_so_far(settings.platform, store)
+        left = left_to_review(settings.platform, store, reviewer)
     if as_json:
         print_json({"rated": rated, "stopped": stopped, "left": left, "systems": rows})
         return

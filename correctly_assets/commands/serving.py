@@ -33,7 +33,7 @@ def rollback(why: Annotated[str, typer.Option(help="Why, for the record.")] = "a
     from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
 
     settings = get_settings()
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         done = asyncio.run(roll_back(settings, store, DirectEngine(settings.serving.vllm_url), why))
     serves = "serves" if done.from_base is not None and done.gateway_serves is not False else "will serve"
     console.print(f"{done.release} {serves} adapter {done.adapter}. {done.why}", highlight=False)
@@ -46,7 +46,7 @@ def releases(as_json: Json = False) -> None:
     from correctly_assets.workflows.find_reports import EVER
     from correctly_assets.workflows.wiring import read_platform_store
 
-    with read_platform_store(get_settings()) as store:
+    with read_platform_store(get_settings().platform) as store:
         rows = store.releases(limit=EVER)
     if as_json:
         print_json([{"release": r.id, "adapter": r.adapter, "kind": r.kind, "why": r.why, "at": r.at} for r in rows])
@@ -67,7 +67,7 @@ def promote(adapter: str, despite: Annotated[str, typer.Option(help="Why, althou
     from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
 
     settings = get_settings()
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         done = asyncio.run(
             promote_candidate(
                 settings,
@@ -98,8 +98,8 @@ def gc(
 
     runs = running_supervisor(settings.platform.home) is not None
     loaded = asyncio.run(loaded_adapters(DirectEngine(settings.serving.vllm_url), platform_runs=runs))
-    with open_platform_store(settings) as store:
-        removed = collect_garbage(settings, store, keep=keep, loaded=loaded, dry_run=dry_run)
+    with open_platform_store(settings.platform) as store:
+        removed = collect_garbage(settings.platform, store, keep=keep, loaded=loaded, dry_run=dry_run)
     if as_json:
         print_json([{"kind": r.kind, "name": r.name, "path": str(r.path), "bytes": r.size} for r in removed])
         return

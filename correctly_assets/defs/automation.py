@@ -44,7 +44,7 @@ def tick_retrain(context: dg.SensorEvaluationContext, store: StoreResource, sett
     note_interrupted_run(context.instance)
     with store.open() as opened:
         state = read_retrain_state(opened, context.instance, settings)
-        decision = decide_retrain(state, policy(settings))
+        decision = decide_retrain(state, policy(settings.training))
         if decision.action == "give_up":
             opened.record_decision(
                 fingerprint=state.want,
@@ -73,7 +73,7 @@ def tick_serving(context: dg.SensorEvaluationContext, store: StoreResource, sett
     told = known.asset_materialization.metadata.get("release") if known and known.asset_materialization else None
     with store.open() as opened:
         release = untold_release(opened.champion(), str(told.value) if told else None)
-        says = serving_says(opened, settings)
+        says = serving_says(opened, settings.platform)
     if release is None:
         return dg.SkipReason(says)
     point_alias(settings.platform.mlflow_url, "champion", release.adapter, context.log)

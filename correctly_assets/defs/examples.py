@@ -35,7 +35,7 @@ def examples(context: dg.AssetExecutionContext, store: StoreResource, settings: 
     completed = CompletedWaiting()
     try:
         # The first asset of every run: better said now than in the middle of a training.
-        require_space(settings)
+        require_space(settings.platform)
     except CorrectlyError as error:
         raise refused(error) from error
     with store.open() as opened:

@@ -107,7 +107,12 @@ def _decide_failed(
     )
     with store.open() as opened:
         record(
-            settings, opened, {**provenance, "id": None}, verdict="failed", reasons=reasons, run_id=context.run.run_id
+            settings.platform,
+            opened,
+            {**provenance, "id": None},
+            verdict="failed",
+            reasons=reasons,
+            run_id=context.run.run_id,
         )
 
 

@@ -49,9 +49,11 @@ def train_set(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Sett
     if renewed := renewed_tags(context.run.tags, fingerprint_of(rows, recipe(settings))):
         context.instance.add_run_tags(context.run.run_id, renewed)
     # The builder drops what leaks; the check looks again at what was written, so that neither is trusted alone.
-    leaked = leaks((text for pair in made.pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
+    leaked = leaks(
+        (text for pair in made.pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings.platform)
+    )
     mix = page.error_mix(made.pairs, settings.teacher.first_languages)
-    used = read_some(settings, head["snapshot"], (pair.example_id for pair in made.pairs))
+    used = read_some(settings.platform, head["snapshot"], (pair.example_id for pair in made.pairs))
     sources = {example.id: example.source or "" for example in used}
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(made.snapshot.id),

@@ -108,7 +108,7 @@ def live_comparator(settings: Settings, annotator: Annotator) -> LiveComparator 
     return LiveComparator(
         settings.comparator.base_url,
         settings.comparator.model,
-        read_prompt(settings, "comparator.txt"),
+        read_prompt(settings.platform, "comparator.txt"),
         annotator,
         api_key=key.get_secret_value() if key else None,
     )

@@ -34,7 +34,7 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         RetryableError: the database is away.
         PermanentError: a file or package is missing.
     """
-    store = open_platform_store(settings)
+    store = open_platform_store(settings.platform)
     personal_data, profane = PersonalData(names=settings.privacy.pii_names), Profanity()
     if settings.privacy.pii_names:
         personal_data.warm()

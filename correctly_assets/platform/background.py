@@ -16,21 +16,21 @@ from rich.console import Console
 
 from correctly_assets.core.errors import UnreachableError, UsageError
 from correctly_assets.platform.supervisor import clear_leftovers, remove_record, running_supervisor
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings
 
 
-def detach(settings: Settings, console: Console) -> None:
+def detach(platform: PlatformSettings, console: Console) -> None:
     """Start `correctly up` in a session of its own and return once it supervises.
 
     Raises:
         UnreachableError: it ended at once; the message is its last line.
     """
-    other = running_supervisor(settings.platform.home)
+    other = running_supervisor(platform.home)
     if other is not None:
-        console.print(f"The platform already runs (process {other.pid}): {settings.platform.gateway_url}.")
+        console.print(f"The platform already runs (process {other.pid}): {platform.gateway_url}.")
         return
-    settings.platform.logs_dir.mkdir(parents=True, exist_ok=True)
-    path = settings.platform.logs_dir / "up.log"
+    platform.logs_dir.mkdir(parents=True, exist_ok=True)
+    path = platform.logs_dir / "up.log"
     with path.open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "correctly_assets.cli", "up"],
@@ -44,7 +44,7 @@ def detach(settings: Settings, console: Console) -> None:
         if child.poll() is not None:
             lines = path.read_text(errors="replace").strip().splitlines()
             raise UnreachableError(f"The platform did not start: {lines[-1] if lines else child.returncode}")
-        if running_supervisor(settings.platform.home) is not None:
+        if running_supervisor(platform.home) is not None:
             console.print(
                 f"The platform starts in the background (process {child.pid}); follow it with `correctly logs up -f`."
             )
@@ -53,12 +53,12 @@ def detach(settings: Settings, console: Console) -> None:
     raise UnreachableError("The platform did not start within five minutes: see `correctly logs up`.")
 
 
-def stop(settings: Settings) -> str:
+def stop(platform: PlatformSettings) -> str:
     """Stop the platform and whatever it left. Returns what was done, in words."""
-    supervisor = running_supervisor(settings.platform.home)
+    supervisor = running_supervisor(platform.home)
     if supervisor is None:
-        left = clear_leftovers(settings.platform.home)
-        remove_record(settings.platform.home)
+        left = clear_leftovers(platform.home)
+        remove_record(platform.home)
         return (
             f"The platform did not run; {left} processes it had left were stopped."
             if left
@@ -69,24 +69,20 @@ def stop(settings: Settings) -> str:
         supervisor.wait(timeout=90)
     except psutil.TimeoutExpired:
         supervisor.kill()
-    clear_leftovers(settings.platform.home)
-    remove_record(settings.platform.home)
+    clear_leftovers(platform.home)
+    remove_record(platform.home)
     return "The platform is stopped."
 
 
-def tail(settings: Settings, name: str, lines: int, *, follow: bool) -> Iterator[str]:
+def tail(platform: PlatformSettings, name: str, lines: int, *, follow: bool) -> Iterator[str]:
     """The last lines of a part's log, then (with ``follow``) what is added.
 
     Raises:
         UsageError: there is no such log; the message names those there are.
     """
-    path = settings.platform.logs_dir / f"{name}.log"
+    path = platform.logs_dir / f"{name}.log"
     if not path.is_file():
-        known = (
-            sorted(p.stem for p in settings.platform.logs_dir.glob("*.log"))
-            if settings.platform.logs_dir.is_dir()
-            else []
-        )
+        known = sorted(p.stem for p in platform.logs_dir.glob("*.log")) if platform.logs_dir.is_dir() else []
         hint = f"there are: {', '.join(known)}" if known else "nothing has run yet: start with `correctly up`"
         raise UsageError(f"There is no log named {name}; {hint}.")
     with path.open(encoding="utf-8", errors="replace") as file:

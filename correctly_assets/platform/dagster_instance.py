@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from correctly_assets.artifacts.files import write_text_atomically
-from correctly_assets.settings import PROJECT_ROOT, Settings
+from correctly_assets.settings import PROJECT_ROOT, PlatformSettings, Settings
 from correctly_assets.store.schemas import dagster_storage, ensure_schemas, postgres_url
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ def instance_config(storage: dict[str, Any]) -> dict[str, Any]:
 
 def write_instance(settings: Settings) -> Path:
     """Write the instance's dagster.yaml under HOME and make sure of its database. Returns DAGSTER_HOME."""
-    ensure_schemas(settings)
+    ensure_schemas(settings.platform)
     settings.platform.dagster_home.mkdir(parents=True, exist_ok=True)
-    config = {**instance_config(dagster_storage(settings))}
+    config = {**instance_config(dagster_storage(settings.platform))}
     if settings.teacher.kind == "openai" and settings.teacher.batch_at is not None:
         # A run then waits for a batch, which has a day; the endpoint ends it, not the monitor.
         limit = config["run_monitoring"]["max_runtime_seconds"]
@@ -49,12 +49,12 @@ def write_instance(settings: Settings) -> Path:
     return settings.platform.dagster_home
 
 
-def open_instance(settings: Settings) -> DagsterInstance | None:
+def open_instance(platform: PlatformSettings) -> DagsterInstance | None:
     """The platform's Dagster instance, whatever DAGSTER_HOME says; None where no platform has run yet. Nothing is written."""
-    home = settings.platform.dagster_home
+    home = platform.dagster_home
     if not (home / "dagster.yaml").is_file():
         return None
-    if postgres_url(settings) is None and not (home / "storage").is_dir():
+    if postgres_url(platform) is None and not (home / "storage").is_dir():
         return None  # Dagster makes its files when it opens them.
     return _open(home)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.gateway.own_key import own_key
-from correctly_assets.settings import PROJECT_ROOT, Settings
+from correctly_assets.settings import PROJECT_ROOT, PlatformSettings, Settings
 from correctly_assets.workflows.openwebui_account import ADMIN_EMAIL, admin, secret_key
 
 VENV = PROJECT_ROOT / ".venv-webui"
@@ -65,10 +65,10 @@ def set_admin_password(database: Path, password: str, python: Path = VENV / "bin
     return done.returncode == 0
 
 
-def allowed_origins(settings: Settings) -> str:
+def allowed_origins(platform: PlatformSettings) -> str:
     """The pages that may read Open WebUI's answers: its own, under the names by which it is reached."""
-    names = dict.fromkeys(("127.0.0.1", "localhost", settings.platform.webui_url.split("//", 1)[1].rsplit(":", 1)[0]))
-    return ";".join(f"http://{name}:{settings.platform.webui_port}" for name in names)
+    names = dict.fromkeys(("127.0.0.1", "localhost", platform.webui_url.split("//", 1)[1].rsplit(":", 1)[0]))
+    return ";".join(f"http://{name}:{platform.webui_port}" for name in names)
 
 
 def environment() -> dict[str, str]:
@@ -107,24 +107,24 @@ def environment() -> dict[str, str]:
     }
 
 
-def webui_command(settings: Settings) -> tuple[list[str], dict[str, str]]:
+def webui_command(platform: PlatformSettings) -> tuple[list[str], dict[str, str]]:
     """The command on this machine."""
-    data = settings.platform.home / "webui"
+    data = platform.home / "webui"
     argv = [
         str(VENV / "bin" / "open-webui"),
         "serve",
         "--host",
-        settings.platform.host,
+        platform.host,
         "--port",
-        str(settings.platform.webui_port),
+        str(platform.webui_port),
     ]
-    loopback = "127.0.0.1" if settings.platform.host == "0.0.0.0" else settings.platform.host
+    loopback = "127.0.0.1" if platform.host == "0.0.0.0" else platform.host
     env = {
         **environment(),
         "DATA_DIR": str(data),
         # Its default lets every web page read every answer, sessions included.
-        "CORS_ALLOW_ORIGIN": allowed_origins(settings),
-        "OPENAI_API_BASE_URL": f"http://{loopback}:{settings.platform.gateway_port}/v1",
+        "CORS_ALLOW_ORIGIN": allowed_origins(platform),
+        "OPENAI_API_BASE_URL": f"http://{loopback}:{platform.gateway_port}/v1",
         "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     return argv, env
@@ -135,8 +135,8 @@ def private_environment(settings: Settings) -> dict[str, str]:
     (settings.platform.home / "webui").mkdir(parents=True, exist_ok=True)
     key = own_key(settings)
     shown = {"OPENAI_API_KEY": key} if key else {}
-    who = admin(settings)
+    who = admin(settings.platform)
     set_admin_password(
         settings.platform.home / "webui" / "webui.db", who.get("WEBUI_ADMIN_PASSWORD", LOOPBACK_PASSWORD)
     )
-    return {"WEBUI_SECRET_KEY": secret_key(settings), **shown, **who}
+    return {"WEBUI_SECRET_KEY": secret_key(settings.platform), **shown, **who}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from correctly_assets.core.telemetry import TELEMETRY_OFF
 from correctly_assets.engine.launch import Device, vllm_command
 from correctly_assets.platform.openwebui import installed, private_environment, webui_command
-from correctly_assets.settings import PROJECT_ROOT, Settings
+from correctly_assets.settings import PROJECT_ROOT, PlatformSettings, Settings
 from correctly_assets.store.schemas import mlflow_backend
 
 
@@ -50,18 +50,18 @@ class Process:
         return f"http://{self.host(settings)}:{self.port(settings)}" if self.port else None
 
 
-def common_environment(settings: Settings, base: Mapping[str, str] | None = None) -> dict[str, str]:
+def common_environment(platform: PlatformSettings, base: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment every part starts in."""
     env = dict(os.environ if base is None else base)
     env.update(TELEMETRY_OFF)
-    env["CORRECTLY_HOME"] = str(settings.platform.home)
-    env["CORRECTLY_SUPERVISED"] = str(settings.platform.home)
-    env["DAGSTER_HOME"] = str(settings.platform.dagster_home)
+    env["CORRECTLY_HOME"] = str(platform.home)
+    env["CORRECTLY_SUPERVISED"] = str(platform.home)
+    env["DAGSTER_HOME"] = str(platform.dagster_home)
     return env
 
 
 def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
-    argv = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", mlflow_backend(settings)]
+    argv = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", mlflow_backend(settings.platform)]
     argv += ["--artifacts-destination", str(settings.platform.home / "mlflow" / "artifacts"), "--workers", "1"]
     argv += ["--host", settings.platform.host, "--port", str(settings.platform.mlflow_port)]
     return argv, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -121,7 +121,7 @@ PROCESSES: tuple[Process, ...] = (
     Process(
         "open-webui",
         "Open WebUI",
-        webui_command,
+        lambda s: webui_command(s.platform),
         lambda s: s.platform.webui_port,
         "/health",
         ready_seconds=240,

@@ -28,9 +28,9 @@ def read_status(settings: Settings) -> dict[str, Any]:
     Raises:
         UnreachableError: nothing has landed or run in this HOME yet, or its store is of an earlier release.
     """
-    with read_platform_store(settings) as store:
+    with read_platform_store(settings.platform) as store:
         counts, champion, last = store.counts(), store.champion(), store.last_decision()
-    instance = open_instance(settings)
+    instance = open_instance(settings.platform)
     sensors: list[dict[str, str]] = []
     if instance is not None:
         try:
@@ -41,7 +41,7 @@ def read_status(settings: Settings) -> dict[str, Any]:
         "landed": counts.landed,
         "accepted": counts.accepted,
         "waiting": counts.waiting,
-        "waiting_for": waits_for(settings) if counts.waiting else None,
+        "waiting_for": waits_for(settings.teacher) if counts.waiting else None,
         "quarantined": counts.quarantined,
         "champion": champion
         and {

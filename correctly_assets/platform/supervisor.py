@@ -107,7 +107,7 @@ class Supervisor:
             PermanentError: its program, or the interpreter that its first line names, is missing or may not be run.
         """
         argv, extra = process.command(self.settings)
-        env = {**common_environment(self.settings), **extra, **process.private(self.settings)}
+        env = {**common_environment(self.settings.platform), **extra, **process.private(self.settings)}
         self.settings.platform.logs_dir.mkdir(parents=True, exist_ok=True)
         log_path = self.settings.platform.logs_dir / f"{process.name}.log"
         _rotate(log_path)

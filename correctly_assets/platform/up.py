@@ -34,7 +34,7 @@ from correctly_assets.platform.supervisor import (
     running_supervisor,
     write_record,
 )
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.workflows.dead_runs import fail_dead_runs
 from correctly_assets.workflows.retrain_state import policy, read_retrain_state
 from correctly_assets.workflows.starter import install_starter, land_first_batch
@@ -80,7 +80,7 @@ def prepare(settings: Settings, console: Console) -> None:
             # A process of its own: transformers and a gigabyte of weights should not stay in the supervisor.
             code = f"from pathlib import Path; from correctly_assets.training.models.base_model import *; convert_embedded_model(Path({str(target)!r}))"
             done = subprocess.run(
-                [sys.executable, "-c", code], capture_output=True, text=True, env=common_environment(settings)
+                [sys.executable, "-c", code], capture_output=True, text=True, env=common_environment(settings.platform)
             )
         if done.returncode:
             last = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"code {done.returncode}"
@@ -94,7 +94,7 @@ def prepare(settings: Settings, console: Console) -> None:
     from correctly_assets.platform.dagster_instance import write_instance
 
     write_instance(settings)
-    open_platform_store(settings).close()
+    open_platform_store(settings.platform).close()
 
 
 @contextlib.contextmanager
@@ -237,16 +237,16 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
 
 def _heal(supervisor: Supervisor | None, console: Console) -> None:
     if supervisor is not None:
-        if _engine_is_corrupted(supervisor.settings):
+        if _engine_is_corrupted(supervisor.settings.platform):
             supervisor.end("vllm")
         for name in supervisor.heal():
             console.print(f"  [yellow]●[/] {name} had ended and was started again; see `correctly logs {name}`.")
 
 
-def _engine_is_corrupted(settings: Settings) -> bool:
+def _engine_is_corrupted(platform: PlatformSettings) -> bool:
     """Whether the gateway asks for the engine's restart: once NaN was computed, no answer of that process can be trusted."""
     try:
-        said = httpx.get(f"{settings.platform.gateway_url}/readyz", timeout=2, trust_env=False).json()
+        said = httpx.get(f"{platform.gateway_url}/readyz", timeout=2, trust_env=False).json()
     except (httpx.HTTPError, ValueError):
         return False
     return bool(said.get("restart_engine"))
@@ -257,11 +257,11 @@ def _close_and_show(settings: Settings, console: Console, heal: Callable[[], Non
     if landed:
         console.print(f"Landed {landed} starter examples.")
     instance = make_instance(settings)
-    store = open_platform_store(settings)
+    store = open_platform_store(settings.platform)
     try:
         champion = store.champion()
         if champion is not None:
-            _wait_served(settings, console, heal)
+            _wait_served(settings.platform, console, heal)
         if champion is not None and champion.id == "r0000":
             # People can write from here on; the loop closes beside them, once, over what was kept out of this adapter.
             show_corrections(settings, console)
@@ -271,7 +271,7 @@ def _close_and_show(settings: Settings, console: Console, heal: Callable[[], Non
             console.print(f"nothing new since {champion.id}")
         else:
             _close_beside(settings, instance, store, console, heal, serving=champion is not None)
-            _wait_served(settings, console, heal)
+            _wait_served(settings.platform, console, heal)
         show_scores(store, console)
         show_corrections(settings, console)
     finally:
@@ -344,13 +344,14 @@ def close_loop(
                     raise RefusedError(f"The gate refused adapter {last.adapter}: {reasons}")
                 raise LoopFailed(f"The loop did not close: {reasons}")
             if state.canceled is not None and not state.in_flight:
-                raise LoopFailed(f"The loop did not close: {decide_retrain(state, policy(settings)).says}")
+                raise LoopFailed(f"The loop did not close: {decide_retrain(state, policy(settings.training)).says}")
             if runs and runs[0].run_id in state.in_flight:
-                _show_stage(settings, bar, task, next((s for s in STAGES if s not in done), STAGES[-1]))
+                _show_stage(settings.platform, bar, task, next((s for s in STAGES if s not in done), STAGES[-1]))
             else:
-                note = f"the sensor starts a run when nothing has landed for {policy(settings).quiet_seconds:g} s"
+                quiet = policy(settings.training).quiet_seconds
+                note = f"the sensor starts a run when nothing has landed for {quiet:g} s"
                 if state.setbacks:
-                    note = decide_retrain(state, policy(settings)).says
+                    note = decide_retrain(state, policy(settings.training)).says
                 bar.update(task, description="Waiting for the retrain sensor", note=note)
             time.sleep(1)
     raise LoopFailed("The loop did not close within four hours: see the run in the Dagster UI.")
@@ -375,8 +376,8 @@ def _tell_stages(
     return [step for step in done if step is not None]
 
 
-def _show_stage(settings: Settings, bar: Progress, task, stage: str) -> None:
-    progress = read_progress(settings.platform.progress_path)
+def _show_stage(platform: PlatformSettings, bar: Progress, task, stage: str) -> None:
+    progress = read_progress(platform.progress_path)
     if progress is None or not progress.total:
         bar.update(task, description=f"{stage}", total=None, note="")
         return
@@ -390,7 +391,7 @@ def _show_stage(settings: Settings, bar: Progress, task, stage: str) -> None:
     )
 
 
-def _wait_served(settings: Settings, console: Console, heal: Callable[[], None]) -> None:
+def _wait_served(platform: PlatformSettings, console: Console, heal: Callable[[], None]) -> None:
     """Wait until the gateway serves the champion.
 
     Raises:
@@ -401,7 +402,7 @@ def _wait_served(settings: Settings, console: Console, heal: Callable[[], None])
     with waiting(console, "Waiting for the champion to be served", expected=20):
         while time.monotonic() - started < patience:
             with contextlib.suppress(httpx.HTTPError, ValueError):
-                answer = httpx.get(f"{settings.platform.gateway_url}/readyz", timeout=5)
+                answer = httpx.get(f"{platform.gateway_url}/readyz", timeout=5)
                 if answer.status_code == 200:
                     return
                 says = answer.text[:300]

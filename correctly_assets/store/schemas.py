@@ -8,16 +8,16 @@ from __future__ import annotations
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, make_url
 
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings
 
 SCHEMAS = ("correctly", "dagster", "mlflow")
 
 
-def postgres_url(settings: Settings) -> URL | None:
+def postgres_url(platform: PlatformSettings) -> URL | None:
     """The team's PostgreSQL as a SQLAlchemy URL (psycopg2), or None when the store is embedded."""
-    if not settings.platform.database_url:
+    if not platform.database_url:
         return None
-    return make_url(settings.platform.database_url).set(drivername="postgresql+psycopg2")
+    return make_url(platform.database_url).set(drivername="postgresql+psycopg2")
 
 
 def schema_url(url: URL, schema: str) -> str:
@@ -27,9 +27,9 @@ def schema_url(url: URL, schema: str) -> str:
     return plain.render_as_string(hide_password=False)
 
 
-def ensure_schemas(settings: Settings) -> None:
+def ensure_schemas(platform: PlatformSettings) -> None:
     """Create the three schemas where they are missing. Safe to call from several starters at once."""
-    url = postgres_url(settings)
+    url = postgres_url(platform)
     if url is None:
         return
     engine = create_engine(url)
@@ -41,15 +41,15 @@ def ensure_schemas(settings: Settings) -> None:
     engine.dispose()
 
 
-def mlflow_backend(settings: Settings) -> str:
+def mlflow_backend(platform: PlatformSettings) -> str:
     """MLflow's backend store URI."""
-    url = postgres_url(settings)
-    return schema_url(url, "mlflow") if url else f"sqlite:///{settings.platform.home / 'mlflow' / 'mlflow.db'}"
+    url = postgres_url(platform)
+    return schema_url(url, "mlflow") if url else f"sqlite:///{platform.home / 'mlflow' / 'mlflow.db'}"
 
 
-def dagster_storage(settings: Settings) -> dict[str, object]:
+def dagster_storage(platform: PlatformSettings) -> dict[str, object]:
     """The storage stanza of dagster.yaml."""
-    url = postgres_url(settings)
+    url = postgres_url(platform)
     if url:
         return {"postgres": {"postgres_url": schema_url(url, "dagster")}}
-    return {"sqlite": {"base_dir": str(settings.platform.dagster_home / "storage")}}
+    return {"sqlite": {"base_dir": str(platform.dagster_home / "storage")}}

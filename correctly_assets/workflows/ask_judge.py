@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from correctly_assets.core.errors import CorrectlyError, PermanentError
 from correctly_assets.core.hashing import sha256_of
-from correctly_assets.settings import Settings
+from correctly_assets.settings import JudgeSettings, PlatformSettings, Settings
 
 if TYPE_CHECKING:
     from correctly_assets.evaluation.judge.questions import KeptQuestions
@@ -19,28 +19,26 @@ if TYPE_CHECKING:
     from correctly_assets.llm_api.judge_client import JudgeEndpoint
 
 
-def read_prompt(settings: Settings, name: str) -> str:
+def read_prompt(platform: PlatformSettings, name: str) -> str:
     """A prompt file that only evaluation uses.
 
     Raises:
         PermanentError: it is missing.
     """
     try:
-        return (settings.platform.prompts_dir / name).read_text(encoding="utf-8").strip("\n")
+        return (platform.prompts_dir / name).read_text(encoding="utf-8").strip("\n")
     except OSError as error:
-        raise PermanentError(
-            f"The prompt file {settings.platform.prompts_dir / name} is missing; restore prompts/."
-        ) from error
+        raise PermanentError(f"The prompt file {platform.prompts_dir / name} is missing; restore prompts/.") from error
 
 
-def judge_endpoint(settings: Settings) -> JudgeEndpoint | None:
+def judge_endpoint(judge: JudgeSettings) -> JudgeEndpoint | None:
     """The configured judge as it is asked now; None without a model or an address: then only kept answers count."""
     from correctly_assets.llm_api.judge_client import JudgeEndpoint
 
-    if settings.judge.model is None or settings.judge.base_url is None:
+    if judge.model is None or judge.base_url is None:
         return None
-    key = settings.judge.api_key
-    return JudgeEndpoint(settings.judge.base_url, settings.judge.model, api_key=key.get_secret_value() if key else None)
+    key = judge.api_key
+    return JudgeEndpoint(judge.base_url, judge.model, api_key=key.get_secret_value() if key else None)
 
 
 def make_questions(settings: Settings) -> KeptQuestions | None:
@@ -54,12 +52,12 @@ def make_questions(settings: Settings) -> KeptQuestions | None:
     if settings.judge.model is None:
         return None
     prompts = {
-        SAME_MEANING: read_prompt(settings, "judge_meaning.txt"),
-        REASON_TRUE: read_prompt(settings, "judge_reason.txt"),
+        SAME_MEANING: read_prompt(settings.platform, "judge_meaning.txt"),
+        REASON_TRUE: read_prompt(settings.platform, "judge_reason.txt"),
     }
     # Keys hold the wording too; a file a wording keeps what is read small.
     file = settings.platform.home / "judge" / f"questions-{sha256_of(prompts)[:12]}.jsonl"
-    return KeptQuestions(file, settings.judge.model, prompts, judge_endpoint(settings))
+    return KeptQuestions(file, settings.judge.model, prompts, judge_endpoint(settings.judge))
 
 
 async def ask_questions(

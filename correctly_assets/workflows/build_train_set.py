@@ -16,7 +16,7 @@ from correctly_assets.core.ports import Refusal, Teacher, TeacherOutput
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.text import leaks, split_of
 from correctly_assets.core.types import Example, TrainPair
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings, Settings, TrainingSettings
 from correctly_assets.workflows import settle_splits as straddles
 from correctly_assets.workflows.promote import champion_on_this_base
 from correctly_assets.workflows.read_examples import Pool, read_pool, read_recent
@@ -80,8 +80,8 @@ def write_all_pairs(
         prompts_dir=settings.platform.prompts_dir,
         reason_language=settings.teacher.reason_language,
         annotator=LateAnnotator(),
-        ladder=Ladder(read_evaluation_texts(settings)),
-        worked_out=make_worked_out(settings),
+        ladder=Ladder(read_evaluation_texts(settings.platform)),
+        worked_out=make_worked_out(settings.platform),
     )
     landed = own.write_landed(examples, count=count, seed=settings.training.seed)
     left = count - len(landed.pairs)
@@ -93,7 +93,7 @@ def write_all_pairs(
 
 def _confirmations(settings: Settings) -> list[TrainPair]:
     """Thumbs up, as the train set's query takes them: they raise the weight of a pair that is there, and are none."""
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         return [
             TrainPair(f"thumb-{thumb.id}", "", "thumb", thumb.before, thumb.after, (), 1, split_of(thumb.before))
             for thumb in store.thumbs()
@@ -107,7 +107,7 @@ def _pool_and_count(settings: Settings, snapshot: str) -> tuple[Pool, int]:
     changed recipe alone brings nothing new, and everything is shown once more.
     """
     if settings.training.start == "champion":
-        with open_platform_store(settings) as store:
+        with open_platform_store(settings.platform) as store:
             new = store.undecided_ids() if champion_on_this_base(store, settings) is not None else []
         if new:
             pool = read_recent(settings, snapshot, new, settings.training.replay_pairs)
@@ -136,13 +136,15 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     output = write_all_pairs(settings, teacher, examples, count)
     log(f"{teacher.name} wrote {len(output.pairs)} pairs from {len(examples)} of {pool.among} examples.")
     pairs = [written.pair for written in output.pairs]
-    shown = leaks((text for pair in pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings))
+    shown = leaks(
+        (text for pair in pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings.platform)
+    )
     clean = [pair for pair in pairs if pair.before not in shown and pair.after not in shown]
     # Kept on disk: a near-duplicate that lands later inherits the split of what was there before it.
     after_of = {pair.example_id: pair.after for pair in reversed(clean)}
     near = NearIndex(settings.platform.home / "near")
     found: dict[str, straddles.Split | None] = {text.id: text.split for text in near.place(sorted(after_of.items()))}
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         placed = straddles.settled(found, after_of, store.released_examples(straddles.RUNG))
     placed = straddles.one_split_a_source(placed, clean, near.earliest_first)
     kept = [pair for pair in clean if placed[pair.example_id] is not None]
@@ -163,7 +165,7 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
         splits={pair.id: split for pair in kept if (split := placed[pair.example_id]) is not None},
     )
     # Only now: were this stopped before, the next run would find the same rows and hold them again.
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         if newly := straddles.hold(store, held):
             log(f"{newly} examples are near to both splits and went to quarantine.")
         store.keep_edits((pair.example_id, pair.edits) for pair in kept if pair.origin in ("human", "example"))
@@ -191,19 +193,19 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     )  # fmt: skip
 
 
-def train_stages(settings: Settings) -> list[dict[str, Any]]:
+def train_stages(training: TrainingSettings) -> list[dict[str, Any]]:
     """The curriculum's table as the trainer takes it."""
-    rate = settings.training.learning_rate
-    return [{**stage.model_dump(), "learning_rate": stage.learning_rate or rate} for stage in settings.training.stages]
+    rate = training.learning_rate
+    return [{**stage.model_dump(), "learning_rate": stage.learning_rate or rate} for stage in training.stages]
 
 
-def _trained_on(settings: Settings, adapter: str) -> Path | None:
+def _trained_on(platform: PlatformSettings, adapter: str) -> Path | None:
     """The train set that an adapter of ours was made from, if it still stands."""
     from correctly_assets.artifacts.train_set import TRAIN_FILE
 
     try:
-        manifest = json.loads((settings.platform.adapters_dir / adapter / "manifest.json").read_text(encoding="utf-8"))
-        path = settings.platform.snapshots_dir / str(manifest["train_set"]) / TRAIN_FILE
+        manifest = json.loads((platform.adapters_dir / adapter / "manifest.json").read_text(encoding="utf-8"))
+        path = platform.snapshots_dir / str(manifest["train_set"]) / TRAIN_FILE
     except (OSError, ValueError, KeyError):
         return None
     return path if path.is_file() else None
@@ -220,11 +222,11 @@ def train_config(settings: Settings, *, train_set: str) -> dict[str, Any]:
     made = recipe(settings)
     warm_start = replay = None
     if settings.training.start == "champion":
-        with open_platform_store(settings) as store:
+        with open_platform_store(settings.platform) as store:
             champion = store.champion()
         if champion is not None and (settings.platform.adapters_dir / champion.adapter).is_dir():
             warm_start = str(settings.platform.adapters_dir / champion.adapter)
-            seen = _trained_on(settings, champion.adapter)
+            seen = _trained_on(settings.platform, champion.adapter)
             # Without its train set nothing is known to be old, and everything is shown.
             if seen is not None:
                 replay = {"seen": str(seen), "share": settings.training.replay}
@@ -234,7 +236,7 @@ def train_config(settings: Settings, *, train_set: str) -> dict[str, Any]:
         "adapters_dir": str(settings.platform.adapters_dir),
         "prompts_dir": str(settings.platform.prompts_dir),
         "chat_family": family,
-        "stages": train_stages(settings),
+        "stages": train_stages(settings.training),
         # Reasons come from the catalogue of grammar points; a small model's own sentences are seldom true.
         "explain_share": 0.0,
         "lora": {"rank": settings.training.lora_rank, "alpha": 2 * settings.training.lora_rank},

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from correctly_assets.core.evaluation import EvaluationSet
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings
 
 
 def refuse_trained_on(
-    settings: Settings,
+    platform: PlatformSettings,
     manifest: Mapping[str, Any],
     sets: Sequence[EvaluationSet],
     log: Callable[[str], object] = lambda _: None,
@@ -32,10 +32,10 @@ def refuse_trained_on(
     from correctly_assets.artifacts.train_set import TRAIN_FILE, read_train_set
     from correctly_assets.evaluation.metrics.score import refuse_leaks
 
-    manifests, unknown = _lineage(settings, manifest)
+    manifests, unknown = _lineage(platform, manifest)
     texts: dict[str, None] = {}
     for one in manifests:
-        directory = settings.platform.snapshots_dir / str(one.get("train_set"))
+        directory = platform.snapshots_dir / str(one.get("train_set"))
         if (directory / TRAIN_FILE).is_file():
             pairs = read_train_set(directory)
             texts |= dict.fromkeys(text for pair in pairs for text in (pair.before, pair.after))
@@ -50,7 +50,7 @@ def refuse_trained_on(
     return says
 
 
-def _lineage(settings: Settings, manifest: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[str]]:
+def _lineage(platform: PlatformSettings, manifest: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[str]]:
     """An adapter's manifest and those of the adapters that it was started from, and where the line is lost."""
     found: dict[str, Mapping[str, Any]] = {}
     one = manifest
@@ -66,9 +66,7 @@ def _lineage(settings: Settings, manifest: Mapping[str, Any]) -> tuple[list[Mapp
         if one["warm_start"] is None:
             break
         try:
-            one = json.loads(
-                (settings.platform.adapters_dir / str(one["warm_start"]) / "manifest.json").read_text("utf-8")
-            )
+            one = json.loads((platform.adapters_dir / str(one["warm_start"]) / "manifest.json").read_text("utf-8"))
         except (OSError, ValueError):
             gone = f"adapter {one['warm_start']}, from which {identity} was started, is gone"
             return list(found.values()), [gone]

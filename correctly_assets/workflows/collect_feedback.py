@@ -101,7 +101,7 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
     from correctly_assets.teachers.pair_checks import Ladder
 
     landed = thumbs = ignored = kept_back = 0
-    guards, ladder = make_guards(settings), Ladder(read_evaluation_texts(settings))
+    guards, ladder = make_guards(settings.privacy), Ladder(read_evaluation_texts(settings.platform))
     for feedback in pending:
         entry = store.correction(feedback.correction_id)
         if entry is None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from correctly_assets.core.errors import RetryableError, UnreachableError
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -36,16 +36,16 @@ class Removed:
     size: int
 
 
-def require_space(settings: Settings, least: int = LEAST_FREE) -> None:
+def require_space(platform: PlatformSettings, least: int = LEAST_FREE) -> None:
     """Refuse to start what may fill the disk.
 
     Raises:
         RetryableError: less than ``least`` bytes are free under HOME.
     """
-    free = shutil.disk_usage(settings.platform.home).free
+    free = shutil.disk_usage(platform.home).free
     if free < least:
         raise RetryableError(
-            f"Only {free / 1e9:.1f} GB are free under {settings.platform.home}, and a run wants {least / 1e9:.0f}: run "
+            f"Only {free / 1e9:.1f} GB are free under {platform.home}, and a run wants {least / 1e9:.0f}: run "
             "`correctly gc`, or free some space."
         )
 
@@ -72,7 +72,7 @@ async def loaded_adapters(engine: EngineLike, *, platform_runs: bool) -> list[st
 
 
 def collect_garbage(
-    settings: Settings, store: Store, *, keep: int, loaded: Iterable[str] = (), dry_run: bool = False
+    platform: PlatformSettings, store: Store, *, keep: int, loaded: Iterable[str] = (), dry_run: bool = False
 ) -> list[Removed]:
     """Remove all but the newest adapters and what they were made from.
 
@@ -84,11 +84,11 @@ def collect_garbage(
         dry_run: say what would go, and remove nothing.
     """
     champion, previous = store.champion(), store.previous_release()
-    adapters = _newest(path for path in settings.platform.adapters_dir.glob("[!.]*") if path.is_dir())
+    adapters = _newest(path for path in platform.adapters_dir.glob("[!.]*") if path.is_dir())
     serving = {release.adapter for release in (champion, previous) if release}
     kept = {path.name for path in adapters[:keep]} | serving
     kept |= set(loaded)
-    snapshots = _newest(path for path in settings.platform.snapshots_dir.glob("[!.]*") if path.is_dir())
+    snapshots = _newest(path for path in platform.snapshots_dir.glob("[!.]*") if path.is_dir())
     named = {path.name for path in snapshots[:keep]}
     for path in adapters:
         if path.name in kept:
@@ -97,12 +97,12 @@ def collect_garbage(
     for path in snapshots:
         if path.name in named:
             named |= set(_made_from(path / "manifest.json"))
-    checkpoints = _newest(path for path in settings.platform.checkpoints_dir.glob("[!.]*") if path.is_dir())
+    checkpoints = _newest(path for path in platform.checkpoints_dir.glob("[!.]*") if path.is_dir())
     going = [
         *(("adapter", path.name, path) for path in adapters if path.name not in kept),
         *(("snapshot", path.name, path) for path in snapshots if path.name not in named),
         *(("checkpoint", path.name, path) for path in checkpoints[keep:]),
-        *(("MLflow copy", id, path) for id, path in _mlflow_copies(settings) if id not in kept),
+        *(("MLflow copy", id, path) for id, path in _mlflow_copies(platform) if id not in kept),
     ]
     removed = [Removed(kind, name, path, _size(path)) for kind, name, path in going]
     if not dry_run:
@@ -123,9 +123,9 @@ def _made_from(manifest: Path) -> Iterator[str]:
                 yield str(value[key])
 
 
-def _mlflow_copies(settings: Settings) -> Iterator[tuple[str, Path]]:
+def _mlflow_copies(platform: PlatformSettings) -> Iterator[tuple[str, Path]]:
     """(adapter's id, directory) of every adapter that MLflow keeps as an artefact."""
-    for manifest in (settings.platform.home / "mlflow" / "artifacts").rglob("manifest.json"):
+    for manifest in (platform.home / "mlflow" / "artifacts").rglob("manifest.json"):
         with contextlib.suppress(OSError, ValueError, KeyError):
             yield str(json.loads(manifest.read_text(encoding="utf-8"))["id"]), manifest.parent
 

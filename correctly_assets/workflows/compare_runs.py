@@ -22,7 +22,7 @@ from rich.console import Console
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import CorrectlyError, PermanentError, UsageError
 from correctly_assets.core.training import TrainResult
-from correctly_assets.settings import Settings
+from correctly_assets.settings import ServingSettings, Settings
 from correctly_assets.workflows.build_train_set import train_config
 from correctly_assets.workflows.measured_systems import EngineSession
 from correctly_assets.workflows.promote import EngineLike
@@ -68,7 +68,7 @@ def learning_curve(settings: Settings, percents: Sequence[float], console: Conso
         raise UsageError(
             "A learning curve needs two parts at least, each above 0 and up to 100, as in --parts 25,50,100."
         )
-    train_set = newest_train_set(settings)
+    train_set = newest_train_set(settings.platform)
     base = local_base(settings)
     work = settings.platform.checkpoints_dir / f"learning-curve-{train_set}"
     config = _base_config(settings, train_set, work)
@@ -78,7 +78,7 @@ def learning_curve(settings: Settings, percents: Sequence[float], console: Conso
         part = work / f"{percent:g}" / "pairs.parquet"
         pairs, examples = write_part(Path(config["train_set"]), part, percent)
         console.print(f"{percent:g} %: training on {pairs} pairs from {examples} examples.", highlight=False)
-        result = run_training(settings, {**config, "train_set": str(part)}, part.parent)
+        result = run_training(settings.platform, {**config, "train_set": str(part)}, part.parent)
         results.append(result)
         points.append({"percent": percent, "examples": examples, "pairs": pairs, **_figures(result)})
     if points[-1]["held_out_loss"] is None:
@@ -208,11 +208,11 @@ def bakeoff(
 
     if len(models) < 2 or len(set(models)) < len(models):
         raise UsageError("A bake-off needs two base models at least, each named once, as in --models gemma-3-270m,DIR.")
-    train_set = newest_train_set(settings)
+    train_set = newest_train_set(settings.platform)
     each = [settings.changed(training={"base_model": model}) for model in models]
     bases = [local_base(one) for one in each]  # all of them before the first hour is spent
     engine = engine and not greedy
-    busy = engine and asyncio.run(_engine_runs(settings))
+    busy = engine and asyncio.run(_engine_runs(settings.serving))
     if busy:
         console.print(
             "The platform's engine runs and holds one base model, so the models are compared by held-out loss; "
@@ -234,7 +234,7 @@ def bakeoff(
         console.print(f"{one.training.base_model}: training with {budget}.", highlight=False)
         place = work / str(number)
         config = configs[number] | {"train_set": str(part)}
-        result = run_training(one, config, place)
+        result = run_training(one.platform, config, place)
         tokens, characters, size = held_out_size(checked[number].model_copy(update={"train_set": part}))
         if result.held_out_loss is None or not characters:
             raise PermanentError(
@@ -305,7 +305,7 @@ def greedy_scores(settings: Settings, base: Path, adapter: Path) -> dict[str, An
         "chat_family": family_of(settings.training.base_model),
         "texts": data.sources,
     }
-    answers = run_task(settings, "answer", request)["answers"]
+    answers = run_task(settings.platform, "answer", request)["answers"]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "answers.txt"
         file.write_text("".join(f"{line}\n" for line in answers), encoding="utf-8")
@@ -333,8 +333,8 @@ def scores_through_own_engine(
 # ------------------------------------------------------------------ the frozen set
 
 
-async def _engine_runs(settings: Settings) -> bool:
-    async with DirectEngine(settings.serving.vllm_url).client() as client:
+async def _engine_runs(serving: ServingSettings) -> bool:
+    async with DirectEngine(serving.vllm_url).client() as client:
         return await client.is_ready()
 
 
@@ -342,7 +342,7 @@ async def _on_frozen_set(
     settings: Settings, base: Path, adapters: Sequence[Path], console: Console
 ) -> list[dict[str, Any]]:
     """Scores of adapters of the base model that the running engine holds; empty ones where none runs."""
-    if not await _engine_runs(settings):
+    if not await _engine_runs(settings.serving):
         console.print("No engine runs, so that the frozen set is not asked.", highlight=False)
         return [{} for _ in adapters]
     engine = DirectEngine(settings.serving.vllm_url)

@@ -15,7 +15,7 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.ports import Refusal, Teacher
 from correctly_assets.core.types import Example
 from correctly_assets.llm_api.requests import NOT_RECORDED, record_command
-from correctly_assets.settings import Settings
+from correctly_assets.settings import Settings, TeacherSettings
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -62,17 +62,17 @@ class CompletedWaiting:
         }
 
 
-def waits_for(settings: Settings) -> str:
+def waits_for(teacher: TeacherSettings) -> str:
     """What a row without a correction waits for, in a sentence."""
-    if settings.teacher.kind == "embedded":
+    if teacher.kind == "embedded":
         return "They wait until CORRECTLY_TEACHER=openai names a teacher that corrects: the embedded one only puts errors in."
-    if settings.teacher.kind == "recorded":
-        command = record_command(settings.teacher.model, "teacher")
+    if teacher.kind == "recorded":
+        command = record_command(teacher.model, "teacher")
         return (
             "The recorded teacher corrects those that its recording holds before the next train set, or now with "
             f"`correctly generate`; the others wait for {command}."
         )
-    return f"The {settings.teacher.kind} teacher corrects them before the next train set, or now with `correctly generate`."
+    return f"The {teacher.kind} teacher corrects them before the next train set, or now with `correctly generate`."
 
 
 def complete_waiting(
@@ -96,7 +96,7 @@ def complete_waiting(
         return CompletedWaiting()
     if settings.teacher.kind == "embedded":
         left = store.counts().waiting
-        return CompletedWaiting(left=left, skipped=f"{left} examples have no correction. {waits_for(settings)}")
+        return CompletedWaiting(left=left, skipped=f"{left} examples have no correction. {waits_for(settings.teacher)}")
     shots = _changed(store.accepted(limit=_SHOTS))
     try:
         answered = (teacher or make_platform_teacher(settings)).complete_examples([*waiting, *shots])

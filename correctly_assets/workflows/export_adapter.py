@@ -58,7 +58,7 @@ def export(settings: Settings, prefix: str, form: str, to: Path | None) -> Expor
     """
     if form not in FORMATS:
         raise UsageError(f"There is no format {form!r}: choose one of {', '.join(FORMATS)}.")
-    identity = adapter_named(settings, prefix)
+    identity = adapter_named(settings.platform, prefix)
     directory = settings.platform.adapters_dir / identity
     target = (to or settings.platform.home / "exports" / f"{identity}-{form}").expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -91,7 +91,7 @@ def _peft(_: Settings, directory: Path, __: dict[str, Any], made: Path, ___: Pat
 
 def _merged(settings: Settings, directory: Path, manifest: dict[str, Any], made: Path, _: Path) -> dict[str, Any]:
     check = run_task(
-        settings,
+        settings.platform,
         "merge",
         {
             "base_model": settings.base_model_path,
@@ -114,7 +114,7 @@ def _gguf(settings: Settings, directory: Path, manifest: dict[str, Any], made: P
     name = f"{manifest['base_model']['name']}-{manifest['id']}"
     prompts = load_prompts(settings.platform.prompts_dir, manifest["chat_family"])
     check |= run_task(
-        settings,
+        settings.platform,
         "gguf",
         {
             "model": str(merged),

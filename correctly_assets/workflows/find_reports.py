@@ -57,7 +57,7 @@ def describe_report(settings: Settings, adapter: str | None) -> dict[str, Any]:
     """
     from correctly_assets.evaluation.report.pages import headline
 
-    chosen = last_judged(settings) if adapter is None else adapter_named(settings, adapter)
+    chosen = last_judged(settings) if adapter is None else adapter_named(settings.platform, adapter)
     directory = settings.platform.adapters_dir / chosen
     report = _read(directory / "report.json")
     if report is not None:
@@ -94,7 +94,7 @@ def leaderboard(settings: Settings) -> pd.DataFrame:
     import pandas as pd
 
     decisions = _decisions(settings)
-    with read_platform_store(settings) as store:
+    with read_platform_store(settings.platform) as store:
         releases: dict[str, Release] = {}
         for release in store.releases(limit=EVER):
             releases.setdefault(release.adapter, release)
@@ -130,7 +130,7 @@ def leaderboard(settings: Settings) -> pd.DataFrame:
 def _decisions(settings: Settings) -> dict[str, Decision]:
     """The newest decision on each adapter."""
     newest: dict[str, Decision] = {}
-    with read_platform_store(settings) as store:
+    with read_platform_store(settings.platform) as store:
         for decision in store.decisions(limit=EVER):
             if decision.adapter is not None:
                 newest.setdefault(decision.adapter, decision)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from correctly_assets.core.text import clean_line
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings, Settings
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -80,7 +80,7 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
     texts = sorted({text for row in rows for text in (row.example.before, row.example.after) if text})
     # The journal before the store: afterwards nobody knows the text any more.
     requests = erase_from_journal(settings.platform.home / "teacher" / "journal", texts)
-    left = _left_behind(settings, texts, [(row.source_file, row.source_line) for row in rows])
+    left = _left_behind(settings.platform, texts, [(row.source_file, row.source_line) for row in rows])
     near = settings.platform.home / "near"
     if near.is_dir():
         NearIndex(near).remove(row.example.id for row in rows)
@@ -111,25 +111,25 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
 
 
 def _left_behind(
-    settings: Settings, texts: Sequence[str], origins: Sequence[tuple[str | None, int | None]]
+    platform: PlatformSettings, texts: Sequence[str], origins: Sequence[tuple[str | None, int | None]]
 ) -> tuple[str, ...]:
     said: list[str] = []
     for file, line in origins:
         if file:
-            kept = settings.platform.inbox_dir / "done" / file
+            kept = platform.inbox_dir / "done" / file
             where = f" in {kept.parent}" if kept.is_file() else ""
             said.append(
                 f"The file {file}{where}, which it came from{f' (line {line})' if line else ''}, is not changed: "
                 "remove the row there yourself."
             )
-    histories = sorted(settings.platform.dagster_home.rglob("*.db")) if settings.platform.dagster_home.is_dir() else []
+    histories = sorted(platform.dagster_home.rglob("*.db")) if platform.dagster_home.is_dir() else []
     if any(_holds(path, texts) for path in histories):
         said.append(
             "Dagster's run history shows it among a run's samples: delete that run on the Runs page to remove it there."
         )
-    elif settings.platform.database_url:
+    elif platform.database_url:
         said.append("Dagster's run history in PostgreSQL is not searched: the samples of earlier runs may show it.")
-    recordings = settings.platform.home / "teacher" / "recordings"
+    recordings = platform.home / "teacher" / "recordings"
     said += [
         f"The recording {path} shows it; its hash would break, so record it anew and remove the file."
         for path in sorted(recordings.glob("*.jsonl"))

@@ -89,7 +89,7 @@ def registered_sets(settings: Settings) -> list[Registered]:
     from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 
     frozen = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
-    files = registered_files(settings)
+    files = registered_files(settings.platform)
     return [Registered(frozen, None), *(Registered(read_evaluation_set(path), path) for path in files)]
 
 
@@ -165,12 +165,12 @@ async def write_full_report(
     if not (directory / "manifest.json").exists():
         raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
     report = read_report(directory)
-    reviews = reviews_so_far(settings, store)
+    reviews = reviews_so_far(settings.platform, store)
     manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
     with watch.on("checks"):
         sets = registered_sets(settings)
         read = [one.data for one in sets]
-        unchecked = await asyncio.to_thread(refuse_trained_on, settings, manifest, read, log)
+        unchecked = await asyncio.to_thread(refuse_trained_on, settings.platform, manifest, read, log)
     with watch.on("parser"):
         annotator = await asyncio.to_thread(make_annotator)
     cache = AnswerCache(settings.platform.answers_dir)
@@ -266,7 +266,7 @@ def full_report_here(settings: Settings, adapter: str, console: Console, session
     """
 
     async def write() -> WrittenReport:
-        with open_platform_store(settings) as store:
+        with open_platform_store(settings.platform) as store:
             return await write_full_report(
                 settings,
                 store,

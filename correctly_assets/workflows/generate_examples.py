@@ -129,7 +129,7 @@ def generate(store: Store, settings: Settings, count: int, teacher: Teacher | No
     # Always: `correctly rejected` shows what fell the last time, which may be nothing.
     write_rejected(settings.platform.home / "teacher", output.refused)
     written = [_as_example(pair.pair, name) for pair in output.pairs[:count]]
-    counts = _land(store, make_guards(settings), written, name)
+    counts = _land(store, make_guards(settings.privacy), written, name)
     cells_filled = Counter((example.form or "", example.tone or "") for example, _ in written)
     return Generated(name, counts, dict(cells_filled), output.refused, output.cost_usd)
 

@@ -26,7 +26,7 @@ from correctly_assets.core.ports import SystemUnderTest
 from correctly_assets.core.serving import EngineCorruptedError
 from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.engine.load_adapter import load_proven
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.card import write_card
 from correctly_assets.workflows.check_leaks import refuse_trained_on
@@ -98,11 +98,11 @@ async def judge_candidate(
     from correctly_assets.evaluation.systems import IdentitySystem
 
     directory = settings.platform.adapters_dir / adapter
-    manifest = _manifest(settings, adapter)
+    manifest = _manifest(settings.platform, adapter)
     data = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
     # Before minutes of answers: a scenarios file that cannot be read says so at once.
-    reviews = reviews_so_far(settings, store)
-    unchecked = await asyncio.to_thread(refuse_trained_on, settings, manifest, [data], log)
+    reviews = reviews_so_far(settings.platform, store)
+    unchecked = await asyncio.to_thread(refuse_trained_on, settings.platform, manifest, [data], log)
     annotator = await asyncio.to_thread(make_annotator)
     cache = AnswerCache(settings.platform.answers_dir)
     champion = champion_on_this_base(store, settings)
@@ -137,7 +137,7 @@ async def judge_candidate(
             if isinstance(error, EngineCorruptedError) and before:
                 raise  # the engine was corrupted before this candidate came: nothing is decided about it
             decision = GateDecision(False, (str(error),))
-            record(settings, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
+            record(settings.platform, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
             await _drop(store, client, adapter, log)
             return Judged(decision, {}, f"**Refused.** {error}", None, sha256_of([adapter, str(error)]))
         log(_line(candidate))
@@ -192,7 +192,7 @@ async def judge_candidate(
     # The card was written without scores: there were none yet.
     await asyncio.to_thread(write_card, directory)
     if not decision.promote:
-        record(settings, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
+        record(settings.platform, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
     figures = main_figures(written.report)
     return Judged(decision, figures, written.markdown, written.html, written.sha256)
 
@@ -225,15 +225,15 @@ async def left_as_found(
     finally:
         # What was measured stands, whether or not it can be tidied up after.
         try:
-            with open_platform_store(settings) as store:
+            with open_platform_store(settings.platform) as store:
                 for adapter in set(adapters) - known.keys():
                     await _drop(store, client, adapter, log)
         except CorrectlyError as error:
             log(str(error))
 
 
-def _manifest(settings: Settings, adapter: str) -> dict[str, Any]:
-    path = settings.platform.adapters_dir / adapter / "manifest.json"
+def _manifest(platform: PlatformSettings, adapter: str) -> dict[str, Any]:
+    path = platform.adapters_dir / adapter / "manifest.json"
     if not path.exists():
         raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
     return json.loads(path.read_text(encoding="utf-8"))
@@ -310,13 +310,13 @@ async def _evaluate(
     adapter: str | None = None
     release: str | None = None
     if system == "served":
-        with open_platform_store(settings) as store:
+        with open_platform_store(settings.platform) as store:
             champion = store.champion()
         if champion is None:
             raise PermanentError("No adapter has been promoted yet: run `correctly up`.")
         adapter, release = champion.adapter, champion.id
     elif system.startswith("adapter:"):
-        adapter = adapter_named(settings, system[8:])
+        adapter = adapter_named(settings.platform, system[8:])
     elif system != "base":
         raise UsageError(
             f"There is no system {system!r}: choose identity, base, served, harper, adapter:ID or file:PATH."
@@ -326,8 +326,8 @@ async def _evaluate(
     if adapter is not None:
         brought = [adapter]
         # Before an engine is started: what was learnt by heart says nothing.
-        manifest = _manifest(settings, adapter)
-        unchecked = await asyncio.to_thread(refuse_trained_on, settings, manifest, [data], console.print)
+        manifest = _manifest(settings.platform, adapter)
+        unchecked = await asyncio.to_thread(refuse_trained_on, settings.platform, manifest, [data], console.print)
     async with (
         session(settings, console) as engine,
         engine.client() as client,

@@ -59,7 +59,7 @@ def make_starter(settings: Settings, console: Console, session: EngineSession) -
     if not train_set.is_file():
         console.print("Writing the train set.")
         write_train_file(settings, train_set)
-    result = run_training(settings, starter_config(settings, train_set), work)
+    result = run_training(settings.platform, starter_config(settings, train_set), work)
     directory = Path(result.path)
     console.print(f"Adapter {result.adapter} is trained: {result.steps} steps, {result.seconds / 60:.0f} minutes.")
     return ship(settings, directory, console, session)
@@ -87,7 +87,7 @@ def write_train_file(settings: Settings, path: Path) -> None:
     import pyarrow.parquet as pq
 
     rows = [json.loads(line) for file in settings.platform.starter_paths for line in file.open(encoding="utf-8")]
-    held = [*read_evaluation_texts(settings), *_tuning_texts(settings)]
+    held = [*read_evaluation_texts(settings.platform), *_tuning_texts(settings)]
     shown = set(leaks((text for row in rows for text in (row["before"], row["after"])), held))
     rows = [row for row in rows if row["before"] not in shown and row["after"] not in shown]
     pairs = [(row["before"], row["after"]) for row in rows if row["before"] != row["after"]]

@@ -22,7 +22,7 @@ from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.types import Correction
 from correctly_assets.engine.launch import engine_identity
 from correctly_assets.language.harper import linter_identity
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.training.models.base_model import base_model_revision
 from correctly_assets.workflows.promote import EngineLike
 from correctly_assets.workflows.wiring import adapter_bounds, make_corrector
@@ -101,20 +101,18 @@ def model_system(
     )
 
 
-def adapter_named(settings: Settings, prefix: str) -> str:
+def adapter_named(platform: PlatformSettings, prefix: str) -> str:
     """The adapter whose ID begins so.
 
     Raises:
         UsageError: there is none, or more than one.
     """
     found = (
-        [p.name for p in settings.platform.adapters_dir.glob(f"{prefix}*") if (p / "manifest.json").exists()]
-        if prefix
-        else []
+        [p.name for p in platform.adapters_dir.glob(f"{prefix}*") if (p / "manifest.json").exists()] if prefix else []
     )
     if len(found) != 1:
         what = "No adapter begins" if not found else f"{len(found)} adapters begin"
-        raise UsageError(f"{what} with {prefix!r} in {settings.platform.adapters_dir}.")
+        raise UsageError(f"{what} with {prefix!r} in {platform.adapters_dir}.")
     return found[0]
 
 

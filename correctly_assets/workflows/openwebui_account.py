@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 
 from correctly_assets.artifacts.files import write_text_atomically
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings
 
 ADMIN_EMAIL = "admin@localhost"
 
@@ -23,32 +23,32 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def secret_key(settings: Settings) -> str:
+def secret_key(platform: PlatformSettings) -> str:
     """The 32-byte key that signs sessions."""
-    return _kept_secret(settings, "secret-key", lambda: secrets.token_hex(32))
+    return _kept_secret(platform, "secret-key", lambda: secrets.token_hex(32))
 
 
-def admin(settings: Settings) -> dict[str, str]:
+def admin(platform: PlatformSettings) -> dict[str, str]:
     """Who signs in: nobody on loopback; beyond it a preset admin whose password stands in a file, never a default one."""
-    if is_loopback(settings.platform.host):
+    if is_loopback(platform.host):
         return {"WEBUI_AUTH": "False"}
     return {
         "WEBUI_AUTH": "True",
         "WEBUI_ADMIN_EMAIL": ADMIN_EMAIL,
-        "WEBUI_ADMIN_PASSWORD": _admin_password(settings),
+        "WEBUI_ADMIN_PASSWORD": _admin_password(platform),
         "ENABLE_SIGNUP": "False",
     }
 
 
-def _admin_password(settings: Settings) -> str:
-    if settings.platform.webui_admin_password is not None:
-        return settings.platform.webui_admin_password.get_secret_value()
-    return _kept_secret(settings, "admin-password", lambda: secrets.token_urlsafe(18))
+def _admin_password(platform: PlatformSettings) -> str:
+    if platform.webui_admin_password is not None:
+        return platform.webui_admin_password.get_secret_value()
+    return _kept_secret(platform, "admin-password", lambda: secrets.token_urlsafe(18))
 
 
-def _kept_secret(settings: Settings, name: str, make: Callable[[], str]) -> str:
+def _kept_secret(platform: PlatformSettings, name: str, make: Callable[[], str]) -> str:
     """A secret made once and kept in a file that its owner alone can read."""
-    path = settings.platform.home / "webui" / name
+    path = platform.home / "webui" / name
     if not path.exists():
         write_text_atomically(path, make())
         path.chmod(0o600)

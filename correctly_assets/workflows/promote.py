@@ -21,7 +21,7 @@ from correctly_assets.core.errors import PermanentError, RefusedError, Unreachab
 from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Measured, decide_promotion
 from correctly_assets.core.serving import AdapterCheck
 from correctly_assets.engine.load_adapter import Engine, Proof, load_proven
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.models.base_model import base_model_revision
 from correctly_assets.workflows.retrain_state import fingerprint_of
@@ -166,7 +166,7 @@ async def promote_candidate(
             kind="override" if despite is not None else "promotion",
             why=why,
         )
-    record(settings, store, manifest, verdict="promoted", reasons=reasons, run_id=run_id)
+    record(settings.platform, store, manifest, verdict="promoted", reasons=reasons, run_id=run_id)
     log(f"{release.id} is adapter {adapter}.")
     serves = await _gateway_serves(settings.platform.gateway_url, release.id)
     return Promotion(
@@ -175,7 +175,7 @@ async def promote_candidate(
 
 
 def record(
-    settings: Settings,
+    platform: PlatformSettings,
     store: Store,
     manifest: dict[str, Any],
     *,
@@ -193,8 +193,8 @@ def record(
         return
     from correctly_assets.artifacts.snapshots import example_ids, read_manifest
 
-    snapshot = settings.platform.snapshots_dir / str(manifest.get("examples_snapshot"))
-    train_set = settings.platform.snapshots_dir / str(manifest.get("train_set"))
+    snapshot = platform.snapshots_dir / str(manifest.get("examples_snapshot"))
+    train_set = platform.snapshots_dir / str(manifest.get("train_set"))
     # Rows that the train set held back as straddling are in the snapshot and were not trained on.
     held = set(read_manifest(train_set).get("straddling", ())) if (train_set / "manifest.json").is_file() else set()
     ids = [id for id in example_ids(snapshot) if id not in held] if snapshot.is_dir() else []
@@ -324,13 +324,13 @@ def untold_release(champion: Release | None, told: str | None) -> Release | None
     return champion
 
 
-def serving_says(store: Store, settings: Settings) -> str:
+def serving_says(store: Store, platform: PlatformSettings) -> str:
     """One sentence or two on whether the gateway serves the newest release, and on what its watch over it says."""
     champion = store.champion()
     if champion is None:
         return "No adapter has been promoted yet."
     try:
-        answer = httpx.get(f"{settings.platform.gateway_url}/readyz", timeout=3, trust_env=False).json()
+        answer = httpx.get(f"{platform.gateway_url}/readyz", timeout=3, trust_env=False).json()
         served, watch = answer.get("release"), answer.get("rollback")
     except (httpx.HTTPError, ValueError):
         return f"The gateway does not answer; {champion.id} is served when it does."

@@ -14,7 +14,7 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.pool import Standing, drawn, kept_of_each
 from correctly_assets.core.types import Example
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def read_pool(settings: Settings, snapshot: str, more: Sequence[Example] = ()) -
 
     from correctly_assets.artifacts.duckdb_queries import open_duckdb, read_query
 
-    path = _file_of(settings, snapshot)
+    path = _file_of(settings.platform, snapshot)
     most = kept_of_each(settings.training.pairs)
     with open_duckdb() as connection:
         found: list[tuple[str, Standing]] = connection.execute(
@@ -51,7 +51,7 @@ def read_pool(settings: Settings, snapshot: str, more: Sequence[Example] = ()) -
     ids = drawn([*found, *added], settings.training.pairs, settings.training.seed)
     with pq.ParquetFile(path) as file:
         among = file.metadata.num_rows
-    chosen = [*read_some(settings, snapshot, ids), *(example for example in more if example.id in ids)]
+    chosen = [*read_some(settings.platform, snapshot, ids), *(example for example in more if example.id in ids)]
     return Pool(sorted(chosen, key=lambda example: example.id), among + len(more))
 
 
@@ -71,11 +71,11 @@ def read_recent(settings: Settings, snapshot: str, new: Sequence[str], replay: i
         (example for example in pool.examples if example.id not in fresh),
         key=lambda example: sha256_of([settings.training.seed, "replay", example.id]),
     )
-    chosen = [*read_some(settings, snapshot, sorted(fresh)), *old[:replay]]
+    chosen = [*read_some(settings.platform, snapshot, sorted(fresh)), *old[:replay]]
     return Pool(sorted(chosen, key=lambda example: example.id), pool.among)
 
 
-def read_some(settings: Settings, snapshot: str, ids: Iterable[str]) -> Iterator[Example]:
+def read_some(platform: PlatformSettings, snapshot: str, ids: Iterable[str]) -> Iterator[Example]:
     """These examples of a snapshot, in the order of their ids; one that it does not hold is left out.
 
     Raises:
@@ -86,12 +86,10 @@ def read_some(settings: Settings, snapshot: str, ids: Iterable[str]) -> Iterator
     from correctly_assets.artifacts.duckdb_queries import open_duckdb, read_query
     from correctly_assets.store.records import example_from
 
-    path = _file_of(settings, snapshot)
+    path = _file_of(platform, snapshot)
     with open_duckdb() as connection:
         connection.register("wanted", pa.table({"id": pa.array(list(ids), type=pa.string())}))
-        rows = connection.execute(
-            read_query(settings.platform.sql_dir, "examples_of"), {"path": str(path)}
-        ).to_arrow_table()
+        rows = connection.execute(read_query(platform.sql_dir, "examples_of"), {"path": str(path)}).to_arrow_table()
     for row in rows.to_pylist():
         yield example_from(row)
 
@@ -100,10 +98,10 @@ def _standing(before: str, after: str | None, verified: bool) -> Standing:
     return "untouched" if before == after else "verified" if verified else "corrected"
 
 
-def _file_of(settings: Settings, snapshot: str) -> Path:
+def _file_of(platform: PlatformSettings, snapshot: str) -> Path:
     from correctly_assets.artifacts.snapshots import EXAMPLES_FILE
 
-    path = settings.platform.snapshots_dir / snapshot / EXAMPLES_FILE
+    path = platform.snapshots_dir / snapshot / EXAMPLES_FILE
     if not path.is_file():
         raise PermanentError(f"The snapshot {snapshot} is gone: materialize examples again.")
     return path

@@ -66,7 +66,7 @@ def read_votes(settings: Settings, *, timeout: float = 10.0) -> list[Vote]:
         UnreachableError: Open WebUI is away.
         PermanentError: it does not let us read its votes.
     """
-    who = admin(settings)
+    who = admin(settings.platform)
     credentials = {"email": who.get("WEBUI_ADMIN_EMAIL", ""), "password": who.get("WEBUI_ADMIN_PASSWORD", "")}
     url = settings.platform.webui_url
     try:

@@ -21,7 +21,7 @@ from correctly_assets.core.evaluation import EvaluationSet, Judge
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.ports import Annotator
 from correctly_assets.llm_api.requests import ChatTransport, Recording
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.workflows.ask_judge import ask_questions, judge_endpoint, read_prompt
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ JUDGED_ROWS = 100
 NO_JUDGE = "No judge is configured: set CORRECTLY_JUDGE_MODEL and CORRECTLY_JUDGE_BASE_URL."
 
 
-def recordings_dir(settings: Settings) -> Path:
+def recordings_dir(platform: PlatformSettings) -> Path:
     """Where recorded comparators stand."""
-    return settings.platform.home / "comparator" / "recordings"
+    return platform.home / "comparator" / "recordings"
 
 
-def calibration_path(settings: Settings) -> Path:
+def calibration_path(platform: PlatformSettings) -> Path:
     """What `correctly judge calibrate` measured last."""
-    return settings.platform.home / "judge" / "calibration.json"
+    return platform.home / "judge" / "calibration.json"
 
 
 # ------------------------------------------------------------------ the comparator
@@ -79,12 +79,12 @@ def choose_comparator(
     where = "" if path is None else f" --data {path}"
     command = f"`correctly record --model {model or 'MODEL'}{where}`"
     if model is None:
-        recordings = sorted(recordings_dir(settings).glob("*.jsonl"))
+        recordings = sorted(recordings_dir(settings.platform).glob("*.jsonl"))
         known = f" ({', '.join(file.stem for file in recordings)} is recorded)" if recordings else ""
         says = f"not recorded; set CORRECTLY_COMPARATOR_MODEL{known} and run {command} to record its answers once"
         return Comparator(None, says)
-    prompt = read_prompt(settings, "comparator.txt")
-    file = recording_path(recordings_dir(settings), model)
+    prompt = read_prompt(settings.platform, "comparator.txt")
+    file = recording_path(recordings_dir(settings.platform), model)
     if file.exists():
         try:
             recording = Recording.load(file, requested=model)
@@ -144,8 +144,8 @@ def record_comparator(settings: Settings, *, model: str | None, data: Path | Non
         chosen = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
     else:
         chosen = read_evaluation_set(data)
-    prompt = read_prompt(settings, "comparator.txt")
-    path = recording_path(recordings_dir(settings), name)
+    prompt = read_prompt(settings.platform, "comparator.txt")
+    path = recording_path(recordings_dir(settings.platform), name)
     keep = Recording.load(path, requested=name) if path.exists() else None
     requests = [comparator_request(prompt, name, text) for text in dict.fromkeys(chosen.sources)]
     transport = _endpoint(settings, name, address)
@@ -174,8 +174,8 @@ def make_judge(settings: Settings) -> Judge | None:
 
     if settings.judge.model is None:
         return None
-    prompt = read_prompt(settings, "judge.txt")
-    endpoint = judge_endpoint(settings)
+    prompt = read_prompt(settings.platform, "judge.txt")
+    endpoint = judge_endpoint(settings.judge)
     live = None if endpoint is None else EndpointJudge(endpoint, prompt)
     # Another wording of the question gives other verdicts, so each prompt has its own file.
     file = settings.platform.home / "judge" / f"verdicts-{sha256_of(prompt)[:12]}.jsonl"
@@ -197,23 +197,23 @@ def calibrate_judge(settings: Settings, data: Path) -> dict[str, Any]:
     pairs = read_comparisons(data)
     figures = asyncio.run(calibrate(judge, pairs))
     figures |= {
-        "prompt_sha256": sha256_of(read_prompt(settings, "judge.txt")),
+        "prompt_sha256": sha256_of(read_prompt(settings.platform, "judge.txt")),
         "data": data.name,
         "data_sha256": sha256_file(data),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_text_atomically(calibration_path(settings), json.dumps(figures, indent=1) + "\n")
+    write_text_atomically(calibration_path(settings.platform), json.dumps(figures, indent=1) + "\n")
     return figures
 
 
 def read_calibration(settings: Settings) -> dict[str, Any] | None:
     """The kept figures, if they are of the judge and the prompt that are configured now."""
     try:
-        found = json.loads(calibration_path(settings).read_text(encoding="utf-8"))
+        found = json.loads(calibration_path(settings.platform).read_text(encoding="utf-8"))
         of = (found["judge"], found["prompt_sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if of == (settings.judge.model, sha256_of(read_prompt(settings, "judge.txt"))) else None
+    return found if of == (settings.judge.model, sha256_of(read_prompt(settings.platform, "judge.txt"))) else None
 
 
 async def ask_judge(

@@ -35,14 +35,14 @@ def record_teacher(settings: Settings, *, model: str | None = None, base_url: st
 
     given = {"model": model, "base_url": base_url}
     asked = settings.changed(teacher={"kind": "openai", **{name: value for name, value in given.items() if value}})
-    path = recording_path(teacher_recordings_dir(asked), asked.teacher.model)
+    path = recording_path(teacher_recordings_dir(asked.platform), asked.teacher.model)
     keep = Recording.load(path, requested=asked.teacher.model, kind="teacher") if path.exists() else None
     recorder = Recorder(path, requested=asked.teacher.model, kind="teacher", now=now)
     if keep is not None:
         add_kept(recorder, keep)
     failed: list[Exception] = []
     teacher = make_platform_teacher(asked, lambda transport: Listening(transport, recorder, failed, keep))
-    with open_platform_store(asked) as store:
+    with open_platform_store(asked.platform) as store:
         snapshot = write_examples_snapshot(store, asked.platform.snapshots_dir)
         completed = rehearse_waiting(store, teacher)
     if failed:

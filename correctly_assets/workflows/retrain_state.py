@@ -21,7 +21,7 @@ from correctly_assets.core.retrain import (
     count_ended,
     fingerprint,
 )
-from correctly_assets.settings import DEFAULT_STAGES, Settings
+from correctly_assets.settings import DEFAULT_STAGES, Settings, TeacherSettings, TrainingSettings
 from correctly_assets.training.models.base_model import base_model_revision
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def recipe(settings: Settings) -> dict[str, Any]:
             "batch_size": settings.training.batch_size,
             "learning_rate": settings.training.learning_rate,
             "start": settings.training.start,
-            **_curriculum(settings),
-            **_learners(settings),
+            **_curriculum(settings.training),
+            **_learners(settings.teacher),
             "lora_rank": settings.training.lora_rank,
             "human_weight": settings.training.human_weight,
             "reason_language": settings.teacher.reason_language,
@@ -72,22 +72,22 @@ def recipe(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _curriculum(settings: Settings) -> dict[str, Any]:
+def _curriculum(training: TrainingSettings) -> dict[str, Any]:
     """Stages and replay where they are not the shipped ones, so that a platform from before they were settings, which has
     the shipped ones, does not train again for them."""
     made: dict[str, Any] = {}
-    if settings.training.stages != DEFAULT_STAGES:
-        made["stages"] = [stage.model_dump() for stage in settings.training.stages]
-    if settings.training.start == "champion":
-        made["replay"] = settings.training.replay
+    if training.stages != DEFAULT_STAGES:
+        made["stages"] = [stage.model_dump() for stage in training.stages]
+    if training.start == "champion":
+        made["replay"] = training.replay
     return made
 
 
-def _learners(settings: Settings) -> dict[str, Any]:
+def _learners(teacher: TeacherSettings) -> dict[str, Any]:
     """Whose errors are put in, where it is not everybody's; no other teacher than the embedded one asks."""
-    if settings.teacher.kind != "embedded" or not settings.teacher.first_languages:
+    if teacher.kind != "embedded" or not teacher.first_languages:
         return {}
-    return {"learners": list(settings.teacher.first_languages)}
+    return {"learners": list(teacher.first_languages)}
 
 
 def recipe_digest(settings: Settings) -> str:
@@ -105,11 +105,11 @@ def wanted(store: StoreLike, settings: Settings) -> tuple[str, str]:
     return fingerprint(store.accepted_digest(), recipe(settings)), recipe_digest(settings)
 
 
-def policy(settings: Settings) -> RetrainPolicy:
+def policy(training: TrainingSettings) -> RetrainPolicy:
     return RetrainPolicy(
-        settings.training.retrain_min_examples,
-        settings.training.retrain_quiet_seconds,
-        settings.training.retrain_attempts,
+        training.retrain_min_examples,
+        training.retrain_quiet_seconds,
+        training.retrain_attempts,
     )
 
 

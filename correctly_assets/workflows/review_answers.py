@@ -15,7 +15,7 @@ import yaml
 
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.review import Review, Scenario, blind_order, parse_scenarios, review_id, summarise
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings, Settings
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -64,14 +64,14 @@ class Grades:
     note: str | None = None
 
 
-def read_scenarios(settings: Settings) -> list[Scenario]:
+def read_scenarios(platform: PlatformSettings) -> list[Scenario]:
     """The scenarios of prompts/.
 
     Raises:
         PermanentError: the file is missing or is no YAML.
         UsageError: it holds something else.
     """
-    path = settings.platform.prompts_dir / FILE
+    path = platform.prompts_dir / FILE
     try:
         return parse_scenarios(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
@@ -106,7 +106,7 @@ def review(
     rated = 0
     adapters: set[str] = set()
     try:
-        for task in _tasks(settings, store, _choose(ask, systems), reviewer, ask):
+        for task in _tasks(settings.platform, store, _choose(ask, systems), reviewer, ask):
             for index, group in enumerate(task.answers):
                 grades = rate(task, index)
                 for answer in group:
@@ -117,11 +117,11 @@ def review(
     finally:
         # A walk that is broken off has said something too.
         if rated:
-            show_on_pages(settings, store, adapters)
+            show_on_pages(settings.platform, store, adapters)
     return rated
 
 
-def reviews_so_far(settings: Settings, store: Store) -> list[dict[str, Any]]:
+def reviews_so_far(platform: PlatformSettings, store: Store) -> list[dict[str, Any]]:
     """What people's reviews of today's scenarios come to, per who answered (`core.review.summarise`).
 
     Raises:
@@ -130,15 +130,15 @@ def reviews_so_far(settings: Settings, store: Store) -> list[dict[str, Any]]:
     given = store.reviews()
     if not given:
         return []
-    scenarios = read_scenarios(settings)
+    scenarios = read_scenarios(platform)
     known = {(scenario.id, scenario.sha) for scenario in scenarios}
     current = [one for one in given if (one.scenario, one.scenario_sha) in known]
     return summarise(current, total=len(scenarios))
 
 
-def left_to_review(settings: Settings, store: Store, reviewer: str) -> dict[str, int]:
+def left_to_review(platform: PlatformSettings, store: Store, reviewer: str) -> dict[str, int]:
     """How many scenarios a person has not rated yet, by adapter (or system, where it has none) that they rated before."""
-    scenarios = read_scenarios(settings)
+    scenarios = read_scenarios(platform)
     mine = store.reviews(reviewer=reviewer)
     done = {one.id for one in mine}
     return {
@@ -147,15 +147,15 @@ def left_to_review(settings: Settings, store: Store, reviewer: str) -> dict[str,
     }
 
 
-def show_on_pages(settings: Settings, store: Store, adapters: set[str]) -> None:
+def show_on_pages(platform: PlatformSettings, store: Store, adapters: set[str]) -> None:
     """Write the pages of these adapters' reports anew, with the reviews there are now."""
     from correctly_assets.evaluation.report.report import show_reviews
     from correctly_assets.workflows.full_report import FULL
 
-    reviews = reviews_so_far(settings, store)
+    reviews = reviews_so_far(platform, store)
     for adapter in sorted(adapters):
         for name in ("report", FULL):
-            show_reviews(settings.platform.adapters_dir / adapter, reviews, name)
+            show_reviews(platform.adapters_dir / adapter, reviews, name)
 
 
 def _review(scenario: Scenario, answer: Answer, reviewer: str, grades: Grades) -> Review:
@@ -172,9 +172,11 @@ def _review(scenario: Scenario, answer: Answer, reviewer: str, grades: Grades) -
     )
 
 
-def _tasks(settings: Settings, store: Store, systems: Sequence[str], reviewer: str, ask: AskGateway) -> Iterator[Task]:
+def _tasks(
+    platform: PlatformSettings, store: Store, systems: Sequence[str], reviewer: str, ask: AskGateway
+) -> Iterator[Task]:
     """The scenarios with an answer that is still to be rated; only those answers are asked for."""
-    scenarios = read_scenarios(settings)
+    scenarios = read_scenarios(platform)
     subjects = {system: _adapter_of(ask, system) or system for system in systems}
     done = {one.id for one in store.reviews(reviewer=reviewer)}
     for number, scenario in enumerate(scenarios, 1):

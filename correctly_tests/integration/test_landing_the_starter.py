@@ -14,7 +14,7 @@ def test_a_starter_that_was_killed_in_mid_landing_is_landed_whole_at_the_next_st
     settings = get_settings()
     rows = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in settings.platform.starter_paths)
     code = "from correctly_assets.settings import get_settings; from correctly_assets.workflows.wiring import land_starter; land_starter(get_settings())"
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         killed = subprocess.Popen([sys.executable, "-c", code])
         deadline = time.monotonic() + 120
         while not store.counts().landed:

@@ -95,7 +95,7 @@ def test_a_killed_engine_is_healed_by_the_supervisor_and_nobody_sees_more_than_b
 
 def test_a_reaction_that_was_accepted_and_is_not_in_the_store_counts_as_lost(settings: Settings) -> None:
     settings.platform.home.mkdir(parents=True)
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.add_feedback(source_key="api:me:c_1", correction_id="c_1", rating=1)
         assert feedback_lost(store, {"c_1"}) == 0
         assert feedback_lost(store, {"c_1", "c_2"}) == 1

@@ -52,7 +52,7 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
 
     judge(settings, old)
     asked = len(asked_of_old())
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.add_release(adapter=old, base_model="tiny", kind="promotion", why="first")
     judge(settings, new)
     verdict = json.loads((settings.platform.adapters_dir / new / "report.json").read_text())
@@ -137,7 +137,7 @@ def test_an_evaluated_adapter_is_in_the_engine_afterwards_only_where_it_was_befo
 ) -> None:
     settings = prepare(engine, monkeypatch, tmp_path)
     serving, held, other = (write_adapter(settings.platform.adapters_dir, strength) for strength in (0.1, 0.2, 0.3))
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.add_release(adapter=serving, base_model="tiny", kind="promotion", why="first")
     engine.registered[held] = str(settings.platform.adapters_dir / held)
     for adapter in (serving, held, other):
@@ -179,9 +179,9 @@ def test_a_set_that_shows_what_the_adapter_was_trained_on_is_refused_by_name(set
     assert limited(sets[0].data, 10_000) is sets[0].data
     read = [one.data for one in sets]
     with pytest.raises(PermanentError, match=r"rows 2 of ours\.jsonl"):
-        refuse_trained_on(settings, {"id": "a", "train_set": snapshot.id}, read)
+        refuse_trained_on(settings.platform, {"id": "a", "train_set": snapshot.id}, read)
     said: list[str] = []
-    says = refuse_trained_on(settings, {"id": "a", "train_set": "gone"}, read, said.append)
+    says = refuse_trained_on(settings.platform, {"id": "a", "train_set": "gone"}, read, said.append)
     assert says is not None and says.endswith("in full: the train set of adapter a is not here.")
     assert said == [says]
 

@@ -78,7 +78,7 @@ def test_the_leaderboard_has_every_adapter_there_has_been_by_f05(settings: Setti
     put_report(settings, "bbb222", 40.0)
     decide(settings, "bbb222", "promoted", "better")
     decide(settings, "ccc333", "refused", "finite: NaN.")  # its files are gone
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.add_release(adapter="ddd444", base_model="m", kind="promotion", why="w", scores={"systems": {"candidate": {"errant_f05": 35.0}}})  # fmt: skip
         release = store.add_release(adapter="bbb222", base_model="m", kind="promotion", why="w")
     rows = json.loads(invoke("leaderboard", "--json"))

@@ -36,16 +36,16 @@ def refused(settings: Settings, *reasons: str) -> str:
     """An adapter on which the gate has said no; returns its ID."""
     adapter = put_adapter(settings, 1)
     directory = settings.platform.adapters_dir / adapter
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         manifest = json.loads((directory / "manifest.json").read_text())
-        record(settings, store, manifest, verdict="refused", reasons=reasons, run_id=None)
+        record(settings.platform, store, manifest, verdict="refused", reasons=reasons, run_id=None)
     return adapter
 
 
 def test_a_promotion_despite_the_gate_is_an_override_with_a_decision_and_its_reason(platform: Settings) -> None:
     adapter = refused(platform, "It changes 20.0 % of correct sentences.")
     shown_by("promote", adapter, "--despite", "the class begins today")
-    with open_platform_store(platform) as store:
+    with open_platform_store(platform.platform) as store:
         release, decision = store.champion(), store.last_decision()
     assert release is not None and decision is not None
     said = "Promoted by a person despite the gate: the class begins today"
@@ -61,7 +61,7 @@ def test_a_promotion_despite_the_gate_without_a_reason_is_a_usage_error_and_prom
     with pytest.raises(UsageError, match='--despite "reason"') as caught:
         shown_by("promote", adapter, "--despite", blank)
     assert caught.value.exit_code == 2 and not isinstance(caught.value, RefusedError)
-    with open_platform_store(platform) as store:
+    with open_platform_store(platform.platform) as store:
         assert store.champion() is None
 
 

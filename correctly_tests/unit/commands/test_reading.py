@@ -40,7 +40,7 @@ def state(home: Path) -> dict[str, tuple[int, int, bytes]]:
 @pytest.fixture
 def platform(settings: Settings) -> Settings:
     """A HOME that a platform has run in."""
-    open_platform_store(settings).close()
+    open_platform_store(settings.platform).close()
     make_instance(settings).dispose()
     return settings
 
@@ -63,20 +63,20 @@ def test_where_nothing_is_a_reader_says_so_and_makes_nothing(
 
 
 def test_status_before_the_first_start_counts_and_says_so(run: Run, settings: Settings) -> None:
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.land([identified(Example(id="", before="He go.", after="He goes."))])
     before = state(settings.platform.home)
     value = json.loads(run("status", "--json")[1])
     assert value["landed"] == 1 and value["sensors"] == []
     assert "no platform has run here; `correctly up` starts one" in run("status")[1]
-    assert open_instance(settings) is None and state(settings.platform.home) == before
+    assert open_instance(settings.platform) is None and state(settings.platform.home) == before
 
 
 def test_a_store_of_an_earlier_release_is_told_of_and_left_alone(run: Run, settings: Settings) -> None:
     from correctly_assets.store.database import Database
     from correctly_assets.store.migrations import migrate_down, read_migrations
 
-    open_platform_store(settings).close()
+    open_platform_store(settings.platform).close()
     database = Database(settings.platform.store_url)
     migrate_down(database, settings.platform.sql_dir, to=read_migrations(settings.platform.sql_dir)[-2].version)
     database.close()

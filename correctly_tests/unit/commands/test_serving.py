@@ -13,7 +13,7 @@ from correctly_assets.workflows.wiring import open_platform_store
 
 def test_every_release_there_has_been_is_told_with_what_made_it_and_why(settings: Settings) -> None:
     settings.platform.home.mkdir(parents=True)
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         made = [
             store.add_release(adapter=f"a{number:04}", base_model="base", kind="promotion", why=f"reason {number}")
             for number in range(60)

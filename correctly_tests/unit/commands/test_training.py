@@ -88,7 +88,7 @@ def test_a_plan_counts_the_newest_train_set_and_says_what_to_do_when_there_is_no
     os.utime(manifest, (1, 1))
     code, value, _ = run(monkeypatch, capfd, "plan")
     assert code == 0
-    assert value["train_set"] == new == newest_train_set(settings)
+    assert value["train_set"] == new == newest_train_set(settings.platform)
     assert value["pairs"] == 60
     for figure in ("tokens", "steps", "minutes", "gigabytes"):
         assert value[figure] > 0
@@ -155,7 +155,7 @@ def test_a_run_from_the_champion_replays_what_it_was_trained_on(
     directory = settings.platform.adapters_dir / "abc"
     directory.mkdir(parents=True)
     (directory / "manifest.json").write_text(json.dumps({"train_set": train_set}))
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.add_release(adapter="abc", base_model="b", kind="promotion", why="A test.")
     config = TrainConfig.model_validate(train_config(settings, train_set=train_set) | {"checkpoint_dir": "/nowhere"})
     assert config.warm_start == directory
@@ -183,7 +183,7 @@ def test_an_adopted_adapter_waits_for_the_platform_and_can_be_exported(
     identity = value["adapter"]
     assert f"--judge {identity}" in value["says"]
     assert run(monkeypatch, capfd, "adopt", "--judge", identity)[0] == 4
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         assert store.last_decision() is None
 
     code, value, _ = run(monkeypatch, capfd, "export", identity[:5], "--format", "peft")
@@ -259,7 +259,7 @@ def test_an_adopted_adapter_passes_the_judge_and_the_gate_as_any_other_or_is_ref
         code, value, _ = run(monkeypatch, capfd, "adopt", "--judge", identity)
         assert code == 0, value
         assert value["verdict"] == "promoted"
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         champion = store.champion()
         assert champion is not None
         assert champion.adapter == identity
@@ -396,7 +396,7 @@ def test_a_curve_whose_minutes_ran_out_does_not_say_that_examples_would_not_help
 
 def test_no_train_set_is_one_sentence(settings: Settings) -> None:
     with pytest.raises(UsageError, match="no train set yet"):
-        newest_train_set(settings)
+        newest_train_set(settings.platform)
 
 
 def test_the_commands_are_part_of_the_program() -> None:

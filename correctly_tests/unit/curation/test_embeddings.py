@@ -145,7 +145,7 @@ def test_the_setting_chooses_and_forgetting_takes_the_vectors_along(
     settings = get_settings()
     make_embedding(settings).embed(["moon"])
     assert settings.platform.vectors_path.is_file()
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         example = identified(Example("", "He go home.", "He goes home."))
         store.land([example])
         forget_example(settings, store, example.id)

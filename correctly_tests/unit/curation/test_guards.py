@@ -123,9 +123,9 @@ def test_a_name_that_is_found_in_one_text_only_is_held_and_teaches_no_placeholde
 
 def test_the_setting_makes_names_count_for_every_row_that_lands(monkeypatch: pytest.MonkeyPatch) -> None:
     row = example("I met Katarzyna Nowak at station.", "I met Katarzyna Nowak at the station.")
-    assert platform_guards(Settings()).check([row])[0][1] is None
+    assert platform_guards(Settings().privacy).check([row])[0][1] is None
     monkeypatch.setenv("CORRECTLY_PII_NAMES", "true")
-    refused = platform_guards(Settings()).check([row])[0][1]
+    refused = platform_guards(Settings().privacy).check([row])[0][1]
     assert refused is not None and refused.rung == "pii"
 
 

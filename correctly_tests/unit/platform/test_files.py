@@ -108,10 +108,10 @@ def test_the_instance_file_is_the_repositorys_plus_one_storage_stanza(settings):
 
 def test_a_team_s_postgresql_gives_dagster_and_mlflow_a_schema_each(tmp_path: Path):
     settings = Settings().changed(platform={"home": tmp_path, "database_url": "postgresql://ann:secret@db/team"})
-    assert dagster_storage(settings) == {
+    assert dagster_storage(settings.platform) == {
         "postgres": {"postgres_url": "postgresql+psycopg2://ann:secret@db/team?options=-csearch_path%3Ddagster"}
     }
-    assert mlflow_backend(settings).endswith("options=-csearch_path%3Dmlflow")
+    assert mlflow_backend(settings.platform).endswith("options=-csearch_path%3Dmlflow")
 
 
 def test_progress_is_read_back_and_a_stale_one_is_not_shown(tmp_path: Path):

@@ -68,9 +68,9 @@ def test_one_version_is_installed_and_its_image_is_the_same() -> None:
 
 
 def test_the_session_key_has_32_bytes_is_made_once_and_is_its_owners_alone(settings: Settings) -> None:
-    key = secret_key(settings)
+    key = secret_key(settings.platform)
     assert len(bytes.fromhex(key)) == 32
-    assert secret_key(settings) == key
+    assert secret_key(settings.platform) == key
     assert (settings.platform.home / "webui" / "secret-key").stat().st_mode & 0o077 == 0
 
 
@@ -92,7 +92,7 @@ def test_no_secret_stands_in_what_is_rendered(settings: Settings) -> None:
     new_key(keys_file(settings), "somebody")
     secrets = [value for name, value in private_environment(settings).items() if "KEY" in name]
     assert len(secrets) == 2
-    _, shown = webui_command(settings)
+    _, shown = webui_command(settings.platform)
     assert not set(secrets) & set(shown.values())
 
 
@@ -180,6 +180,6 @@ def test_an_account_of_another_name_keeps_its_password(tmp_path: Path) -> None:
 
 
 def test_only_the_pages_of_the_chat_itself_may_read_its_answers(settings: Settings) -> None:
-    _, extra = webui_command(settings)
+    _, extra = webui_command(settings.platform)
     port = settings.platform.webui_port
     assert extra["CORS_ALLOW_ORIGIN"].split(";") == [f"http://127.0.0.1:{port}", f"http://localhost:{port}"]

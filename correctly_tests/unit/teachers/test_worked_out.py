@@ -105,9 +105,9 @@ def test_a_file_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 def test_what_was_worked_out_of_an_example_that_is_forgotten_goes_with_it() -> None:
     settings = get_settings()
     example = identified(replace(EXAMPLES[0], id=""))
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.land([example])
-        make_worked_out(settings).keep("slips", {(example.before,): ["market"]})
+        make_worked_out(settings.platform).keep("slips", {(example.before,): ["market"]})
         with closing(sqlite3.connect(settings.platform.worked_out_path)) as connection:
             assert connection.execute("SELECT count(*) FROM worked_out").fetchone() == (1,)
         forget_example(settings, store, example.id)

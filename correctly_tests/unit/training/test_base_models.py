@@ -184,7 +184,7 @@ def test_a_name_that_tells_another_chat_format_a_taken_name_and_no_gguf_file_are
     settings = Settings().changed(platform={"home": tmp_path})
     for name in (EMBEDDED_BASE_MODEL, "../up", ""):
         with pytest.raises(UsageError, match="name"):
-            prepare_gguf(settings, source, name)
+            prepare_gguf(settings.platform, source, name)
 
 
 def test_a_prepared_name_and_a_hubs_are_directories_below_home_and_paths_stay_what_they_were(tmp_path: Path) -> None:

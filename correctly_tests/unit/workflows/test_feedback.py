@@ -28,7 +28,7 @@ ANSWER = f"{AFTER}\n\n| Was | Now | Why |\n| --- | --- | --- |\n| go | goes | Th
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
     settings.platform.home.mkdir(parents=True)
-    with open_platform_store(settings) as opened:
+    with open_platform_store(settings.platform) as opened:
         yield opened
 
 

@@ -53,7 +53,7 @@ def test_a_comparator_that_refuses_is_a_sentence_in_its_row_and_every_other_syst
 ) -> None:
     outside.otherwise = lambda handler, body: answer(handler, 401, {"error": {"message": "no"}})
     adapter = put_adapter(platform, 1)
-    with open_platform_store(platform) as store:
+    with open_platform_store(platform.platform) as store:
         engine = DirectEngine(platform.serving.vllm_url)
         asyncio.run(judge_candidate(platform, store, engine, adapter=adapter, run_id=None, log=lambda _: None))
     written = full_report_here(platform, adapter, Console(stderr=True), running_engine)

@@ -23,7 +23,7 @@ from correctly_tests.serving_fakes import fake_engine
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
     settings.platform.home.mkdir(parents=True)
-    with open_platform_store(settings) as opened:
+    with open_platform_store(settings.platform) as opened:
         yield opened
 
 
@@ -52,7 +52,7 @@ def names(path: Path) -> set[str]:
 def test_the_newest_stay_with_what_they_were_made_from_and_the_rest_goes(settings: Settings, store: Store):
     for number in range(1, 6):
         put(settings, number)
-    removed = collect_garbage(settings, store, keep=2)
+    removed = collect_garbage(settings.platform, store, keep=2)
     assert names(settings.platform.adapters_dir) == {"adapter4", "adapter5"}
     assert names(settings.platform.snapshots_dir) == {"train4", "examples4", "train5", "examples5"}
     assert names(settings.platform.checkpoints_dir) == {"run4", "run5"}
@@ -66,7 +66,7 @@ def test_what_serves_what_served_before_and_what_the_engine_knows_is_never_remov
         put(settings, number)
     store.add_release(adapter="adapter1", base_model="base", kind="promotion", why="a test")
     store.add_release(adapter="adapter2", base_model="base", kind="promotion", why="a test")
-    collect_garbage(settings, store, keep=1, loaded=["adapter3", "base"])
+    collect_garbage(settings.platform, store, keep=1, loaded=["adapter3", "base"])
     assert names(settings.platform.adapters_dir) == {"adapter1", "adapter2", "adapter3", "adapter7"}
     assert {"train1", "examples1", "train2", "examples3"} <= names(settings.platform.snapshots_dir)
 
@@ -102,6 +102,6 @@ def test_nothing_is_removed_while_the_platform_runs_and_its_engine_does_not_say_
 
 def test_a_run_does_not_start_on_a_full_disk(settings: Settings):
     settings.platform.home.mkdir(parents=True)
-    require_space(settings, least=1)
+    require_space(settings.platform, least=1)
     with pytest.raises(RetryableError, match="correctly gc"):
-        require_space(get_settings(), least=10**18)
+        require_space(get_settings().platform, least=10**18)

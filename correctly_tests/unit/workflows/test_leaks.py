@@ -58,29 +58,32 @@ def test_an_adapter_started_from_another_is_held_against_what_that_one_was_train
     manifest(settings, "second", train_set=clean, warm_start="first")
     third = manifest(settings, "third", train_set=clean, warm_start="second")
     with pytest.raises(PermanentError, match=r"rows 1 of ours\.jsonl"):
-        refuse_trained_on(settings, third, read)
+        refuse_trained_on(settings.platform, third, read)
     manifest(settings, "second", train_set=clean, warm_start=None)
-    assert refuse_trained_on(settings, third, read) is None
+    assert refuse_trained_on(settings.platform, third, read) is None
     # One whose training changed nothing has its own ID for what it was started from.
-    assert refuse_trained_on(settings, manifest(settings, "third", train_set=clean, warm_start="third"), read) is None
+    assert (
+        refuse_trained_on(settings.platform, manifest(settings, "third", train_set=clean, warm_start="third"), read)
+        is None
+    )
 
 
 def test_where_the_line_of_adapters_is_lost_it_is_said(settings: Settings, tmp_path: Path) -> None:
     read = [read_evaluation_set(a_set(tmp_path))]
     clean = trained_on(settings, "Those is mine.")
-    lost = refuse_trained_on(settings, manifest(settings, "third", train_set=clean, warm_start="nobody"), read)
+    lost = refuse_trained_on(settings.platform, manifest(settings, "third", train_set=clean, warm_start="nobody"), read)
     assert lost is not None and "adapter nobody, from which third was started, is gone" in lost
     older = manifest(settings, "third", train_set=clean, recipe={"training": {"start": "champion"}})
-    untold = refuse_trained_on(settings, older, read)
+    untold = refuse_trained_on(settings.platform, older, read)
     assert untold is not None and "the manifest of adapter third does not name what it was started from" in untold
-    assert refuse_trained_on(settings, {**older, "recipe": {"training": {"start": "base"}}}, read) is None
+    assert refuse_trained_on(settings.platform, {**older, "recipe": {"training": {"start": "base"}}}, read) is None
 
 
 def test_a_manifest_names_the_champion_that_training_starts_from(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter, train_set = put_adapter(settings, 1), trained_on(settings, "Those is mine.")
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.add_release(adapter=adapter, base_model="tiny", kind="promotion", why="a test")
     assert train_config(settings, train_set=train_set)["extras"]["warm_start"] is None
     warm = settings.changed(training={"start": "champion"})
@@ -99,7 +102,7 @@ def test_evaluate_measures_no_adapter_on_what_it_was_trained_on_and_asks_no_engi
         untold = path.read_text()
         seen = trained_on(settings, "He go to the pool.")
         path.write_text(json.dumps({**json.loads(untold), "train_set": seen}))
-        with open_platform_store(settings) as store:
+        with open_platform_store(settings.platform) as store:
             store.add_release(adapter=adapter, base_model="tiny", kind="promotion", why="a test")
         for system in (f"adapter:{adapter}", "served"):
             with pytest.raises(PermanentError, match=r"rows 1 of ours\.jsonl"):

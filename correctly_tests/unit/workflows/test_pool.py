@@ -50,7 +50,7 @@ def test_a_snapshot_is_drawn_from_as_its_rows_one_by_one_would_be() -> None:
         )
         for n in range(9000)
     ]
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.land(map(identified, made))
         snapshot = write_examples_snapshot(store, settings.platform.snapshots_dir)
         rows: list[tuple[str, Standing]] = [
@@ -72,7 +72,7 @@ def test_a_train_set_holds_a_part_of_many_examples_and_says_so(monkeypatch: pyte
     monkeypatch.setenv("CORRECTLY_TRAIN_PAIRS", "40")
     settings: Settings = get_settings()
     texts = [f"The ferry number {n} leaves from the old stone pier at noon." for n in range(3000)]
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.land(identified(Example("", text.replace("leaves", "leave"), text)) for text in texts)
         snapshot = write_examples_snapshot(store, settings.platform.snapshots_dir)
     pool = read_pool(settings, snapshot.id)

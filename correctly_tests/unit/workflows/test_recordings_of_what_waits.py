@@ -112,7 +112,7 @@ def test_rows_that_a_recording_does_not_hold_wait_on_and_a_sentence_says_so(
     replaying = teacher_is(monkeypatch, "recorded", TEACHER_BASE_URL="http://127.0.0.1:9/v1")
     store.land([identified(Example("", "Nobody recorded this sentences.", None))])
     command = "run `correctly record --kind teacher --model toy`"
-    assert "correctly record --kind teacher --model toy" in waits_for(replaying)
+    assert "correctly record --kind teacher --model toy" in waits_for(replaying.teacher)
     done = complete_waiting(store, replaying)
     assert (done.completed, done.left) == (3, 1)
     assert f"1 wait still. The recording has no answer for 1 of them: {command}." in (done.says or "")

@@ -39,7 +39,7 @@ def settings(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
-    with open_platform_store(settings) as opened:
+    with open_platform_store(settings.platform) as opened:
         yield opened
 
 

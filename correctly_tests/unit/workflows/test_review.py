@@ -70,7 +70,7 @@ def store(here: Settings) -> Iterator[Store]:
 
 
 def test_twenty_scenarios_ship_each_with_what_to_look_at(settings: Settings) -> None:
-    scenarios = read_scenarios(settings)
+    scenarios = read_scenarios(settings.platform)
     assert len(scenarios) == 20
     says = {scenario.id: "\n".join(scenario.says) for scenario in scenarios}
     assert "```" in says["code-block"] and "\n- " in says["bulleted-list"] and "왜?" in says["korean-why"]
@@ -164,10 +164,10 @@ def test_a_prompts_folder_without_scenarios_stops_no_report_while_nobody_reviewe
     here: Settings, store: Store, tmp_path: Path
 ) -> None:
     bare = here.changed(platform={"prompts_dir": tmp_path})
-    assert reviews_so_far(bare, store) == []
+    assert reviews_so_far(bare.platform, store) == []
     store.add_review(grade())
     with pytest.raises(PermanentError, match=r"scenarios\.yaml is missing"):
-        reviews_so_far(bare, store)
+        reviews_so_far(bare.platform, store)
 
 
 # ---------------------------------------------------------------- the walk
@@ -208,7 +208,7 @@ def test_a_walk_that_is_broken_off_goes_on_where_it_stopped_and_names_who_answer
     assert (
         review(here, store, systems=("correctly",), reviewer="ann", rate=all_of_it, ask=partial(ask_gateway, here)) == 0
     )
-    [row] = reviews_so_far(here, store)
+    [row] = reviews_so_far(here.platform, store)
     assert (row["n"], row["naturalness"]["mean"]) == (20, 3.2)
 
 
@@ -223,7 +223,7 @@ def test_equal_answers_of_two_systems_are_rated_once_and_different_ones_apart(he
     assert review(here, store, systems=(), reviewer="bo", rate=rate, ask=partial(ask_gateway, here)) == 40
     assert sorted(map(len, groups["korean-why"])) == [1, 1]
     assert [sorted(group) for group in groups["correct-stays"]] == [["correctly", "correctly-base"]]
-    rows = {row["system"]: row for row in reviews_so_far(here, store)}
+    rows = {row["system"]: row for row in reviews_so_far(here.platform, store)}
     assert rows["correctly"]["n"] == rows["correctly-base"]["n"] == 20
     assert rows["correctly-base"]["adapter"] is None
 

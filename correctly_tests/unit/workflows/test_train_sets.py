@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 def build(settings: Settings, *examples: Example):
     settings.platform.home.mkdir(parents=True, exist_ok=True)
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.land([identified(example) for example in examples])
         snapshot = write_examples_snapshot(store, settings.platform.snapshots_dir)
     return make_train_set(settings, examples_snapshot=snapshot.id, log=lambda _: None)
@@ -71,7 +71,7 @@ def test_a_sentence_of_a_set_that_the_user_registered_is_left_out_too(few_pairs:
     assert made.pairs and not {mine, theirs} & {text for pair in made.pairs for text in (pair.before, pair.after)}
     sets = [one.data for one in registered_sets(few_pairs)]
     assert [one.name for one in sets][1:] == ["mine.jsonl", "theirs.m2"]
-    refuse_trained_on(few_pairs, {"id": "A", "train_set": made.snapshot.id}, sets)
+    refuse_trained_on(few_pairs.platform, {"id": "A", "train_set": made.snapshot.id}, sets)
 
 
 def test_a_near_duplicate_goes_where_the_earlier_one_went(monkeypatch, tmp_path: Path):
@@ -97,7 +97,7 @@ def land_a_straddler(settings: Settings) -> Example:
     trained = correct(wanted("train", "T" + STEM + ", by gate {}, too."))
     between = identified(correct(f"T{STEM}."))
     build(settings, held, trained, correct("Nobody told the new tenants about the leaking roof above the kitchen."))
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.land([between])
     return between
 
@@ -120,7 +120,7 @@ def test_an_example_near_to_both_splits_goes_to_quarantine(few_pairs: Settings):
     assert made.straddling == (between.id,)
     assert made.pairs and between.id not in {pair.example_id for pair in made.pairs}
     assert {r.row["example_id"] for r in read_rejected(made.snapshot.path) if r.rung == "straddles"} == {between.id}
-    with open_platform_store(few_pairs) as store:
+    with open_platform_store(few_pairs.platform) as store:
         [item] = store.quarantined()
         assert (item.example_id, item.rung, item.row["before"]) == (between.id, "straddles", between.before)
         assert store.counts().quarantined == 1 and between.id not in {e.id for e in store.accepted()}
@@ -131,15 +131,17 @@ def test_an_example_near_to_both_splits_goes_to_quarantine(few_pairs: Settings):
 def test_the_decision_on_a_run_that_held_a_straddler_starts_no_other_run(few_pairs: Settings):
     made, between = straddle(few_pairs)
     extras = train_config(few_pairs, train_set=made.snapshot.id)["extras"]
-    with open_platform_store(few_pairs) as store, dg.DagsterInstance.ephemeral() as instance:
-        assert decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs)).action == "run"
-        record(few_pairs, store, {**extras, "id": "A"}, verdict="promoted", reasons=("Better.",), run_id=None)
+    with open_platform_store(few_pairs.platform) as store, dg.DagsterInstance.ephemeral() as instance:
+        assert (
+            decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs.training)).action == "run"
+        )
+        record(few_pairs.platform, store, {**extras, "id": "A"}, verdict="promoted", reasons=("Better.",), run_id=None)
         state = read_retrain_state(store, instance, few_pairs)
-        assert decide_retrain(state, policy(few_pairs)).says.startswith("Nothing new")
+        assert decide_retrain(state, policy(few_pairs.training)).says.startswith("Nothing new")
         assert (state.new_examples, state.removed_examples) == (0, 0)
         store.release_quarantined(between.id)
         state = read_retrain_state(store, instance, few_pairs)
-        assert "1 new example since" in decide_retrain(state, policy(few_pairs)).says
+        assert "1 new example since" in decide_retrain(state, policy(few_pairs.training)).says
 
 
 def test_rows_that_give_no_pair_are_decided_by_the_same_adapter_without_another_training(few_pairs: Settings):
@@ -147,7 +149,7 @@ def test_rows_that_give_no_pair_are_decided_by_the_same_adapter_without_another_
     build(few_pairs, correct("The ferry to the island leaves from the old stone pier at noon."))
 
     def same_pairs_of_the_rows_now(*more: Example) -> dict[str, Any]:
-        with open_platform_store(few_pairs) as store:
+        with open_platform_store(few_pairs.platform) as store:
             store.land(more)
             rows = write_examples_snapshot(store, few_pairs.platform.snapshots_dir)
         pair = TrainPair("p1", "e1", "injected", "The ferry leave.", "The ferry leaves.", (), 1)
@@ -160,41 +162,48 @@ def test_rows_that_give_no_pair_are_decided_by_the_same_adapter_without_another_
     assert first["extras"]["train_set"] == second["extras"]["train_set"]
     assert training_key(first) == training_key(second)
     assert training_key(first) != training_key({**second, "seed": 99})
-    with open_platform_store(few_pairs) as store, dg.DagsterInstance.ephemeral() as instance:
-        record(few_pairs, store, {**second["extras"], "id": "A"}, verdict="promoted", reasons=("Same.",), run_id=None)
+    with open_platform_store(few_pairs.platform) as store, dg.DagsterInstance.ephemeral() as instance:
+        record(
+            few_pairs.platform,
+            store,
+            {**second["extras"], "id": "A"},
+            verdict="promoted",
+            reasons=("Same.",),
+            run_id=None,
+        )
         state = read_retrain_state(store, instance, few_pairs)
-        assert decide_retrain(state, policy(few_pairs)).says.startswith("Nothing new")
+        assert decide_retrain(state, policy(few_pairs.training)).says.startswith("Nothing new")
 
 
 def test_a_run_that_held_a_straddler_counts_as_the_first_attempt_at_what_is_left(few_pairs: Settings):
     land_a_straddler(few_pairs)
     with dg.DagsterInstance.ephemeral() as instance:
-        with open_platform_store(few_pairs) as store:
-            request = decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs))
+        with open_platform_store(few_pairs.platform) as store:
+            request = decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs.training))
         job = dg.define_asset_job("retrain", selection=dg.AssetSelection.assets("examples", "train_set"))
         made = dg.Definitions(assets=defs.assets, resources=make_resources(few_pairs), jobs=[job])
         result = made.resolve_job_def("retrain").execute_in_process(instance=instance, tags=dict(request.tags))
         assert result.success
-        with open_platform_store(few_pairs) as store:
+        with open_platform_store(few_pairs.platform) as store:
             assert store.counts().quarantined == 1
-            again = decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs))
+            again = decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs.training))
     assert "attempt 2 of 3" in again.says and again.run_key != request.run_key
 
 
 def test_a_released_straddler_keeps_to_the_split_of_its_own_hash(few_pairs: Settings):
     _, between = straddle(few_pairs)
-    with open_platform_store(few_pairs) as store:
+    with open_platform_store(few_pairs.platform) as store:
         store.release_quarantined(between.id)
     again = build(few_pairs)
     assert again.straddling == ()
     assert {p.split for p in again.pairs if p.example_id == between.id} == {split_of(between.after or "")}
-    with open_platform_store(few_pairs) as store:
+    with open_platform_store(few_pairs.platform) as store:
         assert store.quarantined() == [] and store.counts().quarantined == 0
 
 
 def test_a_dropped_straddler_is_forgotten_and_does_not_land_again(few_pairs: Settings):
     _, between = straddle(few_pairs)
-    with open_platform_store(few_pairs) as store:
+    with open_platform_store(few_pairs.platform) as store:
         store.drop_quarantined(between.id)
     again = build(few_pairs, between)
     assert again.straddling == () and between.id not in {pair.example_id for pair in again.pairs}

@@ -47,7 +47,7 @@ def prompted(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def build(settings: Settings, *examples: Example):
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.land([identified(example) for example in examples])
         snapshot = write_examples_snapshot(store, settings.platform.snapshots_dir)
     return make_train_set(settings, examples_snapshot=snapshot.id, log=lambda _: None)
@@ -83,7 +83,7 @@ def test_a_pair_with_personal_data_or_profanity_falls_at_the_rung_of_safety(
 def test_a_thumb_up_raises_the_weight_of_the_pair_that_it_confirms_and_adds_none(prompted: Settings) -> None:
     said = Example("", MINE.before, MINE.after)
     before = build(prompted, said, SOUND)
-    with open_platform_store(prompted) as store:
+    with open_platform_store(prompted.platform) as store:
         for number, after in enumerate((said.after or "", "Something that no pair holds.")):
             one = store.add_feedback(source_key=f"chat:{number}", correction_id="c1", rating=1)
             store.settle_feedback(one.id, "thumb", says="It confirms the answer.", thumb=(said.before, after))
@@ -98,10 +98,10 @@ def test_a_thumb_up_raises_the_weight_of_the_pair_that_it_confirms_and_adds_none
 
 def test_what_is_done_with_personal_data_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     row = identified(Example("", "Write to ann.miller@example.org.", None))
-    [(_, held)] = make_guards(get_settings()).check([row])
+    [(_, held)] = make_guards(get_settings().privacy).check([row])
     assert held is not None and held.rung == "pii"
     monkeypatch.setenv("CORRECTLY_PII", "scrub")
-    [(scrubbed, held)] = make_guards(get_settings()).check([row])
+    [(scrubbed, held)] = make_guards(get_settings().privacy).check([row])
     assert held is None and "ann.miller" not in scrubbed.before and scrubbed.before.startswith("Write to ")
 
 
@@ -134,7 +134,7 @@ def test_a_recorded_teacher_writes_the_pairs_of_the_model_it_is_a_recording_of_w
 
 
 def test_nothing_of_a_teacher_is_recorded_under_another_name_or_in_part(prompted: Settings, server: ChatServer) -> None:
-    with open_platform_store(prompted) as store:
+    with open_platform_store(prompted.platform) as store:
         store.land([identified(MINE), identified(SOUND)])
     recordings = prompted.platform.home / "teacher" / "recordings"
     with pytest.raises(RefusedError, match="answered as 'toy', not as 'dear'"):
@@ -162,17 +162,17 @@ def test_a_pair_s_price_is_what_its_set_s_answers_cost_also_in_a_run_that_pays_n
 
 
 def test_the_edits_of_a_landed_correction_are_kept_when_it_enters_a_train_set(prompted: Settings) -> None:
-    with open_platform_store(prompted) as store:
+    with open_platform_store(prompted.platform) as store:
         store.land([identified(MINE)])
         assert store.get(identified(MINE).id).edits is None  # ERRANT does not run when a row lands
     build(prompted, SOUND)
-    with open_platform_store(prompted) as store:
+    with open_platform_store(prompted.platform) as store:
         edits = store.get(identified(MINE).id).edits
     assert edits is not None and [(e.was, e.now, e.type) for e in edits] == [("has", "have", "R:VERB:SVA")]
 
 
 def test_the_prompts_of_train_pairs_draw_on_the_taxonomy_tables(prompted: Settings, server: ChatServer) -> None:
-    with open_platform_store(prompted) as store:
+    with open_platform_store(prompted.platform) as store:
         tables = store.forms_and_tones()
     build(prompted, replace(MINE, form="diary", tone="worried"), SOUND)
     prompts = [

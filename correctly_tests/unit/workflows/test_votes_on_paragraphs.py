@@ -37,7 +37,7 @@ def test_a_comment_that_fits_two_sentences_alike_is_a_note() -> None:
 
 def test_the_vote_on_a_paragraph_lands_as_the_whole_paragraph(settings: Settings) -> None:
     settings.platform.home.mkdir(parents=True)
-    with open_platform_store(settings) as store:
+    with open_platform_store(settings.platform) as store:
         store.journal_correction(Correction("c_1", BEFORE, AFTER, (), "r0001", "abc"), client="webui", chat_id="chat-1")
         vote = parse_vote(row(-1, comment="Please log in to the portal before noon.", asked=BEFORE, answered=AFTER))
         assert vote is not None

@@ -26,7 +26,7 @@ NOTE = "You missed one here, and I wonder why"
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
     settings.platform.home.mkdir(parents=True)
-    with open_platform_store(settings) as opened:
+    with open_platform_store(settings.platform) as opened:
         yield opened
 
 

@@ -27,7 +27,7 @@ BETTER = "She goes to the office every day."
 def store(settings: Settings) -> Iterator[Store]:
     """A chat in which all three have answered the same sentence; the release first, so that it is the oldest."""
     settings.platform.home.mkdir(parents=True)
-    with open_platform_store(settings) as opened:
+    with open_platform_store(settings.platform) as opened:
         for id, after, release, adapter in (
             ("c_served", SERVED, "r0001", "abc"),
             ("c_candidate", OTHERS["correctly-candidate"], None, "new"),
