@@ -20,10 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from correctly_assets.core.errors import CorrectlyError, UsageError
+from correctly_assets.core.host_check import HostCheck, is_loopback
 from correctly_assets.gateway import routes
 from correctly_assets.gateway.access import Keys, RateLimit
 from correctly_assets.gateway.metrics import Metrics, request_id
-from correctly_assets.gateway.options import Options, is_loopback
+from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.service import Parts, Service
 from correctly_assets.settings import Settings
 
@@ -75,8 +76,10 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
     app.include_router(routes.v1)
     app.include_router(routes.platform)
     _shape_errors(app, options)
+    beyond = not is_loopback(settings.platform.host)
+    app.add_middleware(HostCheck, names=settings.platform.names, any_address=beyond)
     app.add_middleware(Envelope, metrics=app.state.metrics, max_body_bytes=options.max_body_bytes)
-    if not is_loopback(settings.platform.host) and not app.state.keys.wanted:
+    if beyond and not app.state.keys.wanted:
         log.warning("listening beyond loopback without keys", extra={"host": settings.platform.host})
     return app
 

@@ -6,9 +6,9 @@ Belongs here: names, units and defaults. Does not belong here: reading the envir
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
+from correctly_assets.core.host_check import is_loopback
 from correctly_assets.settings import Settings
 
 
@@ -49,16 +49,6 @@ class Options:
         """The options that follow from the settings: beyond loopback a rate limit stands by default."""
         return cls(
             rate_per_minute=0 if is_loopback(settings.platform.host) else 600,
-            keys_file=settings.platform.home / "gateway-keys.json",
+            keys_file=settings.platform.keys_path,
             stack=settings.serving.stack,
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a listening address can only be reached from this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

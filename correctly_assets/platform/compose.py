@@ -47,6 +47,8 @@ def compose_settings() -> Settings:
         platform={
             "home": Path(HOME),
             "host": "0.0.0.0",
+            "dagster_host": "0.0.0.0",
+            "gateway_host": "gateway",
             "database_url": None,
             "sql_dir": Path(IN_CONTAINER) / "sql",
             "prompts_dir": Path(IN_CONTAINER) / "prompts",
@@ -63,12 +65,9 @@ def _argv(process: Process, settings: Settings) -> list[str]:
         text[text.index("--host") + 1] = "0.0.0.0"
         text[text.index("--model") + 1] = BASE_MODEL
     elif process.name == "mlflow":
-        text[text.index("--backend-store-uri") + 1] = MLFLOW_DATABASE
-        # Against DNS rebinding MLflow answers only to hosts it knows; here it is also called by its service name.
-        text += [
-            "--allowed-hosts",
-            f"mlflow,mlflow:{settings.platform.mlflow_port},localhost,localhost:*,127.0.0.1,127.0.0.1:*",
-        ]
+        # Here it is reached from other containers, by its service name.
+        text[text.index("--host") + 1] = "0.0.0.0"
+        text[text.index("--allowed-hosts") + 1] += f",mlflow,mlflow:{settings.platform.mlflow_port}"
     return ["python", *text[1:]]
 
 
@@ -87,6 +86,8 @@ def _service(process: Process, settings: Settings, *, image: str = "correctly") 
             },
             "CORRECTLY_HOME": HOME,
             "CORRECTLY_HOST": "0.0.0.0",
+            "CORRECTLY_DAGSTER_HOST": "0.0.0.0",
+            "CORRECTLY_GATEWAY_HOST": "gateway",
             "CORRECTLY_VLLM_HOST": "vllm",
             "CORRECTLY_MLFLOW_HOST": "mlflow",
             "CORRECTLY_WEBUI_HOST": "open-webui",
@@ -97,6 +98,7 @@ def _service(process: Process, settings: Settings, *, image: str = "correctly") 
             "CORRECTLY_TEACHER": "${CORRECTLY_TEACHER:-embedded}",
             "CORRECTLY_TEACHER_API_KEY": "${CORRECTLY_TEACHER_API_KEY:-}",
             "DAGSTER_HOME": f"{HOME}/dagster",
+            **({"MLFLOW_BACKEND_STORE_URI": MLFLOW_DATABASE} if process.name == "mlflow" else {}),
         },
         "volumes": [f"correctly-home:{HOME}"],
         "restart": "unless-stopped",

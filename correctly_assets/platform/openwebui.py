@@ -111,20 +111,18 @@ def webui_command(platform: PlatformSettings) -> tuple[list[str], dict[str, str]
     """The command on this machine."""
     data = platform.home / "webui"
     argv = [
-        str(VENV / "bin" / "open-webui"),
-        "serve",
-        "--host",
+        str(VENV / "bin" / "python"),
+        str(Path(__file__).with_name("openwebui_server.py")),
         platform.host,
-        "--port",
         str(platform.webui_port),
+        *sorted(platform.names),
     ]
-    loopback = "127.0.0.1" if platform.host == "0.0.0.0" else platform.host
     env = {
         **environment(),
         "DATA_DIR": str(data),
         # Its default lets every web page read every answer, sessions included.
         "CORS_ALLOW_ORIGIN": allowed_origins(platform),
-        "OPENAI_API_BASE_URL": f"http://{loopback}:{platform.gateway_port}/v1",
+        "OPENAI_API_BASE_URL": f"{platform.gateway_url}/v1",
         "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     return argv, env

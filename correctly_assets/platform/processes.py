@@ -15,6 +15,7 @@ from correctly_assets.core.telemetry import TELEMETRY_OFF
 from correctly_assets.engine.launch import Device, vllm_command
 from correctly_assets.platform.openwebui import installed, private_environment, webui_command
 from correctly_assets.settings import PROJECT_ROOT, PlatformSettings, Settings
+from correctly_assets.settings.platform import http_url
 from correctly_assets.store.schemas import mlflow_backend
 
 
@@ -47,7 +48,7 @@ class Process:
     host: Callable[[Settings], str] = lambda settings: settings.platform.host
 
     def url(self, settings: Settings) -> str | None:
-        return f"http://{self.host(settings)}:{self.port(settings)}" if self.port else None
+        return http_url(self.host(settings), self.port(settings)) if self.port else None
 
 
 def common_environment(platform: PlatformSettings, base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -61,10 +62,19 @@ def common_environment(platform: PlatformSettings, base: Mapping[str, str] | Non
 
 
 def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
-    argv = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", mlflow_backend(settings.platform)]
+    port = settings.platform.mlflow_port
+    argv = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     argv += ["--artifacts-destination", str(settings.platform.home / "mlflow" / "artifacts"), "--workers", "1"]
-    argv += ["--host", settings.platform.host, "--port", str(settings.platform.mlflow_port)]
+    # Its defaults take any name that begins like a private address (10.evil.example) for one of its own.
+    own = [f"{name}{port_}" for name in ("127.0.0.1", "localhost") for port_ in ("", f":{port}")]
+    argv += ["--allowed-hosts", ",".join(own)]
+    argv += ["--cors-allowed-origins", f"http://127.0.0.1:{port},http://localhost:{port}"]
     return argv, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+def _mlflow_secrets(settings: Settings) -> dict[str, str]:
+    # The database's password stands in its URL, and every user of the machine can read a command line.
+    return {"MLFLOW_BACKEND_STORE_URI": mlflow_backend(settings.platform)}
 
 
 def engine_command(settings: Settings, device: Device | None = None) -> tuple[list[str], dict[str, str]]:
@@ -95,8 +105,7 @@ def _gateway(settings: Settings) -> tuple[list[str], dict[str, str]]:
 
 
 def _webserver(settings: Settings) -> tuple[list[str], dict[str, str]]:
-    argv = [sys.executable, "-m", "dagster_webserver", "-w", str(PROJECT_ROOT / "workspace.yaml")]
-    return [*argv, "-h", settings.platform.host, "-p", str(settings.platform.dagster_port)], {}
+    return [sys.executable, "-m", "correctly_assets.platform.dagster_web"], {}
 
 
 def _daemon(settings: Settings) -> tuple[list[str], dict[str, str]]:
@@ -115,9 +124,26 @@ PROCESSES: tuple[Process, ...] = (
         ends_own_workers=True,
         host=lambda s: s.serving.vllm_host,
     ),
-    Process("mlflow", "MLflow", _mlflow, lambda s: s.platform.mlflow_port, "/health", ready_seconds=180),
+    Process(
+        "mlflow",
+        "MLflow",
+        _mlflow,
+        lambda s: s.platform.mlflow_port,
+        "/health",
+        ready_seconds=180,
+        private=_mlflow_secrets,
+        host=lambda s: "127.0.0.1",
+    ),
     Process("gateway", "Gateway", _gateway, lambda s: s.platform.gateway_port, "/healthz", ready_seconds=180),
-    Process("webserver", "Dagster", _webserver, lambda s: s.platform.dagster_port, "/server_info", ready_seconds=180),
+    Process(
+        "webserver",
+        "Dagster",
+        _webserver,
+        lambda s: s.platform.dagster_port,
+        "/server_info",
+        ready_seconds=180,
+        host=lambda s: s.platform.dagster_host,
+    ),
     Process(
         "open-webui",
         "Open WebUI",

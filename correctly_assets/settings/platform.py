@@ -25,14 +25,27 @@ class PlatformSettings(SettingsGroup):
         default=None, description="PostgreSQL URL of a team's store; when unset, SQLite in HOME."
     )
     host: str = Field(
-        default="127.0.0.1", description="Address that the gateway, Dagster, MLflow and Open WebUI listen on."
+        default="127.0.0.1",
+        description="Address that the gateway and Open WebUI listen on; beyond loopback the gateway starts with keys alone.",
+    )
+    allowed_hosts: str = Field(
+        default="",
+        description="Names by which the platform is reached beyond loopback, with commas between; addresses need none.",
     )
     gateway_port: int = Field(default=8080, ge=1, le=65535, description="TCP port of the gateway.")
+    gateway_host: str | None = Field(
+        default=None,
+        description="Address at which the gateway is reached; when unset, the one that the platform listens on.",
+    )
+    dagster_host: str = Field(
+        default="127.0.0.1",
+        description="Address that Dagster's web server listens on; beyond loopback it asks for a key of the gateway's.",
+    )
     dagster_port: int = Field(default=3000, ge=1, le=65535, description="TCP port of Dagster's web server.")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="TCP port of MLflow.")
     mlflow_host: str | None = Field(
         default=None,
-        description="Address at which MLflow is reached; when unset, the one that the platform listens on.",
+        description="Address at which MLflow is reached; when unset, loopback, on which it listens.",
     )
     webui_port: int = Field(default=8380, ge=1, le=65535, description="TCP port of Open WebUI.")
     webui_host: str | None = Field(
@@ -138,31 +151,43 @@ class PlatformSettings(SettingsGroup):
         return _STARTER / "examples.jsonl", _STARTER / "pairs.jsonl", _STARTER / "sentences.jsonl"
 
     @property
+    def keys_path(self) -> Path:
+        """The gateway's keys, hashed."""
+        return self.home / "gateway-keys.json"
+
+    @property
     def store_url(self) -> str:
         """SQLAlchemy URL of the relational store; a bare ``postgresql://`` is driven by psycopg2."""
         return self.database_url or f"sqlite:///{self.home / 'store.sqlite'}"
 
     @property
-    def _reached(self) -> str:
-        # From here, a part that listens everywhere is on loopback.
-        return "127.0.0.1" if self.host == "0.0.0.0" else self.host
+    def names(self) -> frozenset[str]:
+        """The names, beside those of loopback, that requests may come in under."""
+        named = (*self.allowed_hosts.split(","), self.gateway_host, self.mlflow_host, self.webui_host, self.host)
+        return frozenset(name.strip().lower() for name in named if name and name.strip())
 
     @property
     def gateway_url(self) -> str:
-        """Base URL of the gateway."""
-        return f"http://{self.host}:{self.gateway_port}"
+        """Base URL at which the gateway is reached."""
+        return http_url(self.gateway_host or self.host, self.gateway_port)
 
     @property
     def mlflow_url(self) -> str:
         """Base URL at which MLflow is reached."""
-        return f"http://{self.mlflow_host or self._reached}:{self.mlflow_port}"
+        return http_url(self.mlflow_host or "127.0.0.1", self.mlflow_port)
 
     @property
     def webui_url(self) -> str:
         """Base URL at which Open WebUI is reached."""
-        return f"http://{self.webui_host or self._reached}:{self.webui_port}"
+        return http_url(self.webui_host or self.host, self.webui_port)
 
     @property
     def dagster_url(self) -> str:
-        """Base URL of Dagster's web server."""
-        return f"http://{self.host}:{self.dagster_port}"
+        """Base URL at which Dagster's web server is reached."""
+        return http_url(self.dagster_host, self.dagster_port)
+
+
+def http_url(host: str, port: int) -> str:
+    """The URL at which a part that listens on an address is reached from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from correctly_assets.core.errors import RetryableError, UnreachableError
+from correctly_assets.core.host_check import is_loopback
 from correctly_assets.gateway.access import RateLimit, TooManyRequestsError, new_key
 from correctly_assets.gateway.metrics import JsonLines
-from correctly_assets.gateway.options import Options, is_loopback
+from correctly_assets.gateway.options import Options
 from correctly_assets.settings import Settings
 from correctly_tests.serving_fakes import Running, fake_engine, running_gateway
 
@@ -276,7 +277,9 @@ def test_a_gateway_that_cannot_open_its_rooms_listens_and_says_why(tmp_path: Pat
     def parts() -> Any:
         raise RetryableError("The database is away.")
 
-    with TestClient(create_app(Settings().changed(platform={"home": tmp_path}), parts=parts)) as client:
+    with TestClient(
+        create_app(Settings().changed(platform={"home": tmp_path}), parts=parts), base_url="http://localhost"
+    ) as client:
         deadline = time.monotonic() + 30
         while "database" not in client.get("/readyz").json()["says"]:
             assert time.monotonic() < deadline

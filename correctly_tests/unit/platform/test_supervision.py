@@ -172,18 +172,19 @@ def test_a_taken_port_is_one_sentence_with_exit_code_4(settings):
         assert caught.value.exit_code == 4
 
 
-LISTENS = {"vllm": "--host", "mlflow": "--host", "webserver": "-h", "open-webui": "--host"}
-
-
 @pytest.mark.parametrize("vllm_host", ["127.0.0.1", "10.0.0.9"])
-def test_each_part_is_asked_where_it_is_told_to_listen_and_vllm_stays_off_the_platforms_own_address(
-    settings, vllm_host: str
-):
+def test_only_gateway_and_chat_listen_where_the_platform_is_opened(settings, vllm_host: str):
     settings = settings.changed(platform={"host": "192.0.2.7"}, serving={"vllm_host": vllm_host})
-    for name, option in LISTENS.items():
+    expected = {"gateway": "192.0.2.7", "open-webui": "192.0.2.7", "vllm": vllm_host}
+    for process in PROCESSES:
+        if process.port is not None:
+            where = expected.get(process.name, "127.0.0.1")
+            assert process.host(settings) == where, process.name
+            assert httpx.URL(process.url(settings) or "").host == where
+    for name in ("vllm", "mlflow"):
         argv, _ = BY_NAME[name].command(settings)
-        url = BY_NAME[name].url(settings) or ""
-        assert httpx.URL(url).host == argv[argv.index(option) + 1] == (vllm_host if name == "vllm" else "192.0.2.7")
+        assert argv[argv.index("--host") + 1] == expected.get(name, "127.0.0.1")
+    assert "192.0.2.7" in BY_NAME["open-webui"].command(settings)[0]
     assert BY_NAME["vllm"].url(settings) == settings.serving.vllm_url
     assert BY_NAME["mlflow"].url(settings) == settings.platform.mlflow_url
     assert BY_NAME["open-webui"].url(settings) == settings.platform.webui_url
