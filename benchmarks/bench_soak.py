@@ -33,6 +33,7 @@ from benchmarks.serve_parts import end, running, sentences, until
 from benchmarks.soak_load import Memory, Mix, growth
 from benchmarks.soak_memory import memory
 from benchmarks.soak_place import Place, adapters, place
+from correctly_assets.artifacts.manifests import TrainSetManifest
 from correctly_assets.settings import Settings
 
 TRAINER_NICE = 10  # as the platform's trainer (resources/trainer.py)
@@ -397,7 +398,7 @@ def training_config(settings: Settings, work: Path) -> tuple[Path, Path]:
         for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
             name, after = f"p{len(pairs)}", row.get("after") or row["before"]
             pairs.append(TrainPair(name, name, "example", row["before"], after, ()))
-    made = write_train_set(pairs, work / "sets", {}, sql_dir=settings.platform.sql_dir)
+    made = write_train_set(pairs, work / "sets", TrainSetManifest(), sql_dir=settings.platform.sql_dir)
     progress = work / "progress.json"
     config = {
         "train_set": str(work / "sets" / made.id / TRAIN_FILE),

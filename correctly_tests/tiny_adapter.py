@@ -12,6 +12,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from correctly_assets.artifacts.directory import write_artefact
+from correctly_assets.artifacts.manifests import AdapterManifest
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import CONTENT
 from correctly_assets.training.card import ELSEWHERE
@@ -40,13 +41,15 @@ def put_adapter(settings: Settings, seed: int, revision: str = "r1") -> str:
         config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "bias": "none", "base_model_name_or_path": "tiny"}
         (directory / "adapter_config.json").write_text(json.dumps(config))
 
-    manifest = {
-        "canary": [canary()],
-        "base_model": {"name": "tiny", "revision": revision},
-        "prompt_sha256": "none",
-        "origin": ELSEWHERE,
-        "rows_digest": f"rows-{seed}",
-        "recipe": {},
-        "recipe_digest": "recipe",
-    }
+    manifest = AdapterManifest.model_validate(
+        {
+            "canary": [canary()],
+            "base_model": {"name": "tiny", "revision": revision},
+            "prompt_sha256": "none",
+            "origin": ELSEWHERE,
+            "rows_digest": f"rows-{seed}",
+            "recipe": {},
+            "recipe_digest": "recipe",
+        }
+    )
     return write_artefact(settings.platform.adapters_dir, fill, content=CONTENT, manifest=manifest)[0]

@@ -7,29 +7,38 @@ make a train set (train_set.py) or how they are written by a teacher.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Generic, TypeVar
 
 from correctly_assets.artifacts.directory import write_artefact
 from correctly_assets.artifacts.duckdb_queries import is_disk_error
 from correctly_assets.artifacts.examples_snapshot import AcceptedRows, all_pages, merged_pages, schema
-from correctly_assets.artifacts.files import sha256_file, write_text_atomically
+from correctly_assets.artifacts.files import sha256_file
+from correctly_assets.artifacts.manifests import (
+    AdapterManifest,
+    ExamplesManifest,
+    SnapshotManifest,
+    artefacts_in,
+    read_manifest,
+    write_manifest,
+)
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.retrain import rows_digest
 
 EXAMPLES_FILE = "examples.parquet"
 EXAMPLES_FORMAT = 2
 
+M = TypeVar("M", bound=SnapshotManifest)
+
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Generic[M]):
     """One content-addressed directory.
 
     Attributes:
@@ -41,33 +50,33 @@ class Snapshot:
     path: Path
     rows: int
     row_digest: str
-    manifest: Mapping[str, Any]
+    manifest: M
 
 
 def write_snapshot(
-    parent: Path, fill: Callable[[Path], None], *, content: list[str], manifest: Callable[[], Mapping[str, Any]]
-) -> Snapshot:
+    parent: Path, fill: Callable[[Path], None], *, content: list[str], manifest: Callable[[], M]
+) -> Snapshot[M]:
     """Write a directory atomically; a full disk ends in one sentence and leaves nothing behind.
 
     Args:
-        manifest: called after ``fill``; needs ``rows`` and ``row_digest``.
+        manifest: called after ``fill``; names ``rows`` and ``row_digest``.
 
     Raises:
         PermanentError: the disk is full or cannot be written.
     """
-    record: dict[str, Any] = {}
+    made: list[M] = []
+
+    def made_of() -> M:
+        made.append(manifest())
+        return made[-1]
+
     sweep_leftovers(parent)
-
-    def filling(work: Path) -> None:
-        fill(work)
-        record.update(manifest())
-
     try:
-        identity, path = write_artefact(parent, filling, content=content, manifest=record, renew=True)
+        identity, path = write_artefact(parent, fill, content=content, manifest=made_of, renew=True)
     except OSError as error:
         raise disk_error(error, parent) from error
-    stored = read_manifest(path)
-    return Snapshot(identity, path, stored["rows"], stored["row_digest"], stored)
+    stored = read_manifest(path, type(made[-1]))
+    return Snapshot(identity, path, stored.rows, stored.row_digest, stored)
 
 
 def sweep_leftovers(parent: Path, *, seconds: float = 86_400) -> None:
@@ -86,20 +95,7 @@ def disk_error(error: OSError, where: Path) -> PermanentError:
     return PermanentError(f"Writing under {where} failed ({error.strerror or error}); check the disk and run again.")
 
 
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """The manifest of an artefact's directory.
-
-    Raises:
-        PermanentError: there is none, or it is not JSON.
-    """
-    path = directory / "manifest.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PermanentError(f"{path} cannot be read; remove {directory} and let it be built again.") from error
-
-
-def write_examples_snapshot(store: AcceptedRows, directory: Path) -> Snapshot:
+def write_examples_snapshot(store: AcceptedRows, directory: Path) -> Snapshot[ExamplesManifest]:
     """Write the accepted examples as ``directory/ID/examples.parquet``, in the order of their ids.
 
     The same rows give the same ID, whenever and in whatever order they landed, and whether they were read afresh or
@@ -111,7 +107,7 @@ def write_examples_snapshot(store: AcceptedRows, directory: Path) -> Snapshot:
     import duckdb
     import pyarrow.parquet as pq
 
-    figures: dict[str, Any] = {}
+    manifest = ExamplesManifest(kind="examples", format=EXAMPLES_FORMAT)
 
     def fill(work: Path) -> None:
         with TemporaryDirectory(prefix=".stage-", dir=directory) as scratch:
@@ -122,14 +118,14 @@ def write_examples_snapshot(store: AcceptedRows, directory: Path) -> Snapshot:
                 for page in pages:
                     shas += page["content_sha"].to_pylist()
                     writer.write_table(page)
-        figures.update(rows=len(shas), row_digest=rows_digest(shas))
+        manifest.rows, manifest.row_digest = len(shas), rows_digest(shas)
 
     try:
         return write_snapshot(
             directory,
             fill,
             content=[EXAMPLES_FILE],
-            manifest=lambda: {"kind": "examples", "format": EXAMPLES_FORMAT, **figures},
+            manifest=lambda: manifest,
         )
     except duckdb.Error as error:
         if is_disk_error(error):
@@ -145,7 +141,7 @@ def _newest_examples(directory: Path) -> Path | None:
 
 def _is_current(directory: Path) -> bool:
     try:
-        return read_manifest(directory).get("format") == EXAMPLES_FORMAT
+        return read_manifest(directory, ExamplesManifest).format == EXAMPLES_FORMAT
     except PermanentError:
         return False  # whoever asks for that snapshot is told; the next one is simply read afresh
 
@@ -169,7 +165,7 @@ def rows_digest_without(directory: Path, ids: Iterable[str]) -> str:
 
     without = set(ids)
     if not without:
-        return read_manifest(directory)["row_digest"]
+        return read_manifest(directory, ExamplesManifest).row_digest
     shas: list[str] = []
     with pq.ParquetFile(directory / EXAMPLES_FILE) as file:
         for batch in file.iter_batches(columns=["id", "content_sha"]):
@@ -198,17 +194,17 @@ def remove_example(snapshots_dir: Path, example_id: str) -> list[str]:
 
     touched: list[str] = []
     for path, column in _snapshot_files(snapshots_dir):
-        manifest = read_manifest(path.parent)
+        manifest = read_manifest(path.parent, SnapshotManifest)
         ids = pq.read_table(path, columns=[column]).column(0)
         if example_id not in ids.to_pylist():
-            if example_id in manifest.get("forgotten", ()):
+            if example_id in manifest.forgotten:
                 touched.append(path.parent.name)  # an earlier call was stopped after this file
             continue
         table = pq.read_table(path)
         kept = table.filter([value != example_id for value in table[column].to_pylist()])
         # The manifest first: were it killed in between, the next call would find the row and go on.
-        manifest["forgotten"] = sorted({*manifest.get("forgotten", ()), example_id})
-        write_text_atomically(path.parent / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        manifest.forgotten = sorted({*manifest.forgotten, example_id})
+        write_manifest(path.parent, manifest)
         work = path.with_name(f".{path.name}.new")
         try:
             pq.write_table(kept, work, compression="zstd")
@@ -219,9 +215,9 @@ def remove_example(snapshots_dir: Path, example_id: str) -> list[str]:
             raise disk_error(error, path.parent) from error
         finally:
             work.unlink(missing_ok=True)
-        manifest["files"][path.name] = sha256_file(path)
-        manifest["rows"] = kept.num_rows
-        write_text_atomically(path.parent / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        manifest.files[path.name] = sha256_file(path)
+        manifest.rows = kept.num_rows
+        write_manifest(path.parent, manifest)
         touched.append(path.parent.name)
     return touched
 
@@ -229,11 +225,6 @@ def remove_example(snapshots_dir: Path, example_id: str) -> list[str]:
 def adapters_trained_on(adapters_dir: Path, train_sets: Iterable[str]) -> list[str]:
     """IDs of the adapters whose manifest names one of these train sets as its ``train_set``."""
     wanted = set(train_sets)
-    found: list[str] = []
-    for path in sorted(adapters_dir.glob("*/manifest.json")):
-        if path.parent.name.startswith("."):
-            continue
-        named = read_manifest(path.parent).get("train_set")
-        if (named.get("id") if isinstance(named, dict) else named) in wanted:
-            found.append(path.parent.name)
-    return found
+    return [
+        path.name for path in artefacts_in(adapters_dir) if read_manifest(path, AdapterManifest).train_set in wanted
+    ]

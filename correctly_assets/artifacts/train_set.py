@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from correctly_assets.artifacts.duckdb_queries import fetch_rows, is_disk_error, open_duckdb, quoted, read_query
+from correctly_assets.artifacts.manifests import TrainSetManifest
 from correctly_assets.artifacts.snapshots import Snapshot, disk_error, write_snapshot
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.text import slices, split_of, text_sha
@@ -46,13 +47,13 @@ class TrainSetCounts:
 def write_train_set(
     pairs: Iterable[TrainPair],
     directory: Path,
-    manifest_extra: Mapping[str, Any],
+    made_from: TrainSetManifest,
     *,
     sql_dir: Path,
     human_weight: int = 8,
     held_out_percent: int = 5,
     splits: Mapping[str, str] | None = None,
-) -> Snapshot:
+) -> Snapshot[TrainSetManifest]:
     """Deduplicate, split and weight pairs and write them as ``directory/ID/train.parquet``.
 
     The pairs are staged in Parquet and worked on by an in-memory DuckDB, so their number is not bound by memory.
@@ -60,7 +61,7 @@ def write_train_set(
     source_sha. The same pairs in any order give the same ID.
 
     Args:
-        manifest_extra: provenance (prompts, teacher, seed, snapshot of examples) for the manifest.
+        made_from: provenance for the manifest (teacher, seed, snapshot of examples); the figures are added to it.
         human_weight: how often a verified human correction is seen.
         held_out_percent: share of sources that are held out, by hash of the normalised source.
         splits: {pair id: split} where a near-duplicate inherited one (curation/near.py); the hash decides for the rest.
@@ -69,60 +70,54 @@ def write_train_set(
         PermanentError: the disk is full or cannot be written (nothing is left behind), or two pairs share an id.
     """
     import duckdb
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    figures: dict[str, Any] = {}
+    manifest = made_from.model_copy(
+        update={
+            "kind": "train_set",
+            "format": TRAIN_FORMAT,
+            "human_weight": human_weight,
+            "held_out_percent": held_out_percent,
+        }
+    )
     directory.mkdir(parents=True, exist_ok=True)
 
     def fill(work: Path) -> None:
         with TemporaryDirectory(prefix=".stage-", dir=directory) as stage:
             staged = Path(stage) / "staged.parquet"
-            figures["staged"] = _stage(pairs, staged, held_out_percent, splits or {})
-            with open_duckdb(Path(stage)) as connection:
-                connection.execute(f"CREATE VIEW staged AS SELECT * FROM read_parquet('{quoted(staged)}')")
-                twice = connection.execute("SELECT id FROM staged GROUP BY id HAVING count(*) > 1 LIMIT 1").fetchone()
-                if twice:
-                    raise PermanentError(
-                        f"Two train pairs share the id {twice[0]}; the teacher must give each its own."
-                    )
-                connection.execute(
-                    read_query(sql_dir, "train_set"), {"human_weight": human_weight, "thumb_share": THUMB_SHARE}
-                )
-                reader = connection.to_arrow_reader(_STAGE_ROWS)
-                rows = 0
-                with pq.ParquetWriter(work / TRAIN_FILE, _schema(pa), compression="zstd") as writer:
-                    for batch in reader:
-                        writer.write_table(pa.Table.from_batches([batch]).cast(_schema(pa)))
-                        rows += batch.num_rows
-                figures["rows"] = rows
-                [[figures["row_digest"]]] = connection.execute(
-                    read_query(sql_dir, "train_set_digest"), {"path": str(work / TRAIN_FILE)}
-                ).fetchall()
-        straddling = fetch_rows(read_query(sql_dir, "train_set_straddles"), work / TRAIN_FILE)
-        if straddling:
+            manifest.staged = _stage(pairs, staged, held_out_percent, splits or {})
+            manifest.rows, manifest.row_digest = _deduplicate(staged, work / TRAIN_FILE, sql_dir, human_weight)
+        if fetch_rows(read_query(sql_dir, "train_set_straddles"), work / TRAIN_FILE):
             raise PermanentError("The same source stands in both splits; a near-duplicate was given the wrong one.")
 
     try:
-        return write_snapshot(
-            directory,
-            fill,
-            content=[TRAIN_FILE],
-            manifest=lambda: {
-                **manifest_extra,
-                "kind": "train_set",
-                "format": TRAIN_FORMAT,
-                "human_weight": human_weight,
-                "held_out_percent": held_out_percent,
-                **figures,
-            },
-        )
+        return write_snapshot(directory, fill, content=[TRAIN_FILE], manifest=lambda: manifest)
     except duckdb.Error as error:
         if is_disk_error(error):
             raise PermanentError(f"There is no room left under {directory}; free some space and run again.") from error
         raise
     except OSError as error:
         raise disk_error(error, directory) from error
+
+
+def _deduplicate(staged: Path, target: Path, sql_dir: Path, human_weight: int) -> tuple[int, str]:
+    """Run sql/queries/train_set.sql over the staged pairs and write what it leaves; returns (rows, their digest)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = 0
+    with open_duckdb(staged.parent) as connection:
+        connection.execute(f"CREATE VIEW staged AS SELECT * FROM read_parquet('{quoted(staged)}')")
+        twice = connection.execute("SELECT id FROM staged GROUP BY id HAVING count(*) > 1 LIMIT 1").fetchone()
+        if twice:
+            raise PermanentError(f"Two train pairs share the id {twice[0]}; the teacher must give each its own.")
+        connection.execute(read_query(sql_dir, "train_set"), {"human_weight": human_weight, "thumb_share": THUMB_SHARE})
+        reader = connection.to_arrow_reader(_STAGE_ROWS)
+        with pq.ParquetWriter(target, _schema(pa), compression="zstd") as writer:
+            for batch in reader:
+                writer.write_table(pa.Table.from_batches([batch]).cast(_schema(pa)))
+                rows += batch.num_rows
+        [[digest]] = connection.execute(read_query(sql_dir, "train_set_digest"), {"path": str(target)}).fetchall()
+    return rows, digest
 
 
 def read_train_set(path: Path) -> Iterator[TrainPair]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from correctly_assets.artifacts.manifests import Provenance
 from correctly_assets.core.retrain import WHY_TAG
 from correctly_assets.core.training import ADAPTER_CHECK
 from correctly_assets.defs.common import LOOP, OWNERS, latest, refused, sources_version
@@ -19,6 +20,7 @@ from correctly_assets.resources.ledger import EXPERIMENT, Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.resources.trainer import Trained, TrainerResource
 from correctly_assets.settings import Settings
+from correctly_assets.training.config import Mlflow
 
 
 @dg.asset(
@@ -50,7 +52,7 @@ def lora_adapter(
     ledger: Ledger | NoLedger = mlflow
     train_set = latest(context, "train_set")["snapshot"]
     try:
-        provenance = train_config(settings, train_set=train_set)["extras"]
+        provenance = train_config(settings, train_set=train_set).extras
     except CorrectlyError as error:
         raise refused(error) from error
     try:
@@ -74,9 +76,7 @@ def lora_adapter(
         yield event
 
 
-def _child_ledger(
-    context: dg.AssetExecutionContext, settings: Settings, ledger: Ledger | NoLedger
-) -> dict[str, str] | None:
+def _child_ledger(context: dg.AssetExecutionContext, settings: Settings, ledger: Ledger | NoLedger) -> Mlflow | None:
     """Where the child writes its curves: the MLflow run that dagster-mlflow started and will end; None without one."""
     if not ledger.run_id:
         return None
@@ -87,14 +87,14 @@ def _child_ledger(
             "why": context.run.tags.get(WHY_TAG, "Started by a person."),
         }
     )
-    return {"tracking_uri": settings.platform.mlflow_url, "experiment": EXPERIMENT, "run_id": ledger.run_id}
+    return Mlflow(tracking_uri=settings.platform.mlflow_url, experiment=EXPERIMENT, run_id=ledger.run_id)
 
 
 def _decide_failed(
     context: dg.AssetExecutionContext,
     store: StoreResource,
     settings: Settings,
-    provenance: dict[str, Any],
+    provenance: Provenance,
     error: Exception,
 ) -> None:
     """Write down that this training cannot succeed unchanged, so that the sensor does not try again: memory that ran out
@@ -109,7 +109,8 @@ def _decide_failed(
         record(
             settings.platform,
             opened,
-            {**provenance, "id": None},
+            provenance,
+            adapter=None,
             verdict="failed",
             reasons=reasons,
             run_id=context.run.run_id,

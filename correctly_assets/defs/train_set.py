@@ -45,7 +45,7 @@ def train_set(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Sett
         made = make_train_set(settings, examples_snapshot=head["snapshot"], log=context.log.info)
     except CorrectlyError as error:
         raise refused(error) from error
-    rows = made.snapshot.manifest["rows_digest"]
+    rows = made.snapshot.manifest.rows_digest or ""
     if renewed := renewed_tags(context.run.tags, fingerprint_of(rows, recipe(settings))):
         context.instance.add_run_tags(context.run.run_id, renewed)
     # The builder drops what leaks; the check looks again at what was written, so that neither is trusted alone.

@@ -8,7 +8,6 @@ goes, for evaluation too. Does not belong here: the files' checks (training/, pa
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Collection, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError, read_manifest
 from correctly_assets.core.errors import AdapterRefused, CorrectlyError, RefusedError
 from correctly_assets.core.serving import AdapterCheck, EngineCorruptedError
 from correctly_assets.core.training import Canary
@@ -164,21 +164,9 @@ async def _unload_quietly(client: Engine, name: str) -> None:
 def _read_canary(adapter_dir: Path) -> list[Canary]:
     name = adapter_dir.name
     try:
-        manifest = json.loads((adapter_dir / "manifest.json").read_text(encoding="utf-8"))
-        canary = [
-            Canary(
-                prompt=str(item["prompt"]),
-                completion=str(item["completion"]),
-                base_logprob=float(item["base_logprob"]),
-                adapter_logprob=float(item["adapter_logprob"]),
-                tokens=int(item["tokens"]),
-            )
-            for item in manifest["canary"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AdapterRefused(
-            "canary_missing", f"{name} has no readable canary in manifest.json ({error!r})."
-        ) from error
+        canary = read_manifest(adapter_dir, AdapterManifest).canary
+    except ManifestError as error:
+        raise AdapterRefused("canary_missing", f"{name} has no readable canary: {error}") from error
     if not canary:
         raise AdapterRefused("canary_missing", f"{name} has an empty canary; train it again.")
     return canary

@@ -24,6 +24,7 @@ from correctly_assets.training.child import (
     wait_for_child,
     write_config,
 )
+from correctly_assets.training.config import Mlflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class TrainerResource(dg.ConfigurableResource):
     termination_seconds: float = STOP_SECONDS
 
     def train(
-        self, context: dg.AssetExecutionContext, settings: Settings, *, train_set: str, mlflow: dict | None = None
+        self, context: dg.AssetExecutionContext, settings: Settings, *, train_set: str, mlflow: Mlflow | None = None
     ) -> Trained:
         """Train on a train set's snapshot. A stopped run of the same training is resumed, a finished one taken as it is.
 
@@ -63,11 +64,10 @@ class TrainerResource(dg.ConfigurableResource):
         from correctly_assets.workflows.train_adapter import local_base
 
         local_base(settings)  # before anything is asked of the trainer: without its files nothing can be trained
-        config = train_config(settings, train_set=train_set)
-        work = settings.platform.checkpoints_dir / training_key(config)[:16]
-        extras = {**config["extras"], "dagster_run": context.run.run_id}
-        places = {"progress_path": str(settings.platform.progress_path), "mlflow": mlflow}
-        path = write_config({**config, **places, "extras": extras}, work)
+        spec = train_config(settings, train_set=train_set)
+        spec.extras.dagster_run = context.run.run_id
+        work = settings.platform.checkpoints_dir / training_key(spec)[:16]
+        path = write_config(spec, work, progress_path=settings.platform.progress_path, mlflow=mlflow)
         with dg.open_pipes_session(
             context=context,
             context_injector=dg.PipesTempFileContextInjector(),

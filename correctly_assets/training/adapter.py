@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 
 from correctly_assets.artifacts.files import hash_files
+from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError, read_manifest
 from correctly_assets.core.errors import AdapterRefused
 from correctly_assets.core.hashing import content_id
 from correctly_assets.training.config import ALLOWED_RANKS
@@ -30,7 +32,26 @@ _TOKENIZER_FILES = {
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
-def check_adapter(directory: Path, base_model_dir: Path) -> dict[str, Any]:
+class PeftConfig(BaseModel):
+    """What is read of ``adapter_config.json``. Any value is taken, so that the rules can say what is wrong with it."""
+
+    peft_type: Any = None
+    r: Any = None
+    lora_alpha: Any = None
+    target_modules: Any = None
+    base_model_name_or_path: Any = None
+    revision: Any = None
+    peft_version: Any = None
+    use_dora: Any = None
+    use_rslora: Any = None
+    bias: Any = "none"
+    lora_bias: Any = None
+    modules_to_save: Any = None
+    rank_pattern: Any = None
+    alpha_pattern: Any = None
+
+
+def check_adapter(directory: Path, base_model_dir: Path) -> AdapterManifest:
     """Check every rule an adapter must keep before vLLM sees it.
 
     Args:
@@ -49,11 +70,11 @@ def check_adapter(directory: Path, base_model_dir: Path) -> dict[str, Any]:
     manifest = _check_manifest(directory)
     _check_base(config, manifest, base_model_dir)
     modules = _linear_shapes(base_model_dir)
-    _check_tensors(directory / "adapter_model.safetensors", int(config["r"]), modules)
+    _check_tensors(directory / "adapter_model.safetensors", int(config.r), modules)
     return manifest
 
 
-def check_foreign(directory: Path, base_model_dir: Path) -> dict[str, Any]:
+def check_foreign(directory: Path, base_model_dir: Path) -> PeftConfig:
     """Check every rule that an adapter without a manifest of ours can keep, before it gets one.
 
     Returns:
@@ -66,13 +87,13 @@ def check_foreign(directory: Path, base_model_dir: Path) -> dict[str, Any]:
         raise AdapterRefused("files", f"{directory} is no directory; name the one that holds adapter_config.json.")
     config = _check_files(directory)
     _check_config(config)
-    if not config.get("base_model_name_or_path"):
+    if not config.base_model_name_or_path:
         raise AdapterRefused("base", "adapter_config.json names no base model.")
-    _check_tensors(directory / "adapter_model.safetensors", int(config["r"]), _linear_shapes(base_model_dir))
+    _check_tensors(directory / "adapter_model.safetensors", int(config.r), _linear_shapes(base_model_dir))
     return config
 
 
-def _check_files(directory: Path) -> dict[str, Any]:
+def _check_files(directory: Path) -> PeftConfig:
     for name in CONTENT:
         if not (directory / name).is_file():
             raise AdapterRefused("files", f"{directory / name} is missing; train again or adopt a complete adapter.")
@@ -89,60 +110,54 @@ def _check_files(directory: Path) -> dict[str, Any]:
         raise AdapterRefused("config", f"adapter_config.json is not JSON: {error}.") from error
     if not isinstance(config, dict):
         raise AdapterRefused("config", "adapter_config.json is not an object.")
-    return config
+    return PeftConfig.model_validate(config)
 
 
-def _check_config(config: dict[str, Any]) -> None:
-    if config.get("peft_type") != "LORA":
-        raise AdapterRefused("config", f"peft_type is {config.get('peft_type')!r}; only LORA can be served.")
-    if config.get("r") not in ALLOWED_RANKS:
-        raise AdapterRefused("rank", f"rank {config.get('r')} is none of {', '.join(map(str, ALLOWED_RANKS))}.")
-    alpha = config.get("lora_alpha")
+def _check_config(config: PeftConfig) -> None:
+    if config.peft_type != "LORA":
+        raise AdapterRefused("config", f"peft_type is {config.peft_type!r}; only LORA can be served.")
+    if config.r not in ALLOWED_RANKS:
+        raise AdapterRefused("rank", f"rank {config.r} is none of {', '.join(map(str, ALLOWED_RANKS))}.")
+    alpha = config.lora_alpha
     if not isinstance(alpha, int | float) or not math.isfinite(alpha) or alpha <= 0:
         raise AdapterRefused("config", f"lora_alpha is {alpha!r}, not a positive number.")
-    if config.get("use_dora"):
+    if config.use_dora:
         raise AdapterRefused("no_dora", "vLLM does not serve DoRA; train without it.")
-    if config.get("bias", "none") != "none" or config.get("lora_bias"):
+    if config.bias != "none" or config.lora_bias:
         raise AdapterRefused("no_bias", "vLLM does not serve LoRA biases; train with bias none.")
-    if config.get("use_rslora"):
+    if config.use_rslora:
         raise AdapterRefused(
             "no_rslora", "rank-stabilised scaling is read differently across versions; set alpha instead."
         )
-    if config.get("modules_to_save"):
+    if config.modules_to_save:
         raise AdapterRefused("no_modules_to_save", "vLLM does not serve fully trained modules beside LoRA.")
-    if config.get("rank_pattern") or config.get("alpha_pattern"):
+    if config.rank_pattern or config.alpha_pattern:
         raise AdapterRefused(
             "rank", "ranks or alphas that differ by module are not served; use one rank and one alpha."
         )
 
 
-def _check_manifest(directory: Path) -> dict[str, Any]:
+def _check_manifest(directory: Path) -> AdapterManifest:
     try:
-        manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise AdapterRefused(
-            "manifest", f"{directory} has no manifest.json; adopt it with `correctly adopt`."
-        ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise AdapterRefused("manifest", f"manifest.json is not JSON: {error}.") from error
+        manifest = read_manifest(directory, AdapterManifest)
+    except ManifestError as error:
+        raise AdapterRefused("manifest", str(error)) from error
     hashes = hash_files(directory, CONTENT)
-    if manifest.get("files") != hashes or manifest.get("id") != content_id(hashes):
+    if manifest.files != hashes or manifest.id != content_id(hashes):
         raise AdapterRefused(
             "hashes", f"the files of {directory.name} are not those that its manifest names; they were changed."
         )
     return manifest
 
 
-def _check_base(config: dict[str, Any], manifest: dict[str, Any], base_model_dir: Path) -> None:
+def _check_base(config: PeftConfig, manifest: AdapterManifest, base_model_dir: Path) -> None:
     from correctly_assets.training.models.base_model import base_model_revision
 
-    base = manifest.get("base_model") or {}
-    if not config.get("base_model_name_or_path") or not base.get("name") or not base.get("revision"):
+    base = manifest.base_model
+    if not config.base_model_name_or_path or not base.name or not base.revision:
         raise AdapterRefused("base", "the base model's name or revision is not recorded.")
-    if base["revision"] != base_model_revision(str(base_model_dir)):
-        raise AdapterRefused(
-            "base", f"it was trained on {base['name']} at another revision than {base_model_dir.name}."
-        )
+    if base.revision != base_model_revision(str(base_model_dir)):
+        raise AdapterRefused("base", f"it was trained on {base.name} at another revision than {base_model_dir.name}.")
 
 
 def _linear_shapes(base_model_dir: Path) -> dict[str, tuple[int, int]]:

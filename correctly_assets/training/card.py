@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.artifacts.manifests import AdapterManifest, Figures, read_manifest
 from correctly_assets.core.training import got_worse
 
 CARD = "README.md"
@@ -34,9 +35,9 @@ def write_card(directory: Path) -> Path:
     """Write an adapter's card from its manifest and, where it has been evaluated, its ``report.json``.
 
     Raises:
-        FileNotFoundError: the directory holds no manifest.
+        ManifestError: the directory holds no manifest that can be read.
     """
-    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    manifest = read_manifest(directory, AdapterManifest)
     try:
         report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -47,13 +48,13 @@ def write_card(directory: Path) -> Path:
     return path
 
 
-def model_card(manifest: Mapping[str, Any], report: Mapping[str, Any] | None = None) -> str:
+def model_card(manifest: AdapterManifest, report: Mapping[str, Any] | None = None) -> str:
     """The model card: base and its terms, data hashes, scores, intended use."""
-    base = manifest["base_model"]
-    gemma = "gemma" in str(base["name"]).lower()
+    base = manifest.base_model
+    gemma = "gemma" in base.name.lower()
     lines = [
         "---",
-        f"base_model: {base['name']}",
+        f"base_model: {base.name}",
         "library_name: peft",
         f"license: {'gemma' if gemma else 'other'}",
         "language: [en]",
@@ -63,39 +64,38 @@ def model_card(manifest: Mapping[str, Any], report: Mapping[str, Any] | None = N
         "",
         "A LoRA adapter that corrects English sentences and explains single corrections, in separate turns.",
         "",
-        f"- **Base model:** {base['name']}, revision `{base['revision']}`.",
+        f"- **Base model:** {base.name}, revision `{base.revision}`.",
         f"- **Terms:** {_GEMMA_TERMS if gemma else 'the base model’s licence binds this adapter too.'}",
         *_made_from(manifest),
         "- **Intended use:** correcting everyday and business English behind Correctly's guards. It may change meaning,",
         "  names or numbers; it is no judge of facts and is not meant for other languages.",
         "",
         *_scores(report),
-        *_forgetting(manifest.get("figures") or {}),
+        *_forgetting(manifest.figures or Figures()),
     ]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _made_from(manifest: Mapping[str, Any]) -> list[str]:
-    prompts = f"- **Prompts:** sha256 `{manifest.get('prompt_sha256', 'not recorded')}`."
-    if manifest.get("origin") == ELSEWHERE:
-        named = (manifest.get("elsewhere") or {}).get("base_model_name_or_path") or "no base model"
+def _made_from(manifest: AdapterManifest) -> list[str]:
+    prompts = f"- **Prompts:** sha256 `{manifest.prompt_sha256 or 'not recorded'}`."
+    if manifest.origin == ELSEWHERE:
+        named = (manifest.elsewhere and manifest.elsewhere.base_model_name_or_path) or "no base model"
         return [
             f"- **Data:** {ELSEWHERE} and adopted; what it was trained on is not known here (its own config names {named}).",
             prompts,
         ]
-    if "figures" not in manifest or "config" not in manifest:
+    figures = manifest.figures
+    if figures is None or figures.loss_first is None or figures.loss_last is None or manifest.config is None:
         return ["- **Data:** its manifest does not say what it was trained on.", prompts]
-    figures, lora = manifest["figures"], manifest["config"]["lora"]
-    held_out = figures.get("held_out_loss")
+    held_out = figures.held_out_loss
     shown = "not measured" if held_out is None else f"{held_out:.3f}"
-    train_set = manifest.get("train_set")
     return [
-        f"- **Data:** sha256 `{manifest['data_sha256']}`"
-        + (f" (train set `{train_set}`)" if train_set else "")
-        + f", {figures['pairs']} pairs, {figures['items']} turns.",
+        f"- **Data:** sha256 `{manifest.data_sha256}`"
+        + (f" (train set `{manifest.train_set}`)" if manifest.train_set else "")
+        + f", {figures.pairs} pairs, {figures.items} turns.",
         prompts,
-        f"- **Training:** {figures['steps']} steps, seed {manifest['seed']}, LoRA rank {lora['rank']}; loss",
-        f"  {figures['loss_first']:.3f} → {figures['loss_last']:.3f}, held out {shown} (nats a completion token).",
+        f"- **Training:** {figures.steps} steps, seed {manifest.seed}, LoRA rank {manifest.config.lora.rank}; loss",
+        f"  {figures.loss_first:.3f} → {figures.loss_last:.3f}, held out {shown} (nats a completion token).",
     ]
 
 
@@ -126,8 +126,8 @@ def _number(value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, int | float) else "–"
 
 
-def _forgetting(figures: Mapping[str, Any]) -> list[str]:
-    slices = figures.get("forgetting") or {}
+def _forgetting(figures: Figures) -> list[str]:
+    slices = {name: {"before": s.before, "after": s.after, "items": s.items} for name, s in figures.forgetting.items()}
     if not slices:
         return []
     return [

@@ -18,6 +18,7 @@ from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.telemetry import TELEMETRY_OFF
 from correctly_assets.core.training import TrainResult, failure_of
 from correctly_assets.settings import PROJECT_ROOT
+from correctly_assets.training.config import Mlflow, TrainConfig, TrainSpec, read_config
 
 NICE = 10
 """How far a child steps back for the chat; 0 to 19."""
@@ -25,24 +26,29 @@ NICE = 10
 STOP_SECONDS = 18.0
 """How long an interrupted child gets to write its checkpoint before it is killed."""
 
-_PLACES = ("checkpoint_dir", "result_path", "progress_path", "mlflow")
 
-
-def training_key(config: Mapping[str, Any]) -> str:
+def training_key(spec: TrainSpec) -> str:
     """What tells one training from another: everything that reaches the trainer, and of the provenance only what the
     adapter's bytes depend on. Two snapshots of examples, or two recipes, that come to the same train set are one training."""
-    extras = config.get("extras", {})
-    base = extras.get("recipe", {}).get("base_model")
-    made_of = {"train_set": extras.get("train_set"), "prompts": extras.get("prompts"), "base": base}
-    shaping = {name: value for name, value in config.items() if name not in _PLACES}
+    made_from = spec.extras
+    base = (made_from.recipe or {}).get("base_model")
+    made_of = {"train_set": made_from.train_set, "prompts": made_from.prompts, "base": base}
+    shaping = spec.model_dump(mode="json", exclude_unset=True, exclude={"extras"})
+    # A whole number, as it stood in every key so far, though the trainer reckons with fractions.
+    if "alpha" in shaping.get("lora", {}) and spec.lora.alpha.is_integer():
+        shaping["lora"]["alpha"] = int(spec.lora.alpha)
     return sha256_of({**shaping, "extras": made_of})
 
 
-def write_config(config: Mapping[str, Any], work: Path) -> Path:
+def write_config(
+    spec: TrainSpec, work: Path, *, progress_path: Path | None = None, mlflow: Mlflow | None = None
+) -> Path:
     """Write a run's config file into its own directory, from which a stopped run resumes.
 
     Args:
-        config: a `TrainConfig` as JSON, less the places below ``work``.
+        spec: what is trained.
+        work: the run's own directory, in which checkpoint and result stand too.
+        progress_path, mlflow: as in `TrainConfig`.
 
     Returns:
         The file that the child is started with. The result of an earlier run of the same training stays beside it, so
@@ -52,10 +58,16 @@ def write_config(config: Mapping[str, Any], work: Path) -> Path:
     result_path = work / "result.json"
     if "error" in (_read(result_path) or {}):
         result_path.unlink()
-    places = {"checkpoint_dir": str(work / "checkpoint"), "result_path": str(result_path)}
-    extras = {**config.get("extras", {}), "training_key": training_key(config)}
+    config = TrainConfig(
+        **dict(spec),
+        checkpoint_dir=work / "checkpoint",
+        result_path=result_path,
+        progress_path=progress_path,
+        mlflow=mlflow,
+    )
+    config.extras = spec.extras.model_copy(update={"training_key": training_key(spec)})
     path = work / "config.json"
-    path.write_text(json.dumps({**config, **places, "extras": extras}, indent=1, default=str))
+    path.write_text(config.model_dump_json(indent=1, exclude_unset=True))
     return path
 
 
@@ -111,9 +123,9 @@ def read_result(config_path: Path, code: int) -> TrainResult:
     Raises:
         CorrectlyError: it failed, as `failure_of` reads its end.
     """
-    config = json.loads(config_path.read_text())
-    outcome = _read(Path(config["result_path"]))
-    failure = failure_of(code, outcome, batch_size=int(config["batch_size"]))
+    config = read_config(config_path)
+    outcome = _read(config.result_path) if config.result_path is not None else None
+    failure = failure_of(code, outcome, batch_size=config.batch_size)
     if failure is not None:
         raise failure
     return TrainResult.from_json(outcome or {})

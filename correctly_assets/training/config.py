@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from correctly_assets.artifacts.manifests import Provenance
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.hashing import sha256_of
 
@@ -35,14 +36,14 @@ class Stage(_Strict):
 
     name: str = "all"
     mix: dict[str, float] = Field(default_factory=dict)
-    passes: float = Field(1.0, gt=0)
-    learning_rate: float = Field(4e-4, gt=0, lt=1)
+    passes: float = Field(default=1.0, gt=0)
+    learning_rate: float = Field(default=4e-4, gt=0, lt=1)
 
 
 class Lora(_Strict):
     rank: int = 16
-    alpha: float = Field(32.0, gt=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    alpha: float = Field(default=32.0, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: str | list[str] = "all-linear"
 
 
@@ -69,8 +70,8 @@ class Mlflow(_Strict):
     tags: dict[str, str] = Field(default_factory=dict)
 
 
-class TrainConfig(_Strict):
-    """One training run.
+class TrainSpec(_Strict):
+    """What is trained and how: a run's config less the places that it works in.
 
     Attributes:
         train_set: a directory with ``pairs.parquet``, or a Parquet file.
@@ -79,7 +80,7 @@ class TrainConfig(_Strict):
         max_minutes: wall-clock budget of the whole process; plan and schedule are cut only if it bites.
         warm_start: an adapter directory with its manifest to start from; None starts a fresh adapter.
         replay: with ``warm_start``, how much of what that adapter has seen is shown again; None shows all.
-        extras: provenance written into the manifest as it is (train set id, data sha, base revision, …).
+        extras: provenance that the adapter's manifest keeps as it is.
         compile: have torch compile the plain engine's layers; ``auto`` does so on a GPU where Triton is installed.
         pack: lay several turns in a row of the plain engine; ``auto`` does so on a GPU where padding would cost more than
             attention's mask. The fast engine has its own way and does not look at it.
@@ -91,38 +92,50 @@ class TrainConfig(_Strict):
     train_set: Path
     base_model: str
     adapters_dir: Path
-    checkpoint_dir: Path
     prompts_dir: Path
     chat_family: str = "gemma3"
-    stages: list[Stage] = Field(default_factory=lambda: [Stage.model_validate({})], min_length=1)
-    lora: Lora = Field(default_factory=lambda: Lora.model_validate({}))
-    batch_size: int = Field(16, ge=1)
-    token_budget: int | None = Field(None, ge=64)
-    max_length: int = Field(512, ge=32)
-    max_minutes: float | None = Field(None, gt=0)
-    max_steps: int | None = Field(None, ge=1)
+    stages: list[Stage] = Field(default_factory=lambda: [Stage()], min_length=1)
+    lora: Lora = Field(default_factory=Lora)
+    batch_size: int = Field(default=16, ge=1)
+    token_budget: int | None = Field(default=None, ge=64)
+    max_length: int = Field(default=512, ge=32)
+    max_minutes: float | None = Field(default=None, gt=0)
+    max_steps: int | None = Field(default=None, ge=1)
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
-    warmup_steps: int = Field(20, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
-    clip_norm: float = Field(1.0, gt=0)
+    warmup_steps: int = Field(default=20, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip_norm: float = Field(default=1.0, gt=0)
     seed: int = 20
-    explain_share: float = Field(0.5, ge=0)
-    max_explain_per_pair: int = Field(2, ge=0)
-    held_out_limit: int = Field(256, ge=0)
+    explain_share: float = Field(default=0.5, ge=0)
+    max_explain_per_pair: int = Field(default=2, ge=0)
+    held_out_limit: int = Field(default=256, ge=0)
     warm_start: Path | None = None
     replay: Replay | None = None
     code_version: str = "1"
-    extras: dict[str, Any] = Field(default_factory=dict)
-    mlflow: Mlflow | None = None
-    threads: int | None = Field(None, ge=1)
+    extras: Provenance = Field(default_factory=Provenance)
+    threads: int | None = Field(default=None, ge=1)
     engine: Literal["auto", "fast", "plain"] = "auto"
     compile: Literal["auto", True, False] = "auto"
     pack: Literal["auto", True, False] = "auto"
     graphs: Literal["auto", True, False] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint_seconds: float = Field(30.0, gt=0)
+    checkpoint_seconds: float = Field(default=30.0, gt=0)
+
+
+class TrainConfig(TrainSpec):
+    """One training run: what the child is started with.
+
+    Attributes:
+        checkpoint_dir: where a stopped run leaves what the next one resumes from.
+        result_path: where the result or the error is written; standard output when None.
+        progress_path: where it is written how far the run is.
+        mlflow: the ledger; None writes none.
+    """
+
+    checkpoint_dir: Path
     result_path: Path | None = None
     progress_path: Path | None = None
+    mlflow: Mlflow | None = None
 
     def fingerprint(self, data_sha: str, *, prompts: str, base_revision: str) -> str:
         """What a checkpoint must agree with: all that shapes the weights, nothing about where or how fast.

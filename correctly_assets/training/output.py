@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from correctly_assets.artifacts.directory import write_artefact
+from correctly_assets.artifacts.manifests import AdapterManifest, Figures, NamedBaseModel, TrainedWith
 from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.training import Canary
 from correctly_assets.training.adapter import CONTENT
@@ -104,20 +105,20 @@ def write_adapter(
     from safetensors.torch import save_file
 
     adapter, data = trainer.adapter, trainer.data
-    manifest = {
-        "kind": "lora_adapter",
-        "base_model": {"name": base_name(config.base_model), "revision": base_model_revision(config.base_model)},
-        "data_sha256": data.sha256,
-        "prompt_sha256": prompts.sha256,
-        "chat_family": config.chat_family,
-        "code_version": config.code_version,
-        "code_sha256": code_sha256,
-        "seed": config.seed,
-        "config": config.model_dump(mode="json", include=_RECORDED),
-        "figures": dict(figures),
-        "canary": [canary.to_json() for canary in canaries],
-        **config.extras,
-    }
+    manifest = AdapterManifest(
+        kind="lora_adapter",
+        base_model=NamedBaseModel(name=base_name(config.base_model), revision=base_model_revision(config.base_model)),
+        data_sha256=data.sha256,
+        prompt_sha256=prompts.sha256,
+        chat_family=config.chat_family,
+        code_version=config.code_version,
+        code_sha256=code_sha256,
+        seed=config.seed,
+        config=TrainedWith.model_validate(config.model_dump(mode="json", include=_RECORDED)),
+        figures=Figures.model_validate(figures),
+        canary=list(canaries),
+        **config.extras.model_dump(exclude_unset=True),
+    )
 
     def fill(directory: Path) -> None:
         # float32, as optimised: vLLM rounds to the model's bf16 when loading, which is what was computed with here.

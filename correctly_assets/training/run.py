@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from correctly_assets.artifacts.directory import renew_manifest
 from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.artifacts.manifests import has_manifest, renew_manifest
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.training import ADAPTER_CHECK, EXIT_INTERRUPTED, EXIT_PERMANENT, TrainResult
@@ -338,7 +338,7 @@ def _params(config: TrainConfig, data: Any, prompt_sha: str) -> dict[str, Any]:
         "prompt_sha256": prompt_sha,
         "code_version": config.code_version,
         "code_sha256": code_sha(),
-        **{key: value for key, value in config.extras.items() if isinstance(value, str | int | float)},
+        **{key: value for key, value in config.extras if isinstance(value, str | int | float)},
     }
 
 
@@ -349,7 +349,7 @@ def main(config: TrainConfig) -> int:
     with pipes() as context:
         reporter = Reporter(config, context)
         outcome, code = _outcome(config, stop, reporter)
-        text = json.dumps({**outcome, "training_key": config.extras.get("training_key")}, indent=1) + "\n"
+        text = json.dumps({**outcome, "training_key": config.extras.training_key}, indent=1) + "\n"
         if config.result_path is not None:
             write_text_atomically(config.result_path, text)
         else:
@@ -368,7 +368,7 @@ def _trained_before(config: TrainConfig, reporter: Reporter) -> dict[str, Any] |
     Raises:
         AdapterRefused: the adapter breaks a rule by now.
     """
-    key = config.extras.get("training_key")
+    key = config.extras.training_key
     if config.result_path is None or key is None:
         return None
     try:
@@ -376,7 +376,7 @@ def _trained_before(config: TrainConfig, reporter: Reporter) -> dict[str, Any] |
     except (FileNotFoundError, ValueError):
         return None
     adapter = Path(outcome.get("path", ""))
-    if "error" in outcome or outcome.get("training_key") != key or not (adapter / "manifest.json").is_file():
+    if "error" in outcome or outcome.get("training_key") != key or not has_manifest(adapter):
         return None
     reporter.say(f"Adapter {outcome['adapter']} was trained from this very config; it is taken as it is.")
     if Path(config.base_model).is_dir():

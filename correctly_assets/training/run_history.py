@@ -6,7 +6,6 @@ Belongs here: the record that stands in an adapter's manifest, and reading it ag
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -15,6 +14,14 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+from correctly_assets.artifacts.manifests import (
+    AdapterManifest,
+    Figures,
+    ManifestError,
+    artefacts_in,
+    read_manifest,
+    written_at,
+)
 from correctly_assets.training.models.base_model import base_model_revision
 
 WITHIN = 30.0
@@ -104,12 +111,12 @@ def learned(adapters_dir: Path, *, base_model: str, engine: str, device: str) ->
     like = {"machine": machine(), "engine": engine, "device": device, "resumed": False}
     like["base_revision"] = base_model_revision(base_model)
     found: list[tuple[float, dict[str, Any]]] = []
-    for path in adapters_dir.glob("*/manifest.json"):
+    for path in artefacts_in(adapters_dir):
         try:
-            plan = json.loads(path.read_text(encoding="utf-8"))["figures"]["plan"]
-            if all(plan["basis"][key] == value for key, value in like.items()):
-                found.append((path.stat().st_mtime, plan))
-        except (OSError, ValueError, KeyError, TypeError):
+            figures = read_manifest(path, AdapterManifest).figures or Figures()
+            if all(figures.plan["basis"][key] == value for key, value in like.items()):
+                found.append((written_at(path), figures.plan))
+        except (OSError, ManifestError, KeyError, TypeError):
             continue  # adopted, made by an earlier version, or just being removed
     if not found:
         return start

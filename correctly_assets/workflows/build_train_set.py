@@ -6,17 +6,24 @@ pairs are written (teachers/), placed (curation/near.py) or kept (artifacts/trai
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from correctly_assets.artifacts.manifests import (
+    AdapterManifest,
+    ManifestError,
+    Provenance,
+    TrainSetManifest,
+    read_manifest,
+)
 from correctly_assets.core.ports import Refusal, Teacher, TeacherOutput
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.text import leaks, split_of
 from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.settings import PlatformSettings, Settings, TrainingSettings
+from correctly_assets.training.config import Lora, Replay, Stage, TrainSpec
 from correctly_assets.workflows import settle_splits as straddles
 from correctly_assets.workflows.promote import champion_on_this_base
 from correctly_assets.workflows.read_examples import Pool, read_pool, read_recent
@@ -44,7 +51,7 @@ class MadeTrainSet:
         journalled_usd: what the teacher's answers for this set cost in all, those included that earlier runs paid.
     """
 
-    snapshot: Snapshot
+    snapshot: Snapshot[TrainSetManifest]
     pairs: list[TrainPair]
     leaked: tuple[str, ...]
     refused: tuple[Refusal, ...]
@@ -153,13 +160,13 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     snapshot = write_train_set(
         [*kept, *_confirmations(settings)],
         settings.platform.snapshots_dir,
-        {
-            "examples_snapshot": examples_snapshot,
-            "rows_digest": rows_digest_without(settings.platform.snapshots_dir / examples_snapshot, held_ids),
-            "straddling": held_ids,
-            "teacher": teacher.identity(),
-            "seed": settings.training.seed,
-        },
+        TrainSetManifest(
+            examples_snapshot=examples_snapshot,
+            rows_digest=rows_digest_without(settings.platform.snapshots_dir / examples_snapshot, held_ids),
+            straddling=held_ids,
+            teacher=teacher.identity(),
+            seed=settings.training.seed,
+        ),
         sql_dir=settings.platform.sql_dir,
         human_weight=settings.training.human_weight,
         splits={pair.id: split for pair in kept if (split := placed[pair.example_id]) is not None},
@@ -193,10 +200,13 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     )  # fmt: skip
 
 
-def train_stages(training: TrainingSettings) -> list[dict[str, Any]]:
+def train_stages(training: TrainingSettings) -> list[Stage]:
     """The curriculum's table as the trainer takes it."""
     rate = training.learning_rate
-    return [{**stage.model_dump(), "learning_rate": stage.learning_rate or rate} for stage in training.stages]
+    return [
+        Stage(name=stage.name, mix=stage.mix, passes=stage.passes, learning_rate=stage.learning_rate or rate)
+        for stage in training.stages
+    ]
 
 
 def _trained_on(platform: PlatformSettings, adapter: str) -> Path | None:
@@ -204,55 +214,57 @@ def _trained_on(platform: PlatformSettings, adapter: str) -> Path | None:
     from correctly_assets.artifacts.train_set import TRAIN_FILE
 
     try:
-        manifest = json.loads((platform.adapters_dir / adapter / "manifest.json").read_text(encoding="utf-8"))
-        path = platform.snapshots_dir / str(manifest["train_set"]) / TRAIN_FILE
-    except (OSError, ValueError, KeyError):
+        train_set = read_manifest(platform.adapters_dir / adapter, AdapterManifest).train_set
+    except ManifestError:
         return None
+    path = platform.snapshots_dir / str(train_set) / TRAIN_FILE
     return path if path.is_file() else None
 
 
-def train_config(settings: Settings, *, train_set: str) -> dict[str, Any]:
-    """The trainer's config for a train set, less the paths that differ from run to run."""
-    from correctly_assets.artifacts.snapshots import read_manifest
+def train_config(settings: Settings, *, train_set: str) -> TrainSpec:
+    """What the trainer does with a train set, less the places of the run.
+
+    Raises:
+        ManifestError: the train set is not there, or its manifest cannot be read.
+    """
     from correctly_assets.artifacts.train_set import TRAIN_FILE
 
-    directory = settings.platform.snapshots_dir / train_set
-    manifest = read_manifest(directory)
-    family = family_of(settings.training.base_model)
-    made = recipe(settings)
+    platform, training = settings.platform, settings.training
+    manifest = read_manifest(platform.snapshots_dir / train_set, TrainSetManifest)
+    family = family_of(training.base_model)
     warm_start = replay = None
-    if settings.training.start == "champion":
-        with open_platform_store(settings.platform) as store:
+    if training.start == "champion":
+        with open_platform_store(platform) as store:
             champion = store.champion()
-        if champion is not None and (settings.platform.adapters_dir / champion.adapter).is_dir():
-            warm_start = str(settings.platform.adapters_dir / champion.adapter)
-            seen = _trained_on(settings.platform, champion.adapter)
+        if champion is not None and (platform.adapters_dir / champion.adapter).is_dir():
+            warm_start = platform.adapters_dir / champion.adapter
+            seen = _trained_on(platform, champion.adapter)
             # Without its train set nothing is known to be old, and everything is shown.
             if seen is not None:
-                replay = {"seen": str(seen), "share": settings.training.replay}
-    return {
-        "train_set": str(directory / TRAIN_FILE),
-        "base_model": settings.base_model_path,
-        "adapters_dir": str(settings.platform.adapters_dir),
-        "prompts_dir": str(settings.platform.prompts_dir),
-        "chat_family": family,
-        "stages": train_stages(settings.training),
+                replay = Replay(seen=seen, share=training.replay)
+    return TrainSpec(
+        train_set=platform.snapshots_dir / train_set / TRAIN_FILE,
+        base_model=settings.base_model_path,
+        adapters_dir=platform.adapters_dir,
+        prompts_dir=platform.prompts_dir,
+        chat_family=family,
+        stages=train_stages(training),
         # Reasons come from the catalogue of grammar points; a small model's own sentences are seldom true.
-        "explain_share": 0.0,
-        "lora": {"rank": settings.training.lora_rank, "alpha": 2 * settings.training.lora_rank},
-        "batch_size": settings.training.batch_size,
-        "max_minutes": settings.training.minutes,
-        "seed": settings.training.seed,
-        "warm_start": warm_start,
-        "replay": replay,
-        "extras": {
-            "train_set": train_set,
-            # By ID: what it has learnt of that adapter's train set counts as seen in every evaluation (leaks.py).
-            "warm_start": Path(warm_start).name if warm_start is not None else None,
-            "examples_snapshot": manifest["examples_snapshot"],
-            "rows_digest": manifest["rows_digest"],
-            "recipe": made,
-            "recipe_digest": recipe_digest(settings),
-            "prompts": load_prompts(settings.platform.prompts_dir, family).sha256,
-        },
-    }
+        explain_share=0.0,
+        lora=Lora(rank=training.lora_rank, alpha=2 * training.lora_rank),
+        batch_size=training.batch_size,
+        max_minutes=training.minutes,
+        seed=training.seed,
+        warm_start=warm_start,
+        replay=replay,
+        extras=Provenance(
+            train_set=train_set,
+            # By ID: what it has learnt of that adapter's train set counts as seen in every evaluation (check_leaks.py).
+            warm_start=warm_start.name if warm_start is not None else None,
+            examples_snapshot=manifest.examples_snapshot,
+            rows_digest=manifest.rows_digest,
+            recipe=recipe(settings),
+            recipe_digest=recipe_digest(settings),
+            prompts=load_prompts(platform.prompts_dir, family).sha256,
+        ),
+    )

@@ -6,17 +6,16 @@ Belongs here: holding what an adapter was trained on against evaluation sets. Do
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError, read_manifest
 from correctly_assets.core.evaluation import EvaluationSet
 from correctly_assets.settings import PlatformSettings
 
 
 def refuse_trained_on(
     platform: PlatformSettings,
-    manifest: Mapping[str, Any],
+    manifest: AdapterManifest,
     sets: Sequence[EvaluationSet],
     log: Callable[[str], object] = lambda _: None,
 ) -> str | None:
@@ -35,12 +34,12 @@ def refuse_trained_on(
     manifests, unknown = _lineage(platform, manifest)
     texts: dict[str, None] = {}
     for one in manifests:
-        directory = platform.snapshots_dir / str(one.get("train_set"))
+        directory = platform.snapshots_dir / str(one.train_set)
         if (directory / TRAIN_FILE).is_file():
             pairs = read_train_set(directory)
             texts |= dict.fromkeys(text for pair in pairs for text in (pair.before, pair.after))
         else:
-            unknown.append(f"the train set of adapter {one['id']} is not here")
+            unknown.append(f"the train set of adapter {one.id} is not here")
     for one in sets:
         refuse_leaks(list(texts), one)
     if not unknown:
@@ -50,28 +49,24 @@ def refuse_trained_on(
     return says
 
 
-def _lineage(platform: PlatformSettings, manifest: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[str]]:
+def _lineage(platform: PlatformSettings, manifest: AdapterManifest) -> tuple[list[AdapterManifest], list[str]]:
     """An adapter's manifest and those of the adapters that it was started from, and where the line is lost."""
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, AdapterManifest] = {}
     one = manifest
-    while str(one["id"]) not in found:
-        identity = str(one["id"])
+    while one.id not in found:
+        identity = one.id
         found[identity] = one
-        if "warm_start" not in one:
-            if _recipe_start(one) == "champion":
+        if not one.names_its_start:
+            if one.recipe_start == "champion":
                 return list(found.values()), [
                     f"the manifest of adapter {identity} does not name what it was started from"
                 ]
             break
-        if one["warm_start"] is None:
+        if one.warm_start is None:
             break
         try:
-            one = json.loads((platform.adapters_dir / str(one["warm_start"]) / "manifest.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            gone = f"adapter {one['warm_start']}, from which {identity} was started, is gone"
+            one = read_manifest(platform.adapters_dir / one.warm_start, AdapterManifest)
+        except ManifestError:
+            gone = f"adapter {one.warm_start}, from which {identity} was started, is gone"
             return list(found.values()), [gone]
     return list(found.values()), []
-
-
-def _recipe_start(manifest: Mapping[str, Any]) -> str | None:
-    return ((manifest.get("recipe") or {}).get("training") or {}).get("start")

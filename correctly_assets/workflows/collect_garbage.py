@@ -8,13 +8,13 @@ Belongs here: what is kept, and removing the rest. Does not belong here: `forget
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from correctly_assets.artifacts.manifests import AdapterManifest, Manifest, ManifestError, find_artefacts, read_manifest
 from correctly_assets.core.errors import RetryableError, UnreachableError
 from correctly_assets.settings import PlatformSettings
 
@@ -92,11 +92,11 @@ def collect_garbage(
     named = {path.name for path in snapshots[:keep]}
     for path in adapters:
         if path.name in kept:
-            named |= set(_made_from(path / "manifest.json"))
+            named |= set(_made_from(path))
     # A train set names the examples it was made from, and is of no use without them.
     for path in snapshots:
         if path.name in named:
-            named |= set(_made_from(path / "manifest.json"))
+            named |= set(_made_from(path))
     checkpoints = _newest(path for path in platform.checkpoints_dir.glob("[!.]*") if path.is_dir())
     going = [
         *(("adapter", path.name, path) for path in adapters if path.name not in kept),
@@ -115,19 +115,19 @@ def _newest(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: (path.stat().st_mtime, path.name), reverse=True)
 
 
-def _made_from(manifest: Path) -> Iterator[str]:
-    with contextlib.suppress(OSError, ValueError):
-        value: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-        for key in ("train_set", "examples_snapshot"):
-            if value.get(key):
-                yield str(value[key])
+def _made_from(directory: Path) -> Iterator[str]:
+    """IDs of the snapshots that an adapter or a train set names; an examples snapshot names none."""
+    with contextlib.suppress(ManifestError):
+        made_from = read_manifest(directory, AdapterManifest)
+        yield from (id for id in (made_from.train_set, made_from.examples_snapshot) if id)
 
 
 def _mlflow_copies(platform: PlatformSettings) -> Iterator[tuple[str, Path]]:
     """(adapter's id, directory) of every adapter that MLflow keeps as an artefact."""
-    for manifest in (platform.home / "mlflow" / "artifacts").rglob("manifest.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            yield str(json.loads(manifest.read_text(encoding="utf-8"))["id"]), manifest.parent
+    for directory in find_artefacts(platform.home / "mlflow" / "artifacts"):
+        with contextlib.suppress(ManifestError):
+            if identity := read_manifest(directory, Manifest).id:
+                yield identity, directory
 
 
 def _size(path: Path) -> int:

@@ -20,9 +20,11 @@ from typing import Any
 from rich.console import Console
 
 from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.artifacts.manifests import Provenance
 from correctly_assets.core.errors import CorrectlyError, PermanentError, UsageError
 from correctly_assets.core.training import TrainResult
 from correctly_assets.settings import ServingSettings, Settings
+from correctly_assets.training.config import TrainConfig, TrainSpec
 from correctly_assets.workflows.build_train_set import train_config
 from correctly_assets.workflows.measured_systems import EngineSession
 from correctly_assets.workflows.promote import EngineLike
@@ -37,17 +39,14 @@ WORTH_WHILE = 1.0
 _SCORES = ("gleu", "errant_f05", "exact_match", "overcorrected", "run_on", "n")
 
 
-def _base_config(settings: Settings, train_set: str, work: Path) -> dict[str, Any]:
+def _base_config(settings: Settings, train_set: str, work: Path) -> TrainSpec:
     """The platform's own recipe and budget, from the base model, written apart from the platform's adapters."""
-    config = train_config(settings, train_set=train_set)
+    spec = train_config(settings, train_set=train_set)
     # Without the provenance of a candidate: these adapters are never judged, and nothing is decided by them. The hashes of
     # what lies behind the config's paths are part of it, so that a result of other prompts or weights is not taken again.
-    made_of = {"prompts": config["extras"]["prompts"], "base": config["extras"]["recipe"]["base_model"]}
-    return config | {
-        "adapters_dir": str(work / "adapters"),
-        "warm_start": None,
-        "extras": {"train_set": train_set, **made_of},
-    }
+    base = (spec.extras.recipe or {}).get("base_model")
+    made_from = Provenance(train_set=train_set, prompts=spec.extras.prompts, base=base)
+    return spec.model_copy(update={"adapters_dir": work / "adapters", "warm_start": None, "extras": made_from})
 
 
 # ------------------------------------------------------------------ the learning curve
@@ -71,14 +70,14 @@ def learning_curve(settings: Settings, percents: Sequence[float], console: Conso
     train_set = newest_train_set(settings.platform)
     base = local_base(settings)
     work = settings.platform.checkpoints_dir / f"learning-curve-{train_set}"
-    config = _base_config(settings, train_set, work)
+    spec = _base_config(settings, train_set, work)
     points: list[dict[str, Any]] = []
     results: list[TrainResult] = []
     for percent in sorted(set(percents)):
         part = work / f"{percent:g}" / "pairs.parquet"
-        pairs, examples = write_part(Path(config["train_set"]), part, percent)
+        pairs, examples = write_part(spec.train_set, part, percent)
         console.print(f"{percent:g} %: training on {pairs} pairs from {examples} examples.", highlight=False)
-        result = run_training(settings.platform, {**config, "train_set": str(part)}, part.parent)
+        result = run_training(settings.platform, spec.model_copy(update={"train_set": part}), part.parent)
         results.append(result)
         points.append({"percent": percent, "examples": examples, "pairs": pairs, **_figures(result)})
     if points[-1]["held_out_loss"] is None:
@@ -203,7 +202,6 @@ def bakeoff(
         PermanentError, RetryableError: as a training run ends.
     """
     from correctly_assets.core.prompts import family_of
-    from correctly_assets.training.config import TrainConfig
     from correctly_assets.training.estimates import held_out_fitting, held_out_size, model_size, write_comparable
 
     if len(models) < 2 or len(set(models)) < len(models):
@@ -220,21 +218,21 @@ def bakeoff(
             highlight=False,
         )
     work = settings.platform.checkpoints_dir / f"bakeoff-{train_set}"
-    configs: list[dict[str, Any]] = []
-    for number, (one, base) in enumerate(zip(each, bases, strict=True)):
-        config = _base_config(one, train_set, work / str(number)) | {"base_model": str(base)}
-        configs.append(config if steps is None else config | {"max_steps": steps, "max_minutes": None})
-    checked = [TrainConfig.model_validate(config | {"checkpoint_dir": str(work)}) for config in configs]
+    budget_of = {} if steps is None else {"max_steps": steps, "max_minutes": None}
+    specs = [
+        _base_config(one, train_set, work / str(number)).model_copy(update={"base_model": str(base), **budget_of})
+        for number, (one, base) in enumerate(zip(each, bases, strict=True))
+    ]
+    checked = [TrainConfig(**dict(spec), checkpoint_dir=work) for spec in specs]
     # What one tokenizer cuts into more tokens than a turn may have must not be missing from that model's measure alone.
     part = work / "pairs.parquet"
-    write_comparable(Path(configs[0]["train_set"]), part, set.intersection(*map(held_out_fitting, checked)))
+    write_comparable(specs[0].train_set, part, set.intersection(*map(held_out_fitting, checked)))
     rows: list[dict[str, Any]] = []
     for number, (one, base) in enumerate(zip(each, bases, strict=True)):
         budget = f"{one.training.minutes:g} minutes at most" if steps is None else f"{steps} steps"
         console.print(f"{one.training.base_model}: training with {budget}.", highlight=False)
         place = work / str(number)
-        config = configs[number] | {"train_set": str(part)}
-        result = run_training(one.platform, config, place)
+        result = run_training(one.platform, specs[number].model_copy(update={"train_set": part}), place)
         tokens, characters, size = held_out_size(checked[number].model_copy(update={"train_set": part}))
         if result.held_out_loss is None or not characters:
             raise PermanentError(

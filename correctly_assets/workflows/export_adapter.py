@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from correctly_assets.artifacts.manifests import AdapterManifest
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.settings import Settings
@@ -83,13 +84,13 @@ def export(settings: Settings, prefix: str, form: str, to: Path | None) -> Expor
     return Exported(identity, form, str(target), round(size / 1e9, 3), check)
 
 
-def _peft(_: Settings, directory: Path, __: dict[str, Any], made: Path, ___: Path) -> dict[str, Any]:
+def _peft(_: Settings, directory: Path, __: AdapterManifest, made: Path, ___: Path) -> dict[str, Any]:
     shutil.copytree(directory, made)
     write_card(made)
     return {}
 
 
-def _merged(settings: Settings, directory: Path, manifest: dict[str, Any], made: Path, _: Path) -> dict[str, Any]:
+def _merged(settings: Settings, directory: Path, manifest: AdapterManifest, made: Path, _: Path) -> dict[str, Any]:
     check = run_task(
         settings.platform,
         "merge",
@@ -98,21 +99,21 @@ def _merged(settings: Settings, directory: Path, manifest: dict[str, Any], made:
             "adapter": str(directory),
             "target": str(made),
             "prompts_dir": str(settings.platform.prompts_dir),
-            "chat_family": manifest["chat_family"],
+            "chat_family": manifest.chat_family,
         },
     )
     (made / CARD).write_text(_card(directory, manifest, "merged into its base model"), encoding="utf-8")
     return check
 
 
-def _gguf(settings: Settings, directory: Path, manifest: dict[str, Any], made: Path, work: Path) -> dict[str, Any]:
+def _gguf(settings: Settings, directory: Path, manifest: AdapterManifest, made: Path, work: Path) -> dict[str, Any]:
     # Before anything is merged: it costs nothing.
     check_architecture(json.loads((local_base(settings) / "config.json").read_text(encoding="utf-8")))
     merged = work / "merged"
     check = _merged(settings, directory, manifest, merged, work)
     made.mkdir()
-    name = f"{manifest['base_model']['name']}-{manifest['id']}"
-    prompts = load_prompts(settings.platform.prompts_dir, manifest["chat_family"])
+    name = f"{manifest.base_model.name}-{manifest.id}"
+    prompts = load_prompts(settings.platform.prompts_dir, manifest.chat_family)
     check |= run_task(
         settings.platform,
         "gguf",
@@ -131,7 +132,7 @@ def _gguf(settings: Settings, directory: Path, manifest: dict[str, Any], made: P
 _WRITERS = {"peft": _peft, "merged": _merged, "gguf": _gguf}
 
 
-def _card(directory: Path, manifest: dict[str, Any], how: str) -> str:
+def _card(directory: Path, manifest: AdapterManifest, how: str) -> str:
     try:
         report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

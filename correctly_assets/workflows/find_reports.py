@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from correctly_assets.artifacts.manifests import artefacts_in
 from correctly_assets.core.errors import UsageError
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.full_report import FULL
@@ -99,7 +100,7 @@ def leaderboard(settings: Settings) -> pd.DataFrame:
         for release in store.releases(limit=EVER):
             releases.setdefault(release.adapter, release)
         champion = store.champion()
-    here = {path.parent.name for path in settings.platform.adapters_dir.glob("*/manifest.json")}
+    here = {path.name for path in artefacts_in(settings.platform.adapters_dir)}
     rows: list[dict[str, Any]] = []
     for adapter in sorted({*here, *decisions, *releases}):
         report = _read(settings.platform.adapters_dir / adapter / "report.json") or {}

@@ -7,7 +7,6 @@ verdict, which is the adapter's own report's and is never changed here (judging.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from correctly_assets.core.errors import CorrectlyError, PermanentError
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.evaluation import EvaluationSet
 from correctly_assets.core.ports import Annotator, SystemUnderTest
 from correctly_assets.engine.launch import BASE_NAME
@@ -24,7 +23,7 @@ from correctly_assets.engine.load_adapter import load_proven
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.workflows.check_leaks import refuse_trained_on
-from correctly_assets.workflows.judge_candidate import left_as_found
+from correctly_assets.workflows.judge_candidate import adapter_manifest, left_as_found
 from correctly_assets.workflows.measured_systems import (
     EngineSession,
     LoadedFirst,
@@ -162,11 +161,9 @@ async def write_full_report(
 
     watch = Stopwatch()
     directory = settings.platform.adapters_dir / adapter
-    if not (directory / "manifest.json").exists():
-        raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
+    manifest = adapter_manifest(settings.platform, adapter)
     report = read_report(directory)
     reviews = reviews_so_far(settings.platform, store)
-    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
     with watch.on("checks"):
         sets = registered_sets(settings)
         read = [one.data for one in sets]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.artifacts.manifests import AdapterManifest, ManifestMissing, read_manifest
 from correctly_assets.artifacts.progress import progress_writer
 from correctly_assets.core.errors import AdapterRefused, CorrectlyError, PermanentError, UsageError
 from correctly_assets.core.evaluation import EvaluationSet
@@ -98,7 +98,7 @@ async def judge_candidate(
     from correctly_assets.evaluation.systems import IdentitySystem
 
     directory = settings.platform.adapters_dir / adapter
-    manifest = _manifest(settings.platform, adapter)
+    manifest = adapter_manifest(settings.platform, adapter)
     data = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
     # Before minutes of answers: a scenarios file that cannot be read says so at once.
     reviews = reviews_so_far(settings.platform, store)
@@ -137,7 +137,15 @@ async def judge_candidate(
             if isinstance(error, EngineCorruptedError) and before:
                 raise  # the engine was corrupted before this candidate came: nothing is decided about it
             decision = GateDecision(False, (str(error),))
-            record(settings.platform, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
+            record(
+                settings.platform,
+                store,
+                manifest,
+                adapter=adapter,
+                verdict="refused",
+                reasons=decision.reasons,
+                run_id=run_id,
+            )
             await _drop(store, client, adapter, log)
             return Judged(decision, {}, f"**Refused.** {error}", None, sha256_of([adapter, str(error)]))
         log(_line(candidate))
@@ -192,7 +200,15 @@ async def judge_candidate(
     # The card was written without scores: there were none yet.
     await asyncio.to_thread(write_card, directory)
     if not decision.promote:
-        record(settings.platform, store, manifest, verdict="refused", reasons=decision.reasons, run_id=run_id)
+        record(
+            settings.platform,
+            store,
+            manifest,
+            adapter=adapter,
+            verdict="refused",
+            reasons=decision.reasons,
+            run_id=run_id,
+        )
     figures = main_figures(written.report)
     return Judged(decision, figures, written.markdown, written.html, written.sha256)
 
@@ -232,11 +248,16 @@ async def left_as_found(
             log(str(error))
 
 
-def _manifest(platform: PlatformSettings, adapter: str) -> dict[str, Any]:
-    path = platform.adapters_dir / adapter / "manifest.json"
-    if not path.exists():
-        raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.")
-    return json.loads(path.read_text(encoding="utf-8"))
+def adapter_manifest(platform: PlatformSettings, adapter: str) -> AdapterManifest:
+    """The manifest of an adapter that is to be measured.
+
+    Raises:
+        PermanentError: the adapter's files are gone or damaged.
+    """
+    try:
+        return read_manifest(platform.adapters_dir / adapter, AdapterManifest)
+    except ManifestMissing as error:
+        raise PermanentError(f"The files of adapter {adapter} are gone: materialize lora_adapter again.") from error
 
 
 def _line(evaluation: Evaluation) -> str:
@@ -326,7 +347,7 @@ async def _evaluate(
     if adapter is not None:
         brought = [adapter]
         # Before an engine is started: what was learnt by heart says nothing.
-        manifest = _manifest(settings.platform, adapter)
+        manifest = adapter_manifest(settings.platform, adapter)
         unchecked = await asyncio.to_thread(refuse_trained_on, settings.platform, manifest, [data], console.print)
     async with (
         session(settings, console) as engine,

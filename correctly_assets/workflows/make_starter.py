@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
-from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.artifacts.manifests import AdapterManifest, Provenance, read_manifest, write_manifest
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.prompts import family_of
@@ -27,6 +27,7 @@ from correctly_assets.core.text import leaks, split_of
 from correctly_assets.core.types import Example
 from correctly_assets.correction.bounds import write_bounds
 from correctly_assets.settings import Settings
+from correctly_assets.training.config import Lora, Stage, TrainSpec
 from correctly_assets.workflows.choose_bounds import ask_proposals, choose_bounds
 from correctly_assets.workflows.measured_systems import EngineSession, model_system
 from correctly_assets.workflows.train_adapter import run_training
@@ -37,8 +38,8 @@ INJECTED, BAIT = 4500, 3800
 EDITS = {1: 20, 2: 22, 3: 20, 4: 14, 5: 10, 6: 8, 7: 6}
 """Injected edits a sentence, by weight: nearer to learners' essays than the loop's own mix, which is gentler."""
 STAGES = (
-    {"name": "dense", "mix": {"bait": 0.6}, "passes": 1.0, "learning_rate": 4e-4},
-    {"name": "settle", "mix": {"injected": 0.3}, "passes": 1.0, "learning_rate": 1.6e-4},
+    Stage(name="dense", mix={"bait": 0.6}, passes=1.0, learning_rate=4e-4),
+    Stage(name="settle", mix={"injected": 0.3}, passes=1.0, learning_rate=1.6e-4),
 )
 """Error-dense first, then the written pairs with as many untouched sentences at a lower rate."""
 SHOWN = ("gleu", "errant_p", "errant_r", "errant_f05", "exact_match", "overcorrected")
@@ -68,13 +69,14 @@ def make_starter(settings: Settings, console: Console, session: EngineSession) -
 def ship(settings: Settings, directory: Path, console: Console, session: EngineSession) -> Path:
     """Choose an adapter's bounds, measure it on the frozen set, and write it into the package."""
     scores = asyncio.run(_bound_and_measure(settings, directory, console, session))
-    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8")) | {"scores": scores}
+    manifest = read_manifest(directory, AdapterManifest)
+    manifest.scores = scores
     target = settings.platform.starter_adapter_dir
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for name in ("adapter_model.safetensors", "adapter_config.json", "bounds.json"):
         shutil.copy(directory / name, target / name)
-    write_text_atomically(target / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    write_manifest(target, manifest)
     from correctly_assets.training.card import write_card
 
     write_card(target)
@@ -99,21 +101,21 @@ def write_train_file(settings: Settings, path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(list({row["id"]: row for row in table}.values())), path)
 
 
-def starter_config(settings: Settings, train_set: Path) -> dict[str, Any]:
-    """The trainer's config of the shipped adapter."""
-    return {
-        "train_set": str(train_set),
-        "base_model": settings.base_model_path,
-        "adapters_dir": str(settings.platform.adapters_dir),
-        "prompts_dir": str(settings.platform.prompts_dir),
-        "chat_family": family_of(settings.training.base_model),
-        "stages": list(STAGES),
-        "explain_share": 0.0,
-        "lora": {"rank": settings.training.lora_rank, "alpha": 2 * settings.training.lora_rank},
-        "batch_size": settings.training.batch_size,
-        "seed": settings.training.seed,
-        "extras": {"train_set": "starter"},
-    }
+def starter_config(settings: Settings, train_set: Path) -> TrainSpec:
+    """What the shipped adapter is trained on, and how."""
+    return TrainSpec(
+        train_set=train_set,
+        base_model=settings.base_model_path,
+        adapters_dir=settings.platform.adapters_dir,
+        prompts_dir=settings.platform.prompts_dir,
+        chat_family=family_of(settings.training.base_model),
+        stages=list(STAGES),
+        explain_share=0.0,
+        lora=Lora(rank=settings.training.lora_rank, alpha=2 * settings.training.lora_rank),
+        batch_size=settings.training.batch_size,
+        seed=settings.training.seed,
+        extras=Provenance(train_set="starter"),
+    )
 
 
 def _inject(settings: Settings, texts: Sequence[str]) -> Iterator[tuple[str, str]]:

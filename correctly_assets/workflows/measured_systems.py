@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from correctly_assets.artifacts.files import sha256_file, write_text_atomically
+from correctly_assets.artifacts.manifests import has_manifest
 from correctly_assets.core.correction import Mode
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.evaluation import Costs
@@ -107,9 +108,7 @@ def adapter_named(platform: PlatformSettings, prefix: str) -> str:
     Raises:
         UsageError: there is none, or more than one.
     """
-    found = (
-        [p.name for p in platform.adapters_dir.glob(f"{prefix}*") if (p / "manifest.json").exists()] if prefix else []
-    )
+    found = [path.name for path in platform.adapters_dir.glob(f"{prefix}*") if has_manifest(path)] if prefix else []
     if len(found) != 1:
         what = "No adapter begins" if not found else f"{len(found)} adapters begin"
         raise UsageError(f"{what} with {prefix!r} in {platform.adapters_dir}.")

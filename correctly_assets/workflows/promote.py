@@ -17,6 +17,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
+from correctly_assets.artifacts.manifests import (
+    AdapterManifest,
+    ManifestMissing,
+    Provenance,
+    TrainSetManifest,
+    has_manifest,
+    read_manifest,
+)
 from correctly_assets.core.errors import PermanentError, RefusedError, UnreachableError, UsageError
 from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Measured, decide_promotion
 from correctly_assets.core.serving import AdapterCheck
@@ -64,10 +72,10 @@ def champion_on_this_base(store: Store, settings: Settings) -> Release | None:
     champion = store.champion()
     if champion is None:
         return None
-    manifest = settings.platform.adapters_dir / champion.adapter / "manifest.json"
-    if not manifest.exists():
+    try:
+        revision = read_manifest(settings.platform.adapters_dir / champion.adapter, AdapterManifest).base_model.revision
+    except ManifestMissing:
         return None
-    revision = json.loads(manifest.read_text())["base_model"]["revision"]
     return champion if revision == base_model_revision(settings.base_model_path) else None
 
 
@@ -151,7 +159,7 @@ async def promote_candidate(
         reasons = (f"Promoted by a person despite the gate: {despite}",)
     async with engine.client() as client:
         proof = await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
-    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest = read_manifest(directory, AdapterManifest)
     if champion is not None and champion.adapter == adapter:
         release, why = champion, "It serves already."
     else:
@@ -160,13 +168,13 @@ async def promote_candidate(
         release = await asyncio.to_thread(
             store.add_release,
             adapter=adapter,
-            base_model=manifest["base_model"]["name"],
-            train_set=manifest.get("train_set"),
+            base_model=manifest.base_model.name,
+            train_set=manifest.train_set,
             scores={"systems": report.get("systems", {})},
             kind="override" if despite is not None else "promotion",
             why=why,
         )
-    record(settings.platform, store, manifest, verdict="promoted", reasons=reasons, run_id=run_id)
+    record(settings.platform, store, manifest, adapter=adapter, verdict="promoted", reasons=reasons, run_id=run_id)
     log(f"{release.id} is adapter {adapter}.")
     serves = await _gateway_serves(settings.platform.gateway_url, release.id)
     return Promotion(
@@ -177,8 +185,9 @@ async def promote_candidate(
 def record(
     platform: PlatformSettings,
     store: Store,
-    manifest: dict[str, Any],
+    made_from: Provenance,
     *,
+    adapter: str | None,
     verdict: Any,
     reasons: tuple[str, ...],
     run_id: str | None,
@@ -186,28 +195,29 @@ def record(
     """Write the decision on an adapter down, with the fingerprint of what it was really trained on.
 
     Args:
-        manifest: the adapter's, or, of a training that made none, the provenance that it would have held and the id None.
+        made_from: the adapter's manifest, or, of a training that made none, the provenance that it would have held.
+        adapter: None for a training that made none.
     """
-    rows, recipe = manifest.get("rows_digest"), manifest.get("recipe_digest")
+    rows, recipe = made_from.rows_digest, made_from.recipe_digest
     if not rows or not recipe:  # adopted from elsewhere: no landed rows stand behind it, so nothing is decided by it
         return
-    from correctly_assets.artifacts.snapshots import example_ids, read_manifest
+    from correctly_assets.artifacts.snapshots import example_ids
 
-    snapshot = platform.snapshots_dir / str(manifest.get("examples_snapshot"))
-    train_set = platform.snapshots_dir / str(manifest.get("train_set"))
+    snapshot = platform.snapshots_dir / str(made_from.examples_snapshot)
+    train_set = platform.snapshots_dir / str(made_from.train_set)
     # Rows that the train set held back as straddling are in the snapshot and were not trained on.
-    held = set(read_manifest(train_set).get("straddling", ())) if (train_set / "manifest.json").is_file() else set()
+    held = set(read_manifest(train_set, TrainSetManifest).straddling) if has_manifest(train_set) else set()
     ids = [id for id in example_ids(snapshot) if id not in held] if snapshot.is_dir() else []
     store.record_decision(
-        fingerprint=fingerprint_of(rows, manifest["recipe"]),
-        adapter=manifest["id"],
+        fingerprint=fingerprint_of(rows, made_from.recipe or {}),
+        adapter=adapter,
         verdict=verdict,
         reasons=reasons,
         run_id=run_id,
         rows_digest=rows,
         recipe_digest=recipe,
         accepted=len(ids),
-        train_set=manifest.get("train_set"),
+        train_set=made_from.train_set,
         example_ids=ids,
     )
 

@@ -7,12 +7,12 @@ which the first loop closes. Does not belong here: training the adapter (make_st
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
+from correctly_assets.artifacts.manifests import AdapterManifest, has_manifest, read_manifest
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.retrain import fingerprint
 from correctly_assets.settings import PlatformSettings, Settings
@@ -28,7 +28,7 @@ WHY = "The adapter that ships with Correctly."
 def ships_an_adapter(settings: Settings) -> bool:
     """Whether this installation begins with the shipped adapter: it is wanted, it is there, and it fits the base model."""
     wanted = settings.training.starter == "shipped" and settings.is_embedded_base
-    return wanted and (settings.platform.starter_adapter_dir / "manifest.json").is_file()
+    return wanted and has_manifest(settings.platform.starter_adapter_dir)
 
 
 def install_starter(settings: Settings) -> Release | None:
@@ -72,7 +72,7 @@ def land_first_batch(settings: Settings) -> int:
 
 
 def _shipped_id(settings: Settings) -> str:
-    return str(check_adapter(settings.platform.starter_adapter_dir, Path(settings.base_model_path))["id"])
+    return check_adapter(settings.platform.starter_adapter_dir, Path(settings.base_model_path)).id
 
 
 def _copy_adapter(platform: PlatformSettings, adapter: str) -> None:
@@ -92,7 +92,7 @@ def _copy_adapter(platform: PlatformSettings, adapter: str) -> None:
 
 def _release(settings: Settings, store: Store, adapter: str, own: set[str]) -> Release:
     """Record the decision on the starter's rows, then the release."""
-    manifest = json.loads((settings.platform.adapters_dir / adapter / "manifest.json").read_text(encoding="utf-8"))
+    manifest = read_manifest(settings.platform.adapters_dir / adapter, AdapterManifest)
     rows = store.accepted_digest()
     of_the_starter = [id for id in store.undecided_ids() if id not in own]
     store.record_decision(
@@ -108,7 +108,7 @@ def _release(settings: Settings, store: Store, adapter: str, own: set[str]) -> R
     )
     return store.add_starter_release(
         adapter=adapter,
-        base_model=str(manifest["base_model"]["name"]),
+        base_model=manifest.base_model.name,
         why=WHY,
-        scores={"systems": manifest.get("scores", {})},
+        scores={"systems": manifest.scores},
     )

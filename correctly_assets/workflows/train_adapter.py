@@ -28,6 +28,7 @@ from correctly_assets.core.errors import (
 from correctly_assets.core.training import TrainResult
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PlatformSettings, ServingSettings, Settings
 from correctly_assets.training.child import read_result, start_child, wait_for_child, write_config
+from correctly_assets.training.config import TrainConfig, TrainSpec
 from correctly_assets.workflows.build_train_set import train_config
 from correctly_assets.workflows.measured_systems import adapter_named
 from correctly_assets.workflows.promote import EngineLike
@@ -44,18 +45,14 @@ def newest_train_set(platform: PlatformSettings) -> str:
     Raises:
         UsageError: there is none yet.
     """
-    from correctly_assets.artifacts.snapshots import read_manifest
+    from correctly_assets.artifacts.manifests import Manifest, artefacts_in, read_manifest, written_at
 
-    found = [
-        path
-        for path in platform.snapshots_dir.glob("*/manifest.json")
-        if not path.parent.name.startswith(".") and read_manifest(path.parent).get("kind") == "train_set"
-    ]
+    found = [path for path in artefacts_in(platform.snapshots_dir) if read_manifest(path, Manifest).kind == "train_set"]
     if not found:
         raise UsageError(
             "There is no train set yet: run `correctly up`, or materialize train_set in Dagster, and ask again."
         )
-    return max(found, key=lambda path: path.stat().st_mtime).parent.name
+    return max(found, key=written_at).name
 
 
 def local_base(settings: Settings) -> Path:
@@ -111,13 +108,12 @@ def plan(settings: Settings) -> tuple[str, TrainPlan]:
     Raises:
         UsageError: there is no train set, or no base model, yet.
     """
-    from correctly_assets.training.config import TrainConfig
     from correctly_assets.training.estimates import plan_training
 
     train_set = newest_train_set(settings.platform)
     local_base(settings)
-    config = train_config(settings, train_set=train_set) | {"checkpoint_dir": str(settings.platform.checkpoints_dir)}
-    return train_set, plan_training(TrainConfig.model_validate(config))
+    spec = train_config(settings, train_set=train_set)
+    return train_set, plan_training(TrainConfig(**dict(spec), checkpoint_dir=settings.platform.checkpoints_dir))
 
 
 # ------------------------------------------------------------------ children
@@ -132,17 +128,17 @@ def run_child(module: list[str], platform: PlatformSettings) -> int:
     return wait_for_child(start_child(module, home=platform.home, stdout=sys.stderr))
 
 
-def run_training(platform: PlatformSettings, config: dict[str, Any], work: Path) -> TrainResult:
-    """Train as configured in a child process, or take the result that an earlier call with the same config left.
+def run_training(platform: PlatformSettings, spec: TrainSpec, work: Path) -> TrainResult:
+    """Train as configured in a child process, or take the result that an earlier call with the same spec left.
 
     Args:
-        config: a `TrainConfig` as JSON, less the places below ``work``.
+        spec: what is trained.
         work: the run's own directory; a stopped run resumes from it.
 
     Raises:
         CorrectlyError: as `failure_of` reads the child's end.
     """
-    path = write_config(config, work)
+    path = write_config(spec, work)
     return read_result(path, run_child(["correctly_assets.training", str(path)], platform))
 
 
@@ -218,15 +214,16 @@ def adopt(settings: Settings, directory: Path, log: Callable[[str], object]) -> 
     base = local_base(settings)
     # Also here, where it costs no torch: a bad adapter is refused at once.
     check_foreign(directory, base)
-    config = {
-        "train_set": str(directory),  # named by every config; adopting reads none
-        "base_model": str(base),
-        "adapters_dir": str(settings.platform.adapters_dir),
-        "checkpoint_dir": str(settings.platform.checkpoints_dir),
-        "prompts_dir": str(settings.platform.prompts_dir),
-        "chat_family": family_of(settings.training.base_model),
-    }
-    made = run_task(settings.platform, "adopt", {"directory": str(directory.resolve()), "config": config})
+    config = TrainConfig(
+        train_set=directory,  # named by every config; adopting reads none
+        base_model=str(base),
+        adapters_dir=settings.platform.adapters_dir,
+        checkpoint_dir=settings.platform.checkpoints_dir,
+        prompts_dir=settings.platform.prompts_dir,
+        chat_family=family_of(settings.training.base_model),
+    )
+    request = {"directory": str(directory.resolve()), "config": config.model_dump(mode="json")}
+    made = run_task(settings.platform, "adopt", request)
     identity = str(made["adapter"])
     stands = "stood here already" if made["known"] else "is adopted"
     log(f"Adapter {identity} {stands}: {made['path']}.")

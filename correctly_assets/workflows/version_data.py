@@ -15,7 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from correctly_assets.artifacts.files import sha256_file
-from correctly_assets.artifacts.snapshots import read_manifest
+from correctly_assets.artifacts.manifests import (
+    AdapterManifest,
+    Manifest,
+    SnapshotManifest,
+    artefacts_in,
+    has_manifest,
+    read_manifest,
+)
 from correctly_assets.core.errors import CorrectlyError, PermanentError, UnreachableError, UsageError
 from correctly_assets.settings import Settings
 
@@ -143,7 +150,7 @@ def push_all(settings: Settings) -> list[str]:
     Raises:
         As ``push_snapshot``.
     """
-    ids = [path.parent.name for path in sorted(settings.platform.snapshots_dir.glob("[!.]*/manifest.json"))]
+    ids = [path.name for path in artefacts_in(settings.platform.snapshots_dir)]
     with _repository(settings) as dvc:
         for id in ids:
             _push(dvc, id)
@@ -165,8 +172,8 @@ def bring_back(settings: Settings, id: str) -> BroughtBack:
         restored = True
         if not _is_whole(directory):
             raise PermanentError(f"Snapshot {id} came back with other bytes than its manifest states; it is not used.")
-    manifest = read_manifest(directory)
-    return BroughtBack(id, directory, manifest["rows"], restored, len(manifest.get("forgotten", ())))
+    manifest = read_manifest(directory, SnapshotManifest)
+    return BroughtBack(id, directory, manifest.rows, restored, len(manifest.forgotten))
 
 
 def check_out(settings: Settings, prefix: str, to: Path | None = None) -> dict[str, Any]:
@@ -184,11 +191,14 @@ def check_out(settings: Settings, prefix: str, to: Path | None = None) -> dict[s
         PermanentError: as ``bring_back``; or the adapter's manifest names no data.
     """
     adapter = _find_adapter(settings.platform.adapters_dir, prefix)
-    manifest = read_manifest(adapter)
+    manifest = read_manifest(adapter, AdapterManifest)
     found: dict[str, Any] = {"adapter": adapter.name}
-    for what, key in (("train_set", "train_set"), ("examples", "examples_snapshot")):
-        id = manifest.get(key)
-        if not isinstance(id, str) or not id:
+    named = (
+        ("train_set", "train_set", manifest.train_set),
+        ("examples", "examples_snapshot", manifest.examples_snapshot),
+    )
+    for what, key, id in named:
+        if not id:
             raise PermanentError(f"Adapter {adapter.name} names no {key} in its manifest: it was not trained here.")
         back = bring_back(settings, id)
         if to is not None:
@@ -359,9 +369,9 @@ def _delete_objects(dvc: _Dvc, old: set[str]) -> bool:
 
 def _is_whole(directory: Path) -> bool:
     """Whether a snapshot stands here with the bytes that its manifest states."""
-    if not (directory / "manifest.json").is_file():
+    if not has_manifest(directory):
         return False
-    files: Mapping[str, str] = read_manifest(directory).get("files", {})
+    files = read_manifest(directory, Manifest).files
     return bool(files) and all(
         (directory / name).is_file() and sha256_file(directory / name) == sha for name, sha in files.items()
     )

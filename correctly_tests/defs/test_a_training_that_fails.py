@@ -14,6 +14,7 @@ import psutil
 import pytest
 from rich.console import Console
 
+from correctly_assets.artifacts.manifests import TrainSetManifest
 from correctly_assets.artifacts.snapshots import write_examples_snapshot
 from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.landing import identified
@@ -56,7 +57,7 @@ def report_train_set(settings: Settings, store: Store, instance: dg.DagsterInsta
         TrainPair(f"p{n}", f"e{n}", "example", before, after, (), 1, "held_out" if n == 5 else "train")
         for n, (before, after, *_) in enumerate(PAIRS)
     ]
-    extra = {"examples_snapshot": rows.id, "rows_digest": rows.row_digest}
+    extra = TrainSetManifest(examples_snapshot=rows.id, rows_digest=rows.row_digest)
     made = write_train_set(pairs, settings.platform.snapshots_dir, extra, sql_dir=settings.platform.sql_dir)
     instance.report_runless_asset_event(dg.AssetMaterialization("train_set", metadata={"snapshot": made.id}))
 

@@ -73,11 +73,11 @@ def test_a_finished_run_leaves_a_servable_adapter_with_its_provenance_and_no_che
         "loss.json",
     }
     manifest = check_adapter(directory, home / "base")
-    assert manifest["base_model"] == {"name": "tiny", "revision": "r1"}
-    assert len(manifest["canary"]) == 4
-    assert all(c["base_logprob"] != c["adapter_logprob"] and c["tokens"] > 1 for c in manifest["canary"])
+    assert (manifest.base_model.name, manifest.base_model.revision) == ("tiny", "r1")
+    assert len(manifest.canary) == 4
+    assert all(c.base_logprob != c.adapter_logprob and c.tokens > 1 for c in manifest.canary)
     assert len(json.loads((directory / "loss.json").read_text())["loss"]) == undisturbed["steps"]
-    assert manifest["data_sha256"] in (directory / "README.md").read_text()
+    assert manifest.data_sha256 and manifest.data_sha256 in (directory / "README.md").read_text()
     assert undisturbed["held_out_loss"] < undisturbed["forgetting"]["all"]["before"]
     plan = manifest["figures"]["plan"]
     assert plan == undisturbed["plan"]

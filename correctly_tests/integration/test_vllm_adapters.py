@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from correctly_assets.artifacts.directory import write_artefact
+from correctly_assets.artifacts.manifests import AdapterManifest, read_manifest
 from correctly_assets.core.errors import AdapterRefused
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
@@ -101,10 +102,8 @@ def good(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in CONTENT:
             shutil.copy(saved / name, directory / name)
 
-    manifest = {
-        "canary": canary,
-        "base_model": {"name": "gemma-3-270m", "revision": base_model_revision(str(base_model))},
-    }
+    named = {"name": "gemma-3-270m", "revision": base_model_revision(str(base_model))}
+    manifest = AdapterManifest.model_validate({"canary": canary, "base_model": named})
     _, path = write_artefact(tmp_path_factory.mktemp("adapters"), fill, content=CONTENT, manifest=manifest)
     return path
 
@@ -118,7 +117,7 @@ def changed(good: Path, parent: Path, change: Callable[[dict[str, Any]], dict[st
         tensors = change(load_file(good / "adapter_model.safetensors"))
         save_file(tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"})
 
-    manifest = json.loads((good / "manifest.json").read_text())
+    manifest = read_manifest(good, AdapterManifest)
     return write_artefact(parent, fill, content=CONTENT, manifest=manifest)[1]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.artifacts.manifests import AdapterManifest
 from correctly_assets.core.gate import GateDecision, Measured
 from correctly_assets.core.taxonomy import ERRANT_TYPES
 from correctly_assets.evaluation.metrics.score import Compared, Evaluation, compare_pair, intervals, resampler_for
@@ -94,7 +95,7 @@ def build_section(
 
 def build_report(
     *,
-    manifest: Mapping[str, Any],
+    manifest: AdapterManifest,
     measured: Measured,
     decision: GateDecision,
     systems: Mapping[str, Evaluation],
@@ -118,7 +119,7 @@ def build_report(
     )
     return {
         "format": FORMAT,
-        "adapter": manifest["id"],
+        "adapter": manifest.id,
         "verdict": "promote" if decision.promote else "refuse",
         "reasons": list(decision.reasons),
         "measured": measured.to_json(),
@@ -128,7 +129,7 @@ def build_report(
 
 
 def build_full_report(
-    *, manifest: Mapping[str, Any], report: Mapping[str, Any], sections: Sequence[Mapping[str, Any]]
+    *, manifest: AdapterManifest, report: Mapping[str, Any], sections: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Every system on every set, under the verdict of the adapter's own report, which a full report never changes.
 
@@ -142,7 +143,7 @@ def build_full_report(
 def write_report(
     directory: Path,
     *,
-    manifest: Mapping[str, Any],
+    manifest: AdapterManifest,
     measured: Measured,
     decision: GateDecision,
     systems: Mapping[str, Evaluation],
@@ -237,19 +238,20 @@ _BUILT_FROM = (
 )  # fmt: skip
 
 
-def provenance(manifest: Mapping[str, Any]) -> dict[str, str]:
+def provenance(manifest: AdapterManifest) -> dict[str, str]:
     """What the adapter was built from, flat and in words; every other part is in the manifest beside the report."""
     shown: dict[str, str] = {}
 
     def add(name: str, value: Any, depth: int) -> None:
         if isinstance(value, Mapping):
-            for key, item in value.items() if depth < 2 else ():
+            for key, item in sorted(value.items()) if depth < 2 else ():
                 add(f"{name} {key}".replace("_", " "), item, depth + 1)
         elif isinstance(value, str | int | float):
             shown[name] = f"{value:.4g}" if isinstance(value, float) else str(value)
 
+    stands = manifest.to_json()
     for key in _BUILT_FROM:
-        add(key.replace("_", " "), manifest.get(key), 0)
+        add(key.replace("_", " "), stands.get(key), 0)
     return shown
 
 

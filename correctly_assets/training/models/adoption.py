@@ -6,12 +6,19 @@ rules it must keep (adapter.py), judging it (runtime/).
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from correctly_assets.artifacts.directory import write_artefact
+from correctly_assets.artifacts.manifests import (
+    AdapterManifest,
+    Elsewhere,
+    Figures,
+    LoraShape,
+    NamedBaseModel,
+    TrainedWith,
+    foreign_manifest,
+)
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.training.adapter import CONTENT, check_adapter, check_foreign
 from correctly_assets.training.card import CARD, ELSEWHERE, model_card
@@ -53,23 +60,25 @@ def adopt_adapter(directory: Path, config: TrainConfig) -> tuple[str, Path, bool
     canaries = measure_canaries(
         adapter, PlainEngine(adapter, device), Renderer(load_tokenizer(config.base_model), prompts)
     )
-    manifest: dict[str, Any] = {
-        "kind": "lora_adapter",
-        "origin": ELSEWHERE,
-        "base_model": {"name": base_name(config.base_model), "revision": base_model_revision(config.base_model)},
-        "prompt_sha256": prompts.sha256,
-        "chat_family": config.chat_family,
-        "code_version": config.code_version,
-        "config": {"lora": {"rank": own["r"], "alpha": own["lora_alpha"], "targets": own.get("target_modules")}},
-        "figures": {},
-        "canary": [canary.to_json() for canary in canaries],
-        "elsewhere": {
-            "base_model_name_or_path": own["base_model_name_or_path"],
-            "revision": own.get("revision"),
-            "peft_version": own.get("peft_version"),
-            "manifest": _manifest_of(directory),
-        },
-    }
+    manifest = AdapterManifest(
+        kind="lora_adapter",
+        origin=ELSEWHERE,
+        base_model=NamedBaseModel(name=base_name(config.base_model), revision=base_model_revision(config.base_model)),
+        prompt_sha256=prompts.sha256,
+        chat_family=config.chat_family,
+        code_version=config.code_version,
+        config=TrainedWith(lora=LoraShape(rank=own.r, alpha=own.lora_alpha, targets=own.target_modules)),
+        figures=Figures(),
+        canary=canaries,
+        elsewhere=Elsewhere(
+            base_model_name_or_path=own.base_model_name_or_path,
+            revision=own.revision,
+            peft_version=own.peft_version,
+            # Not taken for a manifest of ours: its train set and its rows are not here, and a decision recorded about
+            # them would answer a question that nobody asked.
+            manifest=foreign_manifest(directory),
+        ),
+    )
 
     def fill(work: Path) -> None:
         for name in CONTENT:
@@ -82,16 +91,3 @@ def adopt_adapter(directory: Path, config: TrainConfig) -> tuple[str, Path, bool
     identity, path = write_artefact(config.adapters_dir, fill, content=CONTENT, manifest=manifest)
     check_adapter(path, base_dir)
     return identity, path, identity in before
-
-
-def _manifest_of(directory: Path) -> dict[str, Any] | None:
-    """What another Correctly wrote beside the adapter, kept as it is under ``elsewhere``.
-
-    It is not taken for a manifest of ours: its train set and its rows are not here, and a decision recorded about them
-    would answer a question that nobody asked.
-    """
-    try:
-        value = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None

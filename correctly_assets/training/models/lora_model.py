@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
+from correctly_assets.artifacts.manifests import AdapterManifest, ManifestMissing, read_manifest
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.training.config import TrainConfig
 from correctly_assets.training.models.base_model import base_model_revision
@@ -174,12 +175,14 @@ def read_start(directory: Path, config: TrainConfig) -> dict[str, torch.Tensor]:
     """
     settings = json.loads((directory / "adapter_config.json").read_text(encoding="utf-8"))
     try:
-        of = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))["base_model"]["revision"]
-    except (FileNotFoundError, KeyError) as error:
+        of = read_manifest(directory, AdapterManifest).base_model.revision
+    except ManifestMissing:
+        of = ""
+    if not of:
         raise PermanentError(
             f"The adapter {directory.name} to start from does not say which base model it is of: take it in with "
             "`correctly adopt`, or start from the base model (CORRECTLY_TRAIN_START=base)."
-        ) from error
+        )
     if of != base_model_revision(config.base_model):
         raise PermanentError(
             f"The adapter {directory.name} to start from was trained on another base model, or another revision of it, than "

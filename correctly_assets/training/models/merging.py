@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from correctly_assets.artifacts.manifests import AdapterManifest, read_manifest
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.training import Canary
@@ -37,7 +38,7 @@ def merge_adapter(base_model: str, adapter_dir: Path, target: Path, prompts: Pro
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    manifest = json.loads((adapter_dir / "manifest.json").read_text(encoding="utf-8"))
+    manifest = read_manifest(adapter_dir, AdapterManifest)
     try:
         base = AutoModelForCausalLM.from_pretrained(base_model, dtype=torch.float32)
         merged: Any = PeftModel.from_pretrained(base, str(adapter_dir))
@@ -45,7 +46,7 @@ def merge_adapter(base_model: str, adapter_dir: Path, target: Path, prompts: Pro
     except (OSError, ValueError) as error:
         raise PermanentError(f"The adapter {adapter_dir.name} cannot be merged into {base_model}: {error}.") from error
     renderer = Renderer(load_tokenizer(base_model), prompts)
-    gap = distance_from_training(merged, renderer, [Canary(**item) for item in manifest["canary"]])
+    gap = distance_from_training(merged, renderer, manifest.canary)
     if not gap <= AGREES_WITHIN:
         raise PermanentError(
             f"The merged weights answer otherwise than the adapter {adapter_dir.name} did in training ({gap:.2f} nats a "
@@ -55,13 +56,13 @@ def merge_adapter(base_model: str, adapter_dir: Path, target: Path, prompts: Pro
     tokenizer.chat_template = exported_template(renderer)
     merged.save_pretrained(target, safe_serialization=True)
     tokenizer.save_pretrained(target)
-    named = manifest["base_model"]
+    named = manifest.base_model
     # With this the directory can be a base model of ours in turn (CORRECTLY_BASE_MODEL).
     record = {
-        "name": f"{named['name']}-{manifest['id']}",
-        "revision": manifest["id"],
-        "source": f"{named['name']} at {named['revision']}, adapter {manifest['id']} merged",
-        "licence": "gemma" if "gemma" in str(named["name"]).lower() else "the base model's",
+        "name": f"{named.name}-{manifest.id}",
+        "revision": manifest.id,
+        "source": f"{named.name} at {named.revision}, adapter {manifest.id} merged",
+        "licence": "gemma" if "gemma" in named.name.lower() else "the base model's",
     }
     (target / MANIFEST).write_text(json.dumps(record, indent=1) + "\n")
     return {"from_training": round(gap, 4)}

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from correctly_assets.artifacts import examples_snapshot as increment
 from correctly_assets.artifacts.files import hash_files, sha256_file
+from correctly_assets.artifacts.manifests import TrainSetManifest, read_manifest
 from correctly_assets.artifacts.snapshots import (
     EXAMPLES_FILE,
     Snapshot,
     example_ids,
-    read_manifest,
     write_examples_snapshot,
 )
 from correctly_assets.artifacts.train_set import TRAIN_FILE, count_train_set, read_train_set, write_train_set
@@ -49,11 +49,11 @@ def pair(
     return TrainPair(id, example_id, origin, before, after, edits, weight, attributes={"form": "email"})
 
 
-def write(directory: Path, *pairs: TrainPair, **extra: object) -> Snapshot:
-    return write_train_set(pairs, directory, extra, sql_dir=SQL, human_weight=8)
+def write(directory: Path, *pairs: TrainPair, **extra: object) -> Snapshot[TrainSetManifest]:
+    return write_train_set(pairs, directory, TrainSetManifest.model_validate(extra), sql_dir=SQL, human_weight=8)
 
 
-def kept(snapshot: Snapshot) -> dict[str, TrainPair]:
+def kept(snapshot: Snapshot[TrainSetManifest]) -> dict[str, TrainPair]:
     return {pair.id: pair for pair in read_train_set(snapshot.path)}
 
 
@@ -138,7 +138,7 @@ def test_a_train_set_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert list(read_train_set(snapshot.path)) == [
         TrainPair("p1", "e1", "injected", "He go.", "He goes.", (EDIT,), 3, split_of("He go."), "en", {"form": "email"})
     ]
-    assert snapshot.manifest["seed"] == 20
+    assert snapshot.manifest.seed == 20
     columns = pq.read_schema(snapshot.path / TRAIN_FILE).names
     assert columns[:10] == [
         "id", "example_id", "origin", "before", "after", "edits", "weight", "split", "language", "form",
@@ -224,10 +224,10 @@ def test_the_split_is_that_of_the_normalised_source_and_no_source_straddles(tmp_
 def test_an_inherited_split_goes_before_the_hash_and_must_not_tear_a_source_apart(tmp_path: Path) -> None:
     pairs = [pair("a", "He go.", "He goes."), pair("b", "he go", "He went!")]
     other = "held_out" if split_of("He go.") == "train" else "train"
-    snapshot = write_train_set(pairs, tmp_path, {}, sql_dir=SQL, splits={"a": other, "b": other})
+    snapshot = write_train_set(pairs, tmp_path, TrainSetManifest(), sql_dir=SQL, splits={"a": other, "b": other})
     assert {row.split for row in read_train_set(snapshot.path)} == {other}
     with pytest.raises(PermanentError, match="stands in both splits"):
-        write_train_set(pairs, tmp_path, {}, sql_dir=SQL, splits={"a": other})
+        write_train_set(pairs, tmp_path, TrainSetManifest(), sql_dir=SQL, splits={"a": other})
 
 
 def test_a_train_set_counts_its_pairs_by_origin_and_error_type(tmp_path: Path) -> None:
@@ -294,9 +294,9 @@ def test_forgetting_takes_the_row_out_of_snapshots_and_train_sets_and_names_the_
     assert forgotten.adapters == ("old", "saw")
     assert list(example_ids(seen.path)) == [second.id]
     assert set(kept(trained)) == {"b"}
-    manifest = read_manifest(trained.path)
-    assert (manifest["forgotten"], manifest["rows"]) == ([first.id], 1)
-    assert manifest["files"][TRAIN_FILE] == sha256_file(trained.path / TRAIN_FILE)
+    manifest = read_manifest(trained.path, TrainSetManifest)
+    assert (manifest.forgotten, manifest.rows) == ([first.id], 1)
+    assert manifest.files[TRAIN_FILE] == sha256_file(trained.path / TRAIN_FILE)
     assert first.before.encode() not in b"".join(path.read_bytes() for path in tmp_path.glob("store.sqlite*"))
 
 
@@ -308,6 +308,7 @@ from pathlib import Path
 from correctly_assets.store import open_store
 from correctly_assets.artifacts.snapshots import write_examples_snapshot
 from correctly_assets.artifacts.train_set import write_train_set
+from correctly_assets.artifacts.manifests import TrainSetManifest
 from correctly_tests.unit.artifacts.test_train_sets import SQL, example, pair
 import random
 def text(): return "".join(random.choices("abcdefghij klmnop", k=300))
@@ -324,7 +325,7 @@ try:
     if sys.argv[2] == "examples":
         write_examples_snapshot(store, target)
     else:
-        write_train_set((pair(f"p{n}", text(), text()) for n in range(3000)), target, {}, sql_dir=SQL)
+        write_train_set((pair(f"p{n}", text(), text()) for n in range(3000)), target, TrainSetManifest(), sql_dir=SQL)
 except Exception as error:
     print(type(error).__name__, error)
 print(sorted(path.name for path in target.rglob("*")))
@@ -336,7 +337,7 @@ def pairs():
         n += 1
         if n == 50_000: print("staging", flush=True)
         yield pair(f"p{n}", text(), text())
-write_train_set(pairs(), target, {}, sql_dir=SQL)
+write_train_set(pairs(), target, TrainSetManifest(), sql_dir=SQL)
 """
 
 

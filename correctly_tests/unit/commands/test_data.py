@@ -10,6 +10,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 
+from correctly_assets.artifacts.manifests import TrainSetManifest
 from correctly_assets.artifacts.rejected_pairs import read_rejected, write_rejected
 from correctly_assets.artifacts.snapshots import write_examples_snapshot
 from correctly_assets.artifacts.train_set import write_train_set
@@ -141,7 +142,9 @@ def test_forgetting_reaches_everything_made_of_the_row_and_wants_a_new_run(
         connection.exec_driver_sql(f"INSERT INTO derived VALUES ('{child_id}', '{source}', 'embedded', 'now')")
     examples = write_examples_snapshot(store, settings.platform.snapshots_dir)
     pairs = [TrainPair(row.id, row.id, "example", row.before, row.after or "") for row in store.accepted()]
-    train_set = write_train_set(pairs, settings.platform.snapshots_dir, {}, sql_dir=settings.platform.sql_dir)
+    train_set = write_train_set(
+        pairs, settings.platform.snapshots_dir, TrainSetManifest(), sql_dir=settings.platform.sql_dir
+    )
     write_rejected(
         train_set.path,
         [
@@ -252,7 +255,9 @@ def test_the_rows_of_an_adapter_are_checked_out_by_command(
     landed(run, tmp_path)
     examples = write_examples_snapshot(store, settings.platform.snapshots_dir)
     pairs = [TrainPair(row.id, row.id, "example", row.before, row.after or "") for row in store.accepted()]
-    train_set = write_train_set(pairs, settings.platform.snapshots_dir, {}, sql_dir=settings.platform.sql_dir)
+    train_set = write_train_set(
+        pairs, settings.platform.snapshots_dir, TrainSetManifest(), sql_dir=settings.platform.sql_dir
+    )
     adapter = settings.platform.adapters_dir / "cafe00000001"
     adapter.mkdir(parents=True)
     (adapter / "manifest.json").write_text(json.dumps({"train_set": train_set.id, "examples_snapshot": examples.id}))

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 from rich.console import Console
 
+from correctly_assets.artifacts.manifests import AdapterManifest, TrainSetManifest
 from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.errors import CorrectlyError, PermanentError, RefusedError
 from correctly_assets.core.types import TrainPair
@@ -171,7 +172,11 @@ def test_an_adapter_without_a_verdict_has_no_full_report(
 def test_a_set_that_shows_what_the_adapter_was_trained_on_is_refused_by_name(settings: Settings) -> None:
     pair = TrainPair("p1", "e1", "example", "He go to the pool.", "He goes to the pool.")
     snapshot = write_train_set(
-        [pair], settings.platform.snapshots_dir, {"seed": 1}, sql_dir=settings.platform.sql_dir, human_weight=8
+        [pair],
+        settings.platform.snapshots_dir,
+        TrainSetManifest(seed=1),
+        sql_dir=settings.platform.sql_dir,
+        human_weight=8,
     )
     lines(settings.platform.home / "evaluation" / "ours.jsonl", {"before": "It is.", "after": "It is."}, {"before": "He go to  the pool", "after": "He went to the pool."})  # fmt: skip
     sets = registered_sets(settings)
@@ -179,9 +184,9 @@ def test_a_set_that_shows_what_the_adapter_was_trained_on_is_refused_by_name(set
     assert limited(sets[0].data, 10_000) is sets[0].data
     read = [one.data for one in sets]
     with pytest.raises(PermanentError, match=r"rows 2 of ours\.jsonl"):
-        refuse_trained_on(settings.platform, {"id": "a", "train_set": snapshot.id}, read)
+        refuse_trained_on(settings.platform, AdapterManifest(id="a", train_set=snapshot.id), read)
     said: list[str] = []
-    says = refuse_trained_on(settings.platform, {"id": "a", "train_set": "gone"}, read, said.append)
+    says = refuse_trained_on(settings.platform, AdapterManifest(id="a", train_set="gone"), read, said.append)
     assert says is not None and says.endswith("in full: the train set of adapter a is not here.")
     assert said == [says]
 
@@ -190,7 +195,11 @@ def test_the_loop_judges_no_adapter_that_was_trained_on_the_frozen_set(settings:
     row = read_evaluation_set(settings.platform.evaluation_path).rows[2]
     pair = TrainPair("p1", "e1", "example", row.source.upper(), row.references[0])
     snapshot = write_train_set(
-        [pair], settings.platform.snapshots_dir, {"seed": 1}, sql_dir=settings.platform.sql_dir, human_weight=8
+        [pair],
+        settings.platform.snapshots_dir,
+        TrainSetManifest(seed=1),
+        sql_dir=settings.platform.sql_dir,
+        human_weight=8,
     )
     adapter = write_adapter(settings.platform.adapters_dir)
     manifest = settings.platform.adapters_dir / adapter / "manifest.json"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from correctly_assets.artifacts.manifests import AdapterManifest, read_manifest
 from correctly_assets.core.errors import RefusedError, UsageError
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.workflows.promote import record
@@ -37,8 +38,8 @@ def refused(settings: Settings, *reasons: str) -> str:
     adapter = put_adapter(settings, 1)
     directory = settings.platform.adapters_dir / adapter
     with open_platform_store(settings.platform) as store:
-        manifest = json.loads((directory / "manifest.json").read_text())
-        record(settings.platform, store, manifest, verdict="refused", reasons=reasons, run_id=None)
+        manifest = read_manifest(directory, AdapterManifest)
+        record(settings.platform, store, manifest, adapter=adapter, verdict="refused", reasons=reasons, run_id=None)
     return adapter
 
 

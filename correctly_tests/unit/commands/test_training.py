@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from correctly_assets import cli
+from correctly_assets.artifacts.manifests import TrainSetManifest
 from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.types import Edit, TrainPair
@@ -58,7 +59,7 @@ def write_pairs(settings: Settings, count: int = 60) -> str:
     return write_train_set(
         pairs,
         settings.platform.snapshots_dir,
-        {"examples_snapshot": "s", "rows_digest": "r"},
+        TrainSetManifest(examples_snapshot="s", rows_digest="r"),
         sql_dir=settings.platform.sql_dir,
         held_out_percent=20,
     ).id
@@ -97,23 +98,19 @@ def test_a_plan_counts_the_newest_train_set_and_says_what_to_do_when_there_is_no
 def test_the_curriculum_is_a_table_in_the_settings_and_part_of_the_recipe(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from correctly_assets.training.config import TrainConfig
     from correctly_assets.workflows.build_train_set import train_config
     from correctly_assets.workflows.retrain_state import recipe_digest
 
     train_set = write_pairs(settings)
-    shipped, digest = train_config(settings, train_set=train_set)["stages"], recipe_digest(settings)
-    assert [(stage["name"], stage["mix"], stage["learning_rate"]) for stage in shipped] == [
-        ("all", {"bait": 2.0}, 4e-4)
-    ]
+    shipped, digest = train_config(settings, train_set=train_set).stages, recipe_digest(settings)
+    assert [(stage.name, stage.mix, stage.learning_rate) for stage in shipped] == [("all", {"bait": 2.0}, 4e-4)]
     table = [
         {"name": "typed errors", "mix": {"injected": 1, "*": 0}},
         {"name": "verified", "mix": {"human": 2, "example": 1, "*": 0}, "passes": 2},
         {"name": "half untouched", "mix": {"bait": 3, "*": 0.5}, "passes": 0.2, "learning_rate": 1e-4},
     ]
     monkeypatch.setenv("CORRECTLY_TRAIN_STAGES", json.dumps(table))
-    config = train_config(get_settings(), train_set=train_set) | {"checkpoint_dir": "/nowhere"}
-    stages = TrainConfig.model_validate(config).stages
+    stages = train_config(get_settings(), train_set=train_set).stages
     assert [(s.name, s.passes, s.learning_rate) for s in stages] == [
         ("typed errors", 1, 4e-4),
         ("verified", 2, 4e-4),
@@ -145,19 +142,18 @@ def test_a_comparison_that_goes_on_takes_no_result_of_other_prompts_or_another_b
 def test_a_run_from_the_champion_replays_what_it_was_trained_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from correctly_assets.training.config import TrainConfig
     from correctly_assets.workflows.build_train_set import train_config
 
     train_set = write_pairs(settings)
     monkeypatch.setenv("CORRECTLY_TRAIN_START", "champion")
     settings = get_settings()
-    assert train_config(settings, train_set=train_set)["warm_start"] is None
+    assert train_config(settings, train_set=train_set).warm_start is None
     directory = settings.platform.adapters_dir / "abc"
     directory.mkdir(parents=True)
     (directory / "manifest.json").write_text(json.dumps({"train_set": train_set}))
     with open_platform_store(settings.platform) as store:
         store.add_release(adapter="abc", base_model="b", kind="promotion", why="A test.")
-    config = TrainConfig.model_validate(train_config(settings, train_set=train_set) | {"checkpoint_dir": "/nowhere"})
+    config = train_config(settings, train_set=train_set)
     assert config.warm_start == directory
     assert config.replay is not None
     assert config.replay.seen.is_file()

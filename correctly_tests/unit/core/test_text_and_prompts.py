@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from correctly_assets.artifacts.directory import write_artefact
+from correctly_assets.artifacts.manifests import Manifest, TrainSetManifest
 from correctly_assets.core.edits import accept_edits, apply_edits, reason_for
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.prompts import fill, load_prompts
@@ -83,12 +84,12 @@ def test_an_equal_artefact_keeps_its_files_and_takes_newer_provenance_where_aske
     def manifest() -> dict[str, object]:
         return json.loads((path / "manifest.json").read_text())
 
-    _, path = write_artefact(tmp_path, fill_it, content=["a"], manifest={"rows": "r1", "seed": 1})
+    _, path = write_artefact(tmp_path, fill_it, content=["a"], manifest=TrainSetManifest(rows=1, seed=1))
     (path / "report.json").write_text("{}")
-    write_artefact(tmp_path, fill_it, content=["a"], manifest={"rows": "r2"})
-    assert manifest()["rows"] == "r1"
-    write_artefact(tmp_path, fill_it, content=["a"], manifest={"rows": "r2"}, renew=True)
-    assert (manifest()["rows"], manifest()["seed"], manifest()["id"]) == ("r2", 1, path.name)
+    write_artefact(tmp_path, fill_it, content=["a"], manifest=TrainSetManifest(rows=2))
+    assert manifest()["rows"] == 1
+    write_artefact(tmp_path, fill_it, content=["a"], manifest=TrainSetManifest(rows=2), renew=True)
+    assert (manifest()["rows"], manifest()["seed"], manifest()["id"]) == (2, 1, path.name)
     assert (path / "report.json").exists() and (path / "manifest.json").stat().st_mode & 0o044
 
 
@@ -96,8 +97,8 @@ def test_an_artefact_is_named_by_its_content_and_a_failed_write_leaves_nothing(t
     def fill_it(directory: Path) -> None:
         (directory / "a").write_text("one")
 
-    first, path = write_artefact(tmp_path, fill_it, content=["a"], manifest={"seed": 1})
-    second, _ = write_artefact(tmp_path, fill_it, content=["a"], manifest={"seed": 2})
+    first, path = write_artefact(tmp_path, fill_it, content=["a"], manifest=TrainSetManifest(seed=1))
+    second, _ = write_artefact(tmp_path, fill_it, content=["a"], manifest=TrainSetManifest(seed=2))
     assert first == second
     assert (path / "manifest.json").exists()
 
@@ -106,5 +107,5 @@ def test_an_artefact_is_named_by_its_content_and_a_failed_write_leaves_nothing(t
         raise OSError("No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        write_artefact(tmp_path, break_it, content=["a"], manifest={})
+        write_artefact(tmp_path, break_it, content=["a"], manifest=Manifest())
     assert [p.name for p in tmp_path.iterdir()] == [first]

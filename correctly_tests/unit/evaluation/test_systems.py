@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from matplotlib.figure import Figure
 
+from correctly_assets.artifacts.manifests import AdapterManifest
 from correctly_assets.core.correction import Usage
 from correctly_assets.core.errors import PermanentError, UnreachableError, UsageError
 from correctly_assets.core.evaluation import Answers, Costs, EvaluationRow, EvaluationSet
@@ -217,7 +218,13 @@ def written(annotator, tmp_path_factory):
     }
     systems = {"untouched": base, "base": base, "candidate": candidate}
     decision = decide_promotion(measured, EMBEDDED_GATE)
-    return write_report(directory, manifest=manifest, measured=measured, decision=decision, systems=systems)
+    return write_report(
+        directory,
+        manifest=AdapterManifest.model_validate(manifest),
+        measured=measured,
+        decision=decision,
+        systems=systems,
+    )
 
 
 def test_the_report_holds_what_a_later_gate_decides_from(written):

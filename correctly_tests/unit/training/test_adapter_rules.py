@@ -63,7 +63,7 @@ CONFIG: dict[str, Any] = {
 
 def test_a_good_adapter_passes_and_its_manifest_is_returned(tmp_path: Path, base: Path) -> None:
     made = write(tmp_path / "a", tensors(), CONFIG)
-    assert check_adapter(made, base)["base_model"]["revision"] == "r1"
+    assert check_adapter(made, base).base_model.revision == "r1"
 
 
 def _nan(weights: dict[str, np.ndarray]) -> None:

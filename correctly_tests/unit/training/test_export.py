@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from correctly_assets.artifacts.directory import write_artefact
+from correctly_assets.artifacts.manifests import AdapterManifest, NamedBaseModel
 from correctly_assets.core.errors import AdapterRefused, PermanentError
 from correctly_assets.core.prompts import Prompts, load_prompts
 from correctly_assets.settings import PROJECT_ROOT
@@ -213,10 +214,10 @@ def test_an_adopted_adapter_keeps_its_bytes_and_gets_a_canary_that_tells_it_from
     manifest = check_adapter(adopted, home / "base")
     for name in CONTENT:
         assert (adopted / name).read_bytes() == (home / "foreign" / name).read_bytes()
-    assert manifest["origin"] == "trained elsewhere"
-    assert manifest["elsewhere"]["base_model_name_or_path"] == "tiny-gemma"
-    assert "rows_digest" not in manifest
-    assert any(abs(item["adapter_logprob"] - item["base_logprob"]) > 0.1 for item in manifest["canary"])
+    assert manifest.origin == "trained elsewhere"
+    assert manifest.elsewhere is not None and manifest.elsewhere.base_model_name_or_path == "tiny-gemma"
+    assert "rows_digest" not in manifest.to_json()
+    assert any(abs(item.adapter_logprob - item.base_logprob) > 0.1 for item in manifest.canary)
     assert "trained elsewhere" in (adopted / "README.md").read_text()
 
 
@@ -246,7 +247,7 @@ def test_an_adapter_that_breaks_a_rule_is_not_adopted(home: Path, tmp_path: Path
     assert not (tmp_path / "adapters").exists()
 
 
-TRAINED: dict[str, Any] = {
+TRAINED = AdapterManifest.model_validate({
     "base_model": {"name": "gemma-3-270m", "revision": "r9"},
     "data_sha256": "d" * 64,
     "prompt_sha256": "e" * 64,
@@ -257,7 +258,7 @@ TRAINED: dict[str, Any] = {
         "pairs": 7, "items": 9, "steps": 3, "loss_first": 2.0, "loss_last": 1.0, "held_out_loss": 1.25,
         "forgetting": {"bait": {"before": 0.5, "after": 0.75, "items": 4}},
     },
-}  # fmt: skip
+})  # fmt: skip
 
 
 def test_a_card_names_base_terms_data_scores_and_use_and_follows_the_report(tmp_path: Path) -> None:
@@ -295,6 +296,6 @@ def test_a_card_names_base_terms_data_scores_and_use_and_follows_the_report(tmp_
 
 
 def test_a_card_of_another_base_claims_no_gemma_terms() -> None:
-    card = model_card({**TRAINED, "base_model": {"name": "smollm2-135m", "revision": "r"}})
+    card = model_card(TRAINED.model_copy(update={"base_model": NamedBaseModel(name="smollm2-135m", revision="r")}))
     assert "Gemma" not in card
     assert "base model’s licence binds" in card

@@ -121,7 +121,7 @@ def test_prepare_downloads_a_hubs_model_once_at_one_revision_and_its_adapter_pas
     output, _ = start_training(config, tmp_path).communicate(timeout=240)
     result = json.loads((tmp_path / "result.json").read_text())
     assert "error" not in result, output
-    assert check_adapter(Path(result["path"]), base)["base_model"] == {"name": NAME, "revision": REVISION}
+    assert check_adapter(Path(result["path"]), base).base_model.model_dump() == {"name": NAME, "revision": REVISION}
 
 
 def test_a_hubs_model_that_is_not_here_is_asked_for_before_any_training_with_the_command_to_run(home: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from correctly_assets.artifacts.manifests import AdapterManifest, TrainSetManifest, read_manifest
 from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.types import TrainPair
@@ -29,7 +29,7 @@ def trained_on(settings: Settings, before: str) -> str:
     made = write_train_set(
         [pair],
         settings.platform.snapshots_dir,
-        {"seed": 1, "examples_snapshot": "x", "rows_digest": "r"},
+        TrainSetManifest(seed=1, examples_snapshot="x", rows_digest="r"),
         sql_dir=settings.platform.sql_dir,
         human_weight=8,
     )
@@ -42,11 +42,11 @@ def a_set(tmp_path: Path) -> Path:
     return path
 
 
-def manifest(settings: Settings, id: str, **more: object) -> dict[str, Any]:
+def manifest(settings: Settings, id: str, **more: object) -> AdapterManifest:
     directory = settings.platform.adapters_dir / id
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "manifest.json").write_text(json.dumps({"id": id, **more}))
-    return {"id": id, **more}
+    return read_manifest(directory, AdapterManifest)
 
 
 def test_an_adapter_started_from_another_is_held_against_what_that_one_was_trained_on(
@@ -76,7 +76,10 @@ def test_where_the_line_of_adapters_is_lost_it_is_said(settings: Settings, tmp_p
     older = manifest(settings, "third", train_set=clean, recipe={"training": {"start": "champion"}})
     untold = refuse_trained_on(settings.platform, older, read)
     assert untold is not None and "the manifest of adapter third does not name what it was started from" in untold
-    assert refuse_trained_on(settings.platform, {**older, "recipe": {"training": {"start": "base"}}}, read) is None
+    assert (
+        refuse_trained_on(settings.platform, older.model_copy(update={"recipe": {"training": {"start": "base"}}}), read)
+        is None
+    )
 
 
 def test_a_manifest_names_the_champion_that_training_starts_from(
@@ -85,9 +88,10 @@ def test_a_manifest_names_the_champion_that_training_starts_from(
     adapter, train_set = put_adapter(settings, 1), trained_on(settings, "Those is mine.")
     with open_platform_store(settings.platform) as store:
         store.add_release(adapter=adapter, base_model="tiny", kind="promotion", why="a test")
-    assert train_config(settings, train_set=train_set)["extras"]["warm_start"] is None
+    base = settings.changed(training={"start": "base"})
+    assert train_config(base, train_set=train_set).extras.warm_start is None
     warm = settings.changed(training={"start": "champion"})
-    assert train_config(warm, train_set=train_set)["extras"]["warm_start"] == adapter
+    assert train_config(warm, train_set=train_set).extras.warm_start == adapter
 
 
 def test_evaluate_measures_no_adapter_on_what_it_was_trained_on_and_asks_no_engine(

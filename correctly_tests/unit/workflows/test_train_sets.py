@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
+from correctly_assets.artifacts.manifests import AdapterManifest, TrainSetManifest
 from correctly_assets.artifacts.rejected_pairs import read_rejected
 from correctly_assets.artifacts.snapshots import write_examples_snapshot
 from correctly_assets.artifacts.train_set import write_train_set
@@ -20,6 +20,7 @@ from correctly_assets.definitions import defs
 from correctly_assets.defs.resources import make_resources
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.training.child import training_key
+from correctly_assets.training.config import TrainSpec
 from correctly_assets.workflows.build_train_set import MadeTrainSet, make_train_set, train_config
 from correctly_assets.workflows.check_leaks import refuse_trained_on
 from correctly_assets.workflows.full_report import registered_sets
@@ -71,7 +72,7 @@ def test_a_sentence_of_a_set_that_the_user_registered_is_left_out_too(few_pairs:
     assert made.pairs and not {mine, theirs} & {text for pair in made.pairs for text in (pair.before, pair.after)}
     sets = [one.data for one in registered_sets(few_pairs)]
     assert [one.name for one in sets][1:] == ["mine.jsonl", "theirs.m2"]
-    refuse_trained_on(few_pairs.platform, {"id": "A", "train_set": made.snapshot.id}, sets)
+    refuse_trained_on(few_pairs.platform, AdapterManifest(id="A", train_set=made.snapshot.id), sets)
 
 
 def test_a_near_duplicate_goes_where_the_earlier_one_went(monkeypatch, tmp_path: Path):
@@ -130,12 +131,12 @@ def test_an_example_near_to_both_splits_goes_to_quarantine(few_pairs: Settings):
 
 def test_the_decision_on_a_run_that_held_a_straddler_starts_no_other_run(few_pairs: Settings):
     made, between = straddle(few_pairs)
-    extras = train_config(few_pairs, train_set=made.snapshot.id)["extras"]
+    extras = train_config(few_pairs, train_set=made.snapshot.id).extras
     with open_platform_store(few_pairs.platform) as store, dg.DagsterInstance.ephemeral() as instance:
         assert (
             decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs.training)).action == "run"
         )
-        record(few_pairs.platform, store, {**extras, "id": "A"}, verdict="promoted", reasons=("Better.",), run_id=None)
+        record(few_pairs.platform, store, extras, adapter="A", verdict="promoted", reasons=("Better.",), run_id=None)
         state = read_retrain_state(store, instance, few_pairs)
         assert decide_retrain(state, policy(few_pairs.training)).says.startswith("Nothing new")
         assert (state.new_examples, state.removed_examples) == (0, 0)
@@ -148,25 +149,26 @@ def test_rows_that_give_no_pair_are_decided_by_the_same_adapter_without_another_
     """Or the sensor would want them for ever: the train set, and so the adapter, is the one there was."""
     build(few_pairs, correct("The ferry to the island leaves from the old stone pier at noon."))
 
-    def same_pairs_of_the_rows_now(*more: Example) -> dict[str, Any]:
+    def same_pairs_of_the_rows_now(*more: Example) -> TrainSpec:
         with open_platform_store(few_pairs.platform) as store:
             store.land(more)
             rows = write_examples_snapshot(store, few_pairs.platform.snapshots_dir)
         pair = TrainPair("p1", "e1", "injected", "The ferry leave.", "The ferry leaves.", (), 1)
-        extra = {"examples_snapshot": rows.id, "rows_digest": rows.row_digest}
+        extra = TrainSetManifest(examples_snapshot=rows.id, rows_digest=rows.row_digest)
         made = write_train_set([pair], few_pairs.platform.snapshots_dir, extra, sql_dir=few_pairs.platform.sql_dir)
         return train_config(few_pairs, train_set=made.id)
 
     first = same_pairs_of_the_rows_now()
     second = same_pairs_of_the_rows_now(identified(correct("Both of my sisters learned to swim in the lake.")))
-    assert first["extras"]["train_set"] == second["extras"]["train_set"]
+    assert first.extras.train_set == second.extras.train_set
     assert training_key(first) == training_key(second)
-    assert training_key(first) != training_key({**second, "seed": 99})
+    assert training_key(first) != training_key(second.model_copy(update={"seed": 99}))
     with open_platform_store(few_pairs.platform) as store, dg.DagsterInstance.ephemeral() as instance:
         record(
             few_pairs.platform,
             store,
-            {**second["extras"], "id": "A"},
+            second.extras,
+            adapter="A",
             verdict="promoted",
             reasons=("Same.",),
             run_id=None,

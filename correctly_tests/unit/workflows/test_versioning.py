@@ -13,6 +13,7 @@ import pyarrow.lib
 import pyarrow.parquet as parquet
 import pytest
 
+from correctly_assets.artifacts.manifests import ExamplesManifest, TrainSetManifest
 from correctly_assets.artifacts.snapshots import Snapshot, write_examples_snapshot
 from correctly_assets.artifacts.train_set import read_train_set, write_train_set
 from correctly_assets.core.errors import PermanentError, UnreachableError, UsageError
@@ -78,14 +79,17 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def trained(settings: Settings, store: Store) -> tuple[Snapshot, Snapshot, str]:
+def trained(settings: Settings, store: Store) -> tuple[Snapshot[ExamplesManifest], Snapshot[TrainSetManifest], str]:
     """Two landed examples, their snapshot and train set, and an adapter that names both; the first example's id."""
     store.land([Example("", SECRET, SECRET.replace("tell", "tells")), Example("", "He go.", "He goes.")])
     secret = next(row.id for row in store.accepted() if row.before == SECRET)
     examples = write_examples_snapshot(store, settings.platform.snapshots_dir)
     pairs = [TrainPair(row.id, row.id, "example", row.before, row.after or "") for row in store.accepted()]
     train_set = write_train_set(
-        pairs, settings.platform.snapshots_dir, {"examples_snapshot": examples.id}, sql_dir=settings.platform.sql_dir
+        pairs,
+        settings.platform.snapshots_dir,
+        TrainSetManifest(examples_snapshot=examples.id),
+        sql_dir=settings.platform.sql_dir,
     )
     adapter = settings.platform.adapters_dir / "cafe00000001"
     adapter.mkdir(parents=True)
