@@ -79,7 +79,8 @@ def test_a_finished_run_leaves_a_servable_adapter_with_its_provenance_and_no_che
     assert len(json.loads((directory / "loss.json").read_text())["loss"]) == undisturbed["steps"]
     assert manifest.data_sha256 and manifest.data_sha256 in (directory / "README.md").read_text()
     assert undisturbed["held_out_loss"] < undisturbed["forgetting"]["all"]["before"]
-    plan = manifest["figures"]["plan"]
+    assert manifest.figures is not None and manifest.code_sha256 is not None
+    plan = manifest.figures.plan
     assert plan == undisturbed["plan"]
     assert plan["promised"]["steps"] == plan["took"]["steps"] == undisturbed["steps"]
     assert plan["tokens_off_percent"] == 0
@@ -87,7 +88,7 @@ def test_a_finished_run_leaves_a_servable_adapter_with_its_provenance_and_no_che
     assert plan["took"]["gigabytes"] == pytest.approx(undisturbed["peak_rss_mb"] * 2**20 / 1e9, rel=0.05)
     assert isinstance(plan["kept"], bool)
     assert plan["basis"]["engine"] == undisturbed["engine"] == "fast"
-    assert len(manifest["code_sha256"]) == 64
+    assert len(manifest.code_sha256) == 64
     assert {"all", "correct", "explain", "type:OTHER", "form:message"} <= set(undisturbed["forgetting"])
     assert not list(directory.parent.parent.glob(f"checkpoint/{NAME}"))
     assert not list(directory.parent.glob(".new-*"))
