@@ -35,6 +35,19 @@ class Seen(Subject):
                 ).scalars()
             )
 
+    def decided_with(self, adapter: str) -> list[str]:
+        """Ids of the accepted examples that the decision to promote an adapter has seen, in order."""
+        with self.database.read() as connection:
+            return list(
+                connection.execute(
+                    text(
+                        "SELECT id FROM correction_script WHERE status = 'accepted' AND decided_in IN "
+                        "(SELECT id FROM decision WHERE adapter = :adapter AND verdict = 'promoted') ORDER BY id"
+                    ),
+                    {"adapter": adapter},
+                ).scalars()
+            )
+
     def undecided_since(self) -> str | None:
         """When the oldest example that no decision has seen was accepted (ISO 8601, UTC); None where there is none."""
         with self.database.read() as connection:

@@ -110,13 +110,17 @@ def _confirmations(settings: Settings) -> list[TrainPair]:
 def _pool_and_count(settings: Settings, snapshot: str) -> tuple[Pool, int]:
     """The examples to write pairs from, and how many pairs.
 
-    From the base model: a draw over everything. From the champion: what it has not seen, with a replay of what it has. A
-    changed recipe alone brings nothing new, and everything is shown once more.
+    From the base model: a draw over everything. From the champion: what it has not seen, with a replay of what it has. Where
+    nothing is new, what the champion itself was made from, so that the same train set comes out again. A changed recipe alone
+    brings nothing new, and everything is shown once more.
     """
     if settings.training.start == "champion":
         with open_platform_store(settings.platform) as store:
-            new = store.undecided_ids() if champion_on_this_base(store, settings) is not None else []
-        if new:
+            champion = champion_on_this_base(store, settings)
+            new = store.undecided_ids() if champion is not None else []
+            if champion is not None and not new and _made_by(settings, champion.adapter):
+                new = store.decided_with(champion.adapter)
+        if 0 < len(new) <= settings.training.pairs:
             pool = read_recent(settings, snapshot, new, settings.training.replay_pairs)
             return pool, min(settings.training.pairs, 2 * len(new) + settings.training.replay_pairs)
     return read_pool(settings, snapshot), settings.training.pairs
@@ -209,6 +213,15 @@ def train_stages(training: TrainingSettings) -> list[Stage]:
     ]
 
 
+def _made_by(settings: Settings, adapter: str) -> bool:
+    """Whether an adapter of ours was made by today's recipe."""
+    try:
+        made = read_manifest(settings.platform.adapters_dir / adapter, AdapterManifest)
+    except ManifestError:
+        return False
+    return made.recipe_digest == recipe_digest(settings)
+
+
 def _trained_on(platform: PlatformSettings, adapter: str) -> Path | None:
     """The train set that an adapter of ours was made from, if it still stands."""
     from correctly_assets.artifacts.train_set import TRAIN_FILE
@@ -219,6 +232,17 @@ def _trained_on(platform: PlatformSettings, adapter: str) -> Path | None:
         return None
     path = platform.snapshots_dir / str(train_set) / TRAIN_FILE
     return path if path.is_file() else None
+
+
+def _start_of_its_train_set(settings: Settings, adapter: str, train_set: str) -> tuple[str | None] | None:
+    """Where the training of an adapter started (None in the tuple: from the base model), if it was on this train set and by
+    today's recipe; None otherwise."""
+    try:
+        made = read_manifest(settings.platform.adapters_dir / adapter, AdapterManifest)
+    except ManifestError:
+        return None
+    same = made.train_set == train_set and made.recipe_digest == recipe_digest(settings)
+    return (made.warm_start,) if same and made.names_its_start else None
 
 
 def train_config(settings: Settings, *, train_set: str) -> TrainSpec:
@@ -236,9 +260,13 @@ def train_config(settings: Settings, *, train_set: str) -> TrainSpec:
     if training.start == "champion":
         with open_platform_store(platform) as store:
             champion = store.champion()
-        if champion is not None and (platform.adapters_dir / champion.adapter).is_dir():
-            warm_start = platform.adapters_dir / champion.adapter
-            seen = _trained_on(platform, champion.adapter)
+        start = champion.adapter if champion is not None else None
+        if start is not None and (known := _start_of_its_train_set(settings, start, train_set)):
+            # The same train set again starts where it started, and the same adapter comes out.
+            start = known[0]
+        if start is not None and (platform.adapters_dir / start).is_dir():
+            warm_start = platform.adapters_dir / start
+            seen = _trained_on(platform, start)
             # Without its train set nothing is known to be old, and everything is shown.
             if seen is not None:
                 replay = Replay(seen=seen, share=training.replay)
