@@ -95,6 +95,19 @@ class TokenEdit:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A stretch of ``before`` that was not looked at or stands as it was for want of a safe correction: half-open code points, and
+    what it is."""
+
+    start: int
+    end: int
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"start": self.start, "end": self.end, "why": self.why}
+
+
+@dataclass(frozen=True, slots=True)
 class Correction:
     """One answer of the correction path; ``release`` and ``adapter`` say which model wrote it."""
 
@@ -105,6 +118,7 @@ class Correction:
     release: str | None = None
     adapter: str | None = None
     fallback: Fallback | None = None
+    skipped: tuple[Skipped, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -120,6 +134,7 @@ class Correction:
             "adapter": self.adapter,
             "edits": [edit.to_json() for edit in self.edits],
             "fallback": self.fallback,
+            "skipped": [one.to_json() for one in self.skipped],
         }
 
 

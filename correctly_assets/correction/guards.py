@@ -77,7 +77,9 @@ def loops(before: str, after: str) -> bool:
         if _longest_run(now, size) > max(most, _longest_run(was, size)):
             return True
     had, has = _grams(was, 3), _grams(now, 3)
-    if any(count > max(2, had[gram]) for gram, count in has.items()):
+    # A sentence that repeats itself may do so when it is right, in other words.
+    most = max(2, *had.values()) if had else 2
+    if any(count > most for count in has.values()):
         return True
     # A run of one character, as in "soooooooooo" or "!!!!!!!!!!!!".
     return any(len(m.group()) > 8 and m.group() not in before for m in re.finditer(r"(\S)\1+", after))

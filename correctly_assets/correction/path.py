@@ -29,15 +29,18 @@ from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.errors import CorrectlyError, RefusedError
 from correctly_assets.core.ports import Annotator, Completer, Completion
 from correctly_assets.core.prompts import Prompts
-from correctly_assets.core.types import Correction, Edit, Fallback
-from correctly_assets.correction.alignment import flatten, to_layout
+from correctly_assets.core.types import Correction, Edit, Fallback, Skipped
+from correctly_assets.correction.alignment import Span, flatten
 from correctly_assets.correction.bounds import Bounds, ModeBounds
 from correctly_assets.correction.confidence import edit_confidences, sure_edits
 from correctly_assets.correction.guards import answer_limit, refuse, settle_end
 from correctly_assets.correction.reasons import check_model_reason, load_rule_reasons
 from correctly_assets.correction.rules_first import sparing_names
-from correctly_assets.correction.segment import MAX_SENTENCE, Segment, protected_spans, segments
-from correctly_assets.correction.spelling import misspellings, put_right
+from correctly_assets.correction.segment import Segment, protected_spans, segments
+from correctly_assets.correction.spelling import misspellings, put_right, too_many_unknown
+from correctly_assets.correction.style import as_it_was
+from correctly_assets.correction.surface import in_small_letters, is_in_capitals
+from correctly_assets.correction.surface import put_right as surface_put_right
 from correctly_assets.correction.vetoes import kept_edits, whole
 
 REASON_TOKENS = {"en": 56, "ko": 96}
@@ -46,6 +49,9 @@ MOST_MISSPELT = 4
 """Misspelt words of one sentence that are looked up: with more of them it is no English."""
 SPELLING_SHARE: dict[Mode, float] = {"careful": 0.5, "fluent": 0.35}
 """Least part of the probability of all candidates together that the best one must have, from 0 to 1."""
+NO_SAFE = "no safe correction was found"
+LEFT: dict[Fallback, str] = {"length": "a sentence that is too long"}
+"""What is said of a sentence that a guard left as it was, where it is not `NO_SAFE`."""
 TAKES_ALL = ModeBounds(careful=Bounds(edit=0, word=0), fluent=Bounds(edit=0, word=0))
 
 Rank = Callable[[str, str, str], Awaitable[float]]
@@ -70,6 +76,10 @@ class _Sentence:
     after: str
     edits: tuple[Edit, ...] = ()
     fallback: Fallback | None = None
+    shown: tuple[str, str] = ("", "")
+    """Before and after as the model sees them, without marks."""
+    why: str | None = None
+    """Why it stands as it was although it may be wrong."""
 
 
 class Corrector:
@@ -175,6 +185,7 @@ class Corrector:
         self, parts: Sequence[Segment], text: str, ask: _Ask, reasons: bool, release: str | None, adapter: str | None
     ) -> AsyncGenerator[Piece | Correction]:
         several = sum(part.prose for part in parts) > 1
+        skipped: list[Skipped] = []
         window: deque[tuple[Segment, asyncio.Task[_Sentence] | None]] = deque()
         explaining: list[tuple[int, _Sentence, asyncio.Task[tuple[Edit, ...]] | None]] = []
         limit = asyncio.Semaphore(self._concurrency)
@@ -197,6 +208,8 @@ class Corrector:
                         done = await task
                     finally:
                         started -= 1
+                if (why := done.why or part.why) is not None:
+                    skipped += _skipped(part.text, offset, why)
                 if done.edits or done.fallback:
                     explain = asyncio.create_task(self._explain(done, ask, limit)) if reasons and done.edits else None
                     explaining.append((offset, done, explain))
@@ -215,34 +228,52 @@ class Corrector:
         fallbacks: list[Fallback | None] = [sentence.fallback for _, sentence, _ in explaining if sentence.fallback]
         fallback = fallbacks[0] if fallbacks else None
         after = apply_edits(text, edits)
-        yield Correction(f"c_{uuid4().hex}", text, after, tuple(edits), release, adapter, fallback)
+        found = tuple(skipped)
+        yield Correction(f"c_{uuid4().hex}", text, after, tuple(edits), release, adapter, fallback, found)
 
     async def _sentence(self, part: Segment, ask: _Ask, several: bool) -> _Sentence:
         """Ask for one sentence, apply the guards, extract the edits."""
-        raw = part.text
-        if len(raw) > MAX_SENTENCE:
-            return _Sentence(raw, raw, fallback="length")
-        flat, origin = flatten(raw)
-        asked = await self._mended(flat)
+        raw, view = part.text, part.view
+        base, protected = view.shown, view.protected
+        if capitals := is_in_capitals(base, protected):
+            # A model that has seen ordinary writing corrects that; the capitals are put back into what it changes.
+            base = in_small_letters(base, protected) or base
+        asked, apart = await self._mended(base, protected)
         prompt = self._prompts.correct_prompt(asked)
-        answered = await self._answer(prompt, asked, ask, several and part.fragment)
+        answered = await self._answer(prompt, asked, ask, part, several and part.fragment)
         if isinstance(answered, str):
-            return _Sentence(raw, raw, fallback=answered)
+            return _Sentence(raw, raw, fallback=answered, why=LEFT.get(answered, NO_SAFE))
         answer, completion = answered
         kept: Sequence[Edit] = ()
+        vetoed = False
         if answer != asked:
             found = trusted = await asyncio.to_thread(self._annotator.edits, asked, answer)
             if not ask.bounds.takes_all:
                 trusted = sure_edits(answer, found, completion, ask.bounds.least)
-            kept = whole(found, kept_edits(asked, trusted, protected_spans(asked), self._dictionary))
-        spelt = await self._spelt(prompt, apply_edits(asked, kept), ask)
-        if asked != flat or spelt is not None:
+            kept = whole(found, kept_edits(asked, trusted, apart, self._dictionary))
+            vetoed = bool(trusted) and not kept
+        apart = _shifted(apart, kept)
+        better = apply_edits(asked, kept)
+        spelt = await self._spelt(prompt, better, ask, apart)
+        if asked != base or spelt is not None:
             # What the user is shown counts from what the user wrote.
-            kept = await asyncio.to_thread(self._annotator.edits, flat, spelt or apply_edits(asked, kept))
-        edits = to_layout(raw, origin, kept)
-        return _Sentence(raw, apply_edits(raw, edits), tuple(edits))
+            kept = await asyncio.to_thread(self._annotator.edits, base, spelt or better)
+        if capitals:
+            kept = _in_capitals(view.shown, kept)
+        edits = view.to_raw(kept)
+        shown = apply_edits(view.shown, kept)
+        why = self._not_understood(shown, vetoed and not edits)
+        return _Sentence(raw, apply_edits(raw, edits), tuple(edits), shown=(view.shown, shown), why=why)
 
-    async def _answer(self, prompt: str, asked: str, ask: _Ask, fragment: bool) -> tuple[str, Completion] | Fallback:
+    def _not_understood(self, text: str, vetoed: bool) -> str | None:
+        """Why a sentence that came back may still be wrong: every edit was vetoed, or too many of its words are no words."""
+        if self._dictionary is not None and too_many_unknown(text, self._dictionary.knows):
+            return "too many words that no dictionary knows"
+        return NO_SAFE if vetoed else None
+
+    async def _answer(
+        self, prompt: str, asked: str, ask: _Ask, part: Segment, fragment: bool
+    ) -> tuple[str, Completion] | Fallback:
         """The model's own wording of a sentence with its tokens, or why the sentence stays as it is."""
         sure = not ask.bounds.takes_all
         completion = await self._complete(prompt, answer_limit(asked), ask.model, ask.priority, logprobs=sure)
@@ -252,14 +283,14 @@ class Corrector:
         if fallback is not None:
             return fallback
         answer = settle_end(asked, flatten(completion.text)[0])
-        return (_as_fragment(asked, answer) if fragment else answer), completion
+        return as_it_was(asked, answer, part, fragment=fragment), completion
 
     async def proposals(self, sentence: str, *, model: str, priority: int = 10) -> list[tuple[Edit, float]]:
         """All edits of one sentence that nothing but their doubtfulness may speak against, each with the model's probability
         of it, from 0 to 1: what bounds are chosen on."""
         flat = flatten(sentence)[0]
         ask = _Ask(model, "en", priority, "careful", Bounds())
-        answered = await self._answer(self._prompts.correct_prompt(flat), flat, ask, False)
+        answered = await self._answer(self._prompts.correct_prompt(flat), flat, ask, Segment(flat, True), False)
         if isinstance(answered, str):
             return []
         answer, completion = answered
@@ -268,25 +299,31 @@ class Corrector:
         sure = zip(found, edit_confidences(answer, found, completion), strict=True)
         return [(edit, confidence) for edit, confidence in sure if edit in kept]
 
-    async def _mended(self, flat: str) -> str:
-        """The sentence as the model is given it: mended by rules where some come first, under the model's vetoes."""
+    async def _mended(self, flat: str, protected: Sequence[Span]) -> tuple[str, list[Span]]:
+        """The sentence as the model is given it, with what must stay in it: mended by what needs no model, and by rules where
+        some come first, under the model's vetoes."""
+        knows = self._dictionary.knows if self._dictionary is not None else None
+        mended, apart = await self._taken(flat, surface_put_right(flat, protected, knows), list(protected), False)
         if self._first is None:
-            return flat
-        mended = await asyncio.to_thread(self._first, flat)
-        if mended == flat or (self._profanity is not None and self._profanity.added(flat, mended)):
-            return flat
-        found = await asyncio.to_thread(self._annotator.edits, flat, flatten(mended)[0])
-        kept = kept_edits(flat, sparing_names(flat, found), protected_spans(flat), self._dictionary)
-        return apply_edits(flat, kept)
+            return mended, apart
+        return await self._taken(mended, await asyncio.to_thread(self._first, mended), apart, True)
 
-    async def _spelt(self, prompt: str, text: str, ask: _Ask) -> str | None:
+    async def _taken(self, flat: str, mended: str, apart: list[Span], names: bool) -> tuple[str, list[Span]]:
+        """What of a mended sentence is taken over, and where what must stay stands then."""
+        if mended == flat or (self._profanity is not None and self._profanity.added(flat, mended)):
+            return flat, apart
+        found = await asyncio.to_thread(self._annotator.edits, flat, flatten(mended)[0])
+        kept = kept_edits(flat, sparing_names(flat, found) if names else found, apart, self._dictionary)
+        return apply_edits(flat, kept), _shifted(apart, kept)
+
+    async def _spelt(self, prompt: str, text: str, ask: _Ask, apart: Sequence[Span]) -> str | None:
         """The sentence with the misspelt words that are still in it put right; None where there is none to put right.
 
         Each candidate of the dictionary is put into the sentence, and the model says how probable the sentence then is.
         """
         if self._rank is None or self._dictionary is None:
             return None
-        left = await asyncio.to_thread(misspellings, text, self._dictionary.knows, protected_spans(text))
+        left = await asyncio.to_thread(misspellings, text, self._dictionary.knows, apart)
         changed = text
         for wrong in reversed(left[:MOST_MISSPELT]):
             whole_texts = [put_right(changed, wrong, candidate) for candidate in wrong.candidates]
@@ -299,8 +336,7 @@ class Corrector:
 
     async def _explain(self, sentence: _Sentence, ask: _Ask, limit: asyncio.Semaphore) -> tuple[Edit, ...]:
         """Complete a reason for each edit: the model's where it passes its check, else the rule's."""
-        flat = flatten(sentence.before)[0]
-        after = flatten(sentence.after)[0]
+        flat, after = sentence.shown
 
         async def one(edit: Edit) -> Edit:
             prompt = self._prompts.explain_prompt(flat, edit.was, edit.now, ask.language)
@@ -343,11 +379,26 @@ class Corrector:
         return completion
 
 
-def _as_fragment(before: str, answer: str) -> str:
-    """A heading or list item keeps its missing full stop; a long line without one is a sentence that forgot it."""
-    if len(before.split()) <= 6 and answer.endswith(".") and not answer.endswith(".."):
-        return answer[:-1]
-    return answer
+def _shifted(spans: Sequence[Span], edits: Sequence[Edit]) -> list[Span]:
+    """Where ranges stand after edits that touch none of them."""
+    moved: list[Span] = []
+    for start, end in spans:
+        by = sum(len(edit.now) - len(edit.was) for edit in edits if edit.end <= start)
+        moved.append((start + by, end + by))
+    return moved
+
+
+def _in_capitals(shown: str, edits: Sequence[Edit]) -> list[Edit]:
+    """Edits of a sentence in small letters as edits of the same sentence in capitals."""
+    changed = [replace(edit, was=shown[edit.start : edit.end], now=edit.now.upper()) for edit in edits]
+    return [edit for edit in changed if edit.was != edit.now]
+
+
+def _skipped(text: str, offset: int, why: str) -> list[Skipped]:
+    """The stretch, without the blanks around it, as it is said to whoever asked."""
+    start = offset + len(text) - len(text.lstrip())
+    end = offset + len(text.rstrip())
+    return [Skipped(start, end, why)] if start < end else []
 
 
 def _fixed_phrases(prompts: Prompts) -> tuple[str, ...]:

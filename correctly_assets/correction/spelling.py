@@ -28,6 +28,10 @@ SHORTEST = 4
 _WORD = re.compile(r"(?<![\w@#/.'’-])[A-Za-z]+(?![\w@/'’-]|\.\w)")
 
 
+UNKNOWN_SHARE = 0.34
+"""Share of a sentence's words, from 0 to 1, from which it is no English that anyone could correct."""
+
+
 @dataclass(frozen=True, slots=True)
 class Misspelling:
     """A word that is none, by its place in the text (half-open code points), with candidates, likeliest first."""
@@ -72,6 +76,14 @@ def misspellings(
         if choices and (not word[0].isupper() or _ratio(word, choices[0]) >= NEAR):
             found.append(Misspelling(match.start(), match.end(), word, choices))
     return found
+
+
+def too_many_unknown(text: str, knows: Callable[[str], bool]) -> bool:
+    """Whether so many words of a sentence are no words that it cannot be said to read well. Names and words in capitals count as
+    known, for no list holds them all."""
+    words = [match.group() for match in _WORD.finditer(text)]
+    unknown = [word for word in words if len(word) >= SHORTEST - 1 and word.islower() and not knows(word)]
+    return len(unknown) >= 2 and len(unknown) >= UNKNOWN_SHARE * len(words)
 
 
 def candidates(word: str, knows: Callable[[str], bool]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from difflib import SequenceMatcher
 from correctly_assets.core.correction import GRAMMAR_WORDS, Dictionary
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.types import Edit
+from correctly_assets.correction.surface import negates, put_right
 
 MAX_DROPPED = 2
 """Most words that one edit may take out beyond those it puts in, where words of content go with them."""
@@ -22,10 +23,12 @@ MAX_DROPPED = 2
 _NEAR = 40
 """Characters between the two halves of one change, at most."""
 
+# A capital there is the sentence's or the speech's, not a name's.
+_OPENS = re.compile(r"[.!?:]['\"”’)]*\s+[\"“‘'(]*$|(?:^|[\s(—–-])[\"“‘']$")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _NEGATION = re.compile(
     r"\b(?:not|never|no|none|nobody|nothing|neither|nor|nowhere|cannot"
-    r"|(?:do|does|did|ca|wo|is|are|was|were|have|has|had|could|would|should|must|need|ai)n['’]?t)\b",
+    r"|no-one|noone|(?:do|does|did|ca|wo|is|are|was|were|have|has|had|could|would|should|must|need|ai)n['’]?t)\b",
     re.I,
 )
 # "Because of the fact that", "in order to", "in a way": words of content in name only.
@@ -95,7 +98,7 @@ def vetoed(
         return "number"
     if _loses_name(edit, text, after):
         return "name"
-    if bool(_NEGATION.search(text)) != bool(_NEGATION.search(after)) and _negators(edit.was) != _negators(edit.now):
+    if _changes_negation(edit, text, after, dictionary):
         return "negation"
     if _drops_clause(edit, after):
         return "clause"
@@ -110,16 +113,33 @@ def _loses_name(edit: Edit, text: str, after: str) -> bool:
     for match in _WORD.finditer(edit.was):
         name = match.group()
         start = edit.start + match.start()
-        opens = not text[:start].strip(" \"“‘'(") or re.search(r"[.!?:]['\"”’)]*\s+[\"“‘'(]*$", text[:start])
-        if opens or not name[0].isupper() or len(name) < 3 or name.casefold() in after.casefold():
+        opens = not text[:start].strip(" \"“‘'(") or _OPENS.search(text[:start])
+        if (
+            opens
+            or name.casefold() in GRAMMAR_WORDS
+            or not name[0].isupper()
+            or len(name) < 3
+            or name.casefold() in after.casefold()
+        ):
             continue
         if not any(SequenceMatcher(None, name.casefold(), word).ratio() >= 0.6 for word in coming):
             return True
     return False
 
 
-def _negators(words: str) -> int:
-    return len(_NEGATION.findall(words))
+def _changes_negation(edit: Edit, text: str, after: str, dictionary: Dictionary | None) -> bool:
+    """Whether an edit makes a sentence say the opposite. A negation that is spelt wrong is one ("did'nt", "know idea")."""
+    knows = dictionary.knows if dictionary is not None else None
+
+    def count(words: str) -> int:
+        return len(_NEGATION.findall(words))
+
+    def meant(words: str) -> str:
+        return put_right(words, knows=knows)
+
+    if bool(count(text)) == bool(count(after)) or count(edit.was) == count(edit.now):
+        return False
+    return bool(count(meant(text))) != bool(count(meant(after))) and count(meant(edit.was)) != count(meant(edit.now))
 
 
 def _drops_clause(edit: Edit, after: str) -> bool:
@@ -135,4 +155,6 @@ def _drops_clause(edit: Edit, after: str) -> bool:
 def _invents_word(edit: Edit, text: str, dictionary: Dictionary) -> bool:
     known = {word.casefold() for word in _WORD.findall(text)}
     coming = (word.casefold() for word in _WORD.findall(edit.now))
-    return any(len(word) > 3 and word not in known and not dictionary.knows(word) for word in coming)
+    return any(
+        len(word) > 3 and word not in known and not negates(word) and not dictionary.knows(word) for word in coming
+    )

@@ -70,6 +70,7 @@ def test_a_letter_gives_its_sentences_and_nothing_that_is_not_prose():
         "Yes it do.",
         "See https://example.com/a.b?c=d.",
         "It is good site.",
+        "it is",
         "Best regards,",
     ]
 

@@ -1,0 +1,366 @@
+"""Markup in a text: which stretches are not prose, and which marks inside prose the model is not shown or may not change.
+
+Belongs here: HTML and XML tags, Markdown, LaTeX, placeholders of templates, links and addresses. Does not belong here: lines of mail,
+lists, and where sentences end (segment.py), or what a sentence looks like without its marks (view.py).
+
+The Markdown libraries give places of blocks only and none inside a line, and people paste mixtures of all of these, so each kind
+is found by its own pattern. Every pattern is linear: none repeats a group that may itself match in several ways.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A stretch inside prose that comes back byte for byte.
+
+    Attributes:
+        shown: what the model is shown in its place; the stretch itself for a link or a placeholder, nothing for a tag.
+    """
+
+    start: int
+    end: int
+    shown: str
+
+    def moved(self, by: int) -> Mark:
+        """The same mark, counted from another beginning."""
+        return replace(self, start=self.start - by, end=self.end - by)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A stretch that is no prose; ``why`` says what it is, and is None for marks that hold no words of their own."""
+
+    start: int
+    end: int
+    why: str | None
+
+
+_TAG = r"</?[A-Za-z][\w:.-]*(?:\s+(?:[^<>\"']|\"[^\"<>]*\"|'[^'<>]*')*)?/?>"
+_NAMED = re.compile(r"</?([A-Za-z][\w:.-]*)")
+_CLOSING = re.compile(r"</([A-Za-z][\w:.-]*)\s*>")
+_INLINE_TAGS = frozenset(
+    [
+        "a",
+        "abbr",
+        "acronym",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "cite",
+        "data",
+        "del",
+        "dfn",
+        "em",
+        "font",
+        "i",
+        "ins",
+        "label",
+        "mark",
+        "q",
+        "s",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "time",
+        "tt",
+        "u",
+        "wbr",
+        "g",
+        "x",
+        "ph",
+        "bpt",
+        "ept",
+        "it",
+        "nobr",
+    ]
+)
+_BLOCK_TAGS = frozenset(
+    [
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "body",
+        "br",
+        "button",
+        "caption",
+        "center",
+        "col",
+        "colgroup",
+        "dd",
+        "details",
+        "dialog",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "head",
+        "header",
+        "hr",
+        "html",
+        "iframe",
+        "img",
+        "input",
+        "legend",
+        "li",
+        "link",
+        "main",
+        "menu",
+        "meta",
+        "nav",
+        "ol",
+        "optgroup",
+        "option",
+        "p",
+        "param",
+        "picture",
+        "section",
+        "select",
+        "source",
+        "summary",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "title",
+        "tr",
+        "track",
+        "ul",
+        "video",
+    ]
+)
+_OPEN_ENDED = frozenset(
+    [
+        "br",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "p",
+        "li",
+        "td",
+        "th",
+        "tr",
+        "dd",
+        "dt",
+        "wbr",
+        "col",
+        "param",
+        "source",
+        "track",
+        "option",
+    ]
+)
+
+_BLOCK = re.compile(
+    r"(?P<front>\A(?:---[ \t]*\n(?=[^\n]*:|#)(?:.*?\n)?---|\+\+\+[ \t]*\n.*?\n\+\+\+)[ \t]*(?=\n|\Z))"
+    r"|(?P<fence>^[ \t]*(?P<ticks>`{3,}|~{3,})[^`\n]*\n(?:.*?^[ \t]*(?P=ticks)[`~]*[ \t]*(?=\n|\Z)|.*\Z))"
+    r"|(?P<code><(?P<raw>script|style|pre|svg|math|textarea|template)\b[^<>]*>.*?</(?P=raw)\s*>|<!\[CDATA\[.*?\]\]>|<%.*?%>|<\?.*?\?>)"
+    r"|(?P<comment><!--.*?-->|\{#.*?#\})"
+    r"|(?P<formula>\$\$.+?\$\$|\\\[.+?\\\]|\\begin\{(?P<maths>(?:equation|align|gather|multline|eqnarray|displaymath|math)\*?)\}.*?"
+    r"\\end\{(?P=maths)\})"
+    r"|(?P<listing>\\begin\{(?P<verb>verbatim|lstlisting|minted|tikzpicture|tabular|array|filecontents)\*?\}.*?\\end\{(?P=verb)\*?\})"
+    r"|(?P<original>^[ \t]*-{3,}[ \t]*(?:Original Message|Forwarded message|Ursprüngliche Nachricht|Message d'origine)[ \t]*-{3,}.*\Z)"
+    r"|(?P<markup><![A-Za-z][^<>]*>|\{%.*?%\}|\\(?:begin|end)\{[^{}]*\}(?:\[[^\]\n]*\])?|\\item\b(?:\[[^\]\n]*\])?"
+    r"|\\(?:documentclass|usepackage|input|include|bibliography\w*|pagestyle|thispagestyle|maketitle|tableofcontents|newpage"
+    r"|clearpage|label|centering|includegraphics|vspace|hspace|newcommand|renewcommand|setlength)\*?(?:\[[^\]\n]*\])*"
+    r"(?:\{[^{}\n]*\})*)"
+    rf"|(?P<tag>{_TAG})",
+    re.M | re.S | re.I,
+)
+_WHY = {
+    "front": "front matter",
+    "fence": "code",
+    "code": "code",
+    "comment": "comment",
+    "formula": "formula",
+    "listing": "code",
+    "original": "quoted mail",
+}
+_LATEX = re.compile(r"\\(?:begin|section|documentclass|usepackage|chapter|item)\b")
+_LATEX_COMMENT = re.compile(r"(?<![\\%\d])%[^\n]*")
+
+
+def blocks(text: str) -> list[Block]:
+    """The stretches of a text that are no prose, in order: code, front matter, formulas, tags that end a paragraph."""
+    closings = closed_tags(text)
+    found: list[Block] = []
+    for match in _BLOCK.finditer(text):
+        kind = next(name for name, value in match.groupdict().items() if value is not None and name in _KINDS)
+        if kind == "tag":
+            if _tag_kind(match.group(), closings) == "block":
+                found.append(Block(match.start(), match.end(), None))
+            continue
+        found.append(Block(match.start(), match.end(), _WHY.get(kind)))
+    if _LATEX.search(text):
+        comments = [Block(m.start(), m.end(), "comment") for m in _LATEX_COMMENT.finditer(text)]
+        apart = [one for one in comments if not any(b.start <= one.start < b.end for b in found)]
+        found = sorted(
+            [b for b in found if not any(c.start <= b.start < c.end for c in apart)] + apart, key=lambda b: b.start
+        )
+    return found
+
+
+_KINDS = frozenset((*_WHY, "markup", "tag"))
+
+
+def _tag_kind(tag: str, closings: set[str]) -> str:
+    """``block`` for a tag that ends a paragraph, ``inline`` for one inside a sentence, ``word`` for a placeholder such as
+    ``<NAME>``, which is no tag although it looks like one."""
+    named = _NAMED.match(tag)
+    name = named.group(1).casefold() if named else ""
+    closes = tag.startswith("</") or tag.endswith("/>")
+    known = name in _INLINE_TAGS or name in _BLOCK_TAGS
+    if not (closes or name in closings or name in _OPEN_ENDED or (known and "=" in tag)):
+        return "word"
+    return "inline" if name in _INLINE_TAGS or name in _CODE_TAGS else "block"
+
+
+_CODE_TAGS = frozenset(("code", "kbd", "samp", "var"))
+
+_SHOWN_COMMANDS = (
+    "emph|textbf|textit|textsc|textsf|textrm|textsl|textup|underline|section|subsection|subsubsection|chapter|part|paragraph"
+    "|subparagraph|title|caption|enquote|text|mbox|uline|sout|textmd|textnormal|author|date"
+)
+_ATOM = re.compile(
+    r"(?P<ticks>(?<![\w`])(?P<t>`+)(?!`)(?:[^\n`]|(?!(?P=t)(?!`))`)+?(?P=t)(?![\w`]))"
+    r"|(?P<element><(?P<el>code|kbd|samp|var)\b[^<>]*>[^\n]*?</(?P=el)\s*>)"
+    r"|(?P<escape>\\[\\`*_{}\[\]()#+.!|$%&~^-])"
+    r"|(?P<math>\\\([^\n]+?\\\)|(?<![\w$\\])\$(?![\s\d$][^$\n]*\s\$?)(?!\s)[^$\n]+?(?<![\s\\])\$(?![\d\w]))"
+    r"|(?P<embed>!\[\[[^\[\]\n]*\]\])"
+    r"|(?P<wiki>\[\[(?:[^\[\]|\n]*\|)?(?P<wikitext>[^\[\]|\n]+)\]\])"
+    r"|(?P<note>\[\^[^\]\s]+\](?::(?=\s))?)"
+    r"|(?P<link>!?\[(?P<linktext>[^\[\]\n]*(?:\[[^\[\]\n]*\][^\[\]\n]*)*)\](?:\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|\[[^\[\]\n]*\])(?:\{[^{}\n]*\})?)"
+    r"|(?P<cite>\[(?:@[\w:.-]+[^\[\]\n]*|\d+(?:\s*[,;–-]\s*\d+)*|sic|!\w+|[xX ])\])"
+    r"|(?P<slot>\[(?:[A-Z][A-Z0-9 _-]*|(?:[Yy]our|[Nn]ame|[Dd]ate|[Ii]nsert|[Cc]ompany|[Cc]lient|[Cc]ustomer|[Rr]ecipient|[Ff]irst|[Ll]ast)\b[^\[\]\n]{0,30})\])"
+    rf"|(?P<command>\\(?:{_SHOWN_COMMANDS})\*?(?:\[[^\[\]\n]*\])?\{{)"
+    r"|(?P<latex>\\[A-Za-z]+\*?(?:\[[^\[\]\n]*\])*(?:\{[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})*)"
+    r"|(?P<url>(?:https?://|www\.|ftp://|mailto:)[^\s<>\"“”]*[^\s<>\"“”.,;:!?'’()\]*_])"
+    r"|(?P<mail>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
+    r"|(?P<path>(?<![\w/<])(?:~|\.{1,2})?/[\w.-]+(?:/[\w.-]*\w)+|\b[A-Z]:\\[^\s]+)"
+    r"|(?P<mention>(?<![\w&])[@#][A-Za-z_]\w+)"
+    r"|(?P<template>\{\{[^\n]*?\}\}|\{%[^\n]*?%\}|[$#]\{[^{}\n]*\}|\{[\w.$:!@-]+\}|\{\w+\s*,[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})"
+    r"|(?P<format>%(?:\(\w+\))?(?:\d+\$)?[-+0#]*\d*(?:\.\d+)?[sdifgxXu@](?!\w)|%[A-Z][A-Z_]+%|(?<![\w$])\$[A-Za-z_]\w+|__[A-Z][A-Z0-9_]*__)"
+    r"|(?P<emoji>(?<!\w):[a-z0-9_+-]*[a-z0-9]+[a-z0-9_+-]*:(?!\w))"
+    rf"|(?P<tag>{_TAG})"
+    r"|(?P<angle><[^<>\s][^<>\n]*>)"
+    r"|(?P<entity>&(?:[A-Za-z][A-Za-z0-9]{1,24}|#\d{1,6}|#[xX][\dA-Fa-f]{1,5});)",
+    re.M,
+)
+_EMPHASES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?<![\w*])(\*{2,3})(?=[^\s*])([^\n]*?[^\s*])(\1)(?![\w*])",
+        r"(?<![\w_])(_{2,3})(?=[^\s_])([^\n]*?[^\s_])(\1)(?![\w_])",
+        r"(?<![\w~])(~~)(?=[^\s~])([^\n]*?[^\s~])(~~)(?![\w~])",
+        r"(?<![\w=])(==)(?=[^\s=])([^\n]*?[^\s=])(==)(?![\w=])",
+        r"(?<![\w*])(\*)(?=[^\s*])([^*\n]*?[^\s*])(\*)(?![\w*])",
+        r"(?<![\w_])(_)(?=[^\s_])([^_\n]*?[^\s_])(_)(?![\w_])",
+    )
+)
+_TAKEN = "\x00"
+
+
+def inline_marks(text: str, closings: set[str] | None = None) -> list[Mark]:
+    """The marks inside a stretch of prose, in order and without overlap.
+
+    Args:
+        closings: names of the tags that are closed somewhere in the whole text (`closed_tags`); found in ``text`` where None.
+    """
+    closings = closed_tags(text) if closings is None else closings
+    marks = [mark for mark in _atoms(text, 0, len(text), closings) if mark.start < mark.end]
+    masked = list(text)
+    for mark in marks:
+        masked[mark.start : mark.end] = _TAKEN * (mark.end - mark.start)
+    if any(sign in text for sign in ("*", "_", "~~", "==")):
+        for pattern in _EMPHASES:
+            for match in pattern.finditer("".join(masked)):
+                for group in (1, 3):
+                    start, end = match.span(group)
+                    marks.append(Mark(start, end, ""))
+                    masked[start:end] = _TAKEN * (end - start)
+    return sorted(marks, key=lambda mark: mark.start)
+
+
+def closed_tags(text: str) -> set[str]:
+    """The names of the tags that are closed in a text, in lower case."""
+    return {name.casefold() for name in _CLOSING.findall(text)} if "</" in text else set()
+
+
+def _atoms(text: str, start: int, end: int, closings: set[str]) -> Iterator[Mark]:
+    """Marks but for emphasis, in order. Of a link or a LaTeX command, what stands around its words is marked."""
+    position = start
+    while match := _ATOM.search(text, position, end):
+        first, last = match.span()
+        inner = _inner(text, match)
+        if inner is not None:
+            yield Mark(first, inner[0], "")
+            yield from _atoms(text, inner[0], inner[1], closings)
+            yield Mark(inner[1], inner[2], "")
+            position = inner[2]
+            continue
+        shown = _shown(match, closings)
+        if shown is not None:
+            yield Mark(first, last, shown)
+        position = max(last, position + 1)
+
+
+def _inner(text: str, match: re.Match[str]) -> tuple[int, int, int] | None:
+    """Where the words inside a mark begin and end, and where the mark itself ends; None for a mark without words."""
+    if match["link"] is not None:
+        return (*match.span("linktext"), match.end())
+    if match["wiki"] is not None and "|" in match.group():
+        return (*match.span("wikitext"), match.end())
+    if match["command"] is not None:
+        closing = _closing_brace(text, match.end())
+        return None if closing is None else (match.end(), closing, closing + 1)
+    return None
+
+
+def _closing_brace(text: str, start: int) -> int | None:
+    depth = 1
+    for position in range(start, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[position], 0)
+        if depth == 0:
+            return position
+    return None
+
+
+def _shown(match: re.Match[str], closings: set[str]) -> str | None:
+    """What the model is shown in a mark's place; None where it is none after all."""
+    whole = match.group()
+    if match["tag"] is not None:
+        return whole if _tag_kind(whole, closings) == "word" else ""
+    if match["note"] is not None:
+        return ""
+    if match["wiki"] is not None:
+        return match["wikitext"]
+    if match["escape"] is not None:
+        return whole[1:]
+    if match["entity"] is not None:
+        character = html.unescape(whole)
+        return None if character == whole else " " if character.isspace() else character
+    return whole

@@ -1,0 +1,165 @@
+"""Whether a stretch of text is in a language other than English.
+
+Belongs here: the one judgement that chat, API, command line and evaluation share. Does not belong here: what is said to the
+person (gateway/chat_text.py), or splitting a text into stretches (correction/segment.py).
+
+Awkward, misspelt and very short English must pass, so that doubt counts as English: a statistical identifier alone takes
+one learner's sentence in fifty for another language. It is believed where the words bear it out: few English function words,
+and function words or letters of the language that it names.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+_ENGLISHES = frozenset(("en", "pcm", "sco"))
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_FUNCTION_WORDS = frozenset(
+    [
+        "the",
+        "a",
+        "an",
+        "of",
+        "to",
+        "and",
+        "or",
+        "but",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "am",
+        "in",
+        "on",
+        "at",
+        "for",
+        "with",
+        "from",
+        "by",
+        "this",
+        "that",
+        "these",
+        "those",
+        "it",
+        "its",
+        "he",
+        "she",
+        "they",
+        "we",
+        "you",
+        "i",
+        "me",
+        "him",
+        "her",
+        "them",
+        "us",
+        "my",
+        "your",
+        "his",
+        "our",
+        "their",
+        "not",
+        "no",
+        "do",
+        "does",
+        "did",
+        "have",
+        "has",
+        "had",
+        "will",
+        "would",
+        "can",
+        "could",
+        "should",
+        "if",
+        "so",
+        "as",
+        "than",
+        "there",
+        "here",
+        "what",
+        "which",
+        "who",
+        "when",
+        "where",
+        "why",
+        "how",
+        "because",
+        "about",
+        "into",
+        "over",
+        "up",
+        "out",
+        "all",
+        "any",
+        "some",
+        "very",
+        "just",
+        "please",
+        "thank",
+        "thanks",
+        "dear",
+        "hello",
+        "hi",
+        "yes",
+        "good",
+        "don't",
+        "didn't",
+        "can't",
+        "i'm",
+        "it's",
+    ]
+)
+_SURE = 0.6
+_MIN_WORDS, _MIN_LETTERS = 2, 9
+
+
+def is_foreign(text: str) -> bool:
+    """Whether a text is surely in another language: by its script, or by its words."""
+    if other_script(text):
+        return True
+    words = [word.casefold().replace("’", "'") for word in _WORD.findall(text)]
+    if len(words) < _MIN_WORDS or sum(map(len, words)) < _MIN_LETTERS:
+        return False
+    english = sum(word in _FUNCTION_WORDS for word in words) / len(words)
+    if english >= 0.2:
+        return False
+    language, sure = identifier().classify(text)
+    if language in _ENGLISHES or sure < _SURE:
+        return False
+    own = function_words(language) - _FUNCTION_WORDS
+    hits = sum(word in own for word in words)
+    accents = sum(any("\u00c0" <= character < "\u0250" for character in word) for word in words)
+    borne_out = hits / len(words) >= 0.2 or (hits >= 1 and accents >= 1) or accents / len(words) >= 0.25
+    if english or len(words) < 3:
+        return borne_out
+    return borne_out or (accents >= 1 and sure > 0.9) or (sure > 0.95 and len(words) >= 5 and not own)
+
+
+def other_script(text: str) -> bool:
+    """Whether most of a text's letters are of another script than the Latin one."""
+    letters = [character for character in text if character.isalpha()]
+    return bool(letters) and sum(character < "\u0250" for character in letters) < len(letters) / 2
+
+
+@lru_cache(maxsize=1)
+def identifier() -> Any:
+    """py3langid's identifier with probabilities; a second to load, once a process."""
+    from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_modelpath(MODEL_DIR / MODEL_FILE, norm_probs=True)
+
+
+@lru_cache(maxsize=64)
+def function_words(language: str) -> frozenset[str]:
+    """spaCy's stop words of a language, empty where it has none."""
+    try:
+        found = import_module(f"spacy.lang.{language}.stop_words")
+    except ImportError:
+        return frozenset()
+    return frozenset(word.casefold() for word in found.STOP_WORDS)
