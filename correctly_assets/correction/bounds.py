@@ -18,6 +18,7 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.taxonomy import family
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.confidence import is_word_choice
+from correctly_assets.correction.judging import Judge
 
 FILE = "bounds.json"
 
@@ -49,12 +50,17 @@ class Bounds(BaseModel):
 
 
 class ModeBounds(BaseModel):
-    """The bounds of both ways of answering, as they stand in ``bounds.json`` beside an adapter's weights."""
+    """The bounds of both ways of answering, as they stand in ``bounds.json`` beside an adapter's weights.
+
+    Attributes:
+        judge: how likely an edit is right, where that was fitted for the adapter; its own probability counts without it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     careful: Bounds = Bounds()
     fluent: Bounds = Bounds(edit=0.4, word=0.6)
+    judge: Judge | None = None
 
     def of(self, mode: Mode) -> Bounds:
         """The bounds of one way of answering."""
@@ -98,5 +104,7 @@ def overridden(bounds: ModeBounds, edit: float | None, word: float | None) -> Mo
         return bounds
     changed: Mapping[str, float] = {k: v for k, v in (("edit", edit), ("word", word)) if v is not None}
     return ModeBounds(
-        careful=Bounds(**{**bounds.careful.model_dump(exclude={"by_type"}), **changed}), fluent=bounds.fluent
+        careful=Bounds(**{**bounds.careful.model_dump(exclude={"by_type"}), **changed}),
+        fluent=bounds.fluent,
+        judge=bounds.judge,
     )

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -34,6 +35,7 @@ from correctly_assets.correction.alignment import Span, flatten
 from correctly_assets.correction.bounds import Bounds, ModeBounds
 from correctly_assets.correction.confidence import edit_confidences, sure_edits
 from correctly_assets.correction.guards import answer_limit, refuse, settle_end
+from correctly_assets.correction.judging import Gain, Judge, Score, gains
 from correctly_assets.correction.reasons import check_model_reason, load_rule_reasons
 from correctly_assets.correction.rules_first import sparing_names
 from correctly_assets.correction.segment import Segment, protected_spans, segments
@@ -66,6 +68,7 @@ class _Ask:
     priority: int
     mode: Mode
     bounds: Bounds
+    judge: Judge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Corrector:
         bounds: an adapter's bounds by its ID, None for the base model; how sure the model must be of an edit (bounds.py).
         rank: ``(model, prompt, completion)`` → the completion's log-probability; ranks what a misspelt word may stand for.
             Misspellings that the model leaves stay where None.
+        base_model: the engine's name for the base model, which judges edits (judging.py); nobody does where None.
         first: mends a sentence before the model sees it (rules_first.py); edits are taken over both, from what the user
             wrote. Nothing comes first when None.
     """
@@ -112,6 +116,7 @@ class Corrector:
         concurrency: int = 8,
         bounds: Callable[[str | None], ModeBounds] | None = None,
         rank: Rank | None = None,
+        base_model: str | None = None,
         first: Callable[[str], str] | None = None,
     ) -> None:
         self.usage = Usage()
@@ -123,6 +128,9 @@ class Corrector:
         self._concurrency = concurrency
         self._bounds = bounds or (lambda adapter: TAKES_ALL)
         self._rank = rank
+        self._base_score: Score | None = None
+        if rank is not None and base_model is not None:
+            self._base_score = partial(rank, base_model, "")
         self._dictionary = dictionary or (annotator if isinstance(annotator, Dictionary) else None)
         self._first = first
         self._echoes = _fixed_phrases(prompts)
@@ -150,7 +158,7 @@ class Corrector:
         Raises:
             UnreachableError, RefusedError: as the completer does.
         """
-        ask = _Ask(model, reason_language, priority, mode, self._bounds(adapter).of(mode))
+        ask = self._ask(model, adapter, reason_language, priority, mode)
         async with aclosing(self._run(segments(text), text, ask, reasons, release, adapter)) as items:
             async for item in items:
                 if isinstance(item, Correction):
@@ -176,10 +184,14 @@ class Corrector:
         Raises:
             UnreachableError, RefusedError: as the completer does.
         """
-        ask = _Ask(model, reason_language, priority, mode, self._bounds(adapter).of(mode))
+        ask = self._ask(model, adapter, reason_language, priority, mode)
         async with aclosing(self._run(segments(text), text, ask, reasons, release, adapter)) as items:
             async for item in items:
                 yield item
+
+    def _ask(self, model: str, adapter: str | None, language: ReasonLanguage, priority: int, mode: Mode) -> _Ask:
+        bounds = self._bounds(adapter)
+        return _Ask(model, language, priority, mode, bounds.of(mode), bounds.judge)
 
     async def _run(
         self, parts: Sequence[Segment], text: str, ask: _Ask, reasons: bool, release: str | None, adapter: str | None
@@ -249,7 +261,7 @@ class Corrector:
         if answer != asked:
             found = trusted = await asyncio.to_thread(self._annotator.edits, asked, answer)
             if not ask.bounds.takes_all:
-                trusted = sure_edits(answer, found, completion, ask.bounds.least)
+                trusted = await self._trusted(asked, answer, found, completion, ask, apart)
             kept = whole(found, kept_edits(asked, trusted, apart, self._dictionary))
             vetoed = bool(trusted) and not kept
         apart = _shifted(apart, kept)
@@ -271,6 +283,22 @@ class Corrector:
             return "too many words that no dictionary knows"
         return NO_SAFE if vetoed else None
 
+    async def _trusted(
+        self, asked: str, answer: str, found: Sequence[Edit], completion: Completion, ask: _Ask, apart: Sequence[Span]
+    ) -> Sequence[Edit]:
+        """The edits that are likely enough to be right: by the adapter's probability, or by the judge's where it has one."""
+        score = self._base_score
+        if ask.judge is None or score is None:
+            return sure_edits(answer, found, completion, ask.bounds.least)
+        allowed = set(kept_edits(asked, found, apart, self._dictionary))
+        sure = dict(zip(found, edit_confidences(answer, found, completion), strict=True))
+        proposed = [edit for edit in found if edit in allowed]
+        return [
+            edit
+            for edit, gain in zip(proposed, await gains(score, asked, proposed), strict=True)
+            if ask.judge.probability(edit, sure[edit], gain, len(proposed)) >= ask.bounds.least(edit)
+        ]
+
     async def _answer(
         self, prompt: str, asked: str, ask: _Ask, part: Segment, fragment: bool
     ) -> tuple[str, Completion] | Fallback:
@@ -285,9 +313,9 @@ class Corrector:
         answer = settle_end(asked, flatten(completion.text)[0])
         return as_it_was(asked, answer, part, fragment=fragment), completion
 
-    async def proposals(self, sentence: str, *, model: str, priority: int = 10) -> list[tuple[Edit, float]]:
+    async def proposals(self, sentence: str, *, model: str, priority: int = 10) -> list[tuple[Edit, float, Gain]]:
         """All edits of one sentence that nothing but their doubtfulness may speak against, each with the model's probability
-        of it, from 0 to 1: what bounds are chosen on."""
+        of it, from 0 to 1, and what the base model says of it: what a judge and bounds are chosen on."""
         flat = flatten(sentence)[0]
         ask = _Ask(model, "en", priority, "careful", Bounds())
         answered = await self._answer(self._prompts.correct_prompt(flat), flat, ask, Segment(flat, True), False)
@@ -295,9 +323,13 @@ class Corrector:
             return []
         answer, completion = answered
         found = await asyncio.to_thread(self._annotator.edits, flat, answer)
-        kept = set(kept_edits(flat, found, protected_spans(flat), self._dictionary))
-        sure = zip(found, edit_confidences(answer, found, completion), strict=True)
-        return [(edit, confidence) for edit, confidence in sure if edit in kept]
+        allowed = set(kept_edits(flat, found, protected_spans(flat), self._dictionary))
+        sure = dict(zip(found, edit_confidences(answer, found, completion), strict=True))
+        proposed = [edit for edit in found if edit in allowed]
+        if self._base_score is None:
+            return [(edit, sure[edit], Gain(0.0, 0.0)) for edit in proposed]
+        gained = await gains(self._base_score, flat, proposed)
+        return [(edit, sure[edit], gain) for edit, gain in zip(proposed, gained, strict=True)]
 
     async def _mended(self, flat: str, protected: Sequence[Span]) -> tuple[str, list[Span]]:
         """The sentence as the model is given it, with what must stay in it: mended by what needs no model, and by rules where

@@ -1,46 +1,41 @@
-"""Choosing how sure an adapter must be of an edit, for both ways of answering, on pairs that it was not trained on.
+"""Fitting, for an adapter, how likely its edits are right, and how likely they have to be, on pairs it was not trained on.
 
-Belongs here: asking for the proposals, and the choice. Does not belong here: the bounds as values (correction/bounds.py). The
-frozen evaluation set takes no part: what it says of an adapter with its bounds stays unbiased.
+Belongs here: asking for the proposals, the fit, and the choice of both ways' bounds. Does not belong here: the bounds as values
+(correction/bounds.py), the features (correction/judging.py). The frozen evaluation set takes no part: what it says of an
+adapter with its bounds stays unbiased.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from correctly_assets.core.ports import Annotator
-from correctly_assets.core.taxonomy import family
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.bounds import Bounds, ModeBounds
-from correctly_assets.correction.confidence import is_word_choice
+from correctly_assets.correction.judging import FEATURES, Judge, features
 
 if TYPE_CHECKING:
     from correctly_assets.core.evaluation import EvaluationSet
     from correctly_assets.correction.path import Corrector
 
-STEPS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 1.01)
-"""Probabilities that a bound may take; above 1 no edit of the kind is taken over."""
-LEAST_SEEN = 25
-"""Proposals of a kind from which on it has a bound of its own."""
-CAREFUL_CHANGED, FLUENT_CHANGED = 0.02, 0.06
-"""Largest shares of correct sentences that bounds may change on the pairs they are chosen on."""
+STEPS = tuple(step / 100 for step in range(5, 100))
+"""Probabilities that a bound may take."""
+CAREFUL_CHANGED, FLUENT_CHANGED = 0.035, 0.1
+"""Shares of correct sentences that the bounds may change on these pairs; beyond them three points of score pay for each."""
+LEAST_PROPOSALS = 200
+"""With fewer proposals nothing is fitted: the default bounds stand."""
+RIDGE = 1.0
+"""Strength of the pull of every weight but the bias to zero."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One edit that the model proposed.
+    """One edit that the model proposed: its features (correction/judging.py), and whether a reference has the same edit."""
 
-    Attributes:
-        kind: what its bound goes by: its ERRANT type, or ``word`` or ``edit`` where that type is rare.
-        confidence: the model's probability of it, from 0 to 1.
-        right: a reference has the same edit.
-    """
-
-    kind: str
-    confidence: float
+    features: tuple[float, ...]
     right: bool
 
 
@@ -62,59 +57,74 @@ async def ask_proposals(corrector: Corrector, annotator: Annotator, data: Evalua
     """What the model proposes for each row of a set, held against the reference that it agrees with most."""
     room = asyncio.Semaphore(32)
 
-    async def one(
-        source: str, references: Sequence[str]
-    ) -> tuple[list[tuple[Edit, float]], int, set[tuple[int, int, str]]]:
+    async def one(source: str, references: Sequence[str]) -> Answered:
         async with room:
             found = await corrector.proposals(source, model=model)
-        made = {_place(edit) for edit, _ in found}
+        made = {_place(edit) for edit, _, _ in found}
         golds = [{_place(edit) for edit in annotator.edits(source, reference)} for reference in references]
         best = max(golds, key=lambda gold: (len(gold & made), -len(gold)))
-        return found, len(best), best
+        proposals = tuple(
+            Proposal(tuple(features(edit, sure, gain, len(found))), _place(edit) in best) for edit, sure, gain in found
+        )
+        return Answered(proposals, len(best), source in references)
 
-    rows = await asyncio.gather(*(one(row.source, row.references) for row in data.rows))
-    seen: dict[str, int] = {}
-    for found, _, _ in rows:
-        for edit, _ in found:
-            seen[family(edit.type)] = seen.get(family(edit.type), 0) + 1
-    answered: list[Answered] = []
-    for (found, wanted, gold), row in zip(rows, data.rows, strict=True):
-        proposals = tuple(Proposal(_kind(edit, seen), sure, _place(edit) in gold) for edit, sure in found)
-        answered.append(Answered(proposals, wanted, row.source in row.references))
-    return answered
+    return list(await asyncio.gather(*(one(row.source, row.references) for row in data.rows)))
 
 
 def choose_bounds(answered: Sequence[Answered]) -> ModeBounds:
-    """Bounds for both ways of answering: `careful` for the best F0.5, `fluent` for the best F1, each within its share of
-    changed correct sentences."""
+    """A judge for the adapter's edits, and bounds for both ways of answering: `careful` for the best F0.5, `fluent` for the
+    best F1, each within its share of changed correct sentences."""
+    seen = [proposal for row in answered for proposal in row.proposals]
+    if len(seen) < LEAST_PROPOSALS or len({proposal.right for proposal in seen}) < 2:
+        return ModeBounds()
+    weights = fit_weights(seen)
+    careful = _best_step(answered, weights, beta=0.5, most_changed=CAREFUL_CHANGED)
+    fluent = _best_step(answered, weights, beta=1.0, most_changed=FLUENT_CHANGED)
     return ModeBounds(
-        careful=_as_bounds(_climb(answered, beta=0.5, most_changed=CAREFUL_CHANGED)),
-        fluent=_as_bounds(_climb(answered, beta=1.0, most_changed=FLUENT_CHANGED)),
+        careful=Bounds(edit=careful, word=careful),
+        fluent=Bounds(edit=fluent, word=fluent),
+        judge=Judge(weights=[round(weight, 4) for weight in weights]),
     )
 
 
-def _climb(answered: Sequence[Answered], *, beta: float, most_changed: float) -> dict[str, float]:
-    """One kind's bound at a time, until none can be moved to a better score."""
-    kinds = sorted({proposal.kind for row in answered for proposal in row.proposals} | {"edit", "word"})
-    bounds = {kind: 0.9 if kind == "word" else 0.7 for kind in kinds}
-    best = _score(answered, bounds, beta, most_changed)
-    for _ in range(4):
-        moved = False
-        for kind in kinds:
-            for step in STEPS:
-                value = _score(answered, {**bounds, kind: step}, beta, most_changed)
-                if value > best + 1e-6:
-                    best, bounds, moved = value, {**bounds, kind: step}, True
-        if not moved:
+def fit_weights(proposals: Sequence[Proposal]) -> list[float]:
+    """The weights of a ridge logistic regression, by Newton's method."""
+    import numpy as np
+
+    x = np.array([proposal.features for proposal in proposals], dtype=np.float64)
+    y = np.array([proposal.right for proposal in proposals], dtype=np.float64)
+    pull = np.full(len(FEATURES), RIDGE)
+    pull[0] = 0.0
+    weights = np.zeros(len(FEATURES))
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ weights, -60, 60)))
+        slope = x.T @ (p - y) + pull * weights
+        bend = (x * (p * (1 - p))[:, None]).T @ x + np.diag(np.maximum(pull, 1e-6))
+        step = np.linalg.solve(bend, slope)
+        weights -= step
+        if float(np.abs(step).max()) < 1e-8:
             break
-    return bounds
+    return [float(weight) for weight in weights]
 
 
-def _score(answered: Iterable[Answered], bounds: Mapping[str, float], beta: float, most_changed: float) -> float:
-    """F-beta of the edits that the bounds let through, less what is changed too much of what was right."""
+def _best_step(answered: Sequence[Answered], weights: Sequence[float], *, beta: float, most_changed: float) -> float:
+    import numpy as np
+
+    at = np.array(weights)
+    sure = [
+        [1 / (1 + float(np.exp(-np.clip(np.dot(proposal.features, at), -60, 60)))) for proposal in row.proposals]
+        for row in answered
+    ]
+    return max(STEPS, key=lambda step: _score(answered, sure, step, beta, most_changed))
+
+
+def _score(
+    answered: Sequence[Answered], sure: Sequence[Sequence[float]], bound: float, beta: float, most_changed: float
+) -> float:
+    """F-beta of the edits that a bound lets through, less what is changed too much of what was right."""
     right = taken = wanted = correct = changed = 0
-    for row in answered:
-        kept = [proposal for proposal in row.proposals if proposal.confidence >= bounds[proposal.kind]]
+    for row, chances in zip(answered, sure, strict=True):
+        kept = [proposal for proposal, chance in zip(row.proposals, chances, strict=True) if chance >= bound]
         taken += len(kept)
         right += sum(proposal.right for proposal in kept)
         wanted += row.wanted
@@ -125,16 +135,6 @@ def _score(answered: Iterable[Answered], bounds: Mapping[str, float], beta: floa
     precision, recall = right / taken, right / wanted
     score = (1 + beta**2) * precision * recall / max(beta**2 * precision + recall, 1e-9)
     return score - 3 * max(0.0, changed / max(correct, 1) - most_changed)
-
-
-def _as_bounds(chosen: Mapping[str, float]) -> Bounds:
-    own = {kind: min(1.0, value) for kind, value in chosen.items() if kind not in ("edit", "word")}
-    return Bounds(edit=min(1.0, chosen["edit"]), word=min(1.0, chosen["word"]), by_type=own)
-
-
-def _kind(edit: Edit, seen: Mapping[str, int]) -> str:
-    own = family(edit.type)
-    return own if seen.get(own, 0) >= LEAST_SEEN else "word" if is_word_choice(edit) else "edit"
 
 
 def _place(edit: Edit) -> tuple[int, int, str]:

@@ -173,6 +173,7 @@ def make_corrector(
     from correctly_assets.correction.path import Corrector
     from correctly_assets.correction.rules_first import HarperFirst
     from correctly_assets.curation.profanity import Profanity
+    from correctly_assets.engine.launch import BASE_NAME
 
     prompts = load_prompts(settings.platform.prompts_dir, family_of(settings.training.base_model))
     return Corrector(
@@ -182,6 +183,7 @@ def make_corrector(
         profanity=ProfanityVeto(words or Profanity()),
         bounds=partial(adapter_bounds, settings),
         rank=completer.prompt_logprob if isinstance(completer, Ranker) else None,
+        base_model=BASE_NAME,
         first=HarperFirst() if settings.serving.stack == "harper-then-model" else None,
     )
 

@@ -1,0 +1,48 @@
+"""A judge and bounds are fitted to what an adapter proposes, within a share of changed correct sentences."""
+
+from __future__ import annotations
+
+import random
+
+from correctly_assets.core.types import Edit
+from correctly_assets.correction.bounds import ModeBounds
+from correctly_assets.correction.judging import Gain, features
+from correctly_assets.workflows.choose_bounds import Answered, Proposal, choose_bounds
+
+EDIT = Edit(3, 5, "go", "goes", "R:VERB:SVA")
+
+
+def proposal(right: bool, gain: float, sure: float = 0.8) -> Proposal:
+    return Proposal(tuple(features(EDIT, sure, Gain(gain, gain), 1)), right)
+
+
+def rows(count: int = 400) -> list[Answered]:
+    """Sentences whose right edits the base model likes and whose false ones it does not, with some noise."""
+    draw = random.Random(3)
+    made: list[Answered] = []
+    for number in range(count):
+        correct = number % 4 == 0
+        right = not correct and draw.random() < 0.7
+        made.append(Answered((proposal(right, draw.gauss(5 if right else -3, 3)),), 0 if correct else 1, correct))
+    return made
+
+
+def test_the_judge_learns_from_the_base_model_which_edits_are_right() -> None:
+    judge = choose_bounds(rows()).judge
+    assert judge is not None
+    assert judge.probability(EDIT, 0.8, Gain(6, 6), 1) > 0.9
+    assert judge.probability(EDIT, 0.8, Gain(-6, -6), 1) < 0.1
+
+
+def test_careful_asks_for_more_than_fluent_and_changes_few_correct_sentences() -> None:
+    answered = rows()
+    bounds = choose_bounds(answered)
+    assert bounds.judge is not None
+    assert bounds.careful.edit > bounds.fluent.edit
+    gained = [row.proposals[0].features[2] for row in answered if row.correct]
+    changed = [bounds.judge.probability(EDIT, 0.8, Gain(g, g), 1) >= bounds.careful.edit for g in gained]
+    assert sum(changed) / len(changed) <= 0.05
+
+
+def test_with_few_proposals_the_default_bounds_stand() -> None:
+    assert choose_bounds(rows(50)) == ModeBounds()
