@@ -7,7 +7,7 @@ command that needs it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,6 +29,7 @@ def evaluate(
     predictions: Annotated[Path | None, typer.Option(help="Write one prediction a line here.")] = None,
     reasons: Annotated[bool, typer.Option("--reasons", help="Ask for explanations too, and count them.")] = False,
     limit: Annotated[int | None, typer.Option(min=1)] = None,
+    mode: Annotated[Literal["careful", "fluent"], typer.Option(help="How daring a model's answers are.")] = "careful",
     as_json: Json = False,
 ) -> None:
     """Score a system on a set: the same path as /v1/corrections, guards included."""
@@ -44,6 +45,7 @@ def evaluate(
         limit=limit,
         console=stderr,
         session=running_engine,
+        mode=mode,
     )
     if as_json:
         print_json(scores)

@@ -18,6 +18,7 @@ from rich.console import Console
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.artifacts.manifests import AdapterManifest, ManifestMissing, read_manifest
 from correctly_assets.artifacts.progress import progress_writer
+from correctly_assets.core.correction import Mode
 from correctly_assets.core.errors import AdapterRefused, CorrectlyError, PermanentError, UsageError
 from correctly_assets.core.evaluation import EvaluationSet
 from correctly_assets.core.gate import GateDecision, decide_promotion
@@ -282,6 +283,7 @@ def evaluate_system(
     limit: int | None,
     console: Console,
     session: EngineSession,
+    mode: Mode = "careful",
 ) -> dict[str, Any]:
     """`correctly evaluate`: one flat object of scores.
 
@@ -293,7 +295,9 @@ def evaluate_system(
     from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 
     chosen = read_evaluation_set(data or settings.platform.evaluation_path, limit)
-    evaluation = asyncio.run(_evaluate(settings, system, chosen, reasons=reasons, console=console, session=session))
+    evaluation = asyncio.run(
+        _evaluate(settings, system, chosen, reasons=reasons, console=console, session=session, mode=mode)
+    )
     if predictions is not None:
         lines = [" ".join(correction.after.split()) for correction in evaluation.answers.corrections]
         write_text_atomically(predictions, "\n".join(lines) + "\n")
@@ -316,6 +320,7 @@ async def _evaluate(
     reasons: bool,
     console: Console,
     session: EngineSession,
+    mode: Mode,
 ) -> Evaluation:
     from correctly_assets.evaluation.answer_cache import AnswerCache
     from correctly_assets.evaluation.metrics.score import evaluate
@@ -369,6 +374,7 @@ async def _evaluate(
                 model=adapter or BASE_NAME,
                 adapter=adapter,
                 release=release,
+                mode=mode,
                 progress=progress,
             )
             cache = AnswerCache(settings.platform.answers_dir)
