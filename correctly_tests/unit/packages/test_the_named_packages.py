@@ -11,7 +11,7 @@ from correctly_assets.settings import PROJECT_ROOT
 
 AT_WORK = {
     "dagster": (r"import dagster", "integration/test_the_loop.py", "test_one_command_closes_the_loop_and_shows_three_corrections"),
-    "dagster-webserver": (r'"dagster_webserver"', "integration/test_page_of_dagster.py", "test_materialize_all_runs_the_five_assets_end_to_end"),
+    "dagster-webserver": (r"from dagster_webserver", "integration/test_page_of_dagster.py", "test_materialize_all_runs_the_five_assets_end_to_end"),
     "dagster-postgres": (r'\{"postgres": \{"postgres_url"', "integration/test_one_postgres.py", "test_the_daemon_the_store_and_mlflow_share_one_postgresql_and_a_failed_run_is_failed_in_all_three"),
     "dagster-mlflow": (r"dagster_mlflow", "integration/test_one_postgres.py", "test_the_daemon_the_store_and_mlflow_share_one_postgresql_and_a_failed_run_is_failed_in_all_three"),
     "openai": (r"from openai import", "unit/llm_api/test_endpoint.py", None),

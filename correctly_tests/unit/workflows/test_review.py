@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from correctly_assets.artifacts.manifests import AdapterManifest
 from correctly_assets.cli import app
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.evaluation import EvaluationRow, EvaluationSet
@@ -274,7 +275,7 @@ def test_a_review_shows_on_the_page_of_a_report_that_was_written_before_and_leav
     directory.mkdir(parents=True)
     written = write_report(
         directory,
-        manifest={"id": "aaaaaaaaaaaa"},
+        manifest=AdapterManifest(id="aaaaaaaaaaaa"),
         measured=measured,
         decision=decide_promotion(measured, EMBEDDED_GATE),
         systems={"base": untouched, "candidate": untouched},
