@@ -134,12 +134,12 @@ def _check_manifest(directory: Path) -> dict[str, Any]:
 
 
 def _check_base(config: dict[str, Any], manifest: dict[str, Any], base_model_dir: Path) -> None:
-    from correctly_assets.training.models.base_model import base_model_revision
+    from correctly_assets.training.models.base_model import base_model_revision, untrimmed
 
     base = manifest.get("base_model") or {}
     if not config.get("base_model_name_or_path") or not base.get("name") or not base.get("revision"):
         raise AdapterRefused("base", "the base model's name or revision is not recorded.")
-    if base["revision"] != base_model_revision(str(base_model_dir)):
+    if untrimmed(str(base["revision"])) != untrimmed(base_model_revision(str(base_model_dir))):
         raise AdapterRefused(
             "base", f"it was trained on {base['name']} at another revision than {base_model_dir.name}."
         )
