@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from correctly_assets.store import Store
 
 FILE = "scenarios.yaml"
+_SAME_MODEL = ("correctly-fluent", "correctly-text")
+"""Names under which the gateway lists `correctly` in another mode or layout."""
 
 AskGateway = Callable[..., dict[str, Any]]
 """(method, path, body, headers) → the gateway's answer; `gateway.client.ask_gateway` with the settings bound."""
@@ -196,12 +198,13 @@ def _tasks(
 
 
 def _choose(ask: AskGateway, wanted: Sequence[str]) -> list[str]:
-    """The systems that are wanted, each once; all that the gateway lists when none is named."""
+    """The systems that are wanted, each once; when none is named, all that the gateway lists but other layouts and modes of
+    the same model, which would be rated twice."""
     listed = [str(card["id"]) for card in ask("GET", "/v1/models")["data"]]
     unknown = [name for name in wanted if name not in listed]
     if unknown:
         raise UsageError(f"There is no system {unknown[0]!r} now: choose from {', '.join(listed)}.")
-    return list(dict.fromkeys(wanted)) or listed
+    return list(dict.fromkeys(wanted)) or [name for name in listed if name not in _SAME_MODEL]
 
 
 def _adapter_of(ask: AskGateway, system: str) -> str | None:

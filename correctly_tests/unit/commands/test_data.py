@@ -23,6 +23,7 @@ from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store
 from correctly_assets.store.derived import Derived
 from correctly_assets.workflows.build_train_set import make_train_set
+from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.commands import ROWS, Run, landed
 
 pytestmark = pytest.mark.slow
@@ -223,6 +224,7 @@ def test_forgetting_what_is_not_there_is_said_with_exit_2(run: Run) -> None:
 
 
 def test_what_was_refused_is_shown_by_rung_with_its_words(run: Run, tmp_path: Path, settings: Settings) -> None:
+    open_platform_store(settings.platform).close()
     assert run("rejected")[0] == 0
     landed(run, tmp_path, [{"before": "Mail me: jo@example.org", "after": "Email me: jo@example.org"}])
     for name, rungs in (("aaa", ["size"]), ("bbb", ["names", "names", "reasons"])):

@@ -162,6 +162,7 @@ def test_an_adapter_without_a_verdict_has_no_full_report(
 ) -> None:
     settings = prepare(engine, monkeypatch, tmp_path)
     adapter = write_adapter(settings.platform.adapters_dir)
+    open_platform_store(settings.platform).close()
     with pytest.raises(CorrectlyError, match="materialize eval_report"):
         invoke("report", adapter, "--full")
     with pytest.raises(RefusedError, match="has no report"):

@@ -39,6 +39,7 @@ pytestmark = pytest.mark.slow
 def test_the_report_of_the_adapter_judged_last_is_found_and_opened(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    open_platform_store(settings.platform).close()
     with pytest.raises(UsageError, match="No adapter has been judged yet"):
         invoke("report")
     first = put_report(settings, "aaa111", 40.0)
@@ -61,6 +62,7 @@ def test_the_report_of_the_adapter_judged_last_is_found_and_opened(
 
 
 def test_an_adapter_refused_before_it_was_measured_shows_its_decision_and_claims_no_page(settings: Settings) -> None:
+    open_platform_store(settings.platform).close()
     directory = settings.platform.adapters_dir / "ccc333"
     directory.mkdir(parents=True)
     (directory / "manifest.json").write_text("{}")
@@ -73,6 +75,7 @@ def test_an_adapter_refused_before_it_was_measured_shows_its_decision_and_claims
 
 
 def test_the_leaderboard_has_every_adapter_there_has_been_by_f05(settings: Settings) -> None:
+    open_platform_store(settings.platform).close()
     assert "no adapter yet" in invoke("leaderboard")
     put_report(settings, "aaa111", 30.0, verdict="refuse")
     put_report(settings, "bbb222", 40.0)

@@ -85,9 +85,9 @@ def test_a_manifest_names_the_champion_that_training_starts_from(
     adapter, train_set = put_adapter(settings, 1), trained_on(settings, "Those is mine.")
     with open_platform_store(settings.platform) as store:
         store.add_release(adapter=adapter, base_model="tiny", kind="promotion", why="a test")
-    assert train_config(settings, train_set=train_set)["extras"]["warm_start"] is None
-    warm = settings.changed(training={"start": "champion"})
-    assert train_config(warm, train_set=train_set)["extras"]["warm_start"] == adapter
+    assert train_config(settings, train_set=train_set)["extras"]["warm_start"] == adapter
+    cold = settings.changed(training={"start": "base"})
+    assert train_config(cold, train_set=train_set)["extras"]["warm_start"] is None
 
 
 def test_evaluate_measures_no_adapter_on_what_it_was_trained_on_and_asks_no_engine(

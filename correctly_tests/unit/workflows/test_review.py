@@ -230,7 +230,7 @@ def test_equal_answers_of_two_systems_are_rated_once_and_different_ones_apart(he
 
 @pytest.mark.slow
 def test_a_system_that_the_gateway_does_not_list_is_refused_with_those_it_does(here: Settings, store: Store) -> None:
-    with pytest.raises(UsageError, match="choose from correctly, correctly-base"):
+    with pytest.raises(UsageError, match="choose from correctly, correctly-fluent"):
         review(
             here,
             store,
