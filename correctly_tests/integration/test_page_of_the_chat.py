@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -52,7 +53,9 @@ def test_the_page_offers_awkward_sentences_to_try(chat: Page):
     expect(chat.get_by_text("A mail to a colleague")).to_be_visible()
 
 
-def test_a_page_of_another_origin_can_neither_read_the_chat_nor_put_code_into_it(platform: Platform, chat: Page):
+def test_a_page_of_another_origin_can_neither_read_the_chat_nor_put_code_into_it(
+    platform: Platform, chat: Page, tmp_path: Path
+):
     base, evil = platform.url("WEBUI"), {"Origin": "http://evil.example"}
     asked = {**evil, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     for path in ("/api/v1/auths/signin", "/api/v1/functions/create"):
@@ -60,6 +63,9 @@ def test_a_page_of_another_origin_can_neither_read_the_chat_nor_put_code_into_it
         assert answer.headers.get("access-control-allow-origin") is None, path
     signed = httpx.post(f"{base}/api/v1/auths/signin", json={"email": "", "password": ""})
     bearer = {"Authorization": f"Bearer {signed.json()['token']}"}
-    code = {"id": "probe", "name": "probe", "content": "class Filter:\n    pass\n", "meta": {"description": ""}}
+    ran = tmp_path / "ran"
+    content = f"from pathlib import Path\nPath({str(ran)!r}).touch()\n\n\nclass Filter:\n    pass\n"
+    code = {"id": "probe", "name": "probe", "content": content, "meta": {"description": ""}}
     made = httpx.post(f"{base}/api/v1/functions/create", headers=bearer, json=code, timeout=60)
-    assert made.status_code in (400, 401, 403, 404), made.text
+    assert made.is_client_error, made.text
+    assert not ran.exists()
