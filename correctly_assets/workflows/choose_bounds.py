@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from correctly_assets.core.ports import Annotator
 from correctly_assets.core.types import Edit
-from correctly_assets.correction.bounds import Bounds, ModeBounds
+from correctly_assets.correction.bounds import FILE, Bounds, ModeBounds, read_bounds, write_bounds
 from correctly_assets.correction.judging import FEATURES, Judge, features
 
 if TYPE_CHECKING:
@@ -69,6 +70,24 @@ async def ask_proposals(corrector: Corrector, annotator: Annotator, data: Evalua
         return Answered(proposals, len(best), source in references)
 
     return list(await asyncio.gather(*(one(row.source, row.references) for row in data.rows)))
+
+
+def inherit_bounds(adapters_dir: Path, adapter: str, started_from: str | None) -> bool:
+    """Give an adapter that brings no bounds those of the adapter that its training started from.
+
+    Without them every loop would lose the judge that was fitted for the adapter before.
+
+    Returns:
+        Whether it was given any.
+    """
+    if (
+        started_from is None
+        or (adapters_dir / adapter / FILE).exists()
+        or not (adapters_dir / started_from / FILE).exists()
+    ):
+        return False
+    write_bounds(adapters_dir / adapter, read_bounds(adapters_dir / started_from))
+    return True
 
 
 def choose_bounds(answered: Sequence[Answered]) -> ModeBounds:

@@ -31,6 +31,7 @@ from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.card import write_card
 from correctly_assets.workflows.check_leaks import refuse_trained_on
+from correctly_assets.workflows.choose_bounds import inherit_bounds
 from correctly_assets.workflows.measured_systems import EngineSession, adapter_named, model_system
 from correctly_assets.workflows.promote import EngineLike, champion_on_this_base, gate_settings, record
 from correctly_assets.workflows.record_comparator import ask_judge, choose_comparator
@@ -100,6 +101,8 @@ async def judge_candidate(
 
     directory = settings.platform.adapters_dir / adapter
     manifest = adapter_manifest(settings.platform, adapter)
+    if inherit_bounds(settings.platform.adapters_dir, adapter, manifest.warm_start):
+        log(f"The bounds of adapter {manifest.warm_start}, from which training started, hold for {adapter} too.")
     data = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
     # Before minutes of answers: a scenarios file that cannot be read says so at once.
     reviews = reviews_so_far(settings.platform, store)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 from correctly_assets.core.types import Edit
-from correctly_assets.correction.bounds import ModeBounds
+from correctly_assets.correction.bounds import Bounds, ModeBounds, read_bounds, write_bounds
 from correctly_assets.correction.judging import Gain, features
-from correctly_assets.workflows.choose_bounds import Answered, Proposal, choose_bounds
+from correctly_assets.workflows.choose_bounds import Answered, Proposal, choose_bounds, inherit_bounds
 
 EDIT = Edit(3, 5, "go", "goes", "R:VERB:SVA")
 
@@ -46,3 +47,21 @@ def test_careful_asks_for_more_than_fluent_and_changes_few_correct_sentences() -
 
 def test_with_few_proposals_the_default_bounds_stand() -> None:
     assert choose_bounds(rows(50)) == ModeBounds()
+
+
+def test_an_adapter_takes_over_the_bounds_of_the_one_it_started_from(tmp_path: Path) -> None:
+    theirs, own = choose_bounds(rows()), ModeBounds(careful=Bounds(edit=0.9))
+    for name in ("first", "second", "third"):
+        (tmp_path / name).mkdir()
+    write_bounds(tmp_path / "first", theirs)
+    assert inherit_bounds(tmp_path, "second", "first")
+    assert read_bounds(tmp_path / "second") == theirs
+    write_bounds(tmp_path / "third", own)
+    assert not inherit_bounds(tmp_path, "third", "first")
+    assert read_bounds(tmp_path / "third") == own
+
+
+def test_an_adapter_that_started_from_the_base_model_has_the_default_bounds(tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    assert not inherit_bounds(tmp_path, "first", None)
+    assert read_bounds(tmp_path / "first") == ModeBounds()
