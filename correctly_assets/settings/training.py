@@ -51,7 +51,7 @@ class TrainingSettings(SettingsGroup):
     starter: Literal["shipped", "none"] = Field(
         default="shipped",
         validation_alias="CORRECTLY_STARTER",
-        description="Whether a fresh HOME starts with the adapter and the examples that ship (shipped) or with nothing (none).",
+        description="Whether a fresh HOME serves the adapter that ships (shipped) or trains its first one from the starter examples (none).",
     )
     minutes: float = Field(default=6.0, gt=0, description="Minutes of wall-clock time that one training may take.")
     pairs: int = Field(
