@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,27 +22,13 @@ from correctly_assets.core.types import Edit
 from correctly_assets.correction.confidence import is_word_choice
 
 FEATURES = (
-    "bias", "confidence", "alone", "together", "word", "word_confidence", "word_together", "drops", "brings", "edits",
-    "length",
+    "bias", "confidence", "gain", "word", "word_confidence", "word_gain", "drops", "brings", "edits", "length",
 )  # fmt: skip
 MOST_GAIN = 12.0
 """Nats beyond which a gain says no more."""
 
 Score = Callable[[str], Awaitable[float]]
 """A sentence → its log-probability by the base model, in nats."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """What an edit adds to the sentence's log-probability by the base model, in nats.
-
-    Attributes:
-        alone: put into the sentence as it was written.
-        together: put into the sentence that has all the other edits.
-    """
-
-    alone: float
-    together: float
 
 
 class Judge(BaseModel):
@@ -53,41 +38,42 @@ class Judge(BaseModel):
 
     weights: list[float] = Field(min_length=len(FEATURES), max_length=len(FEATURES))
 
-    def probability(self, edit: Edit, confidence: float, gain: Gain, among: int) -> float:
+    def probability(self, edit: Edit, confidence: float, gain: float, among: int) -> float:
         """How likely an edit is right, from 0 to 1.
 
         Args:
             confidence: the adapter's probability of it (confidence.py).
+            gain: what it adds to the sentence's log-probability by the base model, in nats (`gains`).
             among: edits proposed for its sentence.
         """
         total = sum(w * x for w, x in zip(self.weights, features(edit, confidence, gain, among), strict=True))
         return 1 / (1 + math.exp(-max(-60.0, min(60.0, total))))
 
 
-def features(edit: Edit, confidence: float, gain: Gain, among: int) -> list[float]:
+def features(edit: Edit, confidence: float, gain: float, among: int) -> list[float]:
     """The values of `FEATURES` for one edit."""
     sure = min(max(confidence, 1e-4), 1 - 1e-5)
     odds = math.log(sure / (1 - sure))
-    alone, together = (max(-MOST_GAIN, min(MOST_GAIN, value)) for value in (gain.alone, gain.together))
+    gained = max(-MOST_GAIN, min(MOST_GAIN, gain))
     word = float(is_word_choice(edit))
     return [
-        1.0, odds, alone, together, word, word * odds, word * together, float(not edit.now), float(not edit.was.strip()),
+        1.0, odds, gained, word, word * odds, word * gained, float(not edit.now), float(not edit.was.strip()),
         math.log1p(among), abs(len(edit.now) - len(edit.was)) / 10,
     ]  # fmt: skip
 
 
-async def gains(score: Score, text: str, edits: Sequence[Edit]) -> list[Gain]:
-    """What each edit adds, in their order; every sentence is scored once, all at one time.
+async def gains(score: Score, text: str, edits: Sequence[Edit]) -> list[float]:
+    """What each edit alone adds to the log-probability of the sentence as it was written, in nats, in their order.
+
+    All sentences are scored at one time. Scoring each edit beside the others too told right from false hardly better, at nearly
+    twice the requests.
 
     Raises:
         UnreachableError, RefusedError: as ``score`` does.
     """
-    whole = apply_edits(text, edits)
-    one = [apply_edits(text, [edit]) for edit in edits]
-    others = [apply_edits(text, [*edits[:i], *edits[i + 1 :]]) for i in range(len(edits))]
-    wanted = list(dict.fromkeys((text, whole, *one, *others)))
-    found = dict(zip(wanted, await asyncio.gather(*(score(sentence) for sentence in wanted)), strict=True))
-    return [
-        Gain(found[with_it] - found[text], found[whole] - found[without])
-        for with_it, without in zip(one, others, strict=True)
-    ]
+    if not edits:
+        return []
+    before, *after = await asyncio.gather(
+        *(score(sentence) for sentence in (text, *(apply_edits(text, [e]) for e in edits)))
+    )
+    return [value - before for value in after]

@@ -35,7 +35,7 @@ from correctly_assets.correction.alignment import Span, flatten
 from correctly_assets.correction.bounds import Bounds, ModeBounds
 from correctly_assets.correction.confidence import edit_confidences, sure_edits
 from correctly_assets.correction.guards import answer_limit, refuse, settle_end
-from correctly_assets.correction.judging import Gain, Judge, Score, gains
+from correctly_assets.correction.judging import Judge, Score, gains
 from correctly_assets.correction.reasons import check_model_reason, load_rule_reasons
 from correctly_assets.correction.rules_first import sparing_names
 from correctly_assets.correction.segment import Segment, protected_spans, segments
@@ -313,9 +313,9 @@ class Corrector:
         answer = settle_end(asked, flatten(completion.text)[0])
         return as_it_was(asked, answer, part, fragment=fragment), completion
 
-    async def proposals(self, sentence: str, *, model: str, priority: int = 10) -> list[tuple[Edit, float, Gain]]:
+    async def proposals(self, sentence: str, *, model: str, priority: int = 10) -> list[tuple[Edit, float, float]]:
         """All edits of one sentence that nothing but their doubtfulness may speak against, each with the model's probability
-        of it, from 0 to 1, and what the base model says of it: what a judge and bounds are chosen on."""
+        of it, from 0 to 1, and what it gains by the base model, in nats: what a judge and bounds are chosen on."""
         flat = flatten(sentence)[0]
         ask = _Ask(model, "en", priority, "careful", Bounds())
         answered = await self._answer(self._prompts.correct_prompt(flat), flat, ask, Segment(flat, True), False)
@@ -327,7 +327,7 @@ class Corrector:
         sure = dict(zip(found, edit_confidences(answer, found, completion), strict=True))
         proposed = [edit for edit in found if edit in allowed]
         if self._base_score is None:
-            return [(edit, sure[edit], Gain(0.0, 0.0)) for edit in proposed]
+            return [(edit, sure[edit], 0.0) for edit in proposed]
         gained = await gains(self._base_score, flat, proposed)
         return [(edit, sure[edit], gain) for edit, gain in zip(proposed, gained, strict=True)]
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.bounds import Bounds, ModeBounds, read_bounds, write_bounds
-from correctly_assets.correction.judging import Gain, features
+from correctly_assets.correction.judging import features
 from correctly_assets.workflows.choose_bounds import Answered, Proposal, choose_bounds, inherit_bounds
 
 EDIT = Edit(3, 5, "go", "goes", "R:VERB:SVA")
 
 
 def proposal(right: bool, gain: float, sure: float = 0.8) -> Proposal:
-    return Proposal(tuple(features(EDIT, sure, Gain(gain, gain), 1)), right)
+    return Proposal(tuple(features(EDIT, sure, gain, 1)), right)
 
 
 def rows(count: int = 400) -> list[Answered]:
@@ -31,8 +31,8 @@ def rows(count: int = 400) -> list[Answered]:
 def test_the_judge_learns_from_the_base_model_which_edits_are_right() -> None:
     judge = choose_bounds(rows()).judge
     assert judge is not None
-    assert judge.probability(EDIT, 0.8, Gain(6, 6), 1) > 0.9
-    assert judge.probability(EDIT, 0.8, Gain(-6, -6), 1) < 0.1
+    assert judge.probability(EDIT, 0.8, 6, 1) > 0.9
+    assert judge.probability(EDIT, 0.8, -6, 1) < 0.1
 
 
 def test_careful_asks_for_more_than_fluent_and_changes_few_correct_sentences() -> None:
@@ -41,7 +41,7 @@ def test_careful_asks_for_more_than_fluent_and_changes_few_correct_sentences() -
     assert bounds.judge is not None
     assert bounds.careful.edit > bounds.fluent.edit
     gained = [row.proposals[0].features[2] for row in answered if row.correct]
-    changed = [bounds.judge.probability(EDIT, 0.8, Gain(g, g), 1) >= bounds.careful.edit for g in gained]
+    changed = [bounds.judge.probability(EDIT, 0.8, g, 1) >= bounds.careful.edit for g in gained]
     assert sum(changed) / len(changed) <= 0.05
 
 
