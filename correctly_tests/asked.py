@@ -32,6 +32,6 @@ def prompts_sent(
     """The prompts that the corrector sends for a sentence whose correction then is ``after``: that which asks for the
     correction, and one for each edit's reason; and these edits."""
     engine = Caught(after)
-    path = Corrector(engine, annotator, prompts)
+    path = Corrector(engine, annotator, prompts, model_reasons=True)
     answer = asyncio.run(path.correct(before, model="m", release=None, adapter=None))
     return engine.prompts, answer.edits

@@ -29,6 +29,7 @@ from starlette.routing import Route
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.path import Corrector
+from correctly_assets.correction.points.choose import PointReasons
 from correctly_assets.curation.guards import Guards
 from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
@@ -313,9 +314,19 @@ class Running:
 
 @contextmanager
 def running_gateway(
-    home: Path, engine: FakeEngine, options: Options | None = None, *, answer_seconds: float = 30.0, **changed: Any
+    home: Path,
+    engine: FakeEngine,
+    options: Options | None = None,
+    *,
+    answer_seconds: float = 30.0,
+    model_reasons: bool = False,
+    **changed: Any,
 ) -> Iterator[Running]:
-    """A gateway served by uvicorn; ``changed`` replaces fields of its `Parts`."""
+    """A gateway served by uvicorn; ``changed`` replaces fields of its `Parts`.
+
+    Args:
+        model_reasons: reasons are the model's, and no grammar point is looked for.
+    """
     settings = Settings().changed(platform={"home": home}, serving={"vllm_port": engine.port})
     home.mkdir(parents=True, exist_ok=True)
     store = open_store(settings.platform.store_url, settings.platform.sql_dir)
@@ -335,7 +346,13 @@ def running_gateway(
 
         made = Parts(
             engine=client,
-            corrector=Corrector(MeteredCompleter(client), errant_annotator(), prompts),
+            corrector=Corrector(
+                MeteredCompleter(client),
+                errant_annotator(),
+                prompts,
+                explain=None if model_reasons else PointReasons(errant_annotator()),
+                model_reasons=model_reasons,
+            ),
             book=store,
             journal=store,
             scrub=personal_data.scrub,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Task = Literal["correct", "explain"]
-ReasonOrigin = Literal["model", "rule"]
+ReasonOrigin = Literal["model", "chosen", "rule"]
 Fallback = Literal["loop", "length", "format", "profanity", "empty"]
 Origin = Literal["human", "example", "injected", "bait", "teacher", "thumb"]
 EditKey = tuple[int, int, str]
@@ -55,7 +55,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One aligned change. ``start``/``end`` are code points into ``before``, half-open; ``type`` is ERRANT's (``R:PREP``)."""
+    """One aligned change. ``start``/``end`` are code points into ``before``, half-open; ``type`` is ERRANT's (``R:PREP``).
+
+    ``point`` is the ID of the grammar point that the reason tells of; None where the reason is a general one of the type.
+    """
 
     start: int
     end: int
@@ -64,9 +67,10 @@ class Edit:
     type: str
     reason: str | None = None
     reason_origin: ReasonOrigin | None = None
+    point: str | None = None
 
-    def explained(self, reason: str, origin: ReasonOrigin) -> Edit:
-        return replace(self, reason=reason, reason_origin=origin)
+    def explained(self, reason: str, origin: ReasonOrigin, point: str | None = None) -> Edit:
+        return replace(self, reason=reason, reason_origin=origin, point=point)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -77,6 +81,7 @@ class Edit:
             "type": self.type,
             "reason": self.reason,
             "reason_origin": self.reason_origin,
+            "point": self.point,
         }
 
 

@@ -123,6 +123,11 @@ class ErrantAnnotator:
         aligned = self._aligned(before, after)
         return text_edits(before, after, self._spans(before), self._spans(after), aligned)
 
+    def docs(self, before: str, after: str) -> tuple[Doc, Doc]:
+        """spaCy's parses of two texts with single blanks; those that the edits were found with, where they are still kept."""
+        with self._lock:
+            return self._doc(flat_text(before)), self._doc(flat_text(after))
+
     def knows(self, word: str) -> bool:
         """Implements `core.correction.Dictionary`; hyphens and possessives are taken apart."""
         parts = re.split(r"[-'’]", word.casefold())
@@ -199,6 +204,9 @@ class LateAnnotator:
 
     def edits(self, before: str, after: str) -> tuple[Edit, ...]:
         return self._errant().edits(before, after)
+
+    def docs(self, before: str, after: str) -> tuple[Doc, Doc]:
+        return self._errant().docs(before, after)
 
 
 def _word_list() -> set[str]:

@@ -36,6 +36,7 @@ from correctly_assets.correction.bounds import Bounds, ModeBounds
 from correctly_assets.correction.confidence import edit_confidences, sure_edits
 from correctly_assets.correction.guards import answer_limit, refuse, settle_end
 from correctly_assets.correction.judging import Judge, Score, gains
+from correctly_assets.correction.points.choose import Explanation
 from correctly_assets.correction.reasons import check_model_reason, load_rule_reasons
 from correctly_assets.correction.rules_first import sparing_names
 from correctly_assets.correction.segment import Segment, protected_spans, segments
@@ -56,6 +57,8 @@ LEFT: dict[Fallback, str] = {"length": "a sentence that is too long"}
 """What is said of a sentence that a guard left as it was, where it is not `NO_SAFE`."""
 TAKES_ALL = ModeBounds(careful=Bounds(edit=0, word=0), fluent=Bounds(edit=0, word=0))
 
+Explain = Callable[[str, str, Sequence[Edit], ReasonLanguage], Sequence[Explanation]]
+"""(text, corrected text, edits, language) → a reason for each edit, or for edits that belong together; called in a thread."""
 Rank = Callable[[str, str, str], Awaitable[float]]
 
 
@@ -81,6 +84,8 @@ class _Sentence:
     fallback: Fallback | None = None
     shown: tuple[str, str] = ("", "")
     """Before and after as the model sees them, without marks."""
+    plain: tuple[str, tuple[Edit, ...]] = ("", ())
+    """The sentence without marks and in ordinary letters, and the edits of it: what reasons are found for."""
     why: str | None = None
     """Why it stands as it was although it may be wrong."""
 
@@ -93,7 +98,9 @@ class Corrector:
         annotator: extracts the edits; called in a thread.
         prompts: the prompts that the model was trained with.
         profanity: vetoes words that the model adds; no veto when None.
-        rules: writes the reason where the model's fails its check; the shipped templates when None.
+        explain: finds the grammar point of each edit (points/choose.py); every reason is a general one when None.
+        model_reasons: whether the model is asked for a sentence where no grammar point holds; shown if it passes its check.
+        rules: writes the general reason of an edit's type; the shipped templates when None.
         dictionary: words that the model may bring in; the annotator's where it knows words.
         concurrency: sentences, and separately reasons, asked for at one time per text.
         bounds: an adapter's bounds by its ID, None for the base model; how sure the model must be of an edit (bounds.py).
@@ -111,6 +118,8 @@ class Corrector:
         prompts: Prompts,
         *,
         profanity: ProfanityGuard | None = None,
+        explain: Explain | None = None,
+        model_reasons: bool = False,
         rules: RuleReasonWriter | None = None,
         dictionary: Dictionary | None = None,
         concurrency: int = 8,
@@ -124,6 +133,8 @@ class Corrector:
         self._annotator = annotator
         self._prompts = prompts
         self._profanity = profanity
+        self._points = explain
+        self._model_reasons = model_reasons
         self._rules = rules or load_rule_reasons()
         self._concurrency = concurrency
         self._bounds = bounds or (lambda adapter: TAKES_ALL)
@@ -270,12 +281,15 @@ class Corrector:
         if asked != base or spelt is not None:
             # What the user is shown counts from what the user wrote.
             kept = await asyncio.to_thread(self._annotator.edits, base, spelt or better)
+        plain = tuple(kept)
         if capitals:
             kept = _in_capitals(view.shown, kept)
         edits = view.to_raw(kept)
         shown = apply_edits(view.shown, kept)
         why = self._not_understood(shown, vetoed and not edits)
-        return _Sentence(raw, apply_edits(raw, edits), tuple(edits), shown=(view.shown, shown), why=why)
+        return _Sentence(
+            raw, apply_edits(raw, edits), tuple(edits), shown=(view.shown, shown), plain=(base, plain), why=why
+        )
 
     def _not_understood(self, text: str, vetoed: bool) -> str | None:
         """Why a sentence that came back may still be wrong: every edit was vetoed, or too many of its words are no words."""
@@ -367,10 +381,15 @@ class Corrector:
         return changed if changed != text else None
 
     async def _explain(self, sentence: _Sentence, ask: _Ask, limit: asyncio.Semaphore) -> tuple[Edit, ...]:
-        """Complete a reason for each edit: the model's where it passes its check, else the rule's."""
+        """A reason for each edit: that of its grammar point, else the general one of its type, else the model's if wanted."""
         flat, after = sentence.shown
+        edits = await self._by_point(sentence, ask.language)
+        if not self._model_reasons:
+            return edits
 
         async def one(edit: Edit) -> Edit:
+            if edit.point is not None:
+                return edit
             prompt = self._prompts.explain_prompt(flat, edit.was, edit.now, ask.language)
             async with limit:
                 # Behind every sentence that waits: a reader wants the corrected text first.
@@ -379,16 +398,29 @@ class Corrector:
                 reason = flatten(completion.text)[0]
                 if check_model_reason(edit, reason, flat, after, ask.language) is None:
                     return edit.explained(reason, "model")
-            return edit.explained(self._rules.reason(edit, ask.language), "rule")
+            return edit
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(edit)) for edit in sentence.edits]
+                tasks = [group.create_task(one(edit)) for edit in edits]
         except ExceptionGroup as failures:
             # The callers know what an engine's failure means, and nothing of groups.
             said = (failure for failure in failures.exceptions if isinstance(failure, CorrectlyError))
             raise next(said, failures.exceptions[0]) from None
         return tuple(task.result() for task in tasks)
+
+    async def _by_point(self, sentence: _Sentence, language: ReasonLanguage) -> tuple[Edit, ...]:
+        """The sentence's edits with the reasons of their grammar points, or the general ones of their types."""
+        edits = [edit.explained(self._rules.reason(edit, language), "rule") for edit in sentence.edits]
+        before, plain = sentence.plain
+        # An edit of blanks alone falls away when marks are put back; then the two lists do not speak of the same edits.
+        if self._points is None or len(plain) != len(edits):
+            return tuple(edits)
+        after = apply_edits(before, plain)
+        for told in await asyncio.to_thread(self._points, before, after, plain, language):
+            for index in told.edit_indexes:
+                edits[index] = edits[index].explained(told.reason, "rule", told.point)
+        return tuple(edits)
 
     async def _complete(
         self, prompt: str, max_tokens: int, model: str, priority: int, *, logprobs: bool = False

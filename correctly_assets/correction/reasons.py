@@ -1,7 +1,7 @@
 """Reasons: the rule reason of every ERRANT type, and the check that a model's reason must pass. All pure.
 
 Belongs here: choosing and filling a template, judging a sentence. Does not belong here: the templates' wording
-(prompts/reasons.yaml) or asking the model (path.py).
+(prompts/grammar/general.yaml) or asking the model (path.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from correctly_assets.core.taxonomy import ERRANT_TYPES, family
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.claims import untrue_claim
 
-REASONS_FILE = Path(__file__).resolve().parents[2] / "prompts" / "reasons.yaml"
+REASONS_FILE = Path(__file__).resolve().parents[2] / "prompts" / "grammar" / "general.yaml"
 LANGUAGES: tuple[ReasonLanguage, ...] = ("en", "ko")
 
 Condition = Callable[[str, str], bool]
@@ -75,7 +75,7 @@ CONDITIONS: dict[str, Condition] = {
 
 
 class RuleReasons:
-    """Implements `core.correction.RuleReasonWriter` from the templates of prompts/reasons.yaml.
+    """Implements `core.correction.RuleReasonWriter` from the templates of prompts/grammar/general.yaml.
 
     Raises:
         PermanentError: a type, language or condition of the templates is unknown or missing.
@@ -83,14 +83,14 @@ class RuleReasons:
 
     def __init__(self, templates: Mapping[str, Mapping[str, list[Mapping[str, Any]]]]) -> None:
         if missing := sorted(set(ERRANT_TYPES) - set(templates)):
-            raise PermanentError(f"prompts/reasons.yaml has no reasons for {', '.join(missing)}; add them.")
+            raise PermanentError(f"prompts/grammar/general.yaml has no reasons for {', '.join(missing)}; add them.")
         for kind, operations in templates.items():
             for operation, entries in operations.items():
                 good = bool(entries) and all(
                     set(LANGUAGES) <= set(entry) and entry.get("when", "moved") in CONDITIONS for entry in entries
                 )
                 if operation not in ("M", "R", "U") or not good or "when" in entries[-1]:
-                    raise PermanentError(f"prompts/reasons.yaml: mend the entries of {kind} {operation}.")
+                    raise PermanentError(f"prompts/grammar/general.yaml: mend the entries of {kind} {operation}.")
         self._templates = templates
 
     def reason(self, edit: Edit, language: ReasonLanguage = "en", *, moved: bool = False) -> str:

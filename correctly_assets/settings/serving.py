@@ -40,6 +40,10 @@ class ServingSettings(SettingsGroup):
     word_confidence: float | None = Field(
         default=None, ge=0, le=1, description="The same for edits that choose, bring in or drop words of content."
     )
+    model_reasons: bool = Field(
+        default=False,
+        description="Whether the model writes the reason where no grammar point holds; leave off unless its sentences are true.",
+    )
     stack: Literal["model", "harper-then-model"] = Field(
         default="model", description="What answers: the model alone, or Harper's rules first and the model behind them."
     )

@@ -55,6 +55,7 @@ def _pair(row: dict[str, Any], file: Path) -> TrainPair:
                 e.get("type", "OTHER"),
                 e.get("reason"),
                 e.get("reason_origin"),
+                e.get("point"),
             )
             for e in (json.loads(raw) if isinstance(raw, str) else raw)
         )

@@ -23,6 +23,7 @@ from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.types import Correction
 from correctly_assets.engine.launch import engine_identity
 from correctly_assets.language.harper import linter_identity
+from correctly_assets.language.points import GRAMMAR_DIR
 from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.training.models.base_model import base_model_revision
 from correctly_assets.workflows.promote import EngineLike
@@ -38,7 +39,7 @@ SHOTS = 6
 """Solved pairs that the few-shot prompt shows; more leave a long text no room in the embedded model's context."""
 
 
-ANSWERS = 6
+ANSWERS = 7
 """Raised when the correction path or its checks change what the same model answers: kept answers then no longer count."""
 
 
@@ -47,21 +48,20 @@ def answer_parts(
     adapter: str | None,
     *,
     engine: Mapping[str, str | None] | None = None,
-    rule_reasons: Path | None = None,
+    grammar: Path | None = None,
 ) -> dict[str, Any]:
     """All that decides what a model or adapter of the engine answers: kept answers of other parts do not count.
 
     Args:
         engine: `engine_identity` of the one here when None.
-        rule_reasons: the file that reasons by rule are made from; the shipped one when None.
+        grammar: the folder of grammar points that reasons are made from; the shipped one when None.
     """
-    from correctly_assets.correction.reasons import REASONS_FILE
-
     parts: dict[str, Any] = {
         "base": base_model_revision(settings.base_model_path),
         "adapter": adapter,
         "prompts": load_prompts(settings.platform.prompts_dir, family_of(settings.training.base_model)).sha256,
-        "reasons": sha256_file(rule_reasons or REASONS_FILE),
+        "reasons": [sha256_file(path) for path in sorted((grammar or GRAMMAR_DIR).rglob("*.yaml"))],
+        "model_reasons": settings.serving.model_reasons,
         "engine": dict(engine or engine_identity()),
         "max_model_len": settings.serving.vllm_max_model_len,
         "path": ANSWERS,

@@ -48,8 +48,8 @@ def recipe(settings: Settings) -> dict[str, Any]:
     """What, besides the rows, makes an adapter: base-model revision, prompt hashes, training settings (CONTRACTS)."""
     prompts = hashlib.sha256()
     for path in sorted(settings.platform.prompts_dir.rglob("*")):
-        # Reviewers' scenarios and the rule reasons of the answers are read by no model.
-        if path.is_file() and path.name not in ("scenarios.yaml", "reasons.yaml"):
+        # Reviewers' scenarios and the reasons of the answers are read by no model.
+        if path.is_file() and path.name != "scenarios.yaml" and path.parent.name != "grammar":
             prompts.update(f"{path.relative_to(settings.platform.prompts_dir)}\0".encode() + path.read_bytes() + b"\0")
     return {
         "base_model": base_model_revision(settings.base_model_path),

@@ -170,7 +170,9 @@ def make_corrector(
     Raises:
         PermanentError: the stack needs a package that is not installed.
     """
+    from correctly_assets.correction.annotate import ErrantAnnotator, LateAnnotator
     from correctly_assets.correction.path import Corrector
+    from correctly_assets.correction.points.choose import PointReasons
     from correctly_assets.correction.rules_first import HarperFirst
     from correctly_assets.curation.profanity import Profanity
     from correctly_assets.engine.launch import BASE_NAME
@@ -181,6 +183,8 @@ def make_corrector(
         annotator,
         prompts,
         profanity=ProfanityVeto(words or Profanity()),
+        explain=PointReasons(annotator) if isinstance(annotator, (ErrantAnnotator, LateAnnotator)) else None,
+        model_reasons=settings.serving.model_reasons,
         bounds=partial(adapter_bounds, settings),
         rank=completer.prompt_logprob if isinstance(completer, Ranker) else None,
         base_model=BASE_NAME,

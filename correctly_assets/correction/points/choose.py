@@ -1,0 +1,162 @@
+"""Choosing the point that explains an edit.
+
+Belongs here: which points hold, in which order, and the sentence that follows. Does not belong here: conditions
+(conditions.py), wording (prompts/grammar/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from correctly_assets.core.correction import ReasonLanguage
+from correctly_assets.core.types import Edit
+from correctly_assets.correction.points.catalogue import Catalogue, load_catalogue
+from correctly_assets.correction.points.change import Change, changes_of
+from correctly_assets.correction.points.conditions import quoted
+from correctly_assets.correction.points.groups import grouped
+from correctly_assets.correction.reasons import load_rule_reasons
+from correctly_assets.language.points import Point
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc, Token
+
+    from correctly_assets.correction.annotate import ErrantAnnotator, LateAnnotator
+
+
+@dataclass(frozen=True)
+class Match:
+    """A point that holds for a change, and the words its sentence quotes.
+
+    Attributes:
+        specificity: how particular it is; more is more.
+    """
+
+    point: Point
+    slots: dict[str, str]
+    specificity: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One reason for an edit, or for edits that belong together.
+
+    Attributes:
+        edit_indexes: the edits that it explains, in order.
+        point: ID of the grammar point; None where only the general sentence of the edit's type could be said.
+        alternatives: IDs of the other points that hold, most particular first.
+    """
+
+    edit_indexes: tuple[int, ...]
+    point: str | None
+    reason: str
+    alternatives: tuple[str, ...] = ()
+
+
+def points_for(change: Change, catalogue: Catalogue | None = None) -> list[Match]:
+    """The points that hold for a change, most particular first, each once."""
+    known = catalogue or load_catalogue()
+    entries = (known.groups if change.merged else known.single)[change.op]
+    found: dict[str, Match] = {}
+    for entry in entries:
+        slots = entry.condition.check(change)
+        if slots is None:
+            continue
+        specificity = (entry.condition.rank, entry.condition.weight)
+        kept = found.get(entry.point.id)
+        if kept is None or kept.specificity < specificity:
+            found[entry.point.id] = Match(entry.point, {**_always(change), **slots}, specificity)
+    return sorted(found.values(), key=lambda match: match.specificity, reverse=True)
+
+
+def explain(
+    before_doc: Doc, after_doc: Doc, edits: Sequence[Edit], language: ReasonLanguage = "en"
+) -> list[Explanation]:
+    """A reason for every edit; edits that belong together share one.
+
+    Args:
+        before_doc, after_doc: spaCy's parses of the learner's sentence and of the corrected one.
+        edits: in order; their offsets count in ``before_doc``'s text and they lead to ``after_doc``'s.
+    """
+    catalogue = load_catalogue()
+    changes = changes_of(before_doc, after_doc, edits)
+    told: list[Explanation] = []
+    for indexes, change in grouped(changes, lambda whole: _any_holds(whole, catalogue)):
+        matches = points_for(change, catalogue)
+        if not matches:
+            moved = len(indexes) == 1 and _moved(changes, indexes[0])
+            told.append(
+                Explanation(indexes, None, load_rule_reasons().reason(edits[indexes[0]], language, moved=moved))
+            )
+            continue
+        first = best_match(matches)
+        others = tuple(match.point.id for match in matches if match is not first)
+        told.append(Explanation(indexes, first.point.id, first.point.reason(first.slots, language), others))
+    return told
+
+
+class PointReasons:
+    """Finds the reasons of texts' edits: what `correction.path.Corrector` takes as ``explain``.
+
+    Args:
+        annotator: whose parses are read; those of the edits' own extraction, where they are still kept.
+    """
+
+    def __init__(self, annotator: ErrantAnnotator | LateAnnotator) -> None:
+        self._annotator = annotator
+
+    def __call__(self, before: str, after: str, edits: Sequence[Edit], language: ReasonLanguage) -> list[Explanation]:
+        return explain(*self._annotator.docs(before, after), edits, language)
+
+
+def best_match(matches: Sequence[Match]) -> Match:
+    """The match that is told, of those that hold: the most particular, and of equals the first of the catalogue.
+
+    A model that ranks points by their names would do so here.
+
+    Args:
+        matches: at least one, most particular first, as `points_for` gives them.
+    """
+    return matches[0]
+
+
+def _any_holds(change: Change, catalogue: Catalogue) -> bool:
+    return any(entry.condition.check(change) is not None for entry in catalogue.groups[change.op])
+
+
+def _moved(changes: Sequence[Change], index: int) -> bool:
+    """Whether the words taken out are put in elsewhere, or the other way round."""
+    change = changes[index]
+    words = (change.was or change.now).split()
+    if change.op == "R" or not words:
+        return False
+    others = [c.now if change.op == "U" else c.was for i, c in enumerate(changes) if i != index and c.op != change.op]
+    return any(words == other.split() for other in others)
+
+
+def _always(change: Change) -> dict[str, str]:
+    """The slots that every change fills: its words, shortened, without a capital that only begins a sentence."""
+    now = _short(_plain(change.now_text, change.c_tokens))
+    left, right = change.place("left"), change.place("right")
+    return {
+        "was": _short(_plain(change.was_text, change.o_tokens)),
+        "now": now,
+        "left": quoted(left) if left is not None else "",
+        "right": quoted(right) if right is not None else "",
+    }
+
+
+def _plain(text: str, tokens: Sequence[Token]) -> str:
+    first = next(iter(tokens), None)
+    if first is None or not first.is_sent_start:
+        return text
+    if first.tag_ in ("NNP", "NNPS") or first.text == "I" or first.text[1:] != first.text[1:].lower():
+        return text
+    return text[:1].lower() + text[1:]
+
+
+def _short(text: str) -> str:
+    """At most four words of a quotation, so that a reason stays a sentence a learner reads at a glance."""
+    parts = text.split()
+    return text if len(parts) <= 4 else f"{parts[0]} {parts[1]} … {parts[-2]} {parts[-1]}"

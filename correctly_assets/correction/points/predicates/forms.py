@@ -1,0 +1,246 @@
+"""Forms of one word: verb forms, number of nouns, degrees of adjectives, word classes.
+
+Belongs here: how the learner's word and the right one are related. Does not belong here: what governs them (syntax.py).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from correctly_assets.correction.points.change import Change
+from correctly_assets.correction.points.conditions import Slots, predicate, word_set
+
+
+@lru_cache(maxsize=20_000)
+def lemmas(word: str, upos: str = "") -> frozenset[str]:
+    """The lemmas that a word can belong to, of one word class or of any."""
+    from lemminflect import getAllLemmas
+
+    found = getAllLemmas(word)
+    if upos == "VERB":
+        rows = (*found.get("VERB", ()), *found.get("AUX", ()))
+    else:
+        rows = found.get(upos, ()) if upos else tuple(lemma for each in found.values() for lemma in each)
+    return frozenset(rows)
+
+
+@lru_cache(maxsize=20_000)
+def forms(lemma: str, tag: str) -> frozenset[str]:
+    """The spellings of a lemma's form."""
+    from lemminflect import getInflection
+
+    return frozenset(getInflection(lemma, tag))
+
+
+@lru_cache(maxsize=20_000)
+def can_be(word: str, tag: str) -> bool:
+    """Whether a word can be a form with this Penn tag."""
+    upos = {"V": "VERB", "N": "NOUN", "J": "ADJ", "R": "ADV"}[tag[0]]
+    return any(word in forms(lemma, tag) for lemma in lemmas(word, upos))
+
+
+def _last(text: str) -> str:
+    """The word that carries the meaning of a verb group: without "to", auxiliaries and marks."""
+    words = [w for w in text.replace("'", " ").split() if w.isalpha()]
+    return words[-1] if words else ""
+
+
+@predicate()
+def same_verb(c: Change) -> bool:
+    """Both sides end in a form of one verb."""
+    was, now = _last(c.was), _last(c.now)
+    return bool(was and now and lemmas(was, "VERB") & lemmas(now, "VERB"))
+
+
+@predicate()
+def same_word(c: Change) -> bool:
+    """Both sides are single forms of one lemma, of any word class."""
+    return " " not in c.was and " " not in c.now and bool(lemmas(c.was) & lemmas(c.now))
+
+
+@predicate()
+def was_form(c: Change, tag: str) -> bool:
+    """The learner's single word can be a form with one of these Penn tags."""
+    return c.was.isalpha() and any(can_be(c.was, each) for each in tag.split("|"))
+
+
+@predicate()
+def now_form(c: Change, tag: str) -> bool:
+    return c.now.isalpha() and any(can_be(c.now, each) for each in tag.split("|"))
+
+
+@predicate()
+def made_plural(c: Change) -> bool:
+    """A singular noun became its plural."""
+    was, now = c.was, c.now
+    return was.isalpha() and was != now and any(now in forms(lemma, "NNS") for lemma in lemmas(was, "NOUN") | {was})
+
+
+@predicate()
+def made_singular(c: Change) -> bool:
+    """A plural noun became its singular."""
+    was, now = c.was, c.now
+    return (
+        now.isalpha() and was != now and (was in forms(now, "NNS") or (was == now + "s" and bool(lemmas(now, "NOUN"))))
+    )
+
+
+@predicate()
+def made_past(c: Change) -> bool:
+    """A present or base form became the simple past of the same verb."""
+    was, now = c.was, c.now
+    if {was, now} & {"am", "is", "are"} or now in ("was", "were"):
+        return was in ("am", "is", "are", "be") and now in ("was", "were")
+    return any(
+        now in forms(lemma, "VBD") and now != was and (was == lemma or was in forms(lemma, "VBZ"))
+        for lemma in lemmas(now, "VERB")
+    )
+
+
+@predicate()
+def made_present(c: Change) -> bool:
+    """A past form became the simple present of the same verb."""
+    was, now = c.was, c.now
+    if was in ("was", "were"):
+        return now in ("am", "is", "are")
+    return any(
+        was in forms(lemma, "VBD") and was != now and (now == lemma or now in forms(lemma, "VBZ"))
+        for lemma in lemmas(was, "VERB")
+    )
+
+
+@predicate()
+def word_class(c: Change, change: str) -> bool:
+    """The word changed its class, e.g. "NOUN>ADJ"; both words begin alike and neither can be of the other's class."""
+    first, second = change.split(">")
+    was, now = c.was, c.now
+    if not (was.isalpha() and now.isalpha()) or was[:2] != now[:2] or was == now:
+        return False
+    return bool(lemmas(was, first)) and bool(lemmas(now, second)) and not lemmas(was, second)
+
+
+@predicate("noun")
+def more_than_one(c: Change) -> Slots | None:
+    """The noun of the change is plural in form."""
+    noun = c.place("noun")
+    return {"noun": noun.text} if noun is not None and noun.tag_ in ("NNS", "NNPS") else None
+
+
+@predicate()
+def known_mass(c: Change, side: str = "now") -> bool:
+    """The word of one side is a noun that has no plural."""
+    return (c.now if side == "now" else c.was) in word_set("never_plural")
+
+
+@predicate()
+def comparative(c: Change, side: str) -> bool:
+    """A side is one comparative adjective or adverb in "-er", or an irregular one."""
+    word = c.now if side == "now" else c.was
+    return word in word_set("irregular_comparatives") or (
+        word.endswith("er") and (can_be(word, "JJR") or can_be(word, "RBR"))
+    )
+
+
+@predicate("word")
+def degree_from(c: Change) -> Slots | None:
+    """ "more big" became "bigger", or "bigger" became "more big"; {word} is the plain adjective."""
+    was, now = c.was.split(), c.now.split()
+    if len(was) != 2 or was[0] not in ("more", "most") or len(now) != 1:
+        return None
+    shorter = any(now[0] in forms(was[1], tag) for tag in ("JJR", "JJS", "RBR", "RBS"))
+    return {"word": was[1]} if shorter else None
+
+
+@predicate("phrase")
+def turned_compound(c: Change) -> Slots | None:
+    """ "ticket of train" became "train ticket"."""
+    was, now = [w for w in c.was.split() if w not in ("of", "for", "the")], c.now.split()
+    if len(was) != 2 or len(now) != 2 or was[0][:4] != now[1][:4] or was[1][:4] != now[0][:4]:
+        return None
+    return {"phrase": c.now_text}
+
+
+@predicate("verb")
+def regular_for_irregular(c: Change) -> Slots | None:
+    """ "teached" became "taught"; {verb} is the plain verb."""
+    if not (c.was.isalpha() and c.now.isalpha()):
+        return None
+    for lemma in sorted(lemmas(c.now, "VERB")):
+        stem = lemma.removesuffix("e")
+        irregular = c.now != stem + "ed" and not c.now.endswith("ed")
+        if irregular and c.was in (
+            stem + "ed",
+            lemma + "ed",
+            lemma + lemma[-1] + "ed",
+            lemma[:-1] + "ied",
+            c.now + "ed",
+        ):
+            return {"verb": lemma}
+    return None
+
+
+@predicate()
+def same_stem(c: Change) -> bool:
+    """Both sides are single words that begin alike: "careful", "carefully"; "easy", "easily"."""
+    was, now = c.was, c.now
+    if not (was.isalpha() and now.isalpha()):
+        return False
+    shared = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
+    return shared >= max(3, min(len(was), len(now)) - 2)
+
+
+@predicate("verb")
+def very_moved(c: Change) -> Slots | None:
+    """ "very like it" became "like it very much"."""
+    was, now = c.was.removeprefix("very much ").removeprefix("very "), c.now
+    if not now.endswith(("very much", "a lot")) or not was.split():
+        return None
+    verb = was.split()[0]
+    return {"verb": verb} if now.startswith(verb) and lemmas(verb, "VERB") else None
+
+
+@predicate()
+def same_start(c: Change) -> bool:
+    """Both sides are single words of one family by their first letters."""
+    was, now = c.was, c.now
+    return (
+        was.isalpha()
+        and now.isalpha()
+        and was != now
+        and was[:3] == now[:3]
+        and (len(was) < 5 or was[:4] == now[:4] or len(now) < 6)
+    )
+
+
+@predicate()
+def now_is(c: Change, upos: str) -> bool:
+    return bool(lemmas(c.now, upos))
+
+
+@predicate()
+def was_is(c: Change, upos: str) -> bool:
+    return bool(lemmas(c.was, upos))
+
+
+@predicate()
+def noun_for_verb(c: Change) -> bool:
+    """The learner's word is only a noun and begins like the verb that is right."""
+    was, now = c.was, c.now
+    return (
+        was.isalpha()
+        and now.isalpha()
+        and was[:4] == now[:4]
+        and not lemmas(was, "VERB")
+        and bool(lemmas(was, "NOUN") and lemmas(now, "VERB"))
+    )
+
+
+_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "mis", "a")
+
+
+@predicate()
+def other_prefix(c: Change) -> bool:
+    """Only the negative prefix differs."""
+    was, now = c.was.replace("-", ""), c.now
+    first = next((p for p in _PREFIXES if was.startswith(p) and any(now == q + was[len(p) :] for q in _PREFIXES)), None)
+    return was != now and first is not None and now.isalpha()

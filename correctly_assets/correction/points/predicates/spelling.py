@@ -1,0 +1,118 @@
+"""Families of misspellings.
+
+Belongs here: how the learner's letters differ from the right ones. Does not belong here: whole other words (words.yaml's
+confused pairs).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from correctly_assets.correction.points.change import Change
+from correctly_assets.correction.points.conditions import Slots, predicate, words
+from correctly_assets.correction.points.predicates.forms import lemmas
+
+
+def _one_word(c: Change) -> bool:
+    return c.was.isalpha() and c.now.isalpha() and c.was != c.now
+
+
+@predicate()
+def misspelt(c: Change) -> bool:
+    """A word that no dictionary knows became one that looks like it."""
+    if not (_one_word(c) or (c.kind == "SPELL" and " " not in c.was_text)):
+        return False
+    return not lemmas(c.was) and _near(c.was, c.now)
+
+
+def _near(was: str, now: str) -> bool:
+    from difflib import SequenceMatcher
+
+    return SequenceMatcher(None, was, now, autojunk=False).ratio() >= 0.6
+
+
+@predicate()
+def letters(c: Change, pair: str) -> bool:
+    """Only one stretch of letters differs, e.g. "ei>ie"; "*" stands for any consonant, "**" for it twice."""
+    if not _one_word(c):
+        return False
+    old, new = pair.split(">")
+    pattern = re.escape(old)
+    return any(c.was[: m.start()] + new + c.was[m.end() :] == c.now for m in re.finditer(pattern, c.was))
+
+
+@predicate("letter")
+def double_missing(c: Change) -> Slots | None:
+    """A letter that is written twice was written once."""
+    if not _one_word(c) or len(c.now) != len(c.was) + 1:
+        return None
+    for i in range(1, len(c.now)):
+        if c.now[i] == c.now[i - 1] and c.now[:i] + c.now[i + 1 :] == c.was:
+            return {"letter": c.now[i]}
+    return None
+
+
+@predicate("letter")
+def double_extra(c: Change) -> Slots | None:
+    """A letter that is written once was written twice."""
+    if not _one_word(c) or len(c.was) != len(c.now) + 1:
+        return None
+    for i in range(1, len(c.was)):
+        if c.was[i] == c.was[i - 1] and c.was[:i] + c.was[i + 1 :] == c.now:
+            return {"letter": c.was[i]}
+    return None
+
+
+@predicate("letter")
+def letter_missing(c: Change) -> Slots | None:
+    """One letter was left out."""
+    if not _one_word(c) or len(c.now) != len(c.was) + 1:
+        return None
+    return next(({"letter": c.now[i]} for i in range(len(c.now)) if c.now[:i] + c.now[i + 1 :] == c.was), None)
+
+
+@predicate("letter")
+def letter_extra(c: Change) -> Slots | None:
+    if not _one_word(c) or len(c.was) != len(c.now) + 1:
+        return None
+    return next(({"letter": c.was[i]} for i in range(len(c.was)) if c.was[:i] + c.was[i + 1 :] == c.now), None)
+
+
+@predicate("first", "second")
+def letters_swapped(c: Change) -> Slots | None:
+    """Two neighbouring letters stood in the wrong order."""
+    if not _one_word(c) or len(c.was) != len(c.now):
+        return None
+    at = [i for i in range(len(c.was)) if c.was[i] != c.now[i]]
+    if len(at) == 2 and at[1] == at[0] + 1 and c.was[at[0]] == c.now[at[1]] and c.was[at[1]] == c.now[at[0]]:
+        return {"first": c.now[at[0]], "second": c.now[at[1]]}
+    return None
+
+
+@predicate("wrong_letter", "letter")
+def letter_wrong(c: Change) -> Slots | None:
+    """One letter stood in place of another."""
+    if not _one_word(c) or len(c.was) != len(c.now):
+        return None
+    at = [i for i in range(len(c.was)) if c.was[i] != c.now[i]]
+    return {"wrong_letter": c.was[at[0]], "letter": c.now[at[0]]} if len(at) == 1 else None
+
+
+@predicate()
+def both_end(c: Change, ending: str) -> bool:
+    """The wrong and the right word end as named, e.g. "able>ible"."""
+    old, new = ending.split(">")
+    return _one_word(c) and c.was.endswith(old) and c.now.endswith(new) and not lemmas(c.was)
+
+
+@predicate()
+def confused(c: Change) -> bool:
+    """The two words are a known pair that looks or sounds alike."""
+    return tuple(sorted((c.was, c.now))) in _pairs()
+
+
+@lru_cache(maxsize=1)
+def _pairs() -> frozenset[tuple[str, str]]:
+    families = [family.split("|") for family in words()["confused"]]
+    return frozenset((a, b) for family in families for a in family for b in family if a < b)

@@ -1,0 +1,144 @@
+"""What tells the time of a verb.
+
+Belongs here: time words and the verbs beside the changed one. Does not belong here: forms (forms.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from correctly_assets.correction.points.change import Change
+from correctly_assets.correction.points.conditions import Slots, predicate, quoted, words
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc, Token
+
+
+def _sentence(c: Change) -> list[Token]:
+    """The tokens of the sentence that the change stands in."""
+    i = min(c.c[0], len(c.after) - 1)
+    return list(c.after[i].sent) if len(c.after) else []
+
+
+def _clause_of(c: Change, token: Token) -> bool:
+    """Whether a time word belongs to the changed verb or to a verb joined to it, and not to another clause."""
+    verb = c.place("verb")
+    for _ in range(6):
+        if token.pos_ in ("VERB", "AUX"):
+            main = token.head if token.dep_ in ("aux", "auxpass") else token
+            return verb is None or main.i == verb.i or (verb.dep_ == "conj" and verb.head.i == main.i)
+        if token.head.i == token.i:
+            return False
+        token = token.head
+    return False
+
+
+@predicate("marker")
+def finished_time(c: Change) -> Slots | None:
+    """A finished time belongs to the verb: yesterday, last week, two days ago, in 2010."""
+    tokens = _sentence(c)
+    for token in tokens:
+        low = token.lower_
+        following = c.at(token.i + 1)
+        found = None
+        if low in ("yesterday", "ago"):
+            found = _ago(c.after, token) if low == "ago" else low
+        elif low == "last" and following in words()["last_units"]:
+            found = f"last {following}"
+        elif low == "in" and following.isdigit() and len(following) == 4 and following < "2024":
+            found = f"in {following}"
+        elif (
+            low == "when"
+            and any(t.tag_ == "VBD" for t in c.after[token.i + 1 : token.i + 5])
+            and not _clause_of(c, token)
+        ):
+            continue
+        if found and c.at(token.i - 1) not in ("since", "until", "by") and _clause_of(c, token):
+            return {"marker": found}
+    return None
+
+
+def _ago(doc: Doc, token: Token) -> str:
+    start = max(0, token.i - 2)
+    return doc[start : token.i + 1].text if start < token.i else "ago"
+
+
+@predicate("marker")
+def coming_time(c: Change) -> Slots | None:
+    """A time to come belongs to the verb: tomorrow, next week, soon."""
+    for token in _sentence(c):
+        low, following = token.lower_, c.at(token.i + 1)
+        found = low if low in ("tomorrow", "tonight", "soon") else None
+        if low == "next" and following in words()["last_units"]:
+            found = f"next {following}"
+        if found and _clause_of(c, token):
+            return {"marker": found}
+    return None
+
+
+@predicate("word")
+def up_to_now(c: Change) -> Slots | None:
+    """Since, or for with a length of time, belongs to the verb: what began then goes on."""
+    for token in _sentence(c):
+        low = token.lower_
+        if (
+            low == "since"
+            and token.i + 1 < len(c.after)
+            and _clause_of(c, token.head if token.dep_ == "mark" else token)
+        ):
+            return {"word": "since"}
+        if low == "since" and token.dep_ == "mark" and token.head.head.i == getattr(c.place("verb"), "i", -1):
+            return {"word": "since"}
+        if low == "for" and _clause_of(c, token):
+            phrase = c.after[token.i + 1 : token.i + 5]
+            if any(t.lemma_.lower() in words()["time_units"] or t.lower_ in ("ages", "time") for t in phrase):
+                return {"word": "for"}
+    return None
+
+
+@predicate("marker")
+def until_now(c: Change) -> Slots | None:
+    """Ever, never, already, yet, just, so far, recently, or "the first time" belongs to the verb."""
+    tokens = _sentence(c)
+    for token in tokens:
+        if token.lower_ in ("ever", "never", "already", "yet", "recently", "lately") and _clause_of(c, token):
+            return {"marker": token.lower_}
+        if token.lower_ == "so" and c.at(token.i + 1) == "far" and _clause_of(c, token):
+            return {"marker": "so far"}
+    return None
+
+
+@predicate("other")
+def beside_past(c: Change) -> Slots | None:
+    """A verb joined to the changed one, or of the clause it belongs to, is in the past."""
+    verb = c.place("verb")
+    if verb is None:
+        return None
+    near = [t for t in verb.children if t.dep_ in ("conj", "advcl", "ccomp")]
+    if verb.dep_ in ("conj", "advcl", "ccomp", "relcl"):
+        head = verb.head if verb.dep_ != "relcl" else next((a for a in verb.ancestors if a.pos_ == "VERB"), verb.head)
+        near += [head, *(t for t in head.children if t.dep_ == "conj" and t.i != verb.i)]
+    for token in near:
+        if token.i == verb.i or c.c[0] <= token.i < c.c[1]:
+            continue
+        past = (
+            token
+            if token.tag_ == "VBD"
+            else next((t for t in token.children if t.dep_ in ("aux", "auxpass") and t.tag_ == "VBD"), None)
+        )
+        # The past must be the learner's own: what the same correction put there proves nothing.
+        if past is not None and any(t.lower_ == past.lower_ for t in c.before):
+            return {"other": quoted(past)}
+    return None
+
+
+@predicate("marker")
+def habit(c: Change) -> Slots | None:
+    """Every day, usually, always and the like belong to the verb."""
+    for token in _sentence(c):
+        low = token.lower_
+        if low in ("usually", "always", "often", "sometimes", "rarely", "normally") and _clause_of(c, token):
+            return {"marker": low}
+        if low == "every" and token.i + 1 < len(c.after) and _clause_of(c, token):
+            return {"marker": f"every {c.after[token.i + 1].text}"}
+    return None

@@ -1,0 +1,194 @@
+"""The catalogue of grammar points as data: what each file of prompts/grammar/ holds.
+
+Belongs here: the records, reading and checking the files, filling a point's sentence. Does not belong here: whether a
+point's condition holds for an edit (correction/points/), or the wording (prompts/grammar/). docs/languages.md says how a
+reason language is added.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from correctly_assets.core.errors import PermanentError
+from correctly_assets.language.korean import PARTICLES, with_particles
+
+GRAMMAR_DIR = Path(__file__).resolve().parents[2] / "prompts" / "grammar"
+GENERAL_FILE = "general.yaml"
+"""The sentences of the ERRANT types, which is no area."""
+MOST_WORDS = 25
+_SLOT = re.compile(r"\{(\w+)\}")
+
+
+class Told(BaseModel):
+    """A point in one language: ``short`` has slots, ``long`` has none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    short: str = Field(min_length=5)
+    long: str = Field(min_length=20)
+
+
+class Pair(BaseModel):
+    """An example sentence, wrong and right."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    wrong: str
+    right: str
+
+
+class Point(BaseModel):
+    """One grammar point.
+
+    Attributes:
+        when: its condition, as correction/points/conditions.py reads it.
+        others: its texts in further languages, from prompts/grammar/LANGUAGE/.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str
+    level: Literal["A1", "A2", "B1", "B2", "C1", "C2"]
+    when: dict[str, Any] | list[dict[str, Any]]
+    en: Told
+    ko: Told
+    example: Pair
+    others: dict[str, Told] = Field(default_factory=dict)
+
+    def told(self, language: str) -> Told:
+        """Its texts in a language.
+
+        Raises:
+            PermanentError: the catalogue has no such language.
+        """
+        found = {"en": self.en, "ko": self.ko, **self.others}.get(language)
+        if found is None:
+            known = ", ".join(("en", "ko", *self.others))
+            raise PermanentError(f"The grammar points have no reasons in {language!r}: choose one of {known}.")
+        return found
+
+    def reason(self, slots: Mapping[str, str], language: str = "en") -> str:
+        """The short sentence with its slots filled, and in Korean with the particles that fit."""
+        return filled(self.told(language).short, slots)
+
+    @property
+    def slots(self) -> frozenset[str]:
+        """The slots of its sentences, in all languages."""
+        return frozenset().union(*(slots_of(told.short) for told in (self.en, self.ko, *self.others.values())))
+
+
+def filled(template: str, slots: Mapping[str, str]) -> str:
+    """A template with its slots and particles filled; braces inside the values are left alone."""
+    said = _SLOT.sub(lambda m: slots.get(m.group(1), m.group(0)).replace('"', "'"), template)
+    return with_particles(said)
+
+
+def slots_of(template: str) -> frozenset[str]:
+    """The names of a template's slots, without the marks of Korean particles."""
+    return frozenset(name for name in _SLOT.findall(template) if name not in PARTICLES)
+
+
+def read_words(path: Path) -> Any:
+    """A YAML file in which ``on``, ``off``, ``yes`` and ``no`` are words, as in YAML 1.2, and not truth values.
+
+    Raises:
+        PermanentError: the file is missing or not valid YAML.
+    """
+    import yaml
+
+    class Words(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
+        pass
+
+    Words.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Words)
+    except FileNotFoundError as error:
+        raise PermanentError(f"The file {path} is missing; restore prompts/ from the repository.") from error
+    except yaml.YAMLError as error:
+        raise PermanentError(f"The file {path} is not valid YAML: {error}. Mend it there.") from error
+
+
+def languages(directory: Path = GRAMMAR_DIR) -> tuple[str, ...]:
+    """The languages that reasons are told in: English and Korean, and one for each folder of the catalogue."""
+    return ("en", "ko", *sorted(path.name for path in directory.iterdir() if path.is_dir()))
+
+
+def areas(directory: Path = GRAMMAR_DIR) -> dict[str, tuple[str, ...]]:
+    """The IDs of each area's points, in the files' order; an area is a file of the catalogue.
+
+    Raises:
+        PermanentError: as `load_points` does.
+    """
+    return {area: tuple(point.id for point in points) for area, points in _read(directory).items()}
+
+
+def load_points(directory: Path = GRAMMAR_DIR) -> dict[str, Point]:
+    """All points by ID, in the order of the files' names, read once.
+
+    Raises:
+        PermanentError: a file is missing or a point malformed; the message names file, point and remedy.
+    """
+    return {point.id: point for points in _read(directory).values() for point in points}
+
+
+@lru_cache(maxsize=4)
+def _read(directory: Path) -> dict[str, tuple[Point, ...]]:
+    files = sorted(path for path in directory.glob("*.yaml") if path.name != GENERAL_FILE)
+    if not files:
+        raise PermanentError(f"No grammar points in {directory}; restore prompts/grammar/ from the repository.")
+    found: dict[str, tuple[Point, ...]] = {}
+    seen: set[str] = set()
+    for path in files:
+        rows = read_words(path)
+        if not isinstance(rows, list):
+            raise PermanentError(f"{path}: write a list of points, each beginning with '- id:'.")
+        others = _others(directory, path.name)
+        found[path.stem] = tuple(_point(path, number, row, others) for number, row in enumerate(rows, 1))
+        for point in found[path.stem]:
+            if point.id in seen:
+                raise PermanentError(f"{path.name}: the point {point.id!r} is there twice; rename or delete one.")
+            seen.add(point.id)
+    return found
+
+
+def _others(directory: Path, name: str) -> dict[str, dict[str, Any]]:
+    """What the area's file of each further language says of its points: ``{language: {ID: {short, long}}}``."""
+    return {
+        language: read_words(directory / language / name)
+        for language in languages(directory)
+        if language not in ("en", "ko")
+    }
+
+
+def _point(path: Path, number: int, row: Any, others: Mapping[str, Mapping[str, Any]]) -> Point:
+    name = row.get("id", f"number {number}") if isinstance(row, dict) else f"number {number}"
+    for language, texts in others.items():
+        if name not in texts:
+            raise PermanentError(f"{language}/{path.name} has no texts for the point {name}; add short and long.")
+    try:
+        point = Point.model_validate({**row, "others": {language: texts[name] for language, texts in others.items()}})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the point"
+        raise PermanentError(f"{path.name}, point {name}: {where}: {first['msg']}. Mend it there.") from error
+    for language in ("en", "ko", *others):
+        told = point.told(language)
+        if len(told.short.split()) > MOST_WORDS:
+            raise PermanentError(
+                f"{path.name}, point {name}: the {language} short has over {MOST_WORDS} words; cut it."
+            )
+        if "{" in told.long:
+            raise PermanentError(f"{path.name}, point {name}: the {language} long has a slot; write it without.")
+        unknown = set(re.findall(r"\{([가-힣]+)\}", told.short)) - PARTICLES
+        if unknown:
+            raise PermanentError(
+                f"{path.name}, point {name}: no such particle {sorted(unknown)}; see language/korean.py."
+            )
+    return point
