@@ -32,6 +32,7 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.retrain import rows_digest
 
 EXAMPLES_FILE = "examples.parquet"
+TRAIN_FILE = "train.parquet"
 EXAMPLES_FORMAT = 2
 
 M = TypeVar("M", bound=SnapshotManifest)
@@ -177,8 +178,6 @@ def rows_digest_without(directory: Path, ids: Iterable[str]) -> str:
 
 
 def _snapshot_files(snapshots_dir: Path) -> Iterator[tuple[Path, str]]:
-    from correctly_assets.artifacts.train_set import TRAIN_FILE
-
     for directory in sorted(snapshots_dir.iterdir()) if snapshots_dir.is_dir() else ():
         for name, column in ((EXAMPLES_FILE, "id"), (TRAIN_FILE, "example_id")):
             if (directory / name).is_file() and not directory.name.startswith("."):

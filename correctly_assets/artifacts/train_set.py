@@ -15,12 +15,11 @@ from typing import Any
 
 from correctly_assets.artifacts.duckdb_queries import fetch_rows, is_disk_error, open_duckdb, quoted, read_query
 from correctly_assets.artifacts.manifests import TrainSetManifest
-from correctly_assets.artifacts.snapshots import Snapshot, disk_error, write_snapshot
+from correctly_assets.artifacts.snapshots import TRAIN_FILE, Snapshot, disk_error, write_snapshot
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.text import slices, split_of, text_sha
 from correctly_assets.core.types import Edit, TrainPair
 
-TRAIN_FILE = "train.parquet"
 TRAIN_FORMAT = 1
 THUMB_SHARE = 0.2
 COLUMNS = ("id", "example_id", "origin", "before", "after", "edits", "weight", "split", "language", "form")

@@ -12,6 +12,9 @@ from typing import Literal, Protocol
 
 from correctly_assets.core.types import Correction
 
+FULL = "report.full"
+"""Name of the full report's files beside the adapter's own."""
+
 SMALL_SET = 300
 """Below this many rows a set is called small wherever its scores are shown."""
 

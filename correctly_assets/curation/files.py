@@ -18,7 +18,8 @@ from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.landing import ExampleGuard, LandCounts, LandOutcome, LandRow, Sink
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.types import Example
-from correctly_assets.curation.readers import RawRow, read_rows
+from correctly_assets.curation.raw_rows import RawRow
+from correctly_assets.curation.readers import read_rows
 from correctly_assets.curation.rows import ROW_COLUMNS, parse_row
 
 BATCH_ROWS = 2000

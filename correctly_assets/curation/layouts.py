@@ -8,13 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.layouts import TWIN, apply_m2_edits, m2_words, parallel_stem, read_parallel_lines
-
-if TYPE_CHECKING:
-    from correctly_assets.curation.readers import RawRow
+from correctly_assets.curation.raw_rows import RawRow, damaged, refusal
 
 _CLOSING = re.compile(r"\s+([.,;:!?%)\]}…]+)")
 _OPENING = re.compile(r"([(\[{$£€#])\s+")
@@ -35,8 +32,6 @@ def read_m2(path: Path) -> Iterator[RawRow]:
 
     Each annotator's edits make a row of their own; a sentence without edits is a row that is already correct.
     """
-    from correctly_assets.curation.readers import refusal
-
     number = 0
     source: tuple[int, list[str]] | None = None
     annotators: dict[str, list[tuple[int, int, list[str]]]] = {}
@@ -139,8 +134,6 @@ def read_xlsx(path: Path) -> Iterator[RawRow]:
     import zipfile
 
     from openpyxl import load_workbook
-
-    from correctly_assets.curation.readers import damaged
 
     unreadable = f"{path.name} is not a readable Excel workbook (.xlsx)"
     try:

@@ -14,11 +14,11 @@ from typing import IO, Any
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.ports import Refusal
+from correctly_assets.curation.layouts import alone, is_part, read_m2, read_parallel, read_xlsx
+from correctly_assets.curation.raw_rows import RawRow, damaged, refusal
 
-RawRow = tuple[int, "dict[str, Any] | Refusal"]
 MAX_LINE_BYTES = 64 * 2**20
 _MAX_RECORD_LINES = 200
-_SHOWN = 200
 
 
 def read_rows(path: Path) -> Iterator[RawRow]:
@@ -32,8 +32,6 @@ def read_rows(path: Path) -> Iterator[RawRow]:
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist.")
-    from correctly_assets.curation.layouts import alone, is_part
-
     reader = reader_for(path)
     if reader is None and is_part(path):
         raise UsageError(alone(path))
@@ -48,7 +46,6 @@ def read_rows(path: Path) -> Iterator[RawRow]:
 def reader_for(path: Path) -> Callable[[Path], Iterator[RawRow]] | None:
     """The reader for a file or folder, by its name."""
     from correctly_assets.core.layouts import is_parallel
-    from correctly_assets.curation.layouts import read_m2, read_parallel, read_xlsx
 
     if is_parallel(path):
         return read_parallel
@@ -68,21 +65,6 @@ def reader_for(path: Path) -> Callable[[Path], Iterator[RawRow]] | None:
 def kinds() -> tuple[str, ...]:
     """What can be read, for messages."""
     return ("CSV", "JSONL", "Parquet", "M2", "XLSX", "parallel text (NAME.src with NAME.ref0)")
-
-
-def refusal(reason: str, shown: str = "") -> Refusal:
-    """A refusal of a row that never became one; ``shown`` is cut short."""
-    return Refusal("format", reason, {"text": shown[:_SHOWN]} if shown else {})
-
-
-def damaged(path: Path, number: int) -> UsageError:
-    """The error of a file that breaks off at a row; whoever lands it has landed the rows before."""
-    return UsageError(
-        f"{path.name} is damaged after row {number:,}: the rows before it have landed; mend the file and add it again."
-    )
-
-
-# -- JSONL ---------------------------------------------------------------------------------------------------------
 
 
 def read_jsonl(path: Path) -> Iterator[RawRow]:

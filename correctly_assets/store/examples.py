@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, text
+from sqlalchemy import RowMapping, bindparam, text
 
 from correctly_assets.artifacts.examples_snapshot import ACCEPTED_COLUMNS, STAMP_COLUMNS
 from correctly_assets.core.errors import UsageError
@@ -18,6 +18,7 @@ from correctly_assets.core.landing import LandCounts, LandRow, content_sha
 from correctly_assets.core.retrain import rows_digest
 from correctly_assets.core.text import slices
 from correctly_assets.core.types import Edit, Example, Reason
+from correctly_assets.store.accepted_rows import touch_accepted
 from correctly_assets.store.quarantine import insert_quarantine
 from correctly_assets.store.records import Counts, FormTone, StoredExample, example_from, stored_from, to_json
 from correctly_assets.store.subject import Subject, like_prefix
@@ -58,17 +59,6 @@ _VERIFY = text(
 def length_class(words: int) -> str:
     """``short`` up to 10 words, ``medium`` up to 25, ``long`` beyond."""
     return "short" if words <= 10 else "medium" if words <= 25 else "long"
-
-
-def touch_accepted(connection: Connection, landed_at: str | None = None) -> None:
-    """Say that the set of accepted rows changed; every statement that changes it must be followed by this."""
-    connection.execute(
-        text(
-            "UPDATE accepted_state SET revision = revision + 1, last_landed_at = coalesce(:landed_at, last_landed_at) "
-            "WHERE id = 'accepted'"
-        ),
-        {"landed_at": landed_at},
-    )
 
 
 class Examples(Subject):

@@ -6,17 +6,15 @@ follows by itself because the set of accepted rows has changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from correctly_assets.artifacts.rejected_pairs import remove_from_rejected
-from correctly_assets.core.text import text_sha
-from correctly_assets.store.corrections import erase_answers
+from correctly_assets.store.accepted_rows import erase_example
 from correctly_assets.store.derived import DerivedFrom
-from correctly_assets.store.examples import Examples, touch_accepted
+from correctly_assets.store.examples import Examples
 from correctly_assets.store.subject import Subject
 
 
@@ -91,35 +89,3 @@ class Forgetting(Subject):
                         ).scalars()
                     )
             return erase_example(connection, id, self.database.now()), touched, adapters
-
-
-def erase_example(connection: Connection, id: str, now: str) -> int:
-    """Remove an example's text inside an open transaction; returns how many journalled answers went with it."""
-    row = connection.execute(
-        text("SELECT before, after, status FROM correction_script WHERE id = :id"), {"id": id}
-    ).first()
-    if row is None or row.status == "forgotten":
-        return 0
-    shas: Sequence[str] = [text_sha(row.before)]
-    answers = erase_answers(connection, shas, id)
-    connection.execute(
-        text(
-            "UPDATE correction_script SET before = '', after = NULL, reason = NULL, reasons = '[]', edits = NULL, "
-            "style = NULL, speaker = NULL, key_expressions = '[]', status = 'forgotten', accepted_at = NULL, "
-            "forgotten_at = :now WHERE id = :id"
-        ),
-        {"id": id, "now": now},
-    )
-    connection.execute(
-        text("UPDATE text_repository SET topic = NULL, source_file = NULL, source_line = NULL WHERE id = :id"),
-        {"id": id},
-    )
-    connection.execute(
-        text(
-            "UPDATE quarantine SET row_json = '{}', state = CASE state WHEN 'open' THEN 'dropped' ELSE state END, "
-            "settled_at = coalesce(settled_at, :now) WHERE example_id = :id"
-        ),
-        {"id": id, "now": now},
-    )
-    touch_accepted(connection)
-    return answers

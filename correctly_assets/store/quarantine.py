@@ -13,6 +13,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.ports import Refusal
+from correctly_assets.store.accepted_rows import erase_example, touch_accepted
 from correctly_assets.store.records import Quarantined, to_json
 from correctly_assets.store.subject import Subject, like_prefix
 
@@ -53,8 +54,6 @@ class Quarantine(Subject):
 
     def quarantine_example(self, id: str, refusal: Refusal) -> bool:
         """Take a landed example out of training; False when it is not accepted or waiting."""
-        from correctly_assets.store.examples import touch_accepted
-
         with self.database.write() as connection:
             done = connection.execute(
                 text(
@@ -109,8 +108,6 @@ class Quarantine(Subject):
         Raises:
             UsageError: no open row, or more than one, has such an id.
         """
-        from correctly_assets.store.examples import touch_accepted
-
         with self.database.write() as connection:
             item = _find_open(connection, prefix)
             now = self.database.now()
@@ -136,8 +133,6 @@ class Quarantine(Subject):
         Raises:
             UsageError: no open row, or more than one, has such an id.
         """
-        from correctly_assets.store.forget import erase_example
-
         with self.database.write() as connection:
             item = _find_open(connection, prefix)
             now = self.database.now()

@@ -136,3 +136,31 @@ def load_tokenizer(base_model: str) -> Any:
 
 def total_tokens(turns: Sequence[Turn]) -> int:
     return sum(turn.length for turn in turns)
+
+
+def exported_template(renderer: Renderer) -> str:
+    """The chat template with ``bos_token`` in front where the tokenizer puts one before a text.
+
+    Our own prompts leave it to the tokenizer. Engines that render a chat add no special tokens of their own, and Gemma
+    answers far worse without it.
+
+    Raises:
+        PermanentError: a rendered chat would not be the prompt that was trained on.
+    """
+    tokenizer, chat = renderer.tokenizer, renderer.prompts.chat
+    ids = tokenizer("a", add_special_tokens=True)["input_ids"]
+    begins = tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
+    template = "{{- bos_token -}}\n" + chat if begins else chat
+    question = "He go to school."
+    meant = list(renderer.prompt_ids(renderer.prompts.correct_prompt(question)))
+    message = renderer.prompts.correct.replace("{text}", question)
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "user", "content": message}],
+        chat_template=template,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=False,
+    )
+    if list(rendered) != meant:
+        raise PermanentError("The chat template renders another prompt than the one that was trained on.")
+    return template

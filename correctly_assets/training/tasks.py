@@ -37,8 +37,8 @@ def gguf(request: dict[str, Any]) -> dict[str, Any]:
 
 def adopt(request: dict[str, Any]) -> dict[str, Any]:
     """An adapter from elsewhere, with a manifest of ours."""
+    from correctly_assets.training.adoption import adopt_adapter
     from correctly_assets.training.config import TrainConfig
-    from correctly_assets.training.models.adoption import adopt_adapter
 
     identity, path, known = adopt_adapter(Path(request["directory"]), TrainConfig.model_validate(request["config"]))
     return {"adapter": identity, "path": str(path), "known": known}

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from correctly_assets.artifacts.manifests import artefacts_in
 from correctly_assets.core.errors import UsageError
+from correctly_assets.core.evaluation import FULL
 from correctly_assets.settings import Settings
-from correctly_assets.workflows.full_report import FULL
 from correctly_assets.workflows.measured_systems import adapter_named
 from correctly_assets.workflows.wiring import read_platform_store
 

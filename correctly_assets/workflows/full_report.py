@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.core.evaluation import EvaluationSet
+from correctly_assets.core.evaluation import FULL, EvaluationSet
 from correctly_assets.core.ports import Annotator, SystemUnderTest
 from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.engine.load_adapter import load_proven
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
     from correctly_assets.evaluation.report.report import WrittenReport
     from correctly_assets.evaluation.report.stopwatch import Stopwatch
     from correctly_assets.store import Store
-
-FULL = "report.full"
-"""Name of the full report's files beside the adapter's own."""
 
 ORDER = (
     "untouched", "harper", "base", "base-few-shot", "comparator", "champion", "harper-then-candidate", "candidate-alone",

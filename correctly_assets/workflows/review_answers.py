@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from correctly_assets.core.errors import PermanentError, UsageError
+from correctly_assets.core.evaluation import FULL
 from correctly_assets.core.review import Review, Scenario, blind_order, parse_scenarios, review_id, summarise
 from correctly_assets.settings import PlatformSettings, Settings
 
@@ -152,7 +153,6 @@ def left_to_review(platform: PlatformSettings, store: Store, reviewer: str) -> d
 def show_on_pages(platform: PlatformSettings, store: Store, adapters: set[str]) -> None:
     """Write the pages of these adapters' reports anew, with the reviews there are now."""
     from correctly_assets.evaluation.report.report import show_reviews
-    from correctly_assets.workflows.full_report import FULL
 
     reviews = reviews_so_far(platform, store)
     for adapter in sorted(adapters):

@@ -131,8 +131,7 @@ def convert_gguf(gguf: Path, target: Path, prompts: Prompts, family: str) -> Pat
         # llama.cpp's default where the file is silent: sentencepiece vocabularies begin with it, byte-level ones do not.
         if keys.get("tokenizer.ggml.add_bos_token", keys.get("tokenizer.ggml.model") == "llama"):
             begin_with_bos(tokenizer)
-        from correctly_assets.training.models.merging import exported_template
-        from correctly_assets.training.rendering import Renderer
+        from correctly_assets.training.rendering import Renderer, exported_template
 
         tokenizer.chat_template = exported_template(Renderer(tokenizer, prompts))
         out = work / "model"

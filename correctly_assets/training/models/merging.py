@@ -18,7 +18,7 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.training import Canary
 from correctly_assets.training.models.base_model import MANIFEST
-from correctly_assets.training.rendering import Renderer, load_tokenizer
+from correctly_assets.training.rendering import Renderer, exported_template, load_tokenizer
 
 AGREES_WITHIN = 0.15
 """Nats a token by which merged weights in bf16 may answer otherwise than base and adapter apart: what serving allows."""
@@ -66,34 +66,6 @@ def merge_adapter(base_model: str, adapter_dir: Path, target: Path, prompts: Pro
     }
     (target / MANIFEST).write_text(json.dumps(record, indent=1) + "\n")
     return {"from_training": round(gap, 4)}
-
-
-def exported_template(renderer: Renderer) -> str:
-    """The chat template with ``bos_token`` in front where the tokenizer puts one before a text.
-
-    Our own prompts leave it to the tokenizer. Engines that render a chat add no special tokens of their own, and Gemma
-    answers far worse without it.
-
-    Raises:
-        PermanentError: a rendered chat would not be the prompt that was trained on.
-    """
-    tokenizer, chat = renderer.tokenizer, renderer.prompts.chat
-    ids = tokenizer("a", add_special_tokens=True)["input_ids"]
-    begins = tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
-    template = "{{- bos_token -}}\n" + chat if begins else chat
-    question = "He go to school."
-    meant = list(renderer.prompt_ids(renderer.prompts.correct_prompt(question)))
-    message = renderer.prompts.correct.replace("{text}", question)
-    rendered = tokenizer.apply_chat_template(
-        [{"role": "user", "content": message}],
-        chat_template=template,
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=False,
-    )
-    if list(rendered) != meant:
-        raise PermanentError("The chat template renders another prompt than the one that was trained on.")
-    return template
 
 
 @torch.no_grad()

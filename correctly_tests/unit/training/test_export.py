@@ -16,9 +16,9 @@ from correctly_assets.core.errors import AdapterRefused, PermanentError
 from correctly_assets.core.prompts import Prompts, load_prompts
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.adapter import CONTENT, check_adapter
+from correctly_assets.training.adoption import adopt_adapter
 from correctly_assets.training.card import model_card, write_card
 from correctly_assets.training.config import TrainConfig
-from correctly_assets.training.models.adoption import adopt_adapter
 from correctly_assets.training.models.gguf_file import check_gguf, write_gguf
 from correctly_assets.training.models.lora_model import load_base, put_adapter_on
 from correctly_assets.training.models.merging import merge_adapter
