@@ -6,13 +6,15 @@ runtime/. Heavy modules are imported by the command that needs them, so that `co
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from rich.markup import escape
 
-from correctly_assets.commands import data, examples, judging, reports, review, serving, training
+from correctly_assets.commands import data, examples, judging, keys, reports, review, serving, training
 from correctly_assets.commands.common import Json, console, print_json, stderr
 from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
 from correctly_assets.settings import InvalidSettingError, get_settings
@@ -142,7 +144,7 @@ def status(as_json: Json = False) -> None:
         print_status(value, console)
 
 
-for room in (data, examples, judging, reports, review, serving, training):
+for room in (data, examples, judging, keys, reports, review, serving, training):
     room.register(app)
 
 
@@ -150,12 +152,14 @@ def _fail(error: CorrectlyError, as_json: bool) -> NoReturn:
     if as_json:
         print_json(error.to_json())
     else:
-        stderr.print(f"[red]✗[/] {error}", highlight=False, soft_wrap=True)
+        stderr.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
     sys.exit(error.exit_code)
 
 
 def main() -> None:
     """The console script: every expected failure is one sentence and its exit code, never a traceback."""
+    # What is written holds people's texts and the platform's secrets: it is for its owner alone.
+    os.umask(0o077)
     as_json = "--json" in sys.argv
     try:
         app()

@@ -36,6 +36,7 @@ from correctly_assets.curation.pii import PersonalData
 from correctly_assets.engine.client import VllmClient
 from correctly_assets.gateway.app import create_app
 from correctly_assets.gateway.options import Options
+from correctly_assets.gateway.server import make_server
 from correctly_assets.gateway.service import Parts
 from correctly_assets.gateway.token_usage import MeteredCompleter
 from correctly_assets.settings import Settings
@@ -368,7 +369,7 @@ def running_gateway(
 
     app = create_app(settings, options or Options(poll_seconds=0.05), parts)
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
+    server = make_server(app, "127.0.0.1", port, log_level="error")
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     running = Running(f"http://127.0.0.1:{port}", store, engine, app, settings.platform.adapters_dir, home)

@@ -1,44 +1,35 @@
-"""``python -m correctly_assets.gateway``: serve; with ``--new-key NAME``: make a client's key.
+"""``python -m correctly_assets.gateway``: serve.
 
 Belongs here: the process's own command line. Does not belong here: anything a request needs.
 """
 
 from __future__ import annotations
 
-import argparse
+import os
+import sys
 
-import uvicorn
-
-from correctly_assets.gateway.access import new_key
+from correctly_assets.gateway.access import why_closed
 from correctly_assets.gateway.app import create_app
 from correctly_assets.gateway.metrics import log_to_stderr
 from correctly_assets.gateway.options import Options
+from correctly_assets.gateway.server import make_server
 from correctly_assets.settings import get_settings
 
 
-def main() -> None:
-    """Serve until told to stop; answers under way are finished first."""
-    parser = argparse.ArgumentParser(prog="python -m correctly_assets.gateway", description=__doc__)
-    parser.add_argument("--new-key", metavar="NAME", help="make a key for this client, print it once, and end")
-    parser.add_argument("--reason-language", choices=("en", "ko"), help="the language of that client's reasons")
-    chosen = parser.parse_args()
+def main() -> int:
+    """Serve until told to stop; answers under way are finished first. Returns the exit code."""
+    os.umask(0o077)
     settings = get_settings()
-    options = Options.of(settings)
-    if chosen.new_key:
-        assert options.keys_file is not None
-        print(new_key(options.keys_file, chosen.new_key, chosen.reason_language))
-        return
+    if (why := why_closed(settings.platform)) is not None:
+        print(why, file=sys.stderr)
+        return 2
     log_to_stderr()
-    uvicorn.run(
-        create_app(settings, options),
-        host=settings.platform.host,
-        port=settings.platform.gateway_port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=6,
-        server_header=False,
-    )
+    app = create_app(settings, Options.of(settings))
+    make_server(
+        app, settings.platform.host, settings.platform.gateway_port, log_config=None, timeout_graceful_shutdown=6
+    ).run()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,19 +5,25 @@ Belongs here: reading and writing the keys file, the token buckets. Does not bel
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.correction import Mode, ReasonLanguage
-from correctly_assets.core.errors import CorrectlyError, PermanentError, RetryableError
+from correctly_assets.core.errors import CorrectlyError, PermanentError, RetryableError, UsageError
+from correctly_assets.core.host_check import is_loopback
+from correctly_assets.settings import PlatformSettings
 
 
 class UnauthorizedError(CorrectlyError):
@@ -46,26 +52,34 @@ class Client:
 
 
 class Keys:
-    """The keys file, read again when it changes, so that a key can be given or taken while the gateway runs."""
+    """The keys file, read again when it changes, so that a key can be given or taken while the gateway runs.
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    Args:
+        path: of the keys file.
+        required: keys are asked for also where the file is missing, which then knows none.
+    """
+
+    def __init__(self, path: Path | None, *, required: bool = False) -> None:
+        self._path, self._required = path, required
         self._stamp: tuple[int, int] | None = None
         self._clients: dict[str, Client] = {}
 
     @property
     def wanted(self) -> bool:
-        """Whether clients must show a key: a keys file exists."""
-        return self._path is not None and self._path.exists()
+        """Whether clients must show a key: a keys file exists, or they are required."""
+        return self._required or (self._path is not None and self._path.exists())
 
-    def client(self, authorization: str | None, address: str) -> Client:
+    def client(self, authorization: str | None, otherwise: str) -> Client:
         """Who shows this ``Authorization`` header.
+
+        Args:
+            otherwise: the client's name where no keys are used.
 
         Raises:
             UnauthorizedError: keys are asked for and this is none.
         """
         if not self.wanted:
-            return Client(address)
+            return Client(otherwise)
         self._read()
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key:
@@ -77,7 +91,9 @@ class Keys:
         raise UnauthorizedError("This key is not known here; ask whoever runs the platform for one.")
 
     def _read(self) -> None:
-        assert self._path is not None
+        if self._path is None or not self._path.exists():
+            self._clients, self._stamp = {}, None
+            return
         stat = self._path.stat()
         if (stat.st_mtime_ns, stat.st_size) == self._stamp:
             return
@@ -93,20 +109,93 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def new_key(path: Path, name: str, reason_language: ReasonLanguage | None = None) -> str:
-    """Make a key for a client, keep its hash and return the key, which is shown this once. An old key of it ends."""
-    known = _load(path) if path.exists() else {}
-    key = f"correctly-{secrets.token_urlsafe(32)}"
-    known[name] = {"sha256": hash_key(key)} | ({"reason_language": reason_language} if reason_language else {})
-    write_text_atomically(path, json.dumps(known, indent=1) + "\n")
+def why_closed(platform: PlatformSettings) -> str | None:
+    """Why the gateway may not start, in a sentence: it is opened to a network and nobody has a key. None where it may."""
+    if is_loopback(platform.host) or platform.keys_path.exists():
+        return None
+    return (
+        f"CORRECTLY_HOST={platform.host} opens the gateway to the network, and no key was made: run `correctly keys new NAME` "
+        "first."
+    )
+
+
+def client_name(address: str, salt: str) -> str:
+    """What a client is called that shows no key: its address is not kept, and cannot be found by trying all there are."""
+    return f"net-{hmac.new(salt.encode(), address.encode(), hashlib.sha256).hexdigest()[:16]}"
+
+
+def new_key(
+    path: Path,
+    name: str,
+    reason_language: ReasonLanguage | None = None,
+    mode: Mode | None = None,
+    *,
+    key: str | None = None,
+) -> str:
+    """Make a key for a client, keep its hash and return the key, which is shown this once. An old key of it ends.
+
+    Args:
+        key: one that was made elsewhere; a new one of 256 random bits when None.
+
+    Raises:
+        PermanentError: the keys file cannot be read.
+    """
+    key = key or f"correctly-{secrets.token_urlsafe(32)}"
+    entry = {
+        "sha256": hash_key(key),
+        "reason_language": reason_language,
+        "mode": mode,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with _changing(path) as known:
+        known[name] = {field: value for field, value in entry.items() if value is not None}
     return key
+
+
+def revoke_key(path: Path, name: str) -> None:
+    """Take a client's key away; it is refused from its next request on.
+
+    Raises:
+        UsageError: there is no key of that name.
+        PermanentError: the keys file cannot be read.
+    """
+    with _changing(path) as known:
+        if name not in known:
+            raise UsageError(
+                f"There is no key named {name}; there are: {', '.join(known) or 'none'}.", code="no_such_key"
+            )
+        del known[name]
+
+
+def known_keys(path: Path) -> dict[str, dict[str, Any]]:
+    """What is kept of every key, by its client's name, without the hash.
+
+    Raises:
+        PermanentError: the keys file cannot be read.
+    """
+    found = _load(path) if path.exists() else {}
+    return {name: {k: v for k, v in entry.items() if k != "sha256"} for name, entry in found.items()}
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[dict[str, dict[str, Any]]]:
+    """The keys, to be changed by one process at a time and written when the block ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = _load(path) if path.exists() else {}
+        yield known
+        write_text_atomically(path, json.dumps(known, indent=1) + "\n")
 
 
 def _load(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(known, dict) or not all(isinstance(e, dict) and "sha256" in e for e in known.values()):
+            raise ValueError("it is no object of clients with the hash of a key each")
     except (OSError, ValueError) as error:
         raise PermanentError(f"The keys file {path} cannot be read ({error}); repair or remove it.") from error
+    return known
 
 
 class RateLimit:

@@ -19,10 +19,13 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from correctly_assets.artifacts.files import kept_secret
 from correctly_assets.core.errors import CorrectlyError, UsageError
 from correctly_assets.core.host_check import HostCheck, is_loopback
 from correctly_assets.gateway import routes
-from correctly_assets.gateway.access import Keys, RateLimit
+from correctly_assets.gateway.access import Keys
+from correctly_assets.gateway.admission import Admission
+from correctly_assets.gateway.errors import error_answer
 from correctly_assets.gateway.metrics import Metrics, request_id
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.service import Parts, Service
@@ -69,18 +72,18 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
     app.state.service = None
     app.state.says = "The gateway is starting."
     app.state.metrics = Metrics()
-    app.state.keys = Keys(options.keys_file)
-    app.state.limit = RateLimit(options.rate_per_minute)
     app.state.reason_language = settings.teacher.reason_language
     app.state.mode = settings.serving.mode
     app.include_router(routes.v1)
     app.include_router(routes.platform)
     _shape_errors(app, options)
     beyond = not is_loopback(settings.platform.host)
+    keys = Keys(options.keys_file, required=beyond)
+    salt = kept_secret(settings.platform.home / "run" / "client-salt")
+    # The last one added is the first to be asked.
+    app.add_middleware(Admission, keys=keys, options=options, salt=salt)
     app.add_middleware(HostCheck, names=settings.platform.names, any_address=beyond)
-    app.add_middleware(Envelope, metrics=app.state.metrics, max_body_bytes=options.max_body_bytes)
-    if beyond and not app.state.keys.wanted:
-        log.warning("listening beyond loopback without keys", extra={"host": settings.platform.host})
+    app.add_middleware(Envelope, metrics=app.state.metrics)
     return app
 
 
@@ -106,17 +109,23 @@ async def _open(app: FastAPI, build: Callable[[], Parts], options: Options) -> N
 def _shape_errors(app: FastAPI, options: Options) -> None:
     def own(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, CorrectlyError)
-        return routes.error_answer(error, options)
+        return error_answer(error, options)
 
     def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         place = ".".join(str(step) for step in first["loc"] if step != "body")
-        return routes.error_answer(UsageError(f"{place or 'body'}: {first['msg']}.", code="invalid_request"), options)
+        return error_answer(UsageError(f"{place or 'body'}: {first['msg']}.", code="invalid_request"), options)
 
     def http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        body = {"error": {"message": str(error.detail), "type": "HTTPException", "code": f"http_{error.status_code}"}}
+        body = {
+            "error": {
+                "message": f"{str(error.detail).rstrip('.')}.",
+                "type": "HTTPException",
+                "code": f"http_{error.status_code}",
+            }
+        }
         return JSONResponse(body, error.status_code, headers=dict(error.headers or {}))
 
     def unforeseen(_: Request, error: Exception) -> JSONResponse:
@@ -130,12 +139,11 @@ def _shape_errors(app: FastAPI, options: Options) -> None:
 
 
 class Envelope:
-    """Around every request: an id, a limit on the body, a log line without any text, a count."""
+    """Around every request: an id, a log line without any text, a count."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._max = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -146,16 +154,6 @@ class Envelope:
         name = shown if shown.isascii() and shown.replace("-", "").isalnum() and len(shown) <= 64 else uuid.uuid4().hex
         token = request_id.set(name)
         started, status = time.perf_counter(), 500
-        read = 0
-
-        async def limited() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._max:
-                # FastAPI lets this one type through while it reads a body, and makes 400 of any other.
-                raise HTTPException(413, f"The request is larger than {self._max:,} bytes.")
-            return message
 
         async def tagged(message: Message) -> None:
             nonlocal status
@@ -165,7 +163,7 @@ class Envelope:
             await send(message)
 
         try:
-            await self._app(scope, limited, tagged)
+            await self._app(scope, receive, tagged)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(route, str(status)).inc()

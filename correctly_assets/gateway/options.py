@@ -22,7 +22,11 @@ class Options:
         retry_after: seconds that a client is told to wait while the engine is away.
         answer_seconds: a single completion that takes longer counts as a hanging engine.
         max_characters: longest text of a request, in code points. max_texts: texts of one /v1/corrections.
-        max_body_bytes: largest request body.
+        max_body_bytes: largest request body. max_total_characters: all texts of one /v1/corrections together.
+        max_rows: rows of one /v1/examples. max_items: lists and objects of one body, which bounds what parsing it takes.
+        parallel_of_client, parallel: requests under way at once, of one client and of all.
+        body_seconds: how long a body may take to arrive. request_seconds: how long one answer may take, to its last byte.
+        wrong_keys_per_minute: requests with a wrong key, or none, that an address may send.
         rate_per_minute: requests per client and minute; 0 sets no limit.
         keys_file: JSON ``{NAME: {"sha256": HEX, "reason_language"?: "en"|"ko"}}``; keys are asked for when it exists.
         parallel_texts: texts of one /v1/corrections under way at once; more would only fill the engine's queue, before
@@ -38,6 +42,14 @@ class Options:
     max_characters: int = 60_000
     max_texts: int = 256
     max_body_bytes: int = 4_000_000
+    max_total_characters: int = 240_000
+    max_rows: int = 2_000
+    max_items: int = 100_000
+    parallel_of_client: int = 128
+    parallel: int = 256
+    body_seconds: float = 30.0
+    request_seconds: float = 600.0
+    wrong_keys_per_minute: int = 60
     rate_per_minute: int = 0
     keys_file: Path | None = None
     hold_back: int = 400

@@ -15,9 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from correctly_assets.core.correction import Mode, ReasonLanguage
 from correctly_assets.core.errors import CorrectlyError, UsageError
-from correctly_assets.gateway.access import Client, Keys, RateLimit
-from correctly_assets.gateway.errors import status_of
-from correctly_assets.gateway.options import Options
+from correctly_assets.gateway.access import Client
 from correctly_assets.gateway.releases import NotReadyError
 from correctly_assets.gateway.service import Asker, ChatEnd, Service
 from correctly_assets.gateway.shapes import (
@@ -32,7 +30,9 @@ from correctly_assets.gateway.shapes import (
 
 log = logging.getLogger(__name__)
 
-_ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorAnswer} for code in (400, 401, 404, 413, 429, 503)}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    code: {"model": ErrorAnswer} for code in (400, 401, 404, 408, 413, 429, 503)
+}
 CHAT_ID_HEADERS = ("x-openwebui-chat-id", "x-chat-id")
 
 
@@ -49,12 +49,8 @@ async def service_of(request: Request) -> Service:
 
 
 async def client_of(request: Request) -> Client:
-    """Who asks; counts the request against the client's limit."""
-    keys: Keys = request.app.state.keys
-    limit: RateLimit = request.app.state.limit
-    client = keys.client(request.headers.get("authorization"), request.client.host if request.client else "local")
-    limit.take(client.name)
-    return client
+    """Who asks, as admission.py found it."""
+    return request.scope["client_of_key"]
 
 
 ServiceOf = Annotated[Service, Depends(service_of)]
@@ -64,7 +60,7 @@ ClientOf = Annotated[Client, Depends(client_of)]
 def _asker(request: Request, client: Client, wanted: ReasonLanguage | None, mode: Mode | None) -> Asker:
     header = request.headers.get("x-correctly-reason-language")
     language = wanted or (header if header in ("en", "ko") else None) or client.reason_language
-    chat_id = next((value for name in CHAT_ID_HEADERS if (value := request.headers.get(name))), None)
+    chat_id = next((value[:200] for name in CHAT_ID_HEADERS if (value := request.headers.get(name))), None)
     how = mode or client.mode or request.app.state.mode
     return Asker(client, chat_id, language or request.app.state.reason_language, how)
 
@@ -155,6 +151,10 @@ async def examples(
     rows: Any = body.get("rows", [body]) if isinstance(body, dict) else body
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise UsageError("Send a row, a list of rows, or an object with a list of rows under `rows`.")
+    if len(rows) > service.options.max_rows:
+        raise UsageError(
+            f"{len(rows):,} rows at once; send at most {service.options.max_rows:,}.", code="too_many_rows"
+        )
     return (await service.land(rows)).to_json()
 
 
@@ -199,10 +199,3 @@ async def metrics(request: Request) -> Response:
         if (champion := service.releases.champion) is not None:
             known.release.labels(champion.release or "", champion.adapter or "").set(1)
     return Response(generate_latest(known.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-def error_answer(error: CorrectlyError, options: Options) -> JSONResponse:
-    """An error as CONTRACTS has it; with Retry-After where trying again helps."""
-    status = status_of(error)
-    headers = {"Retry-After": str(getattr(error, "retry_after", options.retry_after))} if status in (429, 503) else None
-    return JSONResponse(error.to_json(), status, headers)

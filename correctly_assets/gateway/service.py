@@ -137,6 +137,9 @@ class Service:
             )
         for text in texts:
             self._check_length(text)
+        if (total := sum(map(len, texts))) > self.options.max_total_characters:
+            limit = self.options.max_total_characters
+            raise UsageError(f"{total:,} characters at once; send at most {limit:,}.", code="text_too_long")
         name = wanted(model)
         mode = name.mode or asker.mode
         outside = self._outside(model)
@@ -211,6 +214,8 @@ class Service:
 
     async def _chat(self, messages: Sequence[dict[str, Any]], model: str, asker: Asker) -> AsyncIterator[str | ChatEnd]:
         text = answers.text_of(messages)
+        # Before anything reads it: patterns are searched in it, and they are not all linear.
+        self._check_length(text)
         outside = self._outside(model)
         if outside is not None and answers.why_language(text) is not None:
             # What we kept are our own reasons, for our own answer.
@@ -222,7 +227,6 @@ class Service:
             yield without_model
             yield ChatEnd()
             return
-        self._check_length(text)
         if outside is not None:
             correction = await outside.correct(text)
             yield chat_answer(correction, asker.language)

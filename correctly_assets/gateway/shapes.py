@@ -57,7 +57,7 @@ class FeedbackRequest(BaseModel):
     correction_id: Annotated[str, Field(min_length=1, max_length=64)]
     rating: Literal[1, -1]
     better: Annotated[str, Field(max_length=60_000)] | None = None
-    edits: list[AcceptedEdit] = []
+    edits: Annotated[list[AcceptedEdit], Field(max_length=2_000)] = []
     comment: Annotated[str, Field(max_length=10_000)] | None = None
 
 

@@ -21,8 +21,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from correctly_assets.artifacts.progress import read_progress
-from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError
+from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError, UsageError
 from correctly_assets.core.retrain import decide_retrain
+from correctly_assets.gateway.access import why_closed
 from correctly_assets.platform.dagster_instance import make_instance
 from correctly_assets.platform.first_screen import show_corrections, show_scores
 from correctly_assets.platform.processes import common_environment, parts
@@ -190,6 +191,8 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
     Raises:
         CorrectlyError: the loop could not be closed, with the reason.
     """
+    if (why := why_closed(settings.platform)) is not None:
+        raise UsageError(why)
     prepare(settings, console)
     other = running_supervisor(settings.platform.home)
     if other is not None:

@@ -7,25 +7,17 @@ Belongs here: who signs in, and the secrets that are made once and kept. Does no
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from ipaddress import ip_address
 
-from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.artifacts.files import kept_secret
+from correctly_assets.core.host_check import is_loopback
 from correctly_assets.settings import PlatformSettings
 
 ADMIN_EMAIL = "admin@localhost"
 
 
-def is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def secret_key(platform: PlatformSettings) -> str:
     """The 32-byte key that signs sessions."""
-    return _kept_secret(platform, "secret-key", lambda: secrets.token_hex(32))
+    return kept_secret(platform.home / "webui" / "secret-key", lambda: secrets.token_hex(32))
 
 
 def admin(platform: PlatformSettings) -> dict[str, str]:
@@ -43,13 +35,4 @@ def admin(platform: PlatformSettings) -> dict[str, str]:
 def _admin_password(platform: PlatformSettings) -> str:
     if platform.webui_admin_password is not None:
         return platform.webui_admin_password.get_secret_value()
-    return _kept_secret(platform, "admin-password", lambda: secrets.token_urlsafe(18))
-
-
-def _kept_secret(platform: PlatformSettings, name: str, make: Callable[[], str]) -> str:
-    """A secret made once and kept in a file that its owner alone can read."""
-    path = platform.home / "webui" / name
-    if not path.exists():
-        write_text_atomically(path, make())
-        path.chmod(0o600)
-    return path.read_text().strip()
+    return kept_secret(platform.home / "webui" / "admin-password", lambda: secrets.token_urlsafe(18))

@@ -1,0 +1,182 @@
+"""Who is let in with what: key, rate, requests at once, and the size and content of a body, before anything is parsed.
+
+Belongs here: the middleware that decides it. Does not belong here: keys and buckets themselves (access.py), the limits'
+values (options.py), Host and Origin (core/host_check.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from correctly_assets.core.errors import CorrectlyError, UsageError
+from correctly_assets.gateway.access import Keys, RateLimit, TooManyRequestsError, UnauthorizedError, client_name
+from correctly_assets.gateway.errors import error_answer
+from correctly_assets.gateway.options import Options
+from correctly_assets.gateway.releases import NotReadyError
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+"""What whoever watches the process may ask without a key; neither shows anybody's text."""
+_SUSPECT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+
+
+class Admission:
+    """Lets a request in, with its client under ``scope["client_of_key"]`` and its body read, or answers it at once.
+
+    Args:
+        salt: hashed with the addresses of clients that show no key, so that none is kept.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys, options: Options, salt: str) -> None:
+        self._app, self._keys, self._options, self._salt = app, keys, options, salt
+        self._limit = RateLimit(options.rate_per_minute)
+        self._wrong = RateLimit(options.wrong_keys_per_minute)
+        self._at_once: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            client = self._client(scope)
+            scope["client_of_key"] = client
+            with self._one_more(client.name):
+                body = await self._body(scope, receive)
+                async with asyncio.timeout(self._options.request_seconds):
+                    await self._app(scope, _replay(body, receive), noted)
+        except TimeoutError:
+            if started:
+                raise  # the connection is closed: the rest of the answer cannot be told from its end otherwise
+            await error_answer(NotReadyError("The answer took too long; send less at once."), self._options)(
+                scope, receive, send
+            )
+        except CorrectlyError as error:
+            if started:
+                raise
+            await error_answer(error, self._options)(scope, receive, send)
+
+    def _client(self, scope: Scope) -> Any:
+        headers = dict(scope["headers"])
+        address = scope["client"][0] if scope.get("client") else "local"
+        named = client_name(address, self._salt)
+        shown = headers.get(b"authorization")
+        try:
+            client = self._keys.client(shown.decode("latin-1") if shown else None, named)
+        except UnauthorizedError:
+            self._wrong.take(named)
+            raise
+        self._limit.take(client.name)
+        return client
+
+    @contextmanager
+    def _one_more(self, name: str) -> Iterator[None]:
+        if self._at_once[name] >= self._options.parallel_of_client:
+            raise TooManyRequestsError("Too many requests at once; wait for some of your answers.", 1)
+        if self._at_once.total() >= self._options.parallel:
+            raise NotReadyError("The gateway answers as many requests as it can; ask again.")
+        self._at_once[name] += 1
+        try:
+            yield
+        finally:
+            self._at_once[name] -= 1
+            if not self._at_once[name]:
+                del self._at_once[name]
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body, once its size and content are allowed.
+
+        Raises:
+            UsageError: it is too large, or holds what no text does.
+        """
+        limit = self._options.max_body_bytes
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > limit:
+            raise _too_large(limit)
+        parts: list[bytes] = []
+        size, more = 0, True
+        try:
+            async with asyncio.timeout(self._options.body_seconds):
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        break
+                    parts.append(message.get("body", b""))
+                    size, more = size + len(parts[-1]), message.get("more_body", False)
+                    if size > limit:
+                        raise _too_large(limit)
+        except TimeoutError:
+            raise UsageError("The request did not arrive in time.", code="request_timeout") from None
+        body = b"".join(parts)
+        check_body(body, self._options.max_items)
+        return body
+
+
+def check_body(body: bytes, max_items: int) -> None:
+    """Refuse a JSON body that holds too many items, or text that cannot be written down.
+
+    Raises:
+        UsageError: lone surrogates, NUL, bytes that are no UTF-8, or more than ``max_items`` lists and objects.
+    """
+    if body.count(b"{") + body.count(b"[") > max_items:
+        raise UsageError(f"The request holds more than {max_items:,} lists and objects.", code="too_many_items")
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError("The request is not written in UTF-8.", code="invalid_text") from None
+    if b"\0" in body or (_SUSPECT.search(body) and _holds_no_text(body)):
+        raise UsageError("The request holds characters that are in no text (NUL, half a pair).", code="invalid_text")
+
+
+def _holds_no_text(body: bytes) -> bool:
+    try:
+        waiting: list[Any] = [json.loads(body)]
+    except (ValueError, RecursionError):
+        return False  # whoever parses it says what is wrong
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and ("\0" in value or not _can_be_written(value)):
+            return True
+    return False
+
+
+def _can_be_written(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _too_large(limit: int) -> UsageError:
+    return UsageError(f"The request is larger than {limit:,} bytes.", code="request_too_large")
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()  # only its end is still to come: the client has gone
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
