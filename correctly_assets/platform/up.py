@@ -76,17 +76,21 @@ def prepare(settings: Settings, console: Console) -> None:
     ):
         folder.mkdir(parents=True, exist_ok=True)
     target = settings.platform.models_dir / EMBEDDED_BASE_MODEL
-    if settings.is_embedded_base and not is_converted(target):
+    trim = settings.training.trim_vocabulary
+    if settings.is_embedded_base and not is_converted(target, trim=trim):
         with waiting(console, "Converting the embedded base model (about a minute, once)", expected=70):
             # A process of its own: transformers and a gigabyte of weights should not stay in the supervisor.
-            code = f"from pathlib import Path; from correctly_assets.training.models.base_model import *; convert_embedded_model(Path({str(target)!r}))"
+            code = (
+                "from pathlib import Path; from correctly_assets.training.models.base_model import *; "
+                f"convert_embedded_model(Path({str(target)!r}), trim={trim})"
+            )
             done = subprocess.run(
                 [sys.executable, "-c", code], capture_output=True, text=True, env=common_environment(settings.platform)
             )
         if done.returncode:
             last = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"code {done.returncode}"
             raise CorrectlyError(f"The embedded base model could not be converted: {last}. Run `make install` again.")
-        convert_embedded_model(target)
+        convert_embedded_model(target, trim=trim)
     if settings.is_hub_base and not Path(settings.base_model_path).is_dir():
         console.print(
             f"Downloading {settings.training.base_model} into {settings.base_model_path}, once.", highlight=False

@@ -48,6 +48,11 @@ class TrainingSettings(SettingsGroup):
         validation_alias="CORRECTLY_BASE_MODEL",
         description="A directory, a hub's name, the embedded model's name or one made by `correctly prepare --gguf`.",
     )
+    trim_vocabulary: bool = Field(
+        default=True,
+        description="Whether `correctly prepare` leaves the embedded model the 64,000 tokens that English needs, of 262,144. "
+        "Other base models are never trimmed.",
+    )
     starter: Literal["shipped", "none"] = Field(
         default="shipped",
         validation_alias="CORRECTLY_STARTER",

@@ -151,12 +151,12 @@ def _check_manifest(directory: Path) -> AdapterManifest:
 
 
 def _check_base(config: PeftConfig, manifest: AdapterManifest, base_model_dir: Path) -> None:
-    from correctly_assets.training.models.base_model import base_model_revision
+    from correctly_assets.training.models.base_model import base_model_revision, untrimmed
 
     base = manifest.base_model
     if not config.base_model_name_or_path or not base.name or not base.revision:
         raise AdapterRefused("base", "the base model's name or revision is not recorded.")
-    if base.revision != base_model_revision(str(base_model_dir)):
+    if untrimmed(base.revision) != untrimmed(base_model_revision(str(base_model_dir))):
         raise AdapterRefused("base", f"it was trained on {base.name} at another revision than {base_model_dir.name}.")
 
 

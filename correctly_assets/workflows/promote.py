@@ -31,7 +31,7 @@ from correctly_assets.core.serving import AdapterCheck
 from correctly_assets.engine.load_adapter import Engine, Proof, load_proven
 from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.training.adapter import check_adapter
-from correctly_assets.training.models.base_model import base_model_revision
+from correctly_assets.training.models.base_model import base_model_revision, untrimmed
 from correctly_assets.workflows.retrain_state import fingerprint_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def champion_on_this_base(store: Store, settings: Settings) -> Release | None:
         revision = read_manifest(settings.platform.adapters_dir / champion.adapter, AdapterManifest).base_model.revision
     except ManifestMissing:
         return None
-    return champion if revision == base_model_revision(settings.base_model_path) else None
+    same = untrimmed(revision) == untrimmed(base_model_revision(settings.base_model_path))
+    return champion if same else None
 
 
 def read_report(adapter_dir: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from correctly_assets.core.retrain import (
     fingerprint,
 )
 from correctly_assets.settings import DEFAULT_STAGES, Settings, TeacherSettings, TrainingSettings
-from correctly_assets.training.models.base_model import base_model_revision
+from correctly_assets.training.models.base_model import base_model_revision, untrimmed
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -52,7 +52,8 @@ def recipe(settings: Settings) -> dict[str, Any]:
         if path.is_file() and path.name != "scenarios.yaml" and path.parent.name != "grammar":
             prompts.update(f"{path.relative_to(settings.platform.prompts_dir)}\0".encode() + path.read_bytes() + b"\0")
     return {
-        "base_model": base_model_revision(settings.base_model_path),
+        # A vocabulary trimmed otherwise is no reason to train again: adapters stay valid.
+        "base_model": untrimmed(base_model_revision(settings.base_model_path)),
         "prompts": prompts.hexdigest(),
         "training": {
             "teacher": settings.teacher.kind,

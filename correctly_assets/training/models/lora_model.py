@@ -17,7 +17,7 @@ import torch
 from correctly_assets.artifacts.manifests import AdapterManifest, ManifestMissing, read_manifest
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.training.config import TrainConfig
-from correctly_assets.training.models.base_model import base_model_revision
+from correctly_assets.training.models.base_model import base_model_revision, untrimmed
 from correctly_assets.training.rendering import Turn
 
 
@@ -183,7 +183,7 @@ def read_start(directory: Path, config: TrainConfig) -> dict[str, torch.Tensor]:
             f"The adapter {directory.name} to start from does not say which base model it is of: take it in with "
             "`correctly adopt`, or start from the base model (CORRECTLY_TRAIN_START=base)."
         )
-    if of != base_model_revision(config.base_model):
+    if untrimmed(of) != untrimmed(base_model_revision(config.base_model)):
         raise PermanentError(
             f"The adapter {directory.name} to start from was trained on another base model, or another revision of it, than "
             "this run's: start from the base model (CORRECTLY_TRAIN_START=base)."

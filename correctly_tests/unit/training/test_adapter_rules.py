@@ -160,6 +160,17 @@ def test_an_adapter_of_another_base_revision_is_refused(tmp_path: Path, base: Pa
 
 
 @pytest.mark.parametrize(
+    ("trained_on", "served_by"), [("r1", "r1+0123456789ab"), ("r1+0123456789ab", "r1"), ("r1+ab", "r1+cd")]
+)
+def test_an_adapter_stays_valid_when_the_vocabulary_is_trimmed(
+    tmp_path: Path, base: Path, trained_on: str, served_by: str
+) -> None:
+    (base / "correctly_base.json").write_text(json.dumps({"name": "tiny", "revision": served_by}))
+    made = write(tmp_path / "a", tensors(), CONFIG, base_model={"name": "tiny", "revision": trained_on})
+    assert check_adapter(made, base)["base_model"]["revision"] == trained_on
+
+
+@pytest.mark.parametrize(
     ("rule", "name"),
     [("no_tokenizer", "tokenizer.json"), ("safetensors_only", "adapter_model.bin")],
 )

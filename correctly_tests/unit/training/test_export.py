@@ -88,7 +88,7 @@ def merged(home: Path, adopted: Path) -> Path:
     return home / "merged"
 
 
-def write_vocabulary(path: Path, tokens: list[str]) -> Path:
+def write_vocabulary(path: Path, tokens: list[str], bos: int = 2) -> Path:
     import gguf
 
     writer = gguf.GGUFWriter(path, "gemma3")
@@ -98,7 +98,7 @@ def write_vocabulary(path: Path, tokens: list[str]) -> Path:
     writer.add_token_list(tokens)
     writer.add_token_scores([-float(number) for number in range(len(tokens))])
     writer.add_token_types([1] * len(tokens))
-    writer.add_bos_token_id(2)
+    writer.add_bos_token_id(bos)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -182,6 +182,21 @@ def test_a_gguf_file_of_other_weights_is_found_out(home: Path, merged: Path, tmp
     write_gguf(home / "base", vocabulary, tmp_path / "b.gguf", name="tiny")
     with pytest.raises(PermanentError, match="answers otherwise than the weights"):
         check_gguf(merged, tmp_path / "b.gguf", ASKED)
+
+
+def test_a_trimmed_model_takes_its_part_of_the_whole_vocabulary(merged: Path, tmp_path: Path) -> None:
+    import gguf
+
+    tokens = tokens_of(merged)
+    # The whole vocabulary has tokens before, among and after those of the model.
+    whole = ["<before>", *tokens[:10], "<among>", *tokens[10:], "<after>"]
+    write_gguf(merged, write_vocabulary(tmp_path / "v.gguf", whole, bos=3), tmp_path / "m.gguf", name="tiny")
+    assert check_gguf(merged, tmp_path / "m.gguf", ASKED)["max_logit_difference"] <= 1e-3
+    fields = gguf.GGUFReader(tmp_path / "m.gguf").fields
+    assert fields["tokenizer.ggml.tokens"].contents() == tokens
+    assert fields["tokenizer.ggml.scores"].contents()[9:11] == [-10, -12]
+    assert len(fields["tokenizer.ggml.token_type"].contents()) == len(tokens)
+    assert fields["tokenizer.ggml.bos_token_id"].contents() == 2
 
 
 def test_a_vocabulary_of_another_model_is_refused(merged: Path, tmp_path: Path) -> None:
