@@ -50,6 +50,7 @@ class TrainingSettings(SettingsGroup):
     )
     trim_vocabulary: bool = Field(
         default=True,
+        validation_alias="CORRECTLY_TRIM_VOCABULARY",
         description="Whether `correctly prepare` leaves the embedded model the 64,000 tokens that English needs, of 262,144. "
         "Other base models are never trimmed.",
     )
