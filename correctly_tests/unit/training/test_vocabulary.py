@@ -274,8 +274,11 @@ def test_the_real_model_answers_as_before_and_cuts_the_starter_as_before(real: t
     prompts = load_prompts(PROJECT_ROOT / "prompts", "gemma3")
     assert Renderer(load_tokenizer(str(cut)), prompts).end_id == 1
     asked = [prompts.correct_prompt(text) for text in texts[::100][:30]]
+    kept = set(Tokenizer.from_file(str(cut / "tokenizer.json")).get_vocab())
     for one, two in zip(greedy(whole, asked, 24), greedy(cut, asked, 24), strict=True):
-        assert one[0] == two[0] or min(one[1], two[1]) < 1e-3
+        # Where the whole model wants a token that is gone, the trimmed one has to go on with another.
+        until = next((place for place, piece in enumerate(one[0]) if piece not in kept), len(one[0]))
+        assert one[0][:until] == two[0][:until] or min(one[1], two[1]) < 1e-3
 
 
 @pytest.mark.model
