@@ -167,7 +167,7 @@ def test_an_adapter_stays_valid_when_the_vocabulary_is_trimmed(
 ) -> None:
     (base / "correctly_base.json").write_text(json.dumps({"name": "tiny", "revision": served_by}))
     made = write(tmp_path / "a", tensors(), CONFIG, base_model={"name": "tiny", "revision": trained_on})
-    assert check_adapter(made, base)["base_model"]["revision"] == trained_on
+    assert check_adapter(made, base).base_model.revision == trained_on
 
 
 @pytest.mark.parametrize(
