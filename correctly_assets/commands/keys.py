@@ -32,11 +32,13 @@ def new(
 ) -> None:
     """Make a client's key, which is shown this once. An earlier key of the same name ends."""
     from correctly_assets.gateway.access import new_key
+    from correctly_assets.gateway.own_key import CHAT_NAME
     from correctly_assets.gateway.own_key import NAME as OWN
 
-    if not _NAME.fullmatch(name) or name == OWN or name.startswith("net-"):
+    if not _NAME.fullmatch(name) or name in (OWN, CHAT_NAME) or name.startswith("net-"):
         raise UsageError(
-            f"{name!r} cannot name a client: use up to 64 letters, digits, dots, dashes, and neither {OWN!r} nor 'net-…'."
+            f"{name!r} cannot name a client: use up to 64 letters, digits, dots, dashes, and none of {OWN!r}, {CHAT_NAME!r} "
+            "and 'net-…', which are the platform's own."
         )
     if reason_language not in (None, "en", "ko"):
         raise UsageError("Reasons are written in en or ko.")

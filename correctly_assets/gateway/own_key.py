@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 
 from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.gateway.access import hash_key, new_key
 from correctly_assets.settings import Settings
 
 NAME = "platform"
+CHAT_NAME = "open-webui"
+"""Whose key CORRECTLY_WEBUI_GATEWAY_KEY is."""
 
 
 def own_key(settings: Settings) -> str | None:
@@ -23,7 +26,6 @@ def own_key(settings: Settings) -> str | None:
     Raises:
         PermanentError: the keys file cannot be read.
     """
-    from correctly_assets.gateway.access import hash_key, new_key
     from correctly_assets.gateway.options import Options
 
     keys, kept = Options.of(settings).keys_file, settings.platform.home / "run" / "own-key"
@@ -41,6 +43,17 @@ def own_key(settings: Settings) -> str | None:
     write_text_atomically(kept, key + "\n")
     kept.chmod(0o600)
     return key
+
+
+def let_chat_in(settings: Settings) -> None:
+    """Keep the hash of the key that Open WebUI was given outside, so that the gateway knows it. Does nothing without one.
+
+    Raises:
+        PermanentError: the keys file cannot be read.
+    """
+    key = settings.platform.webui_gateway_key
+    if key is not None:
+        new_key(settings.platform.keys_path, CHAT_NAME, key=key.get_secret_value())
 
 
 def bearer(settings: Settings) -> dict[str, str]:

@@ -25,12 +25,13 @@ HEADER = """\
 #   docker compose --profile cpu up      vLLM on the CPU, the embedded Gemma 3 270M
 #   docker compose --profile gpu up      vLLM on an NVIDIA GPU; set CORRECTLY_BASE_MODEL, e.g. to Gemma 3 1B
 #
-# Set POSTGRES_PASSWORD, WEBUI_SECRET_KEY and WEBUI_ADMIN_PASSWORD (of admin@localhost) in .env first; WEBUI_GATEWAY_KEY
-# too where the gateway asks for keys. Only the gateway, Dagster, MLflow and the chat are published, on loopback; vLLM's
-# management routes have no key, so it stays on the private network.
+# Set POSTGRES_PASSWORD, WEBUI_SECRET_KEY, WEBUI_ADMIN_PASSWORD (of admin@localhost) and WEBUI_GATEWAY_KEY (what the chat
+# shows the gateway; `openssl rand -hex 32` makes one) in .env first. Only the gateway, Dagster, MLflow and the chat are
+# published, on loopback; vLLM's management routes have no key, so it stays on the private network.
 """
 DATABASE = "postgresql://correctly:${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}@postgres:5432/correctly"
 ADMIN_PASSWORD = "${WEBUI_ADMIN_PASSWORD:?set WEBUI_ADMIN_PASSWORD in .env}"
+GATEWAY_KEY = "${WEBUI_GATEWAY_KEY:?set WEBUI_GATEWAY_KEY in .env}"
 WEBUI_PORT = 8080
 """Where Open WebUI's image listens, inside its container."""
 OF_THIS_MACHINE = ("VLLM_CPU_NUM_OF_RESERVED_CPU",)
@@ -153,6 +154,8 @@ def render() -> dict[str, Any]:
     for key in ("healthcheck", "ports", "stop_grace_period"):
         prepare.pop(key, None)
     prepare |= {"command": ["python", "-m", "correctly_assets.cli", "prepare"], "restart": "no"}
+    # It lets the chat in; the gateway, which listens beyond its container's loopback, starts with keys alone.
+    prepare["environment"]["CORRECTLY_WEBUI_GATEWAY_KEY"] = GATEWAY_KEY
     prepare["depends_on"] = {"postgres": {"condition": "service_healthy"}}
     services["prepare"] = prepare
     for process in PROCESSES:
@@ -185,7 +188,7 @@ def _webui(process: Process, settings: Settings) -> dict[str, Any]:
         "OPENAI_API_BASE_URL": f"http://gateway:{settings.platform.gateway_port}/v1",
         "CORS_ALLOW_ORIGIN": f"http://127.0.0.1:{settings.platform.webui_port};http://localhost:{settings.platform.webui_port}",
         # A container cannot show the platform's own key, which is made at start: it is given a client's.
-        "OPENAI_API_KEY": "${WEBUI_GATEWAY_KEY:-none}",
+        "OPENAI_API_KEY": GATEWAY_KEY,
         "WEBUI_SECRET_KEY": "${WEBUI_SECRET_KEY:?set WEBUI_SECRET_KEY in .env}",
         # The votes' reader signs in as this admin; other people's accounts are made by it, not by signing up.
         "WEBUI_ADMIN_EMAIL": ADMIN_EMAIL,

@@ -24,6 +24,7 @@ from correctly_assets.artifacts.progress import read_progress
 from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError, UsageError
 from correctly_assets.core.retrain import decide_retrain
 from correctly_assets.gateway.access import why_closed
+from correctly_assets.gateway.own_key import let_chat_in
 from correctly_assets.platform.dagster_instance import make_instance
 from correctly_assets.platform.first_screen import show_corrections, show_scores
 from correctly_assets.platform.processes import common_environment, parts
@@ -99,6 +100,7 @@ def prepare(settings: Settings, console: Console) -> None:
     from correctly_assets.platform.dagster_instance import write_instance
 
     write_instance(settings)
+    let_chat_in(settings)
     open_platform_store(settings.platform).close()
 
 

@@ -57,6 +57,12 @@ class PlatformSettings(SettingsGroup):
         description="Password of Open WebUI's admin when the platform listens beyond loopback; when unset, one is made once "
         "and kept in HOME/webui/admin-password.",
     )
+    webui_gateway_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="Key, of 32 characters or more, that Open WebUI shows the gateway where it runs in a container of its own; "
+        "`correctly prepare` lets it in.",
+    )
     sensor_seconds: int = Field(default=5, ge=1, description="Seconds between two ticks of each sensor.")
     prompts_dir: Path = Field(
         default=PROJECT_ROOT / "prompts", description="Folder of the prompts and the tables of grammar points."

@@ -30,7 +30,7 @@ def test_a_key_is_made_listed_and_taken_away(run: Run, settings: Settings) -> No
         Keys(path).client(f"Bearer {key}", "")
 
 
-@pytest.mark.parametrize("name", ["platform", "net-1", "", "[/b]", "a" * 65])
+@pytest.mark.parametrize("name", ["platform", "open-webui", "net-1", "", "[/b]", "a" * 65])
 def test_a_name_that_is_the_platforms_own_or_unreadable_is_refused(run: Run, settings: Settings, name: str) -> None:
     assert run("keys", "new", name)[0] == 2
     assert not settings.platform.keys_path.exists()

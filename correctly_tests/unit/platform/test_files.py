@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from correctly_assets.artifacts.progress import progress_writer, read_progress
 from correctly_assets.engine.vllm_plugin import health as engine_health
+from correctly_assets.gateway.access import Keys, why_closed
 from correctly_assets.platform import compose
 from correctly_assets.platform.dagster_instance import write_instance
 from correctly_assets.platform.processes import PROCESSES
+from correctly_assets.platform.up import prepare
 from correctly_assets.settings import PROJECT_ROOT, Settings
 from correctly_assets.store.schemas import dagster_storage, mlflow_backend
 from correctly_tests.serving_fakes import fake_engine
@@ -95,6 +98,31 @@ def test_in_compose_the_votes_reader_finds_the_chat_by_its_service_and_signs_in_
     assert reader["CORRECTLY_WEBUI_HOST"] in services
     assert services["open-webui"]["ports"][0].endswith(f":{reader['CORRECTLY_WEBUI_PORT']}")
     assert reader["CORRECTLY_WEBUI_ADMIN_PASSWORD"] == chat["WEBUI_ADMIN_PASSWORD"]
+
+
+def test_in_compose_the_gateway_may_start_and_knows_the_key_that_the_chat_shows(tmp_path, monkeypatch):
+    services = compose.render()["services"]
+    shown = services["open-webui"]["environment"]["OPENAI_API_KEY"]
+    assert shown.startswith("${WEBUI_GATEWAY_KEY:?")
+    holders = [name for name, service in services.items() if shown in service.get("environment", {}).values()]
+    assert holders == ["prepare", "open-webui"]
+    assert not any(shown in part for service in services.values() for part in service.get("command", ()))
+    given = services["prepare"]["environment"]
+    assert given["CORRECTLY_WEBUI_GATEWAY_KEY"] == shown
+
+    key = "k" * 40
+    monkeypatch.setenv("CORRECTLY_WEBUI_GATEWAY_KEY", key)
+    monkeypatch.setenv("CORRECTLY_STARTER", "none")
+    base = tmp_path / "base"
+    base.mkdir()
+    settings = Settings().changed(
+        platform={"home": tmp_path / "home", "host": given["CORRECTLY_HOST"]}, training={"base_model": str(base)}
+    )
+    assert why_closed(settings.platform) is not None
+    prepare(settings, Console(quiet=True))
+    assert why_closed(settings.platform) is None
+    assert Keys(settings.platform.keys_path, required=True).client(f"Bearer {key}", "").name == "open-webui"
+    assert key not in settings.platform.keys_path.read_text()
 
 
 def test_the_instance_file_is_the_repositorys_plus_one_storage_stanza(settings):
