@@ -9,6 +9,7 @@ import dagster as dg
 
 from correctly_assets.defs import (
     automation,
+    backup,
     eval_report,
     examples,
     feedback,
@@ -44,9 +45,15 @@ def build_defs(settings: Settings | None = None, overrides: Mapping[str, Any] | 
             full_report.write_full_report,
         ],
         asset_checks=[given.nothing_waits_too_long],
-        jobs=[automation.retrain, automation.write_new_examples, feedback.read_feedback, full_report.full_report_job],
+        jobs=[
+            automation.retrain,
+            automation.write_new_examples,
+            feedback.read_feedback,
+            full_report.full_report_job,
+            backup.back_up,
+        ],
         sensors=automation.make_sensors(settings),
-        schedules=[automation.write_examples],
+        schedules=[automation.write_examples, backup.make_schedule(settings)],
         resources={**make_resources(settings), **(overrides or {})},
         # The weight is in child processes and in vLLM; a process per step would only load the same modules again.
         executor=dg.in_process_executor,

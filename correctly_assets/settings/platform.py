@@ -63,6 +63,12 @@ class PlatformSettings(SettingsGroup):
         description="Key, of 32 characters or more, that Open WebUI shows the gateway where it runs in a container of its own; "
         "`correctly prepare` lets it in.",
     )
+    backup_dir: Path | None = Field(
+        default=None, description="Folder of the backups, best on another disk; HOME/backups when unset."
+    )
+    backup_daily: bool = Field(
+        default=False, description="Whether Dagster's schedule `daily_backup` runs from the start, at 02:30 each night."
+    )
     sensor_seconds: int = Field(default=5, ge=1, description="Seconds between two ticks of each sensor.")
     prompts_dir: Path = Field(
         default=PROJECT_ROOT / "prompts", description="Folder of the prompts and the tables of grammar points."
@@ -71,10 +77,10 @@ class PlatformSettings(SettingsGroup):
         default=PROJECT_ROOT / "sql", description="Folder of the SQL that migrates and reads the store."
     )
 
-    @field_validator("home", "prompts_dir", "sql_dir")
+    @field_validator("home", "prompts_dir", "sql_dir", "backup_dir")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser().resolve()
 
     @property
     def snapshots_dir(self) -> Path:
@@ -90,6 +96,11 @@ class PlatformSettings(SettingsGroup):
     def models_dir(self) -> Path:
         """Base models that `correctly prepare` made or fetched."""
         return self.home / "models"
+
+    @property
+    def backup_place(self) -> Path:
+        """The folder that holds the backups, a folder each."""
+        return self.backup_dir or self.home / "backups"
 
     @property
     def worked_out_path(self) -> Path:

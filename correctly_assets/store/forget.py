@@ -68,6 +68,12 @@ class Forgetting(Subject):
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         return Forgotten(example.id, answers, tuple(sorted(touched)), tuple(sorted(adapters)), tuple(derived))
 
+    def forgotten_ids(self) -> list[str]:
+        """IDs of the examples that were forgotten; of their text nothing is left."""
+        with self.database.read() as connection:
+            query = text("SELECT id FROM correction_script WHERE status = 'forgotten' ORDER BY id")
+            return list(connection.execute(query).scalars())
+
     def _forget(
         self, id: str, snapshots_dir: Path | None, adapters_dir: Path | None
     ) -> tuple[int, list[str], set[str]]:

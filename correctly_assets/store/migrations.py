@@ -123,6 +123,12 @@ def migrate_up(database: Database, sql_dir: Path) -> list[str]:
     return done
 
 
+def applied_migrations(database: Database) -> list[str]:
+    """The versions that a database has; none where it has none of our tables. Nothing is written."""
+    with database.read() as connection:
+        return sorted(_applied(connection, database)) if _has_version_table(connection, database) else []
+
+
 def missing_migrations(database: Database, sql_dir: Path) -> list[str]:
     """The versions that ``migrate_up`` would apply; nothing is written.
 

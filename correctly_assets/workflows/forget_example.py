@@ -78,6 +78,8 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
     stored = store.get(prefix)
     rows = [stored, *(store.get(id) for id in store.derived_from(stored.example.id))]
     texts = sorted({text for row in rows for text in (row.example.before, row.example.after) if text})
+    # Before anything is erased: a restore after a call that was killed in between must not bring the text back.
+    in_backups = _note_in_backups(settings.platform, [row.example.id for row in rows])
     # The journal before the store: afterwards nobody knows the text any more.
     requests = erase_from_journal(settings.platform.home / "teacher" / "journal", texts)
     left = _left_behind(settings.platform, texts, [(row.source_file, row.source_line) for row in rows])
@@ -106,8 +108,32 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
         gone.adapters,
         requests,
         retrain=last is not None and last.rows_digest != store.accepted_digest(),
-        left=(*left, remote) if remote else left,
+        left=(*left, *in_backups, *([remote] if remote else [])),
     )
+
+
+def _note_in_backups(platform: PlatformSettings, ids: Sequence[str]) -> list[str]:
+    """Note beside the backups what a restore must not bring back; what is to be said of them, a sentence a place."""
+    from correctly_assets.artifacts.backups import backups_in, note_forgotten
+    from correctly_assets.workflows.back_up import backup_places
+
+    said: list[str] = []
+    for place in backup_places(platform):
+        if not place.is_dir():
+            if place != platform.backup_place:
+                said.append(f"The backups in {place} are away and were not told of it; back up there again.")
+            continue
+        try:
+            note_forgotten(place, ids)
+        except OSError as error:
+            said.append(
+                f"The backups in {place} cannot be told of it ({error.strerror or error}); back up there again."
+            )
+            continue
+        if count := len(backups_in(place)):
+            word = "backup" if count == 1 else "backups"
+            said.append(f"{count} {word} in {place} may still hold it until they age out; a restore leaves it out.")
+    return said
 
 
 def _left_behind(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 
-BESIDE_JOBS = frozenset({"read_feedback", "write_new_examples", "full_report"})
+BESIDE_JOBS = frozenset({"read_feedback", "write_new_examples", "full_report", "back_up"})
 """Jobs beside the loop: they hold no retraining back."""
 
 

@@ -1,0 +1,42 @@
+"""Commands that keep the platform over years: `backup`.
+
+Belongs here: arguments and printing. Does not belong here: work; each command calls a room, imported by the command that
+needs it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from correctly_assets.commands.common import Json, console, print_json
+from correctly_assets.settings import get_settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    for command in (backup,):
+        app.command()(command)
+
+
+def backup(
+    to: Annotated[Path | None, typer.Option(help="Folder of the backups; CORRECTLY_BACKUP_DIR when left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Back up everything while it runs: databases, adapters, snapshots, keys. Seven daily and four weekly ones are kept."""
+    from correctly_assets.workflows.back_up import back_up
+
+    made = back_up(get_settings(), to)
+    if as_json:
+        print_json(made.to_json())
+        return
+    console.print(f"{made.path}", highlight=False, soft_wrap=True)
+    served = f"release {made.manifest.release}, " if made.manifest.release else ""
+    console.print(
+        f"Backed up {served}{len(made.manifest.files)} files, {made.manifest.size / 1e6:.1f} MB ({made.new_bytes / 1e6:.1f} MB new). "
+        f"{made.kept} backups are kept; `correctly restore {made.path}` brings this one back.",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,42 @@
+"""The daily backup: a job and its schedule.
+
+Belongs here: both. Does not belong here: making a backup (workflows/back_up.py).
+"""
+
+import dagster as dg
+
+from correctly_assets.defs.common import refused
+from correctly_assets.settings import Settings
+
+
+@dg.op(
+    description="Backs up the store, Dagster, MLflow, the chat, adapters and snapshots; removes backups too old to keep."
+)
+def make_backup(context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings]) -> str:
+    from correctly_assets.core.errors import CorrectlyError
+    from correctly_assets.workflows.back_up import back_up as make
+
+    try:
+        made = make(settings, why="daily")
+    except CorrectlyError as error:
+        raise refused(error) from error
+    says = f"{made.path}: {made.manifest.size / 1e6:.1f} MB, of which {made.new_bytes / 1e6:.1f} MB are new; {made.kept} kept."
+    context.log.info(says)
+    return says
+
+
+@dg.job(description="A backup of the whole platform, while it runs; seven daily and four weekly ones are kept.")
+def back_up():
+    make_backup()
+
+
+def make_schedule(settings: Settings) -> dg.ScheduleDefinition:
+    """The schedule, running from the start where CORRECTLY_BACKUP_DAILY says so."""
+    running, stopped = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
+    return dg.ScheduleDefinition(
+        name="daily_backup",
+        job=back_up,
+        cron_schedule="30 2 * * *",
+        default_status=running if settings.platform.backup_daily else stopped,
+        description="Backs the platform up each night; CORRECTLY_BACKUP_DAILY=true has it running from the start.",
+    )
