@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import sqlite3
 import stat
 from datetime import UTC, datetime, timedelta
@@ -139,7 +138,7 @@ def test_unchanged_files_are_links_to_the_backup_before_never_to_home(home: Path
         put(home / "snapshots" / "bbbbbbbbbbbb" / "train.parquet", "other rows"),
     )
     second = back_up(settings, now=NOW + timedelta(hours=1))
-    inodes = [os.stat(root / weights).st_ino for root in (home, first.path / FILES, second.path / FILES)]
+    inodes = [(root / weights).stat().st_ino for root in (home, first.path / FILES, second.path / FILES)]
     assert inodes[1] == inodes[2] != inodes[0]
     assert (second.path / FILES / "snapshots" / "bbbbbbbbbbbb" / "train.parquet").read_text() == changed.read_text()
     assert (first.path / FILES / "snapshots" / "bbbbbbbbbbbb" / "train.parquet").read_text() == "rows"
