@@ -41,6 +41,7 @@ from correctly_assets.gateway.service import Parts
 from correctly_assets.gateway.token_usage import MeteredCompleter
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store, open_store
+from correctly_assets.workflows.loop_metrics import read_loop
 from correctly_assets.workflows.promote import return_to_previous
 
 BASE_LOGPROB, ADAPTER_LOGPROB = -2.0, -0.5
@@ -364,10 +365,11 @@ def running_gateway(
             check=None,
             watched=store,
             turn_back=turn_back,
+            read_loop=lambda: read_loop(changed.get("watched", store), settings),
         )
         return replace(made, **changed)
 
-    app = create_app(settings, options or Options(poll_seconds=0.05), parts)
+    app = create_app(settings, options or Options(poll_seconds=0.05, metrics_seconds=0.0), parts)
     port = free_port()
     server = make_server(app, "127.0.0.1", port, log_level="error")
     thread = threading.Thread(target=server.run, daemon=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import sqrt
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,18 @@ def decide_rollback(champion: Signals, previous: Signals, policy: RollbackPolicy
         before = f"{_percent(previous.downs, before_votes)} before" if before_votes else "no votes before"
         return f"{champion.downs} of {votes} votes are thumbs down ({before})."
     return None
+
+
+RollbackKind = Literal["nan", "fallbacks", "votes", "person"]
+
+
+def rollback_kind(why: str) -> RollbackKind:
+    """Which kind of reason a rollback's sentence gives: one of `decide_rollback`'s, or a person's own."""
+    if "automatically: " not in why:
+        return "person"
+    if " NaN" in why:
+        return "nan"
+    return "votes" if "thumbs down" in why else "fallbacks"
 
 
 def _percent(part: int, whole: int) -> str:

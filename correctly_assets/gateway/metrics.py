@@ -9,14 +9,15 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextvars import ContextVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from correctly_assets.core.types import Correction
+from correctly_assets.workflows.loop_metrics import TABLE, Reading
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -24,21 +25,23 @@ _SECONDS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 8, 15, 30, 60)
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-class Votes(Collector):
-    """The votes that the store holds, as they were last read from it: whoever gave them, and wherever.
+class Loop(Collector):
+    """The loop's metrics as they were last read: from the store, and by whoever they came about.
 
-    Nothing is counted here, for votes given in Open WebUI never pass the gateway, and one that is turned round leaves
-    the count that it stood in.
+    Nothing is counted here. A vote given in Open WebUI never passes the gateway, and one that is turned round leaves the
+    count that it stood in; decisions are taken by another process.
     """
 
     def __init__(self) -> None:
-        self.known: Mapping[tuple[str, int], int] = {}
+        self.known: Reading = {}
 
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        family = CounterMetricFamily("correctly_votes", "Ratings of answers.", labels=["release", "rating"])
-        for (release, rating), votes in sorted(self.known.items()):
-            family.add_metric([release, str(rating)], votes)
-        yield family
+    def collect(self) -> Iterator[Metric]:
+        for metric in TABLE:
+            make = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+            family = make(f"correctly_{metric.name}", metric.meaning, labels=metric.labels)
+            for labels, value in self.known.get(metric.name, {}).items():
+                family.add_metric(labels, value)
+            yield family
 
 
 class Metrics:
@@ -53,8 +56,8 @@ class Metrics:
         self.tokens = self._counter("tokens", "Tokens asked of the engine.", "release", "kind")
         self.edits = self._counter("edits", "Edits in answers, by origin of the reason.", "release", "reason")
         self.fallbacks = self._counter("fallbacks", "Answers with a fallback.", "release", "kind")
-        self.votes = Votes()
-        self.registry.register(self.votes)
+        self.loop = Loop()
+        self.registry.register(self.loop)
         self.engine_errors = self._counter("engine_errors", "Requests that the engine failed.", "code")
         self.ready = self._gauge("ready", "1 when the champion answers.")
         self.release = self._gauge("release", "1 for the release that answers.", "release", "adapter")

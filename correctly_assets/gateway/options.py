@@ -19,6 +19,7 @@ class Options:
     Attributes:
         poll_seconds: how often the newest release is asked for; a flip takes at most this long to be seen.
         watch_seconds: how often the served release's signals are looked at; a rollback waits at most this long.
+        metrics_seconds: how old the loop's metrics may be; the store is read at most this often for them.
         retry_after: seconds that a client is told to wait while the engine is away.
         answer_seconds: a single completion that takes longer counts as a hanging engine.
         max_characters: longest text of a request, in code points. max_texts: texts of one /v1/corrections.
@@ -37,6 +38,7 @@ class Options:
 
     poll_seconds: float = 0.5
     watch_seconds: float = 5.0
+    metrics_seconds: float = 15.0
     retry_after: int = 5
     answer_seconds: float = 120.0
     max_characters: int = 60_000

@@ -193,8 +193,7 @@ async def metrics(request: Request) -> Response:
     if service is not None:
         known.ready.set(service.releases.ready)
         known.pending.set(service.journal.pending)
-        # Here and not with each vote: half of them are given in the chat, and no request of ours brings those.
-        await service.read_votes()
+        await service.read_loop()
         known.release.clear()
         if (champion := service.releases.champion) is not None:
             known.release.labels(champion.release or "", champion.adapter or "").set(1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ from correctly_assets.gateway.release_watch import RollbackWatch
 from correctly_assets.gateway.releases import Current, Releases
 from correctly_assets.gateway.shapes import FeedbackRequest, model_card
 from correctly_assets.gateway.token_usage import Meter, start_meter
+from correctly_assets.workflows.loop_metrics import Reading
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class Parts:
     check: AdapterCheck | None
     watched: ReleaseWatch
     turn_back: TurnBack
+    read_loop: Callable[[], Reading]
     comparator: OutsideModel | None = None
     close: Callable[[], None] = lambda: None
 
@@ -95,6 +98,7 @@ class Service:
             parts.watched, parts.turn_back, self.releases.refresh, self.releases.harm, seconds=options.watch_seconds
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._reading, self._read_again_at = asyncio.Lock(), 0.0
 
     async def start(self) -> None:
         self.journal.start()
@@ -344,12 +348,17 @@ class Service:
 
         return await asyncio.to_thread(keep)
 
-    async def read_votes(self) -> None:
-        """Bring the metric of votes up to what the store holds; while the store is away, what was last read stands."""
-        try:
-            self.metrics.votes.known = await asyncio.to_thread(self.parts.watched.votes)
-        except CorrectlyError as error:
-            log.warning("votes not read", extra={"error": str(error)})
+    async def read_loop(self) -> Reading:
+        """The loop's metrics, at most ``options.metrics_seconds`` old; while the store is away, what was last read stands."""
+        async with self._reading:
+            if time.monotonic() >= self._read_again_at:
+                try:
+                    self.metrics.loop.known = await asyncio.to_thread(self.parts.read_loop)
+                except (CorrectlyError, OSError, sqlite3.Error) as error:
+                    log.warning("metrics of the loop not read", extra={"error": str(error)})
+                # After a failure as well: a database that is away is not asked by each scrape.
+                self._read_again_at = time.monotonic() + self.options.metrics_seconds
+        return self.metrics.loop.known
 
     async def land(self, rows: Sequence[dict[str, Any]]) -> LandOutcome:
         """Land rows as ``correctly add`` does."""

@@ -195,6 +195,13 @@ class Journal:
                     total += row[1] + (json.loads(row[0])["cost_usd"] if row[0] else 0.0)
         return total
 
+    def spent_in_all(self) -> float:
+        """USD spent on all requests ever sent; a charge without an answer counts with the most it may be."""
+        with self._connection() as connection:
+            return connection.execute(
+                "SELECT coalesce(sum(at_risk_usd + coalesce(json_extract(answer, '$.cost_usd'), 0)), 0.0) FROM request"
+            ).fetchone()[0]
+
     def counts(self) -> dict[str, int]:
         """``sent`` (requests ever sent), ``answered``, ``sends`` (attempts, repeats included)."""
         with self._connection() as connection:

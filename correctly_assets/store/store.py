@@ -17,6 +17,7 @@ from correctly_assets.store.derived import DerivedFrom
 from correctly_assets.store.examples import Examples
 from correctly_assets.store.forget import Forgetting
 from correctly_assets.store.landings import Landings
+from correctly_assets.store.loop_counts import LoopCounts
 from correctly_assets.store.migrations import migrate_up, missing_migrations, read_migrations
 from correctly_assets.store.quarantine import Quarantine
 from correctly_assets.store.reviews import Reviews
@@ -24,7 +25,9 @@ from correctly_assets.store.search import Search
 from correctly_assets.store.seen import Seen
 
 
-class Store(Examples, Landings, Search, DerivedFrom, Seen, Quarantine, Decisions, Corrections, Reviews, Forgetting):
+class Store(
+    Examples, Landings, Search, DerivedFrom, Seen, Quarantine, Decisions, Corrections, Reviews, Forgetting, LoopCounts
+):
     """Everything that has landed, was decided, was answered and is served. Open one with ``open_store``.
 
     Safe to use from several threads and processes at once. Times are ISO 8601 text in UTC.

@@ -1,0 +1,257 @@
+"""The metrics of the loop: one table that says what each is called, what it means and how it is read.
+
+Belongs here: the table, and reading it once. Does not belong here: the gateway's own counters (gateway/metrics.py), caching
+and Prometheus' format (there too), SQL (store/loop_counts.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from correctly_assets.core.rollback import rollback_kind
+from correctly_assets.llm_api.answer_journal import Journal
+from correctly_assets.settings import Settings
+from correctly_assets.store import Store
+
+Values = Mapping[tuple[str, ...], float]
+"""A metric's value by its labels' values, in the order of the table; ``()`` for a metric without labels."""
+Reading = Mapping[str, Values]
+"""All metrics of one moment, by name."""
+_RELEASES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the metrics are read from. ``now`` is in seconds since 1970."""
+
+    store: Store
+    settings: Settings
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoopMetric:
+    """One metric. Prometheus knows it as ``correctly_NAME``, a counter with ``_total`` behind it.
+
+    Attributes:
+        kind: a counter never falls but for a store that was replaced. unit: what one stands for.
+        meaning: one sentence. labels: names of its labels. read: its values now.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    unit: str
+    meaning: str
+    labels: tuple[str, ...]
+    read: Callable[[Source], Values]
+
+    @property
+    def exposed(self) -> str:
+        """The name under which Prometheus finds it."""
+        return f"correctly_{self.name}{'_total' if self.kind == 'counter' else ''}"
+
+
+def score_of(scores: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A release's own scores: those of the candidate it was, or, of the adapter that ships, in the careful mode."""
+    systems = scores.get("systems") or {}
+    return systems.get("candidate") or systems.get("careful") or {}
+
+
+def seconds_of(at: str) -> float:
+    """A time of the store (ISO 8601) in seconds since 1970."""
+    return datetime.fromisoformat(at).timestamp()
+
+
+def newest_backup(settings: Settings) -> float | None:
+    """When the newest backup was finished, in seconds since 1970; None where there is none."""
+    found = (path.stat().st_mtime for path in (settings.platform.home / "backups").glob("[!.]*/backup.json"))
+    return max(found, default=None)
+
+
+def teacher_usd(settings: Settings) -> float:
+    """US dollars that the openai teacher's requests have cost since the first; 0.0 where none was sent."""
+    directory = settings.platform.home / "teacher" / "journal"
+    stamps = [
+        (path.stat().st_mtime_ns, path.stat().st_size)
+        for path in (directory / "journal.sqlite", directory / "journal.sqlite-wal")
+        if path.exists()
+    ]
+    return _spent(directory, tuple(stamps)) if stamps else 0.0
+
+
+@lru_cache(maxsize=4)
+def _spent(directory: Path, stamps: tuple[tuple[int, int], ...]) -> float:
+    # The sum goes over every answer ever given: it is made anew only when the file has changed.
+    return Journal(directory).spent_in_all()
+
+
+def _one(value: float | None) -> Values:
+    return {} if value is None else {(): value}
+
+
+def _by(counts: Mapping[str, float]) -> Values:
+    return {(key,): value for key, value in counts.items()}
+
+
+def _examples(source: Source) -> Values:
+    counts = source.store.counts()
+    return _by({"accepted": counts.accepted, "waiting": counts.waiting, "quarantined": counts.quarantined})
+
+
+def _undecided_age(source: Source) -> Values:
+    since = source.store.undecided_since()
+    return _one(max(0.0, source.now - seconds_of(since)) if since else 0.0)
+
+
+def _scores(source: Source) -> Values:
+    found: dict[tuple[str, ...], float] = {}
+    for release in source.store.releases(_RELEASES):
+        scores = score_of(release.scores)
+        for name in ("gleu", "errant_f05", "overcorrected"):
+            if isinstance(value := scores.get(name), (int, float)):
+                found[(release.id, name)] = float(value)
+    return found
+
+
+def _votes(source: Source) -> Values:
+    return {(release, str(rating)): votes for (release, rating), votes in sorted(source.store.votes().items())}
+
+
+TABLE: tuple[LoopMetric, ...] = (
+    LoopMetric(
+        "decisions",
+        "counter",
+        "decisions",
+        "Decisions on what was trained: promoted, refused by the gate, or failed.",
+        ("verdict",),
+        lambda s: _by({"promoted": 0, "refused": 0, "failed": 0} | s.store.decisions_by_verdict()),
+    ),
+    LoopMetric(
+        "last_decision_timestamp_seconds",
+        "gauge",
+        "seconds since 1970",
+        "When the loop's last run with this verdict ended in a decision.",
+        ("verdict",),
+        lambda s: _by({verdict: seconds_of(at) for verdict, at in s.store.last_decisions_at().items()}),
+    ),
+    LoopMetric(
+        "rollbacks",
+        "counter",
+        "rollbacks",
+        "Returns to the release before: for NaN, answers that had to be replaced (fallbacks), votes, or by a person.",
+        ("reason",),
+        lambda s: _by(
+            {"nan": 0, "fallbacks": 0, "votes": 0, "person": 0}
+            | Counter(rollback_kind(why) for why in s.store.rollback_sentences())
+        ),
+    ),
+    LoopMetric(
+        "release_timestamp_seconds",
+        "gauge",
+        "seconds since 1970",
+        "When each of the last 50 releases was made: by promotion, rollback or override.",
+        ("release", "kind"),
+        lambda s: {(r.id, r.kind): seconds_of(r.at) for r in s.store.releases(_RELEASES)},
+    ),
+    LoopMetric(
+        "release_score",
+        "gauge",
+        "points from 0 to 100, overcorrected in %",
+        "Scores of each of the last 50 releases on the frozen evaluation set when it was judged.",
+        ("release", "score"),
+        _scores,
+    ),
+    LoopMetric(
+        "examples", "gauge", "examples", "Examples by state: accepted, waiting, quarantined.", ("state",), _examples
+    ),
+    LoopMetric(
+        "landed_rows",
+        "counter",
+        "rows",
+        "Rows of all files that landed, by what became of them; rows over HTTP count in examples alone.",
+        ("outcome",),
+        lambda s: _by(s.store.landed_rows()),
+    ),
+    LoopMetric(
+        "undecided_examples",
+        "gauge",
+        "examples",
+        "Accepted examples that no decision has seen.",
+        (),
+        lambda s: _one(s.store.new_since_decision()),
+    ),
+    LoopMetric(
+        "undecided_age_seconds",
+        "gauge",
+        "seconds",
+        "Age of the oldest accepted example that no decision has seen; 0 when there is none.",
+        (),
+        _undecided_age,
+    ),
+    LoopMetric(
+        "feedback",
+        "gauge",
+        "pieces of feedback",
+        "Feedback by state; pending is what nothing was made of yet.",
+        ("state",),
+        lambda s: _by({"pending": 0} | s.store.feedback_by_state()),
+    ),
+    LoopMetric(
+        "votes",
+        "counter",
+        "votes",
+        "Ratings of answers, 1 or -1, by the release that gave them.",
+        ("release", "rating"),
+        _votes,
+    ),
+    LoopMetric(
+        "teacher_usd",
+        "counter",
+        "US dollars",
+        "Money spent on the openai teacher since the first request.",
+        (),
+        lambda s: _one(teacher_usd(s.settings)),
+    ),
+    LoopMetric(
+        "disk_free_bytes",
+        "gauge",
+        "bytes",
+        "Free space of the disk that holds HOME.",
+        (),
+        lambda s: _one(shutil.disk_usage(s.settings.platform.home).free),
+    ),
+    LoopMetric(
+        "disk_size_bytes",
+        "gauge",
+        "bytes",
+        "Size of the disk that holds HOME.",
+        (),
+        lambda s: _one(shutil.disk_usage(s.settings.platform.home).total),
+    ),
+    LoopMetric(
+        "backup_timestamp_seconds",
+        "gauge",
+        "seconds since 1970",
+        "When the newest backup was finished; absent while there is none.",
+        (),
+        lambda s: _one(newest_backup(s.settings)),
+    ),
+)
+
+
+def read_loop(store: Store, settings: Settings, now: float | None = None) -> Reading:
+    """Every metric of the table now. Blocks for some dozen short queries; call it off an event loop.
+
+    Raises:
+        CorrectlyError: the store cannot be read.
+    """
+    source = Source(store, settings, time.time() if now is None else now)
+    return {metric.name: metric.read(source) for metric in TABLE}
