@@ -36,6 +36,7 @@ from correctly_assets.correction.bounds import Bounds, ModeBounds
 from correctly_assets.correction.confidence import edit_confidences, sure_edits
 from correctly_assets.correction.guards import answer_limit, refuse, settle_end
 from correctly_assets.correction.judging import Judge, Score, gains
+from correctly_assets.correction.left_alone import NO_SAFE
 from correctly_assets.correction.points.choose import Explanation
 from correctly_assets.correction.reasons import check_model_reason, load_rule_reasons
 from correctly_assets.correction.rules_first import sparing_names
@@ -52,7 +53,6 @@ MOST_MISSPELT = 4
 """Misspelt words of one sentence that are looked up: with more of them it is no English."""
 SPELLING_SHARE: dict[Mode, float] = {"careful": 0.5, "fluent": 0.35}
 """Least part of the probability of all candidates together that the best one must have, from 0 to 1."""
-NO_SAFE = "no safe correction was found"
 LEFT: dict[Fallback, str] = {"length": "a sentence that is too long"}
 """What is said of a sentence that a guard left as it was, where it is not `NO_SAFE`."""
 TAKES_ALL = ModeBounds(careful=Bounds(edit=0, word=0), fluent=Bounds(edit=0, word=0))

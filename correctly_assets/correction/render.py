@@ -8,15 +8,8 @@ from __future__ import annotations
 import re
 
 from correctly_assets.core.types import Correction, Edit
+from correctly_assets.correction.left_alone import left_alone, unchanged_answer
 
-NOTHING_TO_CHANGE = {
-    "en": "This already reads naturally; nothing to change.",
-    "ko": "이미 자연스러운 문장이라 고칠 것이 없습니다.",
-}
-NOT_CHANGED = {
-    "en": "I could not find a safe correction, so your text stands as you wrote it.",
-    "ko": "안전하게 고칠 방법을 찾지 못해 원문을 그대로 두었습니다.",
-}
 _MARKDOWN = re.compile(r"([\\|*_`\[\]~])")
 
 
@@ -35,10 +28,17 @@ def changes_table(correction: Correction) -> str:
 
 
 def chat_answer(correction: Correction, language: str = "en") -> str:
-    """The chat's answer: the corrected text, a blank line, the changes table; one line where nothing is to change."""
+    """The chat's answer: the corrected text, a blank line, the changes table, and a line on what was left alone; that line by
+    itself where nothing changed."""
     if not correction.changed:
-        return (NOT_CHANGED if correction.fallback else NOTHING_TO_CHANGE).get(language, NOTHING_TO_CHANGE["en"])
-    return f"{correction.after}\n\n{changes_table(correction)}"
+        return unchanged_answer(correction, language)
+    return f"{correction.after}\n\n{below_the_text(correction, language)}"
+
+
+def below_the_text(correction: Correction, language: str = "en") -> str:
+    """What stands under a corrected text: the changes table, then the line that names what was left alone, if anything was."""
+    parts = (changes_table(correction), left_alone(correction.before, correction.skipped, language))
+    return "\n\n".join(part for part in parts if part)
 
 
 def shown(before: str, edit: Edit) -> tuple[str, str]:

@@ -16,7 +16,9 @@ from typing import Any
 from correctly_assets.core.correction import ReasonLanguage
 from correctly_assets.core.taxonomy import plain_name
 from correctly_assets.core.types import Edit
-from correctly_assets.correction.render import NOTHING_TO_CHANGE, shown
+from correctly_assets.correction.left_alone import NOTHING_TO_CHANGE
+from correctly_assets.correction.render import shown
+from correctly_assets.correction.segment import ALONE, segments
 
 ENGLISH_ONLY = {
     "en": "I correct English: send me an English text and I will answer with its natural version.",
@@ -99,11 +101,22 @@ def is_task(messages: Sequence[dict[str, Any]]) -> bool:
 
 
 def not_english(text: str) -> ReasonLanguage | None:
-    """None for a text that may be English; otherwise the language to say so in.
+    """None for a text that may be English, or that is so in some of its paragraphs; otherwise the language to say so in.
 
     Awkward English must pass, so that doubt counts as English: of 1,508 learners' sentences none is turned away. A text
     that quotes a few foreign words stays English.
     """
+    language = _mostly_foreign(text)
+    if language is None:
+        return None
+    parts = segments(text)
+    # Beside code, or a paragraph that is surely in another language, the English sentences are corrected.
+    partly = any(part.prose for part in parts) and any(part.why not in (None, ALONE) for part in parts)
+    return None if partly else language
+
+
+def _mostly_foreign(text: str) -> ReasonLanguage | None:
+    """The language to answer in where a text as a whole is taken for another language than English."""
     letters = [c for c in text if c.isalpha()]
     latin = sum("LATIN" in unicodedata.name(c, "") for c in letters)
     if len(letters) - latin > latin and latin < 40:

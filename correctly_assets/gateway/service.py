@@ -29,7 +29,7 @@ from correctly_assets.core.serving import (
     UnknownModelError,
 )
 from correctly_assets.core.types import Correction
-from correctly_assets.correction.render import changes_table, chat_answer
+from correctly_assets.correction.render import below_the_text, chat_answer
 from correctly_assets.engine.client import VllmClient
 from correctly_assets.gateway import chat_text as answers
 from correctly_assets.gateway.access import Client
@@ -285,7 +285,7 @@ class Service:
         elif not opened:
             yield chat_answer(correction, asker.language)
         elif correction.changed:
-            yield f"\n\n{changes_table(correction)}"
+            yield f"\n\n{below_the_text(correction, asker.language)}"
         else:
             yield f"\n\n{chat_answer(correction, asker.language)}"
         extra = {

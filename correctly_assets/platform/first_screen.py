@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from correctly_assets.core.errors import UnreachableError
+from correctly_assets.core.types import Skipped
+from correctly_assets.correction.left_alone import left_alone
 from correctly_assets.gateway.own_key import bearer
 from correctly_assets.settings import Settings
 
@@ -66,15 +69,18 @@ def show_corrections(settings: Settings, console: Console) -> None:
 
 
 def print_corrections(corrections: list[dict], console: Console) -> None:
-    """Before / After / Why, one block a text."""
+    """Before / After / Why, one block a text, with a note on what was left alone."""
     for item in corrections:
-        console.print(f"\n[bold]Before[/]  {item['before']}", highlight=False)
+        console.print(f"\n[bold]Before[/]  {escape(item['before'])}", highlight=False)
         if not item["changed"]:
             kept = f" (kept as it was: {item['fallback']})" if item["fallback"] else ""
             console.print(f"[bold]After[/]   nothing to change{kept}", highlight=False)
-            continue
-        console.print(f"[bold]After[/]   {item['after']}", highlight=False)
+        else:
+            console.print(f"[bold]After[/]   {escape(item['after'])}", highlight=False)
         for edit in item["edits"]:
             was, now = edit["was"].strip() or "∅", edit["now"].strip() or "∅"
             why = f": {edit['reason']}" if edit["reason"] else ""
-            console.print(f"[bold]Why[/]     {was} → {now}{why}", highlight=False)
+            console.print(f"[bold]Why[/]     {escape(f'{was} → {now}{why}')}", highlight=False)
+        skipped = tuple(Skipped(**one) for one in item.get("skipped", ()))
+        if line := left_alone(item["before"], skipped, markdown=False):
+            console.print(f"[bold]Note[/]    {escape(line)}", highlight=False)

@@ -19,7 +19,7 @@ import httpx
 
 from correctly_assets.core.errors import PermanentError, UnreachableError
 from correctly_assets.core.text import clean_line
-from correctly_assets.correction.render import NOT_CHANGED, NOTHING_TO_CHANGE
+from correctly_assets.correction.left_alone import without_notice
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.openwebui_account import admin
 
@@ -31,8 +31,6 @@ MAX_CHANGED = 0.5
 """Largest share of changed words at which a comment is taken for a better version rather than a note."""
 SERVED, BASE, CANDIDATE = "correctly", "correctly-base", "correctly-candidate"
 """The names under which the gateway lists what it journals; whatever else a chat holds is somebody else's answer."""
-NOTICES = (*NOTHING_TO_CHANGE.values(), *NOT_CHANGED.values())
-"""What the gateway says under or instead of a text that it left alone, in every language; nobody's edit."""
 TABLE = re.compile(r"\n+\s*\|\s*(?:Was|이전|전)\s*\|", re.I)
 
 
@@ -179,10 +177,7 @@ def _kept(comment: str, sentence: str) -> float:
 def corrected_part(answer: str) -> str:
     """The corrected text of a chat answer: what stands before its table of changes, or before the notice that a text was
     left alone; empty where the notice is all there is."""
-    text = TABLE.split(answer, maxsplit=1)[0].strip()
-    for notice in NOTICES:
-        text = text.removesuffix(notice).rstrip()
-    return text
+    return without_notice(TABLE.split(answer, maxsplit=1)[0])
 
 
 def _answer_of(vote: Vote, entries: list[JournalEntry], scrub: Callable[[str], str]) -> JournalEntry | None:

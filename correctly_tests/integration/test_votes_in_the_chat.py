@@ -25,7 +25,7 @@ import pytest
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Page, expect
 
-from correctly_assets.correction.render import NOTHING_TO_CHANGE
+from correctly_assets.correction.left_alone import NOTHING_TO_CHANGE
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_tests.integration.conftest import Platform, graphql
 

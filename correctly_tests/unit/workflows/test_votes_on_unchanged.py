@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from correctly_assets.core.types import Correction
-from correctly_assets.correction.render import NOT_CHANGED, NOTHING_TO_CHANGE, chat_answer
+from correctly_assets.correction.left_alone import NOT_CHANGED, NOTHING_TO_CHANGE
+from correctly_assets.correction.render import chat_answer
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store
 from correctly_assets.workflows.collect_feedback import settle_feedback
