@@ -1,4 +1,4 @@
-"""Commands that keep the platform over years: `backup`.
+"""Commands that keep the platform over years: `backup`, `restore`.
 
 Belongs here: arguments and printing. Does not belong here: work; each command calls a room, imported by the command that
 needs it.
@@ -17,7 +17,7 @@ from correctly_assets.settings import get_settings
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
-    for command in (backup,):
+    for command in (backup, restore):
         app.command()(command)
 
 
@@ -40,3 +40,28 @@ def backup(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def restore(
+    directory: Annotated[Path, typer.Argument(help="A backup, or the folder of backups: its newest then.")],
+    as_json: Json = False,
+) -> None:
+    """Bring a backup back into an empty HOME; what was forgotten since stays forgotten."""
+    from correctly_assets.platform.restore import restore as bring_back
+
+    done = bring_back(get_settings(), directory)
+    if as_json:
+        print_json(done.to_json())
+        return
+    served = f" It serves {done.manifest.release} again." if done.manifest.release else ""
+    console.print(
+        f"{done.path.name} is restored into {done.home}: {len(done.manifest.files)} files.{served} Start it with `correctly up`.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if done.forgotten:
+        console.print(f"Left out, for they were forgotten since: {', '.join(done.forgotten)}.", highlight=False)
+    if done.migrated:
+        console.print(f"The store's tables were brought up to date: {', '.join(done.migrated)}.", highlight=False)
+    for sentence in done.left:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)

@@ -15,10 +15,9 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
 
 from correctly_assets.core.errors import PermanentError, RetryableError
-from correctly_assets.store.database import BUSY_SECONDS, explain
+from correctly_assets.store.database import BUSY_SECONDS, SCHEMA, Database
 from correctly_assets.store.schemas import SCHEMAS
 
 _HEADER = b"SQLite format 3\0"
@@ -66,30 +65,32 @@ def dump_postgres(url: URL, target: Path) -> None:
 
 
 def restore_postgres(url: URL, dump: Path) -> None:
-    """Bring a file of `dump_postgres` back, all of it or nothing.
+    """Bring a file of `dump_postgres` back into a database without our schemas, all of it or nothing.
 
     Raises:
         PermanentError: pg_restore is not installed, or it refused.
     """
-    words = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error")
-    _call("pg_restore", url, *words, str(dump))
+    _call("pg_restore", url, "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", str(dump))
 
 
-def tables_in_postgres(url: URL) -> int:
-    """How many tables our three schemas hold.
+_OURS = ("correction_script", "quarantine", "decision", "release", "correction_journal", "feedback")
+
+
+def holds_rows(database: Database) -> bool:
+    """Whether anything has landed, was decided, answered or run in a database; one that was only prepared holds nothing.
 
     Raises:
-        CorrectlyError: PostgreSQL refused or does not answer.
+        CorrectlyError: the database is damaged or away.
     """
-    engine = create_engine(url, connect_args={"connect_timeout": 10})
-    try:
-        with engine.connect() as connection:
-            query = text("SELECT count(*) FROM pg_tables WHERE schemaname = ANY(:schemas)")
-            return connection.execute(query, {"schemas": list(SCHEMAS)}).scalar_one()
-    except DBAPIError as error:
-        raise explain(error, url) or error from error
-    finally:
-        engine.dispose()
+    with database.read() as connection:
+        if database.is_sqlite:
+            there = set(connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars())
+            tables = [name for name in _OURS if name in there]
+        else:
+            wanted = [*(f"{SCHEMA}.{name}" for name in _OURS), "dagster.runs", "mlflow.runs"]
+            found = text("SELECT to_regclass(:name) IS NOT NULL")
+            tables = [name for name in wanted if connection.execute(found, {"name": name}).scalar_one()]
+        return any(connection.execute(text(f"SELECT 1 FROM {name} LIMIT 1")).first() is not None for name in tables)
 
 
 def drop_schemas(url: URL) -> None:

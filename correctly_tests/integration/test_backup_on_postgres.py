@@ -1,0 +1,100 @@
+"""A team's platform on a real PostgreSQL, backed up while it is written to and restored into another database."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from correctly_assets.artifacts.backups import POSTGRES_DUMP
+from correctly_assets.core.errors import PermanentError, UsageError
+from correctly_assets.settings import Settings, get_settings
+from correctly_assets.workflows.back_up import back_up
+from correctly_assets.workflows.forget_example import forget_example
+from correctly_assets.workflows.restore_backup import restore_backup
+from correctly_assets.workflows.wiring import land, open_platform_store
+from correctly_tests.commands import ROWS
+from correctly_tests.integration.postgres import Postgres, running_postgres
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def team(server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A platform with four examples, a release, and a run in each of Dagster's and MLflow's schemas."""
+    monkeypatch.setenv("CORRECTLY_DATABASE_URL", server.create_database(f"team_{uuid.uuid4().hex[:8]}"))
+    settings = get_settings()
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    assert land(settings, file).landed == 4
+    with open_platform_store(settings.platform) as store:
+        store.add_release(adapter="aaaaaaaaaaaa", base_model="gemma-3-270m", kind="promotion", why="It is better.")
+    execute(settings, "CREATE TABLE dagster.runs (id INT); INSERT INTO dagster.runs VALUES (1)")
+    execute(settings, "CREATE TABLE mlflow.runs (id INT); INSERT INTO mlflow.runs VALUES (1), (2)")
+    return settings
+
+
+@pytest.fixture
+def fresh(team: Settings, server: Postgres, tmp_path: Path) -> Settings:
+    url = server.create_database(f"fresh_{uuid.uuid4().hex[:8]}")
+    return team.changed(platform={"home": tmp_path / "fresh", "database_url": url})
+
+
+def execute(settings: Settings, statement: str) -> list[tuple]:
+    connection = psycopg2.connect(settings.platform.database_url or "")
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        found = cursor.fetchall() if cursor.description else []
+    connection.close()
+    return found
+
+
+def test_three_schemas_come_back_in_a_database_that_was_only_prepared(team: Settings, fresh: Settings, tmp_path: Path):
+    made = back_up(team, tmp_path / "disk")
+    assert made.manifest.database == "postgresql" and made.manifest.release == "r0001"
+    open_platform_store(fresh.platform).close()
+    restore_backup(fresh, made.path)
+    counts = [execute(fresh, f"SELECT count(*) FROM {name}.runs") for name in ("dagster", "mlflow")]
+    assert counts == [[(1,)], [(2,)]]
+    with open_platform_store(fresh.platform) as store:
+        champion = store.champion()
+        assert store.counts().landed == 4 and champion is not None and champion.id == "r0001"
+
+
+def test_what_was_forgotten_since_does_not_come_back(team: Settings, fresh: Settings, tmp_path: Path):
+    made = back_up(team, tmp_path / "disk")
+    with open_platform_store(team.platform) as store:
+        ids = [row.id for row in store.accepted()]
+        forget_example(team, store, ids[0])
+    done = restore_backup(fresh, made.path)
+    assert done.forgotten == (ids[0],)
+    assert execute(fresh, "SELECT count(*) FROM correctly.correction_script WHERE before <> ''") == [(3,)]
+
+
+def test_a_database_in_use_is_refused_and_stays_as_it_is(team: Settings, tmp_path: Path):
+    made = back_up(team, tmp_path / "disk")
+    with pytest.raises(UsageError, match="name an empty database"):
+        restore_backup(team.changed(platform={"home": tmp_path / "fresh"}), made.path)
+    assert execute(team, "SELECT count(*) FROM mlflow.runs") == [(2,)]
+
+
+def test_a_damaged_dump_leaves_the_database_empty(team: Settings, fresh: Settings, tmp_path: Path):
+    made = back_up(team, tmp_path / "disk")
+    (made.path / POSTGRES_DUMP).write_bytes(b"nothing")
+    with pytest.raises(PermanentError, match="damaged"):
+        restore_backup(fresh, made.path)
+    assert execute(fresh, "SELECT count(*) FROM pg_tables WHERE schemaname IN ('correctly', 'mlflow')") == [(0,)]
+
+
+def test_a_missing_pg_dump_is_named_with_its_package(team: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PermanentError, match="apt-get install postgresql-client"):
+        back_up(team, tmp_path / "disk")
