@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from correctly_assets.artifacts.backups import MANIFEST
 from correctly_assets.core.rollback import rollback_kind
 from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.settings import Settings
@@ -72,7 +73,7 @@ def seconds_of(at: str) -> float:
 
 def newest_backup(settings: Settings) -> float | None:
     """When the newest backup was finished, in seconds since 1970; None where there is none."""
-    found = (path.stat().st_mtime for path in (settings.platform.home / "backups").glob("[!.]*/backup.json"))
+    found = (path.stat().st_mtime for path in settings.platform.backup_place.glob(f"[!.]*/{MANIFEST}"))
     return max(found, default=None)
 
 

@@ -1,0 +1,187 @@
+"""deploy/monitoring/, made from the tables: `python -m correctly_assets.gateway.monitoring_files` writes it anew.
+
+Belongs here: the formats of Prometheus and Grafana. Does not belong here: metrics, panels and rules themselves (panels.py).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from correctly_assets.gateway.metrics import Metrics
+from correctly_assets.gateway.panels import JOB, PANELS, Panel, rules
+from correctly_assets.settings import PROJECT_ROOT
+from correctly_assets.workflows.loop_metrics import TABLE
+
+MONITORING = PROJECT_ROOT / "deploy" / "monitoring"
+_MADE = "Made by `python -m correctly_assets.gateway.monitoring_files`; change the tables in correctly_assets/gateway/panels.py instead."
+_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+_README = """# Monitoring
+
+{made}
+
+The gateway serves Prometheus metrics at `/metrics`. `prometheus.yml` scrapes them, `alerts.yml` holds the alert rules with
+their default limits, and `grafana-dashboard.json` is imported into Grafana (Dashboards, New, Import). The platform needs none of
+them: `/dashboard` on the gateway shows the same from the store, and `CORRECTLY_ALERT_*` sends alerts without Prometheus.
+
+    prometheus --config.file=deploy/monitoring/prometheus.yml
+
+Where the gateway asks for keys, write one of `correctly keys new prometheus` into a file and name it in `prometheus.yml`.
+
+## Metrics of the loop
+
+Read from the store when the gateway is scraped, at most every 15 seconds.
+
+{loop}
+
+## Metrics of the gateway
+
+Counted by the process since it started.
+
+{own}
+"""
+
+
+def exposed_names() -> frozenset[str]:
+    """Every name that a query may ask for: counters with ``_total``, histograms with their three."""
+    names: set[str] = set()
+    for family in Metrics().registry.collect():
+        ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
+        names.update(f"{family.name}{end}" for end in ends)
+    return frozenset(names)
+
+
+def render() -> dict[str, str]:
+    """The files by name."""
+    return {
+        "README.md": _README.format(made=_MADE, loop=_loop_table(), own=_own_table()),
+        "prometheus.yml": _prometheus(),
+        "alerts.yml": _alerts(),
+        "grafana-dashboard.json": json.dumps(dashboard(), indent=1) + "\n",
+    }
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _loop_table() -> str:
+    head = [_row("Metric", "Kind", "Unit", "Labels", "Meaning"), _row(*["---"] * 5)]
+    rows = [_row(f"`{m.exposed}`", m.kind, m.unit, ", ".join(m.labels) or "–", m.meaning) for m in TABLE]
+    return "\n".join(head + rows)
+
+
+def _own_table() -> str:
+    head = [_row("Metric", "Kind", "Meaning"), _row(*["---"] * 3)]
+    of_the_loop = {f"correctly_{metric.name}" for metric in TABLE}
+    rows = [
+        _row(f"`{family.name}{'_total' if family.type == 'counter' else ''}`", family.type, family.documentation)
+        for family in Metrics().registry.collect()
+        if family.name not in of_the_loop
+    ]
+    return "\n".join(head + rows)
+
+
+def _prometheus() -> str:
+    return f"""# {_MADE}
+global:
+  scrape_interval: 15s
+  evaluation_interval: 30s
+
+rule_files:
+  - alerts.yml
+
+scrape_configs:
+  - job_name: {JOB}
+    static_configs:
+      - targets: ["127.0.0.1:8080"]
+    # Where the gateway asks for keys:
+    # authorization:
+    #   credentials_file: correctly.key
+  - job_name: vllm
+    static_configs:
+      - targets: ["127.0.0.1:8001"]
+"""
+
+
+def _alerts() -> str:
+    import yaml
+
+    listed = [
+        {
+            "alert": rule.name,
+            "expr": rule.query,
+            "for": rule.lasting,
+            "labels": {"severity": rule.severity},
+            "annotations": {"summary": f"{rule.summary}.", "description": rule.remedy},
+        }
+        for rule in rules()
+    ]
+    groups = {"groups": [{"name": "correctly", "rules": listed}]}
+    return f"# {_MADE}\n{yaml.safe_dump(groups, sort_keys=False, width=1000)}"
+
+
+def dashboard() -> dict[str, Any]:
+    """The Grafana dashboard, for any Prometheus data source; panels stand two in a row."""
+    panels: list[dict[str, Any]] = []
+    x = y = 0
+    for number, panel in enumerate(PANELS, 1):
+        width = 24 if panel.wide else 12
+        if x + width > 24:
+            x, y = 0, y + 8
+        panels.append(_panel(number, panel, {"x": x, "y": y, "w": width, "h": 8}))
+        x += width
+    return {
+        "uid": "correctly",
+        "title": "Correctly",
+        "description": _MADE,
+        "tags": ["correctly"],
+        "schemaVersion": 39,
+        "version": 1,
+        "refresh": "30s",
+        "time": {"from": "now-7d", "to": "now"},
+        "templating": {
+            "list": [{"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}]
+        },
+        "panels": panels,
+    }
+
+
+def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
+    # Bars and numbers show the value of now; a range query would draw one bar for each moment.
+    instant = panel.kind != "timeseries"
+    return {
+        "id": number,
+        "title": panel.title,
+        "description": panel.says,
+        "type": panel.kind,
+        "datasource": _SOURCE,
+        "gridPos": place,
+        "fieldConfig": {"defaults": {"unit": panel.unit}, "overrides": []},
+        "targets": [
+            {
+                "refId": chr(ord("A") + index),
+                "datasource": _SOURCE,
+                "expr": query,
+                "legendFormat": legend,
+                "instant": instant,
+                "range": not instant,
+            }
+            for index, (query, legend) in enumerate(panel.queries)
+        ],
+    }
+
+
+def write(directory: Path = MONITORING) -> list[Path]:
+    """Write the files; returns their paths."""
+    directory.mkdir(parents=True, exist_ok=True)
+    files = render()
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8")
+    return [directory / name for name in files]
+
+
+if __name__ == "__main__":
+    sys.stdout.write("".join(f"{path}\n" for path in write()))
