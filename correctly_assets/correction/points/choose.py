@@ -82,7 +82,7 @@ def explain(
     catalogue = load_catalogue()
     changes = changes_of(before_doc, after_doc, edits)
     told: list[Explanation] = []
-    for indexes, change in grouped(changes, lambda whole: _any_holds(whole, catalogue)):
+    for indexes, change in grouped(changes, lambda c: _holding(c, catalogue), lambda c: _holding(c, catalogue, True)):
         matches = points_for(change, catalogue)
         if not matches:
             moved = len(indexes) == 1 and _moved(changes, indexes[0])
@@ -121,8 +121,11 @@ def best_match(matches: Sequence[Match]) -> Match:
     return matches[0]
 
 
-def _any_holds(change: Change, catalogue: Catalogue) -> bool:
-    return any(entry.condition.check(change) is not None for entry in catalogue.groups[change.op])
+def _holding(change: Change, catalogue: Catalogue, far: bool = False) -> frozenset[str]:
+    """IDs of the points that hold; with ``far``, of those only that must be made of several edits."""
+    entries = (catalogue.groups if change.merged else catalogue.single)[change.op]
+    asked = (entry for entry in entries if not far or entry.condition.group == "only")
+    return frozenset(entry.point.id for entry in asked if entry.condition.check(change) is not None)
 
 
 def _moved(changes: Sequence[Change], index: int) -> bool:

@@ -8,7 +8,7 @@ A condition is a mapping, or a list of mappings of which one must hold. Its keys
     op: M, R or U            what the edit does: adds, replaces, takes out ("M|R" for either)
     type: DET|PREP           ERRANT's family
     was, now: a|an           all the words of that side, lower case
-    PLACE.ATTRIBUTE: value   lower (the default), lemma, tag, dep, pos of a token (change.PLACES), e.g. left.lemma: enjoy
+    PLACE.ATTRIBUTE: value   lower (the default), lemma, tag, dep, pos, ent of a token (change.PLACES), e.g. left.lemma: enjoy
     is: NAME                 a named predicate; a list of them; or {NAME: argument}
     any: [conditions]        one of them holds
     none: [conditions]       none of them holds
@@ -39,7 +39,15 @@ Check = Callable[[Change], "Slots | None"]
 Predicate = Callable[..., "Slots | bool | None"]
 PREDICATES: dict[str, Predicate] = {}
 _FILLS: dict[str, frozenset[str]] = {}
-_ATTRIBUTES = {"lower": "lower_", "lemma": "lemma_", "tag": "tag_", "dep": "dep_", "pos": "pos_", "text": "text"}
+_ATTRIBUTES = {
+    "ent": "ent_type_",
+    "lower": "lower_",
+    "lemma": "lemma_",
+    "tag": "tag_",
+    "dep": "dep_",
+    "pos": "pos_",
+    "text": "text",
+}
 _SENTENCE_KEYS = frozenset({"op", "type", "was", "now", "is", "any", "none", "has", "slots", "rank", "group"})
 _YES: Slots = {}
 

@@ -58,3 +58,44 @@ def test_a_point_has_a_longer_text_in_every_language(name: str, language: str) -
     told = POINTS[name].told(language)
     assert 6 <= len(told.long.split()) <= 70
     assert bool(re.search("[가-힣]", told.long)) == (language == "ko")
+
+
+NEAR_MISSES = [
+    ("Water is scared in this region.", "Water is scarce in this region.", {"adjective_from_verb", "adjective_ed"}),
+    ("The children were exited about the trip.", "The children were excited about the trip.", {"adjective_from_verb"}),
+    ("Push the left peddle with your foot.", "Push the left pedal with your foot.", {"noun_needed"}),
+    ("We always buy bred there.", "We always buy bread there.", {"noun_needed"}),
+    ("Unfortunatly we were late.", "Unfortunately we were late.", {"sentence_adverb"}),
+    ("I have never been to such cold country.", "I have never been to such a cold country.", {"article_illness"}),
+    ("Last night I heared a noise.", "Last night I heard a noise.", {"hear_listen"}),
+    ("She got married with a doctor.", "She got married to a doctor.", {"preposition_to_place"}),
+    ("It was repair last week.", "It was repaired last week.", {"past_marker"}),
+    ("He is very responsability.", "He is very responsible.", {"misspelling"}),
+    ("The beaches were more clean.", "The beaches were cleaner.", {"double_comparative"}),
+    ("Hers are more bright than mine.", "Hers are brighter than mine.", {"double_comparative", "comparative_than"}),
+    ("It was heavy wind and strong rain.", "It was strong wind and heavy rain.", {"order_moved"}),
+    ("At home we cook.", "At home, we cook.", {"comma_phrase"}),
+    ("If it rains. We stay.", "If it rains, we stay.", {"comma_splice"}),
+    ("I kept them on a big box.", "I kept them in a big box.", {"confused_word"}),
+    ("Come as soon as possibly.", "Come as soon as possible.", {"misspelling", "confused_word"}),
+    ("One of them live in Spain.", "One of them lives in Spain.", {"plural_one_of"}),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "false"), NEAR_MISSES, ids=[row[0] for row in NEAR_MISSES])
+def test_an_edit_is_not_explained_by_a_point_that_is_false(before: str, after: str, false: set[str]) -> None:
+    _, told = explained(before, after)
+    assert told
+    assert not false & {each.point for each in told}
+
+
+def test_a_point_takes_no_unrelated_edit_beside_its_own_into_a_group() -> None:
+    before = "Dear sir or madam, I write to you because of the broken heater."
+    after = "Dear Sir or Madam, I am writing to you because of the broken heater."
+    edits, told = explained(before, after)
+    assert [each.edit_indexes for each in told] == [(index,) for index in range(len(edits))]
+
+
+def test_edits_that_belong_together_are_one_group() -> None:
+    _, told = explained("Tell me what did he say.", "Tell me what he said.")
+    assert [each.point for each in told] == ["embedded_question_do"]

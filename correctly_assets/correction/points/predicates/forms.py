@@ -116,7 +116,42 @@ def word_class(c: Change, change: str) -> bool:
     was, now = c.was, c.now
     if not (was.isalpha() and now.isalpha()) or was[:2] != now[:2] or was == now:
         return False
-    return bool(lemmas(was, first)) and bool(lemmas(now, second)) and not lemmas(was, second)
+    if not any(derived(lemma, now, second) for lemma in lemmas(was, first)):
+        return False
+    return bool(lemmas(now, second)) and not lemmas(was, second)
+
+
+_ENDINGS = {
+    "NOUN": tuple("ion ment ance ence ancy ency al er or ist ity ness ure age y th t ing dom hood ship ism".split()),
+    "ADJ": tuple("able ible ive ful less ed en ing ous al ial ary ory y ly ent ant ic ish some er est".split()),
+    "VERB": tuple("ize ise ify ate en".split()),
+}
+_FAMILIES = {
+    "advise": "advice", "choose": "choice", "live": "life", "believe": "belief", "lose": "loss", "strong": "strength",
+    "speak": "speech", "long": "length", "wide": "width", "deep": "depth", "hot": "heat", "prove": "proof",
+    "receive": "reception", "able": "ability", "pronounce": "pronunciation", "grow": "growth", "think": "thought",
+    "succeed": "success", "proceed": "process", "relieve": "relief", "sell": "sale", "die": "death", "give": "gift",
+    "weigh": "weight", "fly": "flight", "see": "sight", "repeat": "repetition", "explain": "explanation",
+}  # fmt: skip
+
+
+def derived(lemma: str, now: str, upos: str) -> bool:
+    """Whether a word belongs to the family of a lemma of another class, and does not only begin like it."""
+    base = next((n for n in lemmas(now, upos)), now)
+    if _FAMILIES.get(lemma) in (now, base) or lemma == base:
+        return True
+    shared = next((i for i, (a, b) in enumerate(zip(lemma, now, strict=False)) if a != b), min(len(lemma), len(now)))
+    if shared < max(3, len(lemma) - 2):
+        return False
+    # A verb or noun made shorter: "beautiful" → "beauty", "angry" → "anger"; its own lemma is then the stem.
+    return now.endswith(_ENDINGS.get(upos, ())) or base.endswith(_ENDINGS.get(upos, ())) or lemma.startswith(base[:-1])
+
+
+@predicate()
+def right_unchanged(c: Change) -> bool:
+    """The word behind the change is the learner's own."""
+    own, right = c.place("bright"), c.place("right")
+    return own is not None and right is not None and own.lower_ == right.lower_
 
 
 @predicate("noun")

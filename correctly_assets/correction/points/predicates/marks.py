@@ -11,6 +11,9 @@ from correctly_assets.correction.points.change import Change, subject_of
 from correctly_assets.correction.points.conditions import Slots, predicate, quoted, word_set, words
 
 
+_MARK = re.compile(r"[,.;:!?]")
+
+
 def _start(c: Change, i: int) -> int:
     """Where the sentence that holds token ``i`` begins."""
     while i > 0 and c.at(i - 1) not in (".", "!", "?"):
@@ -66,8 +69,9 @@ def comma_after_phrase(c: Change) -> Slots | None:
     start = _start(c, i)
     first = c.after[start]
     if (
-        i - start < 2
+        i - start < 3
         or first.tag_ not in ("IN", "RB", "TO", "VBG", "VBN", "NN", "DT", "JJ")
+        or (first.tag_ in ("NN", "DT", "JJ") and c.after[i - 1].lemma_.lower() not in words()["time_units"])
         or _finite_before(c, start, i)
     ):
         return None
@@ -128,6 +132,8 @@ def two_sentences(c: Change) -> bool:
     if i is None or i + 1 >= len(c.after):
         return False
     start = _start(c, i)
+    if c.at(start) in word_set("clause_starts") and not any(t.text == "," for t in c.after[start:i]):
+        return False
     ahead = any(
         subject_of(t) is not None and (s := subject_of(t)) is not None and s.i > i
         for t in c.after[i + 1 : i + 10]
@@ -229,6 +235,7 @@ def joined(c: Change) -> bool:
     """Several words became one, letters unchanged."""
     return (
         " " in c.was_text
+        and not _MARK.search(c.was_text + c.now_text)
         and " " not in c.now_text
         and _letters(c.was_text) == _letters(c.now_text)
         and "-" not in c.now_text
@@ -238,6 +245,8 @@ def joined(c: Change) -> bool:
 @predicate()
 def parted(c: Change) -> bool:
     """One word became several, letters unchanged."""
+    if _MARK.search(c.was_text + c.now_text):
+        return False
     return " " not in c.was_text and " " in c.now_text and _letters(c.was_text) == _letters(c.now_text)
 
 

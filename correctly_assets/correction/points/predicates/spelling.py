@@ -23,7 +23,22 @@ def misspelt(c: Change) -> bool:
     """A word that no dictionary knows became one that looks like it."""
     if not (_one_word(c) or (c.kind == "SPELL" and " " not in c.was_text)):
         return False
-    return not lemmas(c.was) and _near(c.was, c.now)
+    return not lemmas(c.was) and _near(c.was, c.now) and not _other_class(c.was, c.now)
+
+
+_CLASS_ENDINGS = {
+    "ability": "noun", "ibility": "noun", "ance": "noun", "ence": "noun", "ness": "noun", "tion": "noun", "ment": "noun",
+    "able": "adjective", "ible": "adjective", "ant": "adjective", "ent": "adjective", "ful": "adjective",
+    "ous": "adjective", "ive": "adjective",
+}  # fmt: skip
+
+
+def _other_class(was: str, now: str) -> bool:
+    """Whether the endings say that the learner took a word of another class: "importent" for "importance"."""
+    first, second = (
+        next((kind for ending, kind in _CLASS_ENDINGS.items() if word.endswith(ending)), None) for word in (was, now)
+    )
+    return first is not None and second is not None and first != second
 
 
 def _near(was: str, now: str) -> bool:

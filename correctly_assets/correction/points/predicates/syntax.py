@@ -154,6 +154,22 @@ def _moved_one(c: Change) -> tuple[int, int, int] | None:
     return None
 
 
+_SMALL = ("IN", "MD", "TO", "DT", "CC", "RP")
+
+
+@predicate()
+def phrase_moved(c: Change) -> bool:
+    """One word or phrase went elsewhere and all else kept its order; a lone preposition, modal or article is no phrase."""
+    place = _moved_one(c)
+    if place is None:
+        return False
+    _, j, length = place
+    piece = c.c_tokens[j : j + length]
+    rest = len(c.c_tokens) - length
+    other = [t for k, t in enumerate(c.c_tokens) if not j <= k < j + length]
+    return not any(all(t.tag_ in _SMALL for t in side) for side in ((piece, other) if rest <= 2 else (piece,)))
+
+
 @predicate("adverb")
 def adverb_moved(c: Change, where: str) -> Slots | None:
     """An adverb went to its place: before the main verb, after be, after the auxiliary, or after the object."""
@@ -221,7 +237,7 @@ def embedded_order(c: Change) -> Slots | None:
     if Counter(c.was.split()) != Counter(c.now.split()) or len(c.now.split()) < 2 or c.was == c.now:
         return None
     verb = next((t for t in c.c_tokens if t.pos_ in ("AUX", "VERB")), None)
-    if verb is None or c.was.split()[0] not in word_set("auxiliaries"):
+    if verb is None or c.was.split()[0] not in word_set("auxiliaries") or "," in c.was:
         return None
     for i in range(c.c[0] - 1, max(-1, c.c[0] - 5), -1):
         word = c.at(i)
@@ -236,7 +252,9 @@ def embedded_order(c: Change) -> Slots | None:
 @predicate("question")
 def embedded_do(c: Change) -> Slots | None:
     """In an indirect question, do went."""
-    if not set(c.was.split()) & {"do", "does", "did"} or set(c.now.split()) & {"do", "does", "did"}:
+    helpers = [sum(word in ("do", "does", "did") for word in side.split()) for side in (c.was, c.now)]
+    full = any(t.lower_ in ("do", "does", "did") and t.dep_ not in ("aux", "auxpass") for t in c.c_tokens)
+    if helpers[0] <= helpers[1] or helpers[1] > full:
         return None
     for i in range(c.c[0] - 1, max(-1, c.c[0] - 5), -1):
         word = c.at(i)
