@@ -122,9 +122,59 @@ def word_class(c: Change, change: str) -> bool:
 
 
 _ENDINGS = {
-    "NOUN": tuple("ion ment ance ence ancy ency al er or ist ity ness ure age y th t ing dom hood ship ism".split()),
-    "ADJ": tuple("able ible ive ful less ed en ing ous al ial ary ory y ly ent ant ic ish some er est".split()),
-    "VERB": tuple("ize ise ify ate en".split()),
+    "NOUN": tuple(
+        [
+            "ion",
+            "ment",
+            "ance",
+            "ence",
+            "ancy",
+            "ency",
+            "al",
+            "er",
+            "or",
+            "ist",
+            "ity",
+            "ness",
+            "ure",
+            "age",
+            "y",
+            "th",
+            "t",
+            "ing",
+            "dom",
+            "hood",
+            "ship",
+            "ism",
+        ]
+    ),
+    "ADJ": tuple(
+        [
+            "able",
+            "ible",
+            "ive",
+            "ful",
+            "less",
+            "ed",
+            "en",
+            "ing",
+            "ous",
+            "al",
+            "ial",
+            "ary",
+            "ory",
+            "y",
+            "ly",
+            "ent",
+            "ant",
+            "ic",
+            "ish",
+            "some",
+            "er",
+            "est",
+        ]
+    ),
+    "VERB": tuple(["ize", "ise", "ify", "ate", "en"]),
 }
 _FAMILIES = {
     "advise": "advice", "choose": "choice", "live": "life", "believe": "belief", "lose": "loss", "strong": "strength",

@@ -10,7 +10,6 @@ import re
 from correctly_assets.correction.points.change import Change, subject_of
 from correctly_assets.correction.points.conditions import Slots, predicate, quoted, word_set, words
 
-
 _MARK = re.compile(r"[,.;:!?]")
 
 
