@@ -28,7 +28,7 @@ def backup(
     """Back up everything while it runs: databases, adapters, snapshots, keys. Seven daily and four weekly ones are kept."""
     from correctly_assets.workflows.back_up import back_up
 
-    made = back_up(get_settings(), to)
+    made = back_up(get_settings().platform, to)
     if as_json:
         print_json(made.to_json())
         return

@@ -17,7 +17,7 @@ def make_backup(context: dg.OpExecutionContext, settings: dg.ResourceParam[Setti
     from correctly_assets.workflows.back_up import back_up as make
 
     try:
-        made = make(settings, why="daily")
+        made = make(settings.platform, why="daily")
     except CorrectlyError as error:
         raise refused(error) from error
     says = f"{made.path}: {made.manifest.size / 1e6:.1f} MB, of which {made.new_bytes / 1e6:.1f} MB are new; {made.kept} kept."

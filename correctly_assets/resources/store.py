@@ -25,14 +25,15 @@ class StoreResource(dg.ConfigurableResource):
 
     @contextmanager
     def open(self) -> Iterator[Store]:
-        """The migrated store; closed at the end.
+        """The store, made where there is none; closed at the end. One of an earlier release is left as it is: it is upgraded
+        where a backup is made first.
 
         Raises:
-            RetryableError: the database is away or busy.
+            RetryableError: the database is away or busy, or the store is of an earlier release.
         """
         from correctly_assets.store import open_store
 
-        store = open_store(self.url, Path(self.sql_dir))
+        store = open_store(self.url, Path(self.sql_dir), upgrade=False)
         try:
             yield store
         finally:

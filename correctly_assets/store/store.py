@@ -18,11 +18,13 @@ from correctly_assets.store.examples import Examples
 from correctly_assets.store.forget import Forgetting
 from correctly_assets.store.landings import Landings
 from correctly_assets.store.loop_counts import LoopCounts
-from correctly_assets.store.migrations import migrate_up, missing_migrations, read_migrations
+from correctly_assets.store.migrations import applied_migrations, migrate_up, missing_migrations, read_migrations
 from correctly_assets.store.quarantine import Quarantine
 from correctly_assets.store.reviews import Reviews
 from correctly_assets.store.search import Search
 from correctly_assets.store.seen import Seen
+
+_EARLIER = "The store is of an earlier release: `correctly prepare` brings it up to date."
 
 
 class Store(
@@ -51,21 +53,24 @@ class Store(
         self.close()
 
 
-def open_store(url: str, sql_dir: Path, *, now: Clock = utc_now) -> Store:
+def open_store(url: str, sql_dir: Path, *, now: Clock = utc_now, upgrade: bool = True) -> Store:
     """Open the store and bring its schema up to date; any number of processes may do so at once.
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql://user:password@host/db``.
         sql_dir: the folder that holds ``migrations/``.
         now: the clock.
+        upgrade: False makes the tables of a new store and leaves those of an earlier release as they are.
 
     Raises:
         UsageError: the URL is none, or names another kind of database.
-        UnreachableError: PostgreSQL does not answer.
+        UnreachableError: PostgreSQL does not answer, or the store is of an earlier release and ``upgrade`` is False.
         PermanentError: the database cannot be written, or is newer than this release.
     """
     database = Database(url, now)
     try:
+        if not upgrade and applied_migrations(database) and missing_migrations(database, sql_dir):
+            raise UnreachableError(_EARLIER)
         migrate_up(database, sql_dir)
     except BaseException:
         database.close()
@@ -92,7 +97,7 @@ def open_store_to_read(url: str, sql_dir: Path) -> Store:
         if missing == [migration.version for migration in read_migrations(sql_dir)]:
             raise UnreachableError(none)
         if missing:
-            raise UnreachableError("The store is of an earlier release: `correctly prepare` brings it up to date.")
+            raise UnreachableError(_EARLIER)
     except BaseException:
         database.close()
         raise

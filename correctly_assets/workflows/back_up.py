@@ -36,7 +36,7 @@ from correctly_assets.artifacts.backups import (
 from correctly_assets.artifacts.files import fsync_directory, sha256_file, write_text_atomically
 from correctly_assets.core.backups import BackupAge, backups_to_remove
 from correctly_assets.core.errors import PermanentError, RetryableError, UnreachableError
-from correctly_assets.settings import PlatformSettings, Settings
+from correctly_assets.settings import PlatformSettings
 from correctly_assets.store.copies import copy_sqlite, dump_postgres, is_sqlite_file
 from correctly_assets.store.database import Database
 from correctly_assets.store.migrations import applied_migrations
@@ -106,7 +106,7 @@ class _Copied:
 
 
 def back_up(
-    settings: Settings,
+    platform: PlatformSettings,
     place: Path | None = None,
     *,
     why: str = "by hand",
@@ -127,7 +127,6 @@ def back_up(
         RetryableError: another backup is being made there, or too little disk is free.
         PermanentError: a database is damaged, pg_dump is not installed, or the place cannot be written.
     """
-    platform = settings.platform
     place = (place or platform.backup_place).expanduser().absolute()
     at = (now or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
     if not platform.home.is_dir() or not (platform.database_url or (platform.home / "store.sqlite").is_file()):
@@ -136,15 +135,14 @@ def back_up(
         )
     try:
         with place_for_backups(place, wait=wait):
-            return _back_up(settings, place, why, at)
+            return _back_up(platform, place, why, at)
     except OSError as error:
         raise PermanentError(
             f"The backup in {place} failed ({error.strerror or error}); check the folder, its rights and its disk."
         ) from error
 
 
-def _back_up(settings: Settings, place: Path, why: str, at: datetime) -> MadeBackup:
-    platform = settings.platform
+def _back_up(platform: PlatformSettings, place: Path, why: str, at: datetime) -> MadeBackup:
     for unfinished in place.glob(".new-*"):  # what a killed backup left; we hold the place's lock
         shutil.rmtree(unfinished, ignore_errors=True)
     earlier = list(backups_in(place).items())
@@ -152,7 +150,7 @@ def _back_up(settings: Settings, place: Path, why: str, at: datetime) -> MadeBac
     _require_space(platform, place, before[1] if before else None)
     work = Path(tempfile.mkdtemp(prefix=".new-", dir=place))
     try:
-        manifest, new_bytes = _fill(settings, work, place, before, why, at)
+        manifest, new_bytes = _fill(platform, work, place, before, why, at)
         target = _free_name(place, at)
         fsync_directory(work)
         os.replace(work, target)
@@ -165,9 +163,13 @@ def _back_up(settings: Settings, place: Path, why: str, at: datetime) -> MadeBac
 
 
 def _fill(
-    settings: Settings, work: Path, place: Path, before: tuple[Path, BackupManifest] | None, why: str, at: datetime
+    platform: PlatformSettings,
+    work: Path,
+    place: Path,
+    before: tuple[Path, BackupManifest] | None,
+    why: str,
+    at: datetime,
 ) -> tuple[BackupManifest, int]:
-    platform = settings.platform
     copied, files = _Copied(), work / FILES
     files.mkdir()
     url = postgres_url(platform)
@@ -199,7 +201,7 @@ def _fill(
         versions=versions(),
         migrations=migrations,
         database="sqlite" if url is None else "postgresql",
-        base_model=settings.training.base_model,
+        base_model=champion.base_model if champion else "",
         release=champion.id if champion else None,
         adapter=champion.adapter if champion else None,
         files=dict(sorted(copied.files.items())),

@@ -217,11 +217,14 @@ def _move(work: Path, home: Path) -> None:
 
 
 def _to_know(settings: Settings, manifest: BackupManifest) -> list[str]:
+    from correctly_assets.training.output import base_name  # torch
+
     said: list[str] = []
-    if manifest.base_model and manifest.base_model != settings.training.base_model:
+    here = base_name(settings.base_model_path)
+    if manifest.base_model and manifest.base_model not in (here, Path(here).name):
         said.append(
-            f"The backup is of base model {manifest.base_model}: set CORRECTLY_BASE_MODEL={manifest.base_model}, or its adapters "
-            "are not served."
+            f"The release was trained on {manifest.base_model} and this machine has {here}: set CORRECTLY_BASE_MODEL to the same "
+            "model, or it is not served."
         )
     if manifest.adapter and not (settings.platform.adapters_dir / manifest.adapter).is_dir():
         said.append(

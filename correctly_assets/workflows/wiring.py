@@ -40,16 +40,19 @@ if TYPE_CHECKING:
 
 
 def open_platform_store(platform: PlatformSettings) -> Store:
-    """The platform's store, migrated.
+    """The platform's store, migrated; a backup is made before an existing store's tables change.
 
     Raises:
-        RetryableError: the database is away.
+        RetryableError: the database is away, or that backup found too little disk.
+        PermanentError: that backup, or the migration, failed; the store is as it was.
     """
     from correctly_assets.store import open_store
     from correctly_assets.store.schemas import ensure_schemas
+    from correctly_assets.workflows.upgrade_store import upgrade_store
 
     platform.home.mkdir(parents=True, exist_ok=True)
     ensure_schemas(platform)
+    upgrade_store(platform)
     return open_store(platform.store_url, platform.sql_dir)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from correctly_assets.artifacts.backups import POSTGRES_DUMP
+from correctly_assets.artifacts.backups import POSTGRES_DUMP, backups_in
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.workflows.back_up import back_up
@@ -58,7 +59,7 @@ def execute(settings: Settings, statement: str) -> list[tuple]:
 
 
 def test_three_schemas_come_back_in_a_database_that_was_only_prepared(team: Settings, fresh: Settings, tmp_path: Path):
-    made = back_up(team, tmp_path / "disk")
+    made = back_up(team.platform, tmp_path / "disk")
     assert made.manifest.database == "postgresql" and made.manifest.release == "r0001"
     open_platform_store(fresh.platform).close()
     restore_backup(fresh, made.path)
@@ -70,7 +71,7 @@ def test_three_schemas_come_back_in_a_database_that_was_only_prepared(team: Sett
 
 
 def test_what_was_forgotten_since_does_not_come_back(team: Settings, fresh: Settings, tmp_path: Path):
-    made = back_up(team, tmp_path / "disk")
+    made = back_up(team.platform, tmp_path / "disk")
     with open_platform_store(team.platform) as store:
         ids = [row.id for row in store.accepted()]
         forget_example(team, store, ids[0])
@@ -80,14 +81,14 @@ def test_what_was_forgotten_since_does_not_come_back(team: Settings, fresh: Sett
 
 
 def test_a_database_in_use_is_refused_and_stays_as_it_is(team: Settings, tmp_path: Path):
-    made = back_up(team, tmp_path / "disk")
+    made = back_up(team.platform, tmp_path / "disk")
     with pytest.raises(UsageError, match="name an empty database"):
         restore_backup(team.changed(platform={"home": tmp_path / "fresh"}), made.path)
     assert execute(team, "SELECT count(*) FROM mlflow.runs") == [(2,)]
 
 
 def test_a_damaged_dump_leaves_the_database_empty(team: Settings, fresh: Settings, tmp_path: Path):
-    made = back_up(team, tmp_path / "disk")
+    made = back_up(team.platform, tmp_path / "disk")
     (made.path / POSTGRES_DUMP).write_bytes(b"nothing")
     with pytest.raises(PermanentError, match="damaged"):
         restore_backup(fresh, made.path)
@@ -97,4 +98,18 @@ def test_a_damaged_dump_leaves_the_database_empty(team: Settings, fresh: Setting
 def test_a_missing_pg_dump_is_named_with_its_package(team: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PermanentError, match="apt-get install postgresql-client"):
-        back_up(team, tmp_path / "disk")
+        back_up(team.platform, tmp_path / "disk")
+
+
+def test_an_upgrade_on_postgresql_begins_with_a_backup(team: Settings, fresh: Settings, tmp_path: Path):
+    sql = tmp_path / "sql"
+    shutil.copytree(team.platform.sql_dir, sql)
+    for way, statement in (("up", "CREATE TABLE later (id TEXT)"), ("down", "DROP TABLE later")):
+        (sql / "migrations" / f"9001_test.{way}.sql").write_text(statement)
+    open_platform_store(team.changed(platform={"sql_dir": sql}).platform).close()
+    assert execute(team, "SELECT count(*) FROM correctly.later") == [(0,)]
+    ((path, manifest),) = backups_in(team.platform.backup_place).items()
+    assert manifest.why == "before a migration: 9001"
+    restore_backup(fresh, path)
+    assert execute(fresh, "SELECT to_regclass('correctly.later')") == [(None,)]
+    assert execute(fresh, "SELECT count(*) FROM correctly.correction_script") == [(4,)]

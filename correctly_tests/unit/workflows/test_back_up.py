@@ -64,7 +64,7 @@ def home(settings: Settings, store: Store) -> Path:
 
 
 def test_a_backup_holds_every_database_and_file_with_its_hash(home: Path, settings: Settings):
-    made = back_up(settings, now=NOW)
+    made = back_up(settings.platform, now=NOW)
     manifest = read_backup(made.path)
     files = made.path / FILES
     assert made.path == home / "backups" / "20260301T023000Z"
@@ -94,7 +94,7 @@ def test_what_is_not_yet_checkpointed_is_in_the_backup(home: Path, settings: Set
     writer.execute("INSERT INTO run VALUES (99)")
     writer.commit()
     writer.execute("INSERT INTO run VALUES (100)")  # not committed
-    made = back_up(settings, now=NOW)
+    made = back_up(settings.platform, now=NOW)
     writer.close()
     assert rows_in(made.path / FILES / "mlflow" / "mlflow.db") == 5
 
@@ -122,7 +122,8 @@ def test_a_backup_beside_a_writer_is_one_moment_of_the_database(home: Path, sett
         while not rows_in(path, "a"):
             pass
         copies = [
-            back_up(settings, now=NOW + timedelta(seconds=n)).path / FILES / "dagster" / "busy.db" for n in range(5)
+            back_up(settings.platform, now=NOW + timedelta(seconds=n)).path / FILES / "dagster" / "busy.db"
+            for n in range(5)
         ]
     finally:
         stop.set()
@@ -134,10 +135,10 @@ def test_a_backup_beside_a_writer_is_one_moment_of_the_database(home: Path, sett
 def test_unchanged_files_are_links_to_the_backup_before_never_to_home(home: Path, settings: Settings):
     weights = "adapters/aaaaaaaaaaaa/adapter_model.safetensors"
     first, changed = (
-        back_up(settings, now=NOW),
+        back_up(settings.platform, now=NOW),
         put(home / "snapshots" / "bbbbbbbbbbbb" / "train.parquet", "other rows"),
     )
-    second = back_up(settings, now=NOW + timedelta(hours=1))
+    second = back_up(settings.platform, now=NOW + timedelta(hours=1))
     inodes = [(root / weights).stat().st_ino for root in (home, first.path / FILES, second.path / FILES)]
     assert inodes[1] == inodes[2] != inodes[0]
     assert (second.path / FILES / "snapshots" / "bbbbbbbbbbbb" / "train.parquet").read_text() == changed.read_text()
@@ -151,25 +152,25 @@ def test_a_damaged_database_ends_the_backup_and_leaves_nothing_half_made(home: P
     content[4096 : 4096 * 3] = b"\xff" * 4096 * 2
     path.write_bytes(content)
     with pytest.raises(PermanentError, match=r"webui\.db2 is damaged"):
-        back_up(settings, now=NOW)
+        back_up(settings.platform, now=NOW)
     assert [path.name for path in (home / "backups").iterdir() if path.is_dir()] == []
 
 
 def test_a_killed_backup_is_cleared_and_is_no_backup(home: Path, settings: Settings):
     put(home / "backups" / ".new-killed" / "home" / "store.sqlite")
-    made = back_up(settings, now=NOW)
+    made = back_up(settings.platform, now=NOW)
     assert list(backups_in(home / "backups")) == [made.path]
     assert not (home / "backups" / ".new-killed").exists()
 
 
 def test_two_backups_at_once_do_not_mix(home: Path, settings: Settings):
     with place_for_backups(home / "backups"), pytest.raises(RetryableError, match="being made"):
-        back_up(settings, now=NOW)
+        back_up(settings.platform, now=NOW)
 
 
 def test_old_backups_are_removed_and_others_folders_are_not(home: Path, settings: Settings):
     keep = put(home / "backups" / "mine" / "notes.txt")
-    made = [back_up(settings, now=NOW + timedelta(days=day)) for day in range(40)]
+    made = [back_up(settings.platform, now=NOW + timedelta(days=day)) for day in range(40)]
     there = list(backups_in(home / "backups"))
     assert len(there) <= 11 and there[-7:] == [backup.path for backup in made[-7:]]
     assert made[-1].kept == len(there) and keep.is_file()
@@ -178,15 +179,15 @@ def test_old_backups_are_removed_and_others_folders_are_not(home: Path, settings
 
 def test_the_newest_is_found_wherever_it_was_made(home: Path, settings: Settings, tmp_path: Path):
     assert newest_backup(settings.platform) is None
-    back_up(settings, now=NOW)
-    there = back_up(settings, tmp_path / "disk", now=NOW + timedelta(hours=1))
+    back_up(settings.platform, now=NOW)
+    there = back_up(settings.platform, tmp_path / "disk", now=NOW + timedelta(hours=1))
     found = newest_backup(settings.platform)
     assert found is not None and found[0] == there.path
 
 
 def test_without_a_platform_there_is_nothing_to_back_up(settings: Settings):
     with pytest.raises(UnreachableError, match="correctly up"):
-        back_up(settings)
+        back_up(settings.platform)
     assert not settings.platform.home.exists()
 
 
