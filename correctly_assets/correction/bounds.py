@@ -30,6 +30,8 @@ class Bounds(BaseModel):
         edit: for edits of a kind that is not named in ``by_type``.
         word: the same for edits that choose, bring in or drop a word of content.
         by_type: by ERRANT type without its operation, such as ``VERB:SVA``.
+        alone: for the only edit that was proposed for its sentence, where that asks for more. Correct sentences are changed
+            by such edits nearly always, while a learner's sentence seldom has one error alone.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,16 +39,22 @@ class Bounds(BaseModel):
     edit: float = Field(default=0.55, ge=0, le=1)
     word: float = Field(default=0.95, ge=0, le=1)
     by_type: dict[str, float] = Field(default_factory=dict)
+    alone: float = Field(default=0.0, ge=0, le=1)
 
-    def least(self, edit: Edit) -> float:
-        """The bound for one edit."""
+    def least(self, edit: Edit, among: int = 2) -> float:
+        """The bound for one edit.
+
+        Args:
+            among: edits proposed for its sentence.
+        """
         own = self.by_type.get(family(edit.type))
-        return own if own is not None else self.word if is_word_choice(edit) else self.edit
+        least = own if own is not None else self.word if is_word_choice(edit) else self.edit
+        return max(least, self.alone) if among == 1 else least
 
     @property
     def takes_all(self) -> bool:
         """Whether no edit has to be sure, so that probabilities need not be asked for."""
-        return max(self.edit, self.word, *self.by_type.values(), 0.0) <= 0
+        return max(self.edit, self.word, self.alone, *self.by_type.values()) <= 0
 
 
 class ModeBounds(BaseModel):
@@ -104,7 +112,7 @@ def overridden(bounds: ModeBounds, edit: float | None, word: float | None) -> Mo
         return bounds
     changed: Mapping[str, float] = {k: v for k, v in (("edit", edit), ("word", word)) if v is not None}
     return ModeBounds(
-        careful=Bounds(**{**bounds.careful.model_dump(exclude={"by_type"}), **changed}),
+        careful=Bounds(**{**bounds.careful.model_dump(exclude={"by_type", "alone"}), **changed}),
         fluent=bounds.fluent,
         judge=bounds.judge,
     )

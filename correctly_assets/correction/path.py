@@ -310,7 +310,7 @@ class Corrector:
         return [
             edit
             for edit, gain in zip(proposed, await gains(score, asked, proposed), strict=True)
-            if ask.judge.probability(edit, sure[edit], gain, len(proposed)) >= ask.bounds.least(edit)
+            if ask.judge.probability(edit, sure[edit], gain, len(proposed)) >= ask.bounds.least(edit, len(proposed))
         ]
 
     async def _answer(

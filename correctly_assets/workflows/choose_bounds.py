@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from correctly_assets.core.evaluation import EvaluationSet
     from correctly_assets.correction.path import Corrector
 
-STEPS = tuple(step / 100 for step in range(5, 100))
+STEPS = tuple(step / 100 for step in range(30, 98, 3))
 """Probabilities that a bound may take."""
-CAREFUL_CHANGED, FLUENT_CHANGED = 0.035, 0.1
+CAREFUL_CHANGED, FLUENT_CHANGED = 0.035, 0.06
 """Shares of correct sentences that the bounds may change on these pairs; beyond them three points of score pay for each."""
 LEAST_PROPOSALS = 200
 """With fewer proposals nothing is fitted: the default bounds stand."""
@@ -97,11 +97,11 @@ def choose_bounds(answered: Sequence[Answered]) -> ModeBounds:
     if len(seen) < LEAST_PROPOSALS or len({proposal.right for proposal in seen}) < 2:
         return ModeBounds()
     weights = fit_weights(seen)
-    careful = _best_step(answered, weights, beta=0.5, most_changed=CAREFUL_CHANGED)
-    fluent = _best_step(answered, weights, beta=1.0, most_changed=FLUENT_CHANGED)
+    careful = _best_steps(answered, weights, beta=0.5, most_changed=CAREFUL_CHANGED)
+    fluent = _best_steps(answered, weights, beta=1.0, most_changed=FLUENT_CHANGED)
     return ModeBounds(
-        careful=Bounds(edit=careful, word=careful),
-        fluent=Bounds(edit=fluent, word=fluent),
+        careful=Bounds(edit=careful[0], word=careful[0], alone=careful[1]),
+        fluent=Bounds(edit=fluent[0], word=fluent[0], alone=fluent[1]),
         judge=Judge(weights=[round(weight, 4) for weight in weights]),
     )
 
@@ -126,7 +126,10 @@ def fit_weights(proposals: Sequence[Proposal]) -> list[float]:
     return [float(weight) for weight in weights]
 
 
-def _best_step(answered: Sequence[Answered], weights: Sequence[float], *, beta: float, most_changed: float) -> float:
+def _best_steps(
+    answered: Sequence[Answered], weights: Sequence[float], *, beta: float, most_changed: float
+) -> tuple[float, float]:
+    """The best bound for edits among others, and the best one, at least as high, for an edit that is the only one."""
     import numpy as np
 
     at = np.array(weights)
@@ -134,15 +137,21 @@ def _best_step(answered: Sequence[Answered], weights: Sequence[float], *, beta: 
         [1 / (1 + float(np.exp(-np.clip(np.dot(proposal.features, at), -60, 60)))) for proposal in row.proposals]
         for row in answered
     ]
-    return max(STEPS, key=lambda step: _score(answered, sure, step, beta, most_changed))
+    steps = [(among, alone) for among in STEPS for alone in STEPS if alone >= among]
+    return max(steps, key=lambda step: _score(answered, sure, step, beta, most_changed))
 
 
 def _score(
-    answered: Sequence[Answered], sure: Sequence[Sequence[float]], bound: float, beta: float, most_changed: float
+    answered: Sequence[Answered],
+    sure: Sequence[Sequence[float]],
+    bounds: tuple[float, float],
+    beta: float,
+    most_changed: float,
 ) -> float:
-    """F-beta of the edits that a bound lets through, less what is changed too much of what was right."""
+    """F-beta of the edits that two bounds let through (among others, alone), less what is changed too much of what was right."""
     right = taken = wanted = correct = changed = 0
     for row, chances in zip(answered, sure, strict=True):
+        bound = bounds[len(chances) == 1]
         kept = [proposal for proposal, chance in zip(row.proposals, chances, strict=True) if chance >= bound]
         taken += len(kept)
         right += sum(proposal.right for proposal in kept)

@@ -52,6 +52,13 @@ def test_a_deletion_and_an_insertion_are_told_apart() -> None:
     assert (named["drops"], named["brings"]) == (1.0, 0.0)
 
 
+def test_the_only_edit_of_a_sentence_is_held_to_its_own_bound() -> None:
+    bounds = Bounds(edit=0.5, word=0.5, alone=0.8)
+    assert (bounds.least(GO, 1), bounds.least(GO, 2)) == (0.8, 0.5)
+    assert Bounds(edit=0.9, alone=0.8).least(GO, 1) == 0.9
+    assert not Bounds(edit=0, word=0, alone=0.1).takes_all
+
+
 def test_a_judge_travels_in_the_bounds_file(tmp_path) -> None:
     bounds = ModeBounds(careful=Bounds(edit=0.7, word=0.7), judge=weights(bias=1.5, gain=0.25))
     write_bounds(tmp_path, bounds)

@@ -39,10 +39,22 @@ def test_careful_asks_for_more_than_fluent_and_changes_few_correct_sentences() -
     answered = rows()
     bounds = choose_bounds(answered)
     assert bounds.judge is not None
-    assert bounds.careful.edit > bounds.fluent.edit
+    assert bounds.careful.alone > bounds.fluent.alone
     gained = [row.proposals[0].features[2] for row in answered if row.correct]
-    changed = [bounds.judge.probability(EDIT, 0.8, g, 1) >= bounds.careful.edit for g in gained]
+    changed = [bounds.judge.probability(EDIT, 0.8, g, 1) >= bounds.careful.least(EDIT, 1) for g in gained]
     assert sum(changed) / len(changed) <= 0.05
+
+
+def test_an_edit_alone_is_asked_for_more_where_correct_sentences_get_one() -> None:
+    draw = random.Random(5)
+
+    def noisy(right: bool) -> Proposal:
+        return proposal(right, draw.gauss(3 if right else 1, 3))
+
+    learners = [Answered((noisy(True), noisy(True), noisy(draw.random() < 0.5)), 3, False) for _ in range(200)]
+    correct = [Answered((noisy(False),), 0, True) for _ in range(200)]
+    careful = choose_bounds(learners + correct).careful
+    assert careful.alone > careful.edit
 
 
 def test_with_few_proposals_the_default_bounds_stand() -> None:
