@@ -14,6 +14,7 @@ import json
 import random
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,47 @@ from correctly_assets.workflows.measured_systems import EngineSession, model_sys
 from correctly_assets.workflows.train_adapter import run_training
 from correctly_assets.workflows.wiring import make_annotator, make_corrector, read_evaluation_texts
 
-INJECTED, BAIT = 4500, 3800
-"""Pairs with errors put in by rule, and untouched sentences, beside the written pairs."""
-EDITS = {1: 20, 2: 22, 3: 20, 4: 14, 5: 10, 6: 8, 7: 6}
-"""Injected edits a sentence, by weight: nearer to learners' essays than the loop's own mix, which is gentler."""
-STAGES = (
-    Stage(name="dense", mix={"bait": 0.6}, passes=1.0, learning_rate=4e-4),
-    Stage(name="settle", mix={"injected": 0.3}, passes=1.0, learning_rate=1.6e-4),
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One training of the shipped adapter.
+
+    Attributes:
+        injected: correct sentences that get errors by rule.
+        bait: untouched sentences.
+        edits: injected edits a sentence, by weight: nearer to learners' essays than the loop's own mix, which is gentler.
+        stages: the curriculum.
+    """
+
+    injected: int
+    bait: int
+    edits: dict[int, int]
+    stages: tuple[Stage, ...]
+
+
+ROUNDS = (
+    # Error-dense first, then the written pairs with as many untouched sentences at a lower rate.
+    Round(
+        4500,
+        3800,
+        {1: 20, 2: 22, 3: 20, 4: 14, 5: 10, 6: 8, 7: 6},
+        (
+            Stage(name="dense", mix={"bait": 0.6}, passes=1.0, learning_rate=4e-4),
+            Stage(name="settle", mix={"injected": 0.3}, passes=1.0, learning_rate=1.6e-4),
+        ),
+    ),
+    # On from there: nearly every sentence that ships with errors, and more of them in each. On learners' sentences recall rose
+    # from 34.7 to 38.7 % at about the same precision.
+    Round(
+        21_500,
+        9000,
+        {1: 16, 2: 19, 3: 18, 4: 16, 5: 12, 6: 10, 7: 9},
+        (
+            Stage(name="dense", mix={"bait": 0.35}, passes=1.0, learning_rate=3e-4),
+            Stage(name="settle", mix={"injected": 0.25}, passes=1.0, learning_rate=1.2e-4),
+        ),
+    ),
 )
-"""Error-dense first, then the written pairs with as many untouched sentences at a lower rate."""
 SHOWN = ("gleu", "errant_p", "errant_r", "errant_f05", "exact_match", "overcorrected")
 
 
@@ -56,13 +89,19 @@ def make_starter(settings: Settings, console: Console, session: EngineSession) -
     """
     work = settings.platform.home / "starter"
     work.mkdir(parents=True, exist_ok=True)
-    train_set = work / "train.parquet"
-    if not train_set.is_file():
-        console.print("Writing the train set.")
-        write_train_file(settings, train_set)
-    result = run_training(settings.platform, starter_config(settings, train_set), work)
-    directory = Path(result.path)
-    console.print(f"Adapter {result.adapter} is trained: {result.steps} steps, {result.seconds / 60:.0f} minutes.")
+    directory: Path | None = None
+    for number, kind in enumerate(ROUNDS, 1):
+        place = work / f"round-{number}"
+        place.mkdir(exist_ok=True)
+        train_set = place / "train.parquet"
+        if not train_set.is_file():
+            console.print(f"Writing the train set of round {number}.")
+            write_train_file(settings, train_set, kind)
+        result = run_training(settings.platform, starter_config(settings, train_set, kind, directory), place)
+        directory = Path(result.path)
+        console.print(f"Adapter {result.adapter} is trained: {result.steps} steps, {result.seconds / 60:.0f} minutes.")
+    if directory is None:
+        raise PermanentError("No round of training is named: see ROUNDS.")
     return ship(settings, directory, console, session)
 
 
@@ -83,7 +122,7 @@ def ship(settings: Settings, directory: Path, console: Console, session: EngineS
     return target
 
 
-def write_train_file(settings: Settings, path: Path) -> None:
+def write_train_file(settings: Settings, path: Path, kind: Round) -> None:
     """The starter's train set as one Parquet file: written pairs, injected errors, untouched sentences."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -95,21 +134,22 @@ def write_train_file(settings: Settings, path: Path) -> None:
     pairs = [(row["before"], row["after"]) for row in rows if row["before"] != row["after"]]
     correct = [row["after"] for row in rows if row["before"] == row["after"]]
     random.Random(settings.training.seed).shuffle(correct)
-    injected = _inject(settings, [*correct, *(after for _, after in pairs)])
-    kinds = (("example", pairs), ("bait", [(text, text) for text in correct[:BAIT]]), ("injected", injected))
+    injected = _inject(settings, [*correct, *(after for _, after in pairs)], kind)
+    kinds = (("example", pairs), ("bait", [(text, text) for text in correct[: kind.bait]]), ("injected", injected))
     table = [_row(before, after, origin) for origin, some in kinds for before, after in some]
     pq.write_table(pa.Table.from_pylist(list({row["id"]: row for row in table}.values())), path)
 
 
-def starter_config(settings: Settings, train_set: Path) -> TrainSpec:
-    """What the shipped adapter is trained on, and how."""
+def starter_config(settings: Settings, train_set: Path, kind: Round, start: Path | None) -> TrainSpec:
+    """What one round of the shipped adapter is trained on, and how; ``start`` is the adapter of the round before."""
     return TrainSpec(
         train_set=train_set,
         base_model=settings.base_model_path,
         adapters_dir=settings.platform.adapters_dir,
         prompts_dir=settings.platform.prompts_dir,
         chat_family=family_of(settings.training.base_model),
-        stages=list(STAGES),
+        stages=list(kind.stages),
+        warm_start=start,
         explain_share=0.0,
         lora=Lora(rank=settings.training.lora_rank, alpha=2 * settings.training.lora_rank),
         batch_size=settings.training.batch_size,
@@ -118,15 +158,15 @@ def starter_config(settings: Settings, train_set: Path) -> TrainSpec:
     )
 
 
-def _inject(settings: Settings, texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _inject(settings: Settings, texts: Sequence[str], kind: Round) -> Iterator[tuple[str, str]]:
     from correctly_assets.teachers.embedded.injection import Mix
     from correctly_assets.teachers.embedded.sentence import load_data
     from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
 
-    mix = Mix.from_table({**load_data("mix.yaml"), "edits": EDITS, "bait_percent": 0})
+    mix = Mix.from_table({**load_data("mix.yaml"), "edits": kind.edits, "bait_percent": 0})
     examples = [Example(id=sha256_of(text)[:16], before=text, after=text) for text in texts]
     teacher = EmbeddedTeacher(prompts_dir=settings.platform.prompts_dir, mix=mix)
-    for written in teacher.write_pairs(examples, count=INJECTED, seed=settings.training.seed).pairs:
+    for written in teacher.write_pairs(examples, count=kind.injected, seed=settings.training.seed).pairs:
         if written.pair.before != written.pair.after:
             yield written.pair.before, written.pair.after
 
