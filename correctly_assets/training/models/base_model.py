@@ -72,7 +72,10 @@ def convert_embedded_model(target: Path, *, trim: bool = True) -> Path:
         if trim:
             manifest |= {"revision": f"{revision}{_TRIMMED}{trimming()}", "trimmed_from": revision}
         (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        shutil.rmtree(target, ignore_errors=True)  # of an earlier format, or with another vocabulary
+        # Of an earlier format, or with another vocabulary. What a link points to may belong to another HOME.
+        if target.is_symlink():
+            target.unlink()
+        shutil.rmtree(target, ignore_errors=True)
         out.replace(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
