@@ -4,15 +4,20 @@ Belongs here: HTML and XML tags, Markdown, LaTeX, placeholders of templates, lin
 lists, and where sentences end (segment.py), or what a sentence looks like without its marks (view.py).
 
 The Markdown libraries give places of blocks only and none inside a line, and people paste mixtures of all of these, so each kind
-is found by its own pattern. Every pattern is linear: none repeats a group that may itself match in several ways.
+is found by its own pattern. Marks are searched for within windows, and what a block begins with is looked for apart from its end,
+so that the cost grows with the length of the text and no faster.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+
+from correctly_assets.core.bounded_search import LONGEST, bounded_matches, bounded_search
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Block:
     why: str | None
 
 
-_TAG = r"</?[A-Za-z][\w:.-]*(?:\s+(?:[^<>\"']|\"[^\"<>]*\"|'[^'<>]*')*)?/?>"
+_TAG = r"</?[A-Za-z][\w:.-]*(?:\s(?:[^<>\"']|\"[^\"<>]*\"|'[^'<>]*')*)?/?>"
 _NAMED = re.compile(r"</?([A-Za-z][\w:.-]*)")
 _CLOSING = re.compile(r"</([A-Za-z][\w:.-]*)\s*>")
 _INLINE_TAGS = frozenset(
@@ -175,22 +180,35 @@ _OPEN_ENDED = frozenset(
     ]
 )
 
+# What is one block by itself, and what only begins one: the end of that is looked for apart (`_end_of`).
+_SINGLE = (
+    r"(?P<markup><![A-Za-z][^<>]*>|\\(?:begin|end)\{[^{}]*\}(?:\[[^\]\n]{0,800}\])?|\\item\b(?:\[[^\]\n]{0,800}\])?"
+    r"|\\(?:documentclass|usepackage|input|include|bibliography\w*|pagestyle|thispagestyle|maketitle|tableofcontents|newpage"
+    r"|clearpage|label|centering|includegraphics|vspace|hspace|newcommand|renewcommand|setlength)\*?(?:\[[^\]\n]{0,800}\])*"
+    r"(?:\{[^{}\n]*\})*)"
+    rf"|(?P<tag>{_TAG})"
+)
+_SINGLE_BLOCK = re.compile(_SINGLE, re.M | re.S | re.I)
 _BLOCK = re.compile(
     r"(?P<front>\A(?:---[ \t]*\n(?=[^\n]*:|#)(?:.*?\n)?---|\+\+\+[ \t]*\n.*?\n\+\+\+)[ \t]*(?=\n|\Z))"
-    r"|(?P<fence>^[ \t]*(?P<ticks>`{3,}|~{3,})[^`\n]*\n(?:.*?^[ \t]*(?P=ticks)[`~]*[ \t]*(?=\n|\Z)|.*\Z))"
-    r"|(?P<code><(?P<raw>script|style|pre|svg|math|textarea|template)\b[^<>]*>.*?</(?P=raw)\s*>|<!\[CDATA\[.*?\]\]>|<%.*?%>|<\?.*?\?>)"
-    r"|(?P<comment><!--.*?-->|\{#.*?#\})"
-    r"|(?P<formula>\$\$.+?\$\$|\\\[.+?\\\]|\\begin\{(?P<maths>(?:equation|align|gather|multline|eqnarray|displaymath|math)\*?)\}.*?"
-    r"\\end\{(?P=maths)\})"
-    r"|(?P<listing>\\begin\{(?P<verb>verbatim|lstlisting|minted|tikzpicture|tabular|array|filecontents)\*?\}.*?\\end\{(?P=verb)\*?\})"
+    r"|(?P<fence>^[ \t]*(?P<ticks>`{3,}+|~{3,}+)[^`\n]*\n(?:.*?^[ \t]*(?P=ticks)[`~]*[ \t]*(?=\n|\Z)|.*\Z))"
+    r"|(?P<begins><(?P<raw>script|style|pre|svg|math|textarea|template)\b[^<>]*>|<!\[CDATA\[|<%|<\?|<!--|\{#|\{%|\$\$|\\\["
+    r"|\\begin\{(?:(?P<maths>(?:equation|align|gather|multline|eqnarray|displaymath|math)\*?)"
+    r"|(?P<verb>verbatim|lstlisting|minted|tikzpicture|tabular|array|filecontents)\*?)\})"
     r"|(?P<original>^[ \t]*-{3,}[ \t]*(?:Original Message|Forwarded message|Ursprüngliche Nachricht|Message d'origine)[ \t]*-{3,}.*\Z)"
-    r"|(?P<markup><![A-Za-z][^<>]*>|\{%.*?%\}|\\(?:begin|end)\{[^{}]*\}(?:\[[^\]\n]*\])?|\\item\b(?:\[[^\]\n]*\])?"
-    r"|\\(?:documentclass|usepackage|input|include|bibliography\w*|pagestyle|thispagestyle|maketitle|tableofcontents|newpage"
-    r"|clearpage|label|centering|includegraphics|vspace|hspace|newcommand|renewcommand|setlength)\*?(?:\[[^\]\n]*\])*"
-    r"(?:\{[^{}\n]*\})*)"
-    rf"|(?P<tag>{_TAG})",
+    rf"|{_SINGLE}",
     re.M | re.S | re.I,
 )
+_ENDS = {
+    "<![cdata[": ("code", r"\]\]>"),
+    "<%": ("code", "%>"),
+    "<?": ("code", r"\?>"),
+    "<!--": ("comment", "-->"),
+    "{#": ("comment", r"#\}"),
+    "{%": ("markup", r"%\}"),
+    "$$": ("formula", r"\$\$"),
+    "\\[": ("formula", r"\\\]"),
+}
 _WHY = {
     "front": "front matter",
     "fence": "code",
@@ -208,26 +226,52 @@ def blocks(text: str) -> list[Block]:
     """The stretches of a text that are no prose, in order: code, front matter, formulas, tags that end a paragraph."""
     closings = closed_tags(text)
     found: list[Block] = []
-    for match in _BLOCK.finditer(text):
-        kind = next(name for name, value in match.groupdict().items() if value is not None and name in _KINDS)
-        if kind == "tag":
-            if _tag_kind(match.group(), closings) == "block":
-                found.append(Block(match.start(), match.end(), None))
-            continue
-        found.append(Block(match.start(), match.end(), _WHY.get(kind)))
+    position, never = 0, set[str]()
+    while match := _BLOCK.search(text, position):
+        start, end, kind = match.start(), match.end(), match.lastgroup or ""
+        if match["begins"] is not None:
+            kind, closing = _ending(match)
+            # Between the marks of a formula stands something.
+            inside = end + (match.group() in ("$$", "\\["))
+            close = None if closing in never else re.compile(closing, re.I).search(text, inside)
+            if close is not None:
+                end = close.end()
+            else:
+                # What is not behind this place is behind no later one.
+                never.add(closing)
+                match = _SINGLE_BLOCK.match(text, start)
+                if match is None:
+                    position = start + 1
+                    continue
+                end, kind = match.end(), match.lastgroup or ""
+        position = max(end, start + 1)
+        if kind != "tag" or _tag_kind(match.group(), closings) == "block":
+            found.append(Block(start, end, _WHY.get(kind)))
     if _LATEX.search(text):
         comments = [Block(m.start(), m.end(), "comment") for m in _LATEX_COMMENT.finditer(text)]
-        apart = [one for one in comments if not any(b.start <= one.start < b.end for b in found)]
-        found = sorted(
-            [b for b in found if not any(c.start <= b.start < c.end for c in apart)] + apart, key=lambda b: b.start
-        )
+        apart = [one for one in comments if not _is_within(one.start, found)]
+        found = sorted([b for b in found if not _is_within(b.start, apart)] + apart, key=lambda b: b.start)
     return found
 
 
-_KINDS = frozenset((*_WHY, "markup", "tag"))
+def _ending(match: re.Match[str]) -> tuple[str, str]:
+    """What kind of block a match begins, and the pattern of what ends it."""
+    if match["raw"] is not None:
+        return "code", rf"</{match['raw'].casefold()}\s*>"
+    if match["maths"] is not None:
+        return "formula", rf"\\end\{{{re.escape(match['maths'].casefold())}\}}"
+    if match["verb"] is not None:
+        return "listing", rf"\\end\{{{match['verb'].casefold()}\*?\}}"
+    return _ENDS[match.group().casefold()]
 
 
-def _tag_kind(tag: str, closings: set[str]) -> str:
+def _is_within(place: int, blocks: Sequence[Block]) -> bool:
+    """Whether a place lies in one of the blocks, which are in order and apart."""
+    before = bisect_right(blocks, place, key=lambda block: block.start) - 1
+    return before >= 0 and place < blocks[before].end
+
+
+def _tag_kind(tag: str, closings: AbstractSet[str]) -> str:
     """``block`` for a tag that ends a paragraph, ``inline`` for one inside a sentence, ``word`` for a placeholder such as
     ``<NAME>``, which is no tag although it looks like one."""
     named = _NAMED.match(tag)
@@ -282,9 +326,10 @@ _EMPHASES = tuple(
     )
 )
 _TAKEN = "\x00"
+_BRACE = re.compile("[{}]")
 
 
-def inline_marks(text: str, closings: set[str] | None = None) -> list[Mark]:
+def inline_marks(text: str, closings: AbstractSet[str] | None = None) -> list[Mark]:
     """The marks inside a stretch of prose, in order and without overlap.
 
     Args:
@@ -297,7 +342,7 @@ def inline_marks(text: str, closings: set[str] | None = None) -> list[Mark]:
         masked[mark.start : mark.end] = _TAKEN * (mark.end - mark.start)
     if any(sign in text for sign in ("*", "_", "~~", "==")):
         for pattern in _EMPHASES:
-            for match in pattern.finditer("".join(masked)):
+            for match in bounded_matches(pattern, "".join(masked)):
                 for group in (1, 3):
                     start, end = match.span(group)
                     marks.append(Mark(start, end, ""))
@@ -310,10 +355,10 @@ def closed_tags(text: str) -> set[str]:
     return {name.casefold() for name in _CLOSING.findall(text)} if "</" in text else set()
 
 
-def _atoms(text: str, start: int, end: int, closings: set[str]) -> Iterator[Mark]:
+def _atoms(text: str, start: int, end: int, closings: AbstractSet[str]) -> Iterator[Mark]:
     """Marks but for emphasis, in order. Of a link or a LaTeX command, what stands around its words is marked."""
     position = start
-    while match := _ATOM.search(text, position, end):
+    while match := bounded_search(_ATOM, text, position, end):
         first, last = match.span()
         inner = _inner(text, match)
         if inner is not None:
@@ -342,14 +387,14 @@ def _inner(text: str, match: re.Match[str]) -> tuple[int, int, int] | None:
 
 def _closing_brace(text: str, start: int) -> int | None:
     depth = 1
-    for position in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[position], 0)
+    for brace in _BRACE.finditer(text, start, start + LONGEST):
+        depth += 1 if brace.group() == "{" else -1
         if depth == 0:
-            return position
+            return brace.start()
     return None
 
 
-def _shown(match: re.Match[str], closings: set[str]) -> str | None:
+def _shown(match: re.Match[str], closings: AbstractSet[str]) -> str | None:
     """What the model is shown in a mark's place; None where it is none after all."""
     whole = match.group()
     if match["tag"] is not None:

@@ -170,7 +170,8 @@ class Corrector:
             UnreachableError, RefusedError: as the completer does.
         """
         ask = self._ask(model, adapter, reason_language, priority, mode)
-        async with aclosing(self._run(segments(text), text, ask, reasons, release, adapter)) as items:
+        parts = await asyncio.to_thread(segments, text)
+        async with aclosing(self._run(parts, text, ask, reasons, release, adapter)) as items:
             async for item in items:
                 if isinstance(item, Correction):
                     return item
@@ -196,7 +197,8 @@ class Corrector:
             UnreachableError, RefusedError: as the completer does.
         """
         ask = self._ask(model, adapter, reason_language, priority, mode)
-        async with aclosing(self._run(segments(text), text, ask, reasons, release, adapter)) as items:
+        parts = await asyncio.to_thread(segments, text)
+        async with aclosing(self._run(parts, text, ask, reasons, release, adapter)) as items:
             async for item in items:
                 yield item
 

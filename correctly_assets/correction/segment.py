@@ -10,9 +10,10 @@ paragraph of prose at a time, because list marks, code, headers and quoted mail 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise, takewhile
 
 import sentencex
 
@@ -74,7 +75,7 @@ _ATTRIBUTION = re.compile(
     r"^\s*(?:(?:On|Am|Le|El|Il|Op|Em|W dniu)\b[^\n]{0,200}\d[^\n]{0,200}|[^\n]{0,80}<[^<>\s]+@[^<>\s]+>[^\n]{0,20})"
     r"\b(?:wrote|writes|schrieb|a écrit|escribió|ha scritto|schreef|escreveu|skrev|napisał\(a\)|napisał)\b[^\n]{0,120}:\s*$"
 )
-_ATTRIBUTION_BEGINS = re.compile(r"^\s*(?:On|Am|Le|El|Il|Op|Em)\b[^\n]*\d[^\n]*(?:[^.!?\n])\s*$")
+_ATTRIBUTION_BEGINS = re.compile(r"^\s*(?:On|Am|Le|El|Il|Op|Em)\b[^\n]*\d[^\n]")
 _EMOTICON = re.compile(r"^[\W\d_]*$")
 _DEFINITION = re.compile(r"^\s{0,3}\[[^\]^\n]+\]:\s+\S")
 _QUOTE = re.compile(r"^\s*(?:>\s?)+(?:\[![A-Za-z]+\][+-]?\s*)?")
@@ -250,7 +251,8 @@ def _attribution_end(lines: list[str], number: int) -> int | None:
     """The end of a line such as "On Monday, Ann wrote:", which mail programs wrap; None where none begins here."""
     if _ATTRIBUTION.match(lines[number]):
         return number + 1
-    if _ATTRIBUTION_BEGINS.match(lines[number]) and number + 1 < len(lines):
+    goes_on = lines[number].rstrip("\r\n")[-1:] not in (".", "!", "?")
+    if goes_on and number + 1 < len(lines) and _ATTRIBUTION_BEGINS.match(lines[number]):
         both = lines[number].rstrip() + " " + lines[number + 1].lstrip()
         return number + 2 if _ATTRIBUTION.match(both) else None
     return None
@@ -277,9 +279,7 @@ def _apart(line: str, quoting: bool) -> tuple[bool, str | None]:
 
 def _bare(text: str) -> str:
     """A line without what must come back unchanged."""
-    for start, end in reversed(protected_spans(text)):
-        text = text[:start] + text[end:]
-    return text
+    return _without(text, protected_spans(text), 0, len(text))
 
 
 def _row(line: str, layout: _Layout) -> Iterator[Segment]:
@@ -329,25 +329,27 @@ def _paragraph(paragraph: str, layout: _Layout, quoting: bool) -> Iterator[Segme
 
 def _body(body: str, layout: _Layout, *, item: bool = False) -> Iterator[Segment]:
     """The sentences of a stretch that has no marks of a list before it."""
-    marks = inline_marks(body, set(layout.closings))
+    marks = inline_marks(body, layout.closings)
     view = view_of(body, marks)
     if is_foreign(view.shown):
         yield Segment(body, False, why=FOREIGN)
         return
-    cuts = _cuts(view)
+    protected = view.protected
+    cuts = _cuts(view, protected)
     shown = [0, *cuts, len(view.shown)]
     alone = len(cuts) == 0
     position = 0
     for start, end in pairwise(shown):
         last = end == len(view.shown)
         until = len(body) if last else view.starts[end]
-        yield from _sentence(body, marks, view, (start, end), (position, until), item, alone)
+        words = _overlapping(protected, start, end)
+        yield from _sentence(body, marks, view, words, (start, end), (position, until), item, alone)
         position = until
     if position < len(body):
         yield Segment(body[position:], False)
 
 
-def _cuts(view: View) -> list[int]:
+def _cuts(view: View, protected: Sequence[Span]) -> list[int]:
     """Where the shown paragraph is cut: at sentence ends, but never inside a protected stretch."""
     shown, ends, position = view.shown, set[int](), 0
     # The compiled module carries no types.
@@ -360,27 +362,48 @@ def _cuts(view: View) -> list[int]:
     if position != len(shown):
         # A splitter that lost characters would shift every later cut; then the paragraph stays whole.
         return []
-    return [end for end in sorted(ends) if 0 < end < len(shown) and not any(a < end < b for a, b in view.protected)]
+    return [end for end in sorted(ends) if 0 < end < len(shown) and not _overlapping(protected, end, end)]
+
+
+def _overlapping(spans: Sequence[Span], start: int, end: int) -> Sequence[Span]:
+    """Those of the spans, which are in order and apart, that lie in a stretch, in part or whole."""
+    first = bisect_left(spans, (start,))
+    first -= first > 0 and spans[first - 1][1] > start
+    return spans[first : bisect_left(spans, (end,))]
 
 
 def _goes_on(sentence: str, rest: str) -> bool:
     """Whether what the splitter takes for a sentence's end is an abbreviation's full stop."""
-    if _TITLE.search(sentence):
+    # Abbreviations are short: what stands far before the end says nothing of it.
+    end = sentence[-80:]
+    if _TITLE.search(end):
         return True
-    if initial := _INITIAL.search(sentence):
+    if initial := _INITIAL.search(end):
         # "Plan B. Then we left." ends a sentence, "J. Smith left." does not.
-        return not _BEGINS.match(rest) or not sentence[: initial.start()].strip()
-    if not _ABBREVIATED.search(sentence):
+        return not _BEGINS.match(rest) or not (len(sentence) > len(end) or end[: initial.start()].strip())
+    if not _ABBREVIATED.search(end):
         return False
-    if _NUMBERED.search(sentence):
+    if _NUMBERED.search(end):
         return rest[:1].isdigit() or rest[:1].islower()
     return not _BEGINS.match(rest)
 
 
 def _sentence(
-    body: str, marks: list[Mark], view: View, place: Span, around: Span, item: bool, alone: bool
+    body: str,
+    marks: list[Mark],
+    view: View,
+    protected: Sequence[Span],
+    place: Span,
+    around: Span,
+    item: bool,
+    alone: bool,
 ) -> Iterator[Segment]:
-    """One sentence with what stands around it. ``place`` counts in the shown paragraph, ``around`` in the paragraph."""
+    """One sentence with what stands around it.
+
+    Args:
+        marks: the paragraph's, in order. protected: what must come back unchanged of the sentence, in the shown paragraph.
+        place: of the sentence in the shown paragraph. around: of the sentence in the paragraph.
+    """
     start, end = place
     while start < end and view.shown[start].isspace():
         start += 1
@@ -393,15 +416,17 @@ def _sentence(
     if start >= end:
         yield Segment(body[slice(*around)], False)
         return
-    pieces = _clauses(view, start, end)
+    pieces = _clauses(view, protected, start, end)
     position = around[0]
     for number, (left, right) in enumerate(pieces):
         raw_start, raw_end = view.starts[left], view.ends[right - 1]
-        inside = tuple(m.moved(raw_start) for m in marks if raw_start <= m.start and m.end <= raw_end)
+        first = bisect_left(marks, raw_start, key=lambda mark: mark.start)
+        within = takewhile(lambda mark, end=raw_end: mark.start < end, islice(marks, first, None))
+        inside = tuple(mark.moved(raw_start) for mark in within if mark.end <= raw_end)
         raw = body[raw_start:raw_end]
         yield Segment(body[position:raw_start], False)
         position = raw_end
-        words = _without(view.shown[left:right], [(a - left, b - left) for a, b in view.protected])
+        words = _without(view.shown, _overlapping(protected, left, right), left, right)
         if english_share(words) < 0.5 or is_foreign(words):
             yield Segment(raw, False, why=FOREIGN if any(c.isalpha() for c in words) else None)
             continue
@@ -414,13 +439,16 @@ def _sentence(
     yield Segment(body[position : around[1]], False)
 
 
-def _without(text: str, spans: list[Span]) -> str:
-    for start, end in sorted(spans, reverse=True):
-        text = text[: max(start, 0)] + text[max(end, 0) :]
-    return text
+def _without(text: str, spans: Sequence[Span], start: int, end: int) -> str:
+    """A stretch of a text without the spans, which are in order."""
+    kept: list[str] = []
+    for left, right in spans:
+        kept.append(text[start:left])
+        start = max(start, right)
+    return "".join([*kept, text[start:end]])
 
 
-def _clauses(view: View, start: int, end: int) -> list[Span]:
+def _clauses(view: View, protected: Sequence[Span], start: int, end: int) -> list[Span]:
     """A long sentence cut where clauses join, in the shown paragraph; any other sentence as it is."""
     if end - start <= LONG_SENTENCE:
         return [(start, end)]
@@ -429,7 +457,7 @@ def _clauses(view: View, start: int, end: int) -> list[Span]:
     for match in _JOINT.finditer(view.shown, start, end):
         if match.start() - left < CLAUSES or end - match.end() < CLAUSES // 3:
             continue
-        if any(a <= match.start() < b for a, b in view.protected):
+        if _overlapping(protected, match.start(), match.start() + 1):
             continue
         pieces.append((left, match.start()))
         left = match.end()

@@ -13,10 +13,11 @@ from correctly_assets.core.errors import UsageError
 from correctly_assets.core.layouts import TWIN, apply_m2_edits, m2_words, parallel_stem, read_parallel_lines
 from correctly_assets.curation.raw_rows import RawRow, damaged, refusal
 
-_CLOSING = re.compile(r"\s+([.,;:!?%)\]}…]+)")
+# What begins with blanks is tried at the first of them alone, so that a line of blanks costs no more than another.
+_CLOSING = re.compile(r"(?<!\s)\s+([.,;:!?%)\]}…]+)")
 _OPENING = re.compile(r"([(\[{$£€#])\s+")
 _CLITIC = re.compile(r"(?<=\w)\s+(n't|n’t|'(?:s|re|ve|ll|d|m)|’(?:s|re|ve|ll|d|m))\b", re.IGNORECASE)
-_QUOTED = re.compile(r"(?:``|\"|“)\s+(.+?)\s+(?:''|\"|”)")
+_QUOTED = re.compile(r"(?:``|\"|“)\s+(\S(?:.{0,400}?\S)??)\s+(?:''|\"|”)")
 
 
 def detokenise(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ _ORDER = ("KEY", "EMAIL", "IBAN", "CARD", "CRYPTO", "ID", "IP", "PHONE", "URL", 
 
 # All but what recognises entities; it reads the text by itself.
 _NOT_FOR_NAMES = ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "senter"]
+WINDOW, OVERLAP = 600, 120
+"""Code points that Presidio is given at one time, and by how many, at least, one stretch reaches into the next."""
 _PLACEHOLDER = re.compile(r"<[A-Z]+>")
 
 # The cheapest question first: without one of these characters there is nothing that any pattern below could match.
@@ -127,9 +130,13 @@ class PersonalData:
             PermanentError: names count and the spaCy model is not installed.
         """
         finds = self._people(text) if self._names else []
-        if _ANY_SIGN.search(text) and _SUSPECT.search(text):
-            results = self._analyzer().analyze(text=text, language="en", score_threshold=self._threshold)
-            finds += [Found(r.start, r.end, PLACEHOLDERS.get(r.entity_type, "ID")) for r in results]
+        if _ANY_SIGN.search(text):
+            for start, end in _windows(text):
+                if not _SUSPECT.search(text, start, end):
+                    continue
+                part = text[start:end]
+                results = self._analyzer().analyze(text=part, language="en", score_threshold=self._threshold)
+                finds += [Found(start + r.start, start + r.end, PLACEHOLDERS.get(r.entity_type, "ID")) for r in results]
         return _without_overlaps(finds)
 
     def scrub(self, text: str) -> str:
@@ -200,6 +207,20 @@ class PersonalData:
             if self._engine is None:
                 self._engine = _build_engine()
             return self._engine
+
+
+def _windows(text: str) -> Iterator[tuple[int, int]]:
+    """Stretches of a text that overlap, cut at blanks where there are any.
+
+    The cost of some of Presidio's patterns grows with the cube of a text's length, so that none is given a long one.
+    """
+    start = 0
+    while start + WINDOW < len(text):
+        blank = max(text.rfind(sign, start + WINDOW // 2, start + WINDOW) for sign in " \n")
+        end = start + WINDOW if blank < 0 else blank
+        yield start, end
+        start = max(text.rfind(" ", start, end - OVERLAP), end - 2 * OVERLAP) + 1
+    yield start, len(text)
 
 
 def in_words(kinds: set[str]) -> str:

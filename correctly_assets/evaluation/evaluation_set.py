@@ -134,7 +134,7 @@ def detokenise(tokens: Iterable[str]) -> str:
     text = " ".join(tokens)
     for mark in ("``", "''"):
         text = text.replace(mark, '"')
-    text = re.sub(r"\s+([.,;:!?%)\]}]|n't\b|'(?:s|re|ve|ll|d|m)\b|’(?:s|re|ve|ll|d|m)\b)", r"\1", text)
+    text = re.sub(r"(?<!\s)\s+([.,;:!?%)\]}]|n't\b|'(?:s|re|ve|ll|d|m)\b|’(?:s|re|ve|ll|d|m)\b)", r"\1", text)
     text = re.sub(r"([(\[{$£€#])\s+", r"\1", text)
     text = re.sub(r"\b(can) (not)\b(?= )", r"\1\2", text)
     # Quotation marks close every second time.

@@ -32,6 +32,8 @@ NO_ANSWER = {
 COMPARATOR_SAYS_NOT_WHY = "The comparator gives no reasons; ask `correctly` for the same text to see why."
 _ENGLISHES = frozenset(("en", "pcm", "sco"))
 _SURE = 0.6
+LONGEST_WHY = 200
+"""Code points of the longest text that may be a bare "why?"; no pattern is searched for in a longer one."""
 _WHY = re.compile(r"^\W*(why|how come|why is that|why so|explain( it| that| why)?)\W*(please)?\W*$", re.IGNORECASE)
 _WHY_KO = re.compile(r"^\W*(왜|왜요|왜죠|왜지|왜 그래(요)?|이유(는|가 뭐(야|예요|죠))?|설명해( ?줘| ?주세요)?)\W*$")
 
@@ -70,6 +72,8 @@ def previous_exchange(messages: Sequence[dict[str, Any]]) -> tuple[str, str] | N
 
 def why_language(text: str) -> ReasonLanguage | None:
     """The language of a bare "why?"; None for any other text, one that merely contains the word included."""
+    if len(text) > LONGEST_WHY:
+        return None
     if _WHY.match(text):
         return "en"
     return "ko" if _WHY_KO.match(text) else None
