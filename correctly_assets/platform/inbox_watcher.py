@@ -7,6 +7,7 @@ Belongs here: the loop of the small process that watches the folder. Does not be
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 
@@ -19,6 +20,7 @@ log = logging.getLogger("correctly.inbox")
 
 def main() -> None:
     """Watch the inbox until told to stop."""
+    os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = get_settings()
     stop = threading.Event()

@@ -76,6 +76,8 @@ def prepare(settings: Settings, console: Console) -> None:
         settings.platform.snapshots_dir,
     ):
         folder.mkdir(parents=True, exist_ok=True)
+    # One that an earlier release made was open to every user of the machine.
+    settings.platform.home.chmod(0o700)
     target = settings.platform.models_dir / EMBEDDED_BASE_MODEL
     trim = settings.training.trim_vocabulary
     if settings.is_embedded_base and not is_converted(target, trim=trim):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from correctly_assets.training.config import read_config
 from correctly_assets.training.run import main
 
 if __name__ == "__main__":
+    os.umask(0o077)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     if len(sys.argv) != 2:
         print("usage: python -m correctly_assets.training CONFIG", file=sys.stderr)

@@ -118,11 +118,13 @@ def test_in_compose_the_gateway_may_start_and_knows_the_key_that_the_chat_shows(
     settings = Settings().changed(
         platform={"home": tmp_path / "home", "host": given["CORRECTLY_HOST"]}, training={"base_model": str(base)}
     )
+    settings.platform.home.mkdir(mode=0o755)
     assert why_closed(settings.platform) is not None
     prepare(settings, Console(quiet=True))
     assert why_closed(settings.platform) is None
     assert Keys(settings.platform.keys_path, required=True).client(f"Bearer {key}", "").name == "open-webui"
     assert key not in settings.platform.keys_path.read_text()
+    assert settings.platform.home.stat().st_mode & 0o077 == 0, "a HOME that was there is closed to other users"
 
 
 def test_the_instance_file_is_the_repositorys_plus_one_storage_stanza(settings):
