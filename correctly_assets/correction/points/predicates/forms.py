@@ -122,60 +122,18 @@ def word_class(c: Change, change: str) -> bool:
 
 
 _ENDINGS = {
-    "NOUN": tuple(
-        [
-            "ion",
-            "ment",
-            "ance",
-            "ence",
-            "ancy",
-            "ency",
-            "al",
-            "er",
-            "or",
-            "ist",
-            "ity",
-            "ness",
-            "ure",
-            "age",
-            "y",
-            "th",
-            "t",
-            "ing",
-            "dom",
-            "hood",
-            "ship",
-            "ism",
-        ]
+    "NOUN": (
+        "ion", "ment", "ance", "ence", "ancy", "ency", "al", "er", "or", "ist", "ity", "ness", "ure", "age", "y",
+        "th", "t", "ing", "dom", "hood", "ship", "ism",
     ),
-    "ADJ": tuple(
-        [
-            "able",
-            "ible",
-            "ive",
-            "ful",
-            "less",
-            "ed",
-            "en",
-            "ing",
-            "ous",
-            "al",
-            "ial",
-            "ary",
-            "ory",
-            "y",
-            "ly",
-            "ent",
-            "ant",
-            "ic",
-            "ish",
-            "some",
-            "er",
-            "est",
-        ]
+    "ADJ": (
+        "able", "ible", "ive", "ful", "less", "ed", "en", "ing", "ous", "al", "ial", "ary", "ory", "y", "ly", "ent",
+        "ant", "ic", "ish", "some", "er", "est",
     ),
-    "VERB": tuple(["ize", "ise", "ify", "ate", "en"]),
-}
+    "VERB": (
+        "ize", "ise", "ify", "ate", "en",
+    ),
+}  # fmt: skip
 _FAMILIES = {
     "advise": "advice", "choose": "choice", "live": "life", "believe": "belief", "lose": "loss", "strong": "strength",
     "speak": "speech", "long": "length", "wide": "width", "deep": "depth", "hot": "heat", "prove": "proof",
