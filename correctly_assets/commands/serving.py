@@ -1,4 +1,4 @@
-"""Commands over what is served: `rollback`, `releases`, `promote`, `gc`.
+"""Commands over what is served: `rollback`, `releases`, `promote`, `gc`, `dashboard`.
 
 Belongs here: arguments and printing. Does not belong here: work; each command calls a room or runtime/, imported by the
 command that needs it.
@@ -21,8 +21,35 @@ def register(app: typer.Typer) -> None:
         releases,
         promote,
         gc,
+        dashboard,
     ):
         app.command()(command)
+
+
+def dashboard(as_json: Json = False) -> None:
+    """Open the dashboard in a browser; where the gateway asks for keys, a page of now is written and opened."""
+    import webbrowser
+
+    from correctly_assets.workflows.wiring import read_platform_store
+
+    settings = get_settings()
+    address = f"{settings.platform.gateway_url}/dashboard"
+    if settings.platform.keys_path.exists():
+        # A browser shows no key of its own accord, and one in an address would stand in its history.
+        from correctly_assets.artifacts.files import write_text_atomically
+        from correctly_assets.gateway.dashboard import dashboard_page
+
+        path = settings.platform.home / "run" / "dashboard.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with read_platform_store(settings.platform) as store:
+            write_text_atomically(path, dashboard_page(store, settings))
+        path.chmod(0o600)
+        address = path.as_uri()
+    if as_json:
+        print_json({"url": address})
+        return
+    console.print(address, highlight=False, soft_wrap=True)
+    webbrowser.open(address)
 
 
 def rollback(why: Annotated[str, typer.Option(help="Why, for the record.")] = "asked for on the command line") -> None:

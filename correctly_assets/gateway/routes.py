@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from correctly_assets.core.correction import Mode, ReasonLanguage
@@ -184,6 +184,14 @@ async def readyz(request: Request) -> JSONResponse:
         "journal_pending": service.journal.pending,
     }
     return JSONResponse(body, 200 if state.ready else 503)
+
+
+@platform.get("/dashboard", summary="The loop at a glance", response_class=HTMLResponse)
+async def dashboard(service: ServiceOf, client: ClientOf) -> HTMLResponse:
+    """A page that needs no script and fetches nothing."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
+    return HTMLResponse(await service.dashboard(), headers=headers)
 
 
 @platform.get("/metrics", summary="Prometheus metrics", response_class=Response)
