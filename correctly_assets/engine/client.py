@@ -43,7 +43,9 @@ class VllmClient:
         self._client = httpx.AsyncClient(
             base_url=self.url,
             timeout=httpx.Timeout(timeout, connect=3.0),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            limits=httpx.Limits(
+                max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=1.0
+            ),
             trust_env=False,  # A proxy for the outside must not see what goes to loopback.
         )
 
