@@ -20,8 +20,9 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.taxonomy import ERRANT_TYPES, family
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.claims import untrue_claim
+from correctly_assets.language.points import GENERAL_FILE, GRAMMAR_DIR
 
-REASONS_FILE = Path(__file__).resolve().parents[2] / "prompts" / "grammar" / "general.yaml"
+REASONS_FILE = GRAMMAR_DIR / GENERAL_FILE
 LANGUAGES: tuple[ReasonLanguage, ...] = ("en", "ko")
 
 Condition = Callable[[str, str], bool]

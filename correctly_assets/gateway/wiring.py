@@ -11,6 +11,7 @@ from typing import Any
 
 from correctly_assets.core.landing import LandOutcome
 from correctly_assets.correction.annotate import ErrantAnnotator
+from correctly_assets.correction.points.catalogue import load_catalogue
 from correctly_assets.curation.guards import Guards
 from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
@@ -45,6 +46,7 @@ def build_parts(settings: Settings, options: Options) -> Parts:
     # The first parse builds what every later one uses; no person should wait for it.
     annotator.edits("He go there.", "He goes there.")
     answers.warm()
+    load_catalogue()
     corrector = make_corrector(settings, MeteredCompleter(engine), annotator, profane)
 
     def land(rows: Sequence[Mapping[str, Any]]) -> LandOutcome:

@@ -1,8 +1,8 @@
 """The catalogue of grammar points as data: what each file of prompts/grammar/ holds.
 
 Belongs here: the records, reading and checking the files, filling a point's sentence. Does not belong here: whether a
-point's condition holds for an edit (correction/points/), or the wording (prompts/grammar/). docs/languages.md says how a
-reason language is added.
+point's condition holds for an edit (correction/points/), or the wording (prompts/grammar/). A further
+reason language is a folder beside the areas, with one file for each (`_others`).
 """
 
 from __future__ import annotations
@@ -118,15 +118,6 @@ def read_words(path: Path) -> Any:
 def languages(directory: Path = GRAMMAR_DIR) -> tuple[str, ...]:
     """The languages that reasons are told in: English and Korean, and one for each folder of the catalogue."""
     return ("en", "ko", *sorted(path.name for path in directory.iterdir() if path.is_dir()))
-
-
-def areas(directory: Path = GRAMMAR_DIR) -> dict[str, tuple[str, ...]]:
-    """The IDs of each area's points, in the files' order; an area is a file of the catalogue.
-
-    Raises:
-        PermanentError: as `load_points` does.
-    """
-    return {area: tuple(point.id for point in points) for area, points in _read(directory).items()}
 
 
 def load_points(directory: Path = GRAMMAR_DIR) -> dict[str, Point]:

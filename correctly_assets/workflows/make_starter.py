@@ -89,20 +89,20 @@ def make_starter(settings: Settings, console: Console, session: EngineSession) -
     """
     work = settings.platform.home / "starter"
     work.mkdir(parents=True, exist_ok=True)
-    directory: Path | None = None
-    for number, kind in enumerate(ROUNDS, 1):
-        place = work / f"round-{number}"
-        place.mkdir(exist_ok=True)
-        train_set = place / "train.parquet"
-        if not train_set.is_file():
-            console.print(f"Writing the train set of round {number}.")
-            write_train_file(settings, train_set, kind)
-        result = run_training(settings.platform, starter_config(settings, train_set, kind, directory), place)
-        directory = Path(result.path)
-        console.print(f"Adapter {result.adapter} is trained: {result.steps} steps, {result.seconds / 60:.0f} minutes.")
-    if directory is None:
-        raise PermanentError("No round of training is named: see ROUNDS.")
-    return ship(settings, directory, console, session)
+    first, second = ROUNDS
+    started = _train_round(settings, console, first, work / "round-1", None)
+    return ship(settings, _train_round(settings, console, second, work / "round-2", started), console, session)
+
+
+def _train_round(settings: Settings, console: Console, kind: Round, place: Path, start: Path | None) -> Path:
+    place.mkdir(exist_ok=True)
+    train_set = place / "train.parquet"
+    if not train_set.is_file():
+        console.print(f"Writing the train set of {place.name}.")
+        write_train_file(settings, train_set, kind)
+    result = run_training(settings.platform, starter_config(settings, train_set, kind, start), place)
+    console.print(f"Adapter {result.adapter} is trained: {result.steps} steps, {result.seconds / 60:.0f} minutes.")
+    return Path(result.path)
 
 
 def ship(settings: Settings, directory: Path, console: Console, session: EngineSession) -> Path:

@@ -45,13 +45,11 @@ class Explanation:
     Attributes:
         edit_indexes: the edits that it explains, in order.
         point: ID of the grammar point; None where only the general sentence of the edit's type could be said.
-        alternatives: IDs of the other points that hold, most particular first.
     """
 
     edit_indexes: tuple[int, ...]
     point: str | None
     reason: str
-    alternatives: tuple[str, ...] = ()
 
 
 def points_for(change: Change, catalogue: Catalogue | None = None) -> list[Match]:
@@ -90,9 +88,9 @@ def explain(
                 Explanation(indexes, None, load_rule_reasons().reason(edits[indexes[0]], language, moved=moved))
             )
             continue
-        first = best_match(matches)
-        others = tuple(match.point.id for match in matches if match is not first)
-        told.append(Explanation(indexes, first.point.id, first.point.reason(first.slots, language), others))
+        # Of equals, the first of the catalogue.
+        first = matches[0]
+        told.append(Explanation(indexes, first.point.id, first.point.reason(first.slots, language)))
     return told
 
 
@@ -108,17 +106,6 @@ class PointReasons:
 
     def __call__(self, before: str, after: str, edits: Sequence[Edit], language: ReasonLanguage) -> list[Explanation]:
         return explain(*self._annotator.docs(before, after), edits, language)
-
-
-def best_match(matches: Sequence[Match]) -> Match:
-    """The match that is told, of those that hold: the most particular, and of equals the first of the catalogue.
-
-    A model that ranks points by their names would do so here.
-
-    Args:
-        matches: at least one, most particular first, as `points_for` gives them.
-    """
-    return matches[0]
 
 
 def _holding(change: Change, catalogue: Catalogue, far: bool = False) -> frozenset[str]:

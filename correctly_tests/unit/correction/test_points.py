@@ -10,7 +10,7 @@ import pytest
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.points.choose import Explanation, explain
-from correctly_assets.language.points import MOST_WORDS, areas, languages, load_points
+from correctly_assets.language.points import MOST_WORDS, languages, load_points
 
 POINTS = load_points()
 
@@ -25,10 +25,8 @@ def explained(before: str, after: str, language: str = "en") -> tuple[tuple[Edit
     return edits, explain(*annotator().docs(before, after), edits, language)
 
 
-def test_the_catalogue_has_at_least_300_points_in_21_areas() -> None:
+def test_the_catalogue_has_at_least_300_points() -> None:
     assert len(POINTS) >= 300
-    assert len(areas()) == 21
-    assert sorted(point for ids in areas().values() for point in ids) == sorted(POINTS)
 
 
 @pytest.mark.slow
@@ -36,7 +34,7 @@ def test_the_catalogue_has_at_least_300_points_in_21_areas() -> None:
 def test_a_point_explains_its_own_example_and_no_more_particular_one_does(name: str) -> None:
     example = POINTS[name].example
     _, told = explained(example.wrong, example.right)
-    assert [each.point for each in told] == [name], [(each.point, each.alternatives) for each in told]
+    assert [each.point for each in told] == [name]
 
 
 @pytest.mark.slow
