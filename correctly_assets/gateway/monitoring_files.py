@@ -24,7 +24,7 @@ _README = """# Monitoring
 
 The gateway serves Prometheus metrics at `/metrics`. `prometheus.yml` scrapes them, `alerts.yml` holds the alert rules with
 their default limits, and `grafana-dashboard.json` is imported into Grafana (Dashboards, New, Import). The platform needs none of
-them: `/dashboard` on the gateway shows the same from the store, and `CORRECTLY_ALERT_*` sends alerts without Prometheus.
+them.
 
     prometheus --config.file=deploy/monitoring/prometheus.yml
 
@@ -42,15 +42,6 @@ Counted by the process since it started.
 
 {own}
 """
-
-
-def exposed_names() -> frozenset[str]:
-    """Every name that a query may ask for: counters with ``_total``, histograms with their three."""
-    names: set[str] = set()
-    for family in Metrics().registry.collect():
-        ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
-        names.update(f"{family.name}{end}" for end in ends)
-    return frozenset(names)
 
 
 def render() -> dict[str, str]:

@@ -11,10 +11,17 @@ import pytest
 import yaml
 
 from correctly_assets.core.alerts import TITLES, Limits
+from correctly_assets.gateway.metrics import Metrics
 from correctly_assets.gateway.monitoring_files import MONITORING, dashboard, exposed_names, render
 from correctly_assets.gateway.panels import JOB, PANELS, rules
 
 QUERIES = [query for panel in PANELS for query, _ in panel.queries] + [rule.query for rule in rules()]
+
+
+def exposed_names() -> set[str]:
+    """Every name that a query may ask for: counters with ``_total``, histograms with their three."""
+    ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+    return {f"{f.name}{end}" for f in Metrics().registry.collect() for end in ends.get(f.type, ("",))}
 
 
 def test_the_files_are_what_the_tables_give() -> None:
