@@ -12,7 +12,7 @@ import yaml
 
 from correctly_assets.core.alerts import TITLES, Limits
 from correctly_assets.gateway.metrics import Metrics
-from correctly_assets.gateway.monitoring_files import MONITORING, dashboard, exposed_names, render
+from correctly_assets.gateway.monitoring_files import MONITORING, dashboard, render
 from correctly_assets.gateway.panels import JOB, PANELS, rules
 
 QUERIES = [query for panel in PANELS for query, _ in panel.queries] + [rule.query for rule in rules()]
