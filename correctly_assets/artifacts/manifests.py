@@ -219,6 +219,7 @@ class AdapterManifest(Provenance, Manifest):
         data_sha256, prompt_sha256, code_sha256: hashes of the pairs, the prompt files and the trainer's sources.
         config: knobs of the run; None where nothing is known of it.
         scores: by mode, of the adapter that ships.
+        averaged: the two adapters whose weights these are the mean of; the rest tells of the second one's training.
     """
 
     remedy: ClassVar[str] = "restore it from a backup, or remove {directory} and train again"
@@ -238,6 +239,7 @@ class AdapterManifest(Provenance, Manifest):
     figures: Figures | None = None
     elsewhere: Elsewhere | None = None
     scores: dict[str, dict[str, float]] = Field(default_factory=dict)
+    averaged: list[str] = Field(default_factory=list)
 
 
 M = TypeVar("M", bound=Manifest)

@@ -1,4 +1,4 @@
-"""An adapter that was trained elsewhere gets a manifest of ours.
+"""An adapter that was trained elsewhere, or made of two others, gets a manifest of ours.
 
 Belongs here: the canary and the provenance of such an adapter, and its place among the others. Does not belong here: the
 rules it must keep (adapter.py), judging it (runtime/).
@@ -7,6 +7,7 @@ rules it must keep (adapter.py), judging it (runtime/).
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from correctly_assets.artifacts.directory import write_artefact
@@ -18,10 +19,13 @@ from correctly_assets.artifacts.manifests import (
     NamedBaseModel,
     TrainedWith,
     foreign_manifest,
+    read_manifest,
+    write_manifest,
 )
+from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.training.adapter import CONTENT, check_adapter, check_foreign
-from correctly_assets.training.card import CARD, ELSEWHERE, model_card
+from correctly_assets.training.card import CARD, ELSEWHERE, model_card, write_card
 from correctly_assets.training.config import TrainConfig
 from correctly_assets.training.models.base_model import base_model_revision
 
@@ -91,3 +95,37 @@ def adopt_adapter(directory: Path, config: TrainConfig) -> tuple[str, Path, bool
     identity, path = write_artefact(config.adapters_dir, fill, content=CONTENT, manifest=manifest)
     check_adapter(path, base_dir)
     return identity, path, identity in before
+
+
+def average_adapters(first: Path, second: Path, config: TrainConfig) -> Path:
+    """Write the mean of two adapters' weights as ``adapters_dir/ID``, with the provenance of the second.
+
+    It is of use where the second was trained on from the first: half-way between them the mean keeps much of what the second
+    learned anew, and forgets less of what the first knew (Wortsman et al. 2022, arXiv:2109.01903). The factors A and B are averaged,
+    not their products, so that the rank stays.
+
+    Args:
+        first, second: adapters of the same base model, rank and modules.
+        config: as for `adopt_adapter`; nothing is trained.
+
+    Raises:
+        AdapterRefused, PermanentError: as `adopt_adapter` does, and where the two do not have the same matrices.
+    """
+    from safetensors.torch import load_file, save_file
+
+    one, two = (load_file(directory / "adapter_model.safetensors") for directory in (first, second))
+    if {name: value.shape for name, value in one.items()} != {name: value.shape for name, value in two.items()}:
+        raise PermanentError(
+            f"{first.name} and {second.name} cannot be averaged: they have other matrices or another rank."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        save_file({name: (one[name] + two[name]) / 2 for name in one}, work / CONTENT[1], metadata={"format": "pt"})
+        shutil.copyfile(second / CONTENT[0], work / CONTENT[0])
+        identity, path, _ = adopt_adapter(work, config)
+    adopted = read_manifest(path, AdapterManifest)
+    kept = read_manifest(second, AdapterManifest)
+    changes = {"id": identity, "files": adopted.files, "canary": adopted.canary, "averaged": [first.name, second.name]}
+    write_manifest(path, kept.model_copy(update={**changes, "base_model": adopted.base_model}))
+    write_card(path)
+    return path

@@ -89,7 +89,9 @@ def _made_from(manifest: AdapterManifest) -> list[str]:
         return ["- **Data:** its manifest does not say what it was trained on.", prompts]
     held_out = figures.held_out_loss
     shown = "not measured" if held_out is None else f"{held_out:.3f}"
+    mean = [f"- **Weights:** the mean of the adapters {' and '.join(manifest.averaged)}; what follows is the second's."]
     return [
+        *(mean if manifest.averaged else []),
         f"- **Data:** sha256 `{manifest.data_sha256}`"
         + (f" (train set `{manifest.train_set}`)" if manifest.train_set else "")
         + f", {figures.pairs} pairs, {figures.items} turns.",

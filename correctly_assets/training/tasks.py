@@ -44,6 +44,17 @@ def adopt(request: dict[str, Any]) -> dict[str, Any]:
     return {"adapter": identity, "path": str(path), "known": known}
 
 
+def average(request: dict[str, Any]) -> dict[str, Any]:
+    """The mean of two adapters, as an adapter of ours."""
+    from correctly_assets.training.adoption import average_adapters
+    from correctly_assets.training.config import TrainConfig
+
+    path = average_adapters(
+        Path(request["first"]), Path(request["second"]), TrainConfig.model_validate(request["config"])
+    )
+    return {"adapter": path.name, "path": str(path)}
+
+
 def convert(request: dict[str, Any]) -> dict[str, Any]:
     """A GGUF file as a base model's directory."""
     from correctly_assets.core.prompts import load_prompts
@@ -68,6 +79,7 @@ TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "merge": merge,
     "gguf": gguf,
     "adopt": adopt,
+    "average": average,
     "convert": convert,
     "answer": answer,
 }

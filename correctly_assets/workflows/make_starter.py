@@ -31,7 +31,7 @@ from correctly_assets.settings import Settings
 from correctly_assets.training.config import Lora, Stage, TrainSpec
 from correctly_assets.workflows.choose_bounds import ask_proposals, choose_bounds
 from correctly_assets.workflows.measured_systems import EngineSession, model_system
-from correctly_assets.workflows.train_adapter import run_training
+from correctly_assets.workflows.train_adapter import adoption_config, run_task, run_training
 from correctly_assets.workflows.wiring import make_annotator, make_corrector, read_evaluation_texts
 
 
@@ -91,7 +91,14 @@ def make_starter(settings: Settings, console: Console, session: EngineSession) -
     work.mkdir(parents=True, exist_ok=True)
     first, second = ROUNDS
     started = _train_round(settings, console, first, work / "round-1", None)
-    return ship(settings, _train_round(settings, console, second, work / "round-2", started), console, session)
+    dense = _train_round(settings, console, second, work / "round-2", started)
+    request = {
+        "first": str(started),
+        "second": str(dense),
+        "config": adoption_config(settings, dense).model_dump(mode="json"),
+    }
+    mean = run_task(settings.platform, "average", request)
+    return ship(settings, Path(mean["path"]), console, session)
 
 
 def _train_round(settings: Settings, console: Console, kind: Round, place: Path, start: Path | None) -> Path:

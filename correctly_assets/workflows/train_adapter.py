@@ -201,6 +201,20 @@ class Adopted:
         return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"reasons": list(self.reasons)}
 
 
+def adoption_config(settings: Settings, directory: Path) -> TrainConfig:
+    """What the training child is told where it takes in an adapter, or makes one of two, and trains nothing."""
+    from correctly_assets.core.prompts import family_of
+
+    return TrainConfig(
+        train_set=directory,  # named by every config; adopting reads none
+        base_model=str(local_base(settings)),
+        adapters_dir=settings.platform.adapters_dir,
+        checkpoint_dir=settings.platform.checkpoints_dir,
+        prompts_dir=settings.platform.prompts_dir,
+        chat_family=family_of(settings.training.base_model),
+    )
+
+
 def adopt(settings: Settings, directory: Path, log: Callable[[str], object]) -> Adopted:
     """Take in an adapter that was trained elsewhere, and judge it if the platform runs.
 
@@ -208,20 +222,12 @@ def adopt(settings: Settings, directory: Path, log: Callable[[str], object]) -> 
         AdapterRefused: with the broken rule's name; nothing was taken.
         RefusedError: the gate refuses it; its files stand here, and the champion keeps serving.
     """
-    from correctly_assets.core.prompts import family_of
     from correctly_assets.training.adapter import check_foreign
 
     base = local_base(settings)
     # Also here, where it costs no torch: a bad adapter is refused at once.
     check_foreign(directory, base)
-    config = TrainConfig(
-        train_set=directory,  # named by every config; adopting reads none
-        base_model=str(base),
-        adapters_dir=settings.platform.adapters_dir,
-        checkpoint_dir=settings.platform.checkpoints_dir,
-        prompts_dir=settings.platform.prompts_dir,
-        chat_family=family_of(settings.training.base_model),
-    )
+    config = adoption_config(settings, directory)
     request = {"directory": str(directory.resolve()), "config": config.model_dump(mode="json")}
     made = run_task(settings.platform, "adopt", request)
     identity = str(made["adapter"])

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from correctly_assets.artifacts.directory import write_artefact
-from correctly_assets.artifacts.manifests import AdapterManifest, NamedBaseModel
+from correctly_assets.artifacts.manifests import AdapterManifest, NamedBaseModel, read_manifest
 from correctly_assets.core.errors import AdapterRefused, PermanentError
 from correctly_assets.core.prompts import Prompts, load_prompts
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.adapter import CONTENT, check_adapter
-from correctly_assets.training.adoption import adopt_adapter
+from correctly_assets.training.adoption import adopt_adapter, average_adapters
 from correctly_assets.training.card import model_card, write_card
 from correctly_assets.training.config import TrainConfig
 from correctly_assets.training.models.gguf_file import check_gguf, write_gguf
@@ -260,6 +260,33 @@ def test_an_adapter_that_breaks_a_rule_is_not_adopted(home: Path, tmp_path: Path
         adopt_adapter(bad, mine)
     assert caught.value.rule == "no_tokenizer"
     assert not (tmp_path / "adapters").exists()
+
+
+def test_the_mean_of_two_adapters_has_their_mean_weights_and_names_both(
+    home: Path, adopted: Path, tmp_path: Path
+) -> None:
+    doubled = tmp_path / "doubled"
+    doubled.mkdir()
+    (doubled / "adapter_config.json").write_bytes((adopted / "adapter_config.json").read_bytes())
+    weights = load_file(adopted / "adapter_model.safetensors")
+    save_file({name: 2 * value for name, value in weights.items()}, doubled / "adapter_model.safetensors")
+    mine = config_of(home).model_copy(update={"adapters_dir": tmp_path / "adapters"})
+    second = adopt_adapter(doubled, mine)[1]
+    mean = average_adapters(adopted, second, mine)
+    made = load_file(mean / "adapter_model.safetensors")
+    assert all(torch.allclose(made[name], 1.5 * value) for name, value in weights.items())
+    manifest = read_manifest(mean, AdapterManifest)
+    assert (manifest.id, manifest.averaged) == (mean.name, [adopted.name, second.name])
+    assert check_adapter(mean, home / "base").canary != read_manifest(second, AdapterManifest).canary
+
+
+def test_adapters_of_other_matrices_have_no_mean(home: Path, adopted: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    weights = load_file(adopted / "adapter_model.safetensors")
+    save_file(dict(list(weights.items())[:2]), other / "adapter_model.safetensors")
+    with pytest.raises(PermanentError, match="cannot be averaged"):
+        average_adapters(adopted, other, config_of(home))
 
 
 TRAINED = AdapterManifest.model_validate({
