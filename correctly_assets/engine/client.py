@@ -22,6 +22,7 @@ from correctly_assets.core.ports import Completion
 from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
 
 _DYING = re.compile(r"after shutdown|shutting down|EngineDead|engine (core )?(is )?dead|EngineCore encountered", re.I)
+_REPEATABLE = ("/v1/completions", "/tokenize")
 _AWAY = "The engine (vLLM) is not reachable at {url}: start the platform with `correctly up`, or wait for its restart."
 
 
@@ -216,9 +217,18 @@ class VllmClient:
         code = "engine_refused" if answer.status_code < 500 else "engine_failed"
         raise RefusedError(f"The engine refused the request: {words}", code=code)
 
+    async def _request(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+        try:
+            return await self._client.request(method, path, json=body)
+        except (httpx.ReadError, httpx.RemoteProtocolError):
+            # An idle connection that the engine closed just as it was used again. Asking twice changes nothing there.
+            if path not in _REPEATABLE:
+                raise
+            return await self._client.request(method, path, json=body)
+
     async def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         try:
-            answer = await self._client.request(method, path, json=body)
+            answer = await self._request(method, path, body)
         except httpx.HTTPError as error:
             raise UnreachableError(_AWAY.format(url=self.url)) from error
         if answer.status_code in (429, 502, 503, 504):

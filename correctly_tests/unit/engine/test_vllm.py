@@ -133,3 +133,25 @@ def test_a_refusal_of_the_request_is_told_from_an_engine_that_fails_at_it(engine
     assert asyncio.run(code(PROMPT, 9_999)) == "engine_refused"
     engine.reasons_status = 500
     assert asyncio.run(code("Say in English why.", 9)) == "engine_failed"
+
+
+def test_a_connection_that_closes_without_an_answer_is_tried_once_more_for_a_question_alone() -> None:
+    asked: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        asked.append(head.split()[1])
+        if len(asked) % 2 == 0:
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"tokens": [7]}')
+            await writer.drain()
+        writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server, VllmClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+            assert await client.tokenize("base", "word", special=True) == [7]
+            with pytest.raises(UnreachableError):
+                await client.load_adapter("a", Path("/nowhere"))
+
+    asyncio.run(run())
+    assert asked[:2] == ["/tokenize", "/tokenize"] and len(asked) == 3
