@@ -1,7 +1,7 @@
 """`correctly …`: the command line.
 
 Belongs here: arguments, printing, exit codes. Does not belong here: work; each command calls one function of a room or of
-runtime/. Heavy modules are imported by the command that needs them, so that `correctly --help` answers at once.
+workflows/. Heavy modules are imported by the command that needs them, so that `correctly --help` answers at once.
 """
 
 from __future__ import annotations

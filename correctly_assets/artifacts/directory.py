@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from correctly_assets.artifacts.files import fsync_directory, hash_files
+from correctly_assets.artifacts.files import fsync_directory, fsync_entries, hash_files
 from correctly_assets.artifacts.manifests import Manifest, renew_manifest, write_manifest
 from correctly_assets.core.hashing import content_id
 
@@ -54,9 +54,7 @@ def write_artefact(
         if not target.exists():
             work.chmod(0o755)
             os.replace(work, target)
-            handle = os.open(parent, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
+            fsync_entries(parent)
         elif renew:
             renew_manifest(target, record)
         return identity, target

@@ -30,8 +30,15 @@ def fsync_directory(directory: Path) -> None:
         for name in files:
             with open(Path(root) / name, "rb") as file:
                 os.fsync(file.fileno())
-        handle = os.open(root, os.O_RDONLY)
+        fsync_entries(Path(root))
+
+
+def fsync_entries(directory: Path) -> None:
+    """Force a directory's own entries to the disk."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
         os.fsync(handle)
+    finally:
         os.close(handle)
 
 

@@ -1,6 +1,6 @@
 """Commands that bring data in and back: `add`, `generate`, `data`.
 
-Belongs here: arguments and printing. Does not belong here: work; each command calls a room or runtime/, imported by the
+Belongs here: arguments and printing. Does not belong here: work; each command calls a room or workflows/, imported by the
 command that needs it.
 """
 

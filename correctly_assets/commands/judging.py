@@ -1,6 +1,6 @@
 """Commands that measure: `evaluate` and its kin.
 
-Belongs here: arguments and printing. Does not belong here: work; each command calls a room or runtime/, imported by the
+Belongs here: arguments and printing. Does not belong here: work; each command calls a room or workflows/, imported by the
 command that needs it.
 """
 

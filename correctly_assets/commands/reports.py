@@ -1,6 +1,6 @@
 """Commands over what was judged: `report`, `leaderboard`, `judge calibrate`, `record`.
 
-Belongs here: arguments and printing. Does not belong here: work; each command calls runtime/, imported by the command
+Belongs here: arguments and printing. Does not belong here: work; each command calls workflows/, imported by the command
 that needs it.
 """
 

@@ -1,6 +1,6 @@
 """`correctly review`: a reviewer walks through chats and rates the answers.
 
-Belongs here: showing an answer, asking for grades. Does not belong here: asking the gateway, keeping grades (runtime/).
+Belongs here: showing an answer, asking for grades. Does not belong here: asking the gateway, keeping grades (workflows/).
 """
 
 from __future__ import annotations

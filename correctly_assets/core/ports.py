@@ -32,7 +32,7 @@ class Completion:
 
 @runtime_checkable
 class Completer(Protocol):
-    """Completes rendered prompts, greedily; vLLM behind HTTP (serving/), or a fake in a test."""
+    """Completes rendered prompts, greedily; vLLM behind HTTP (engine/), or a fake in a test."""
 
     async def complete(
         self,

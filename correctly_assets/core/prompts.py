@@ -1,7 +1,7 @@
 """Prompts: the one rendering that training, evaluation, vLLM and the canary share.
 
 Belongs here: turning a task into chat messages and messages into the model's text. Does not belong here: tokenizers
-(training/), HTTP (serving/). Prompt files are read once, by `load_prompts`; their hash is part of what they built.
+(training/), HTTP (engine/). Prompt files are read once, by `load_prompts`; their hash is part of what they built.
 """
 
 from __future__ import annotations

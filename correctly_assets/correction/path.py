@@ -1,7 +1,7 @@
 """Correct → diff → explain: the one path to a correction.
 
 Belongs here: asking the model sentence by sentence, applying the guards, extracting the edits, completing a reason for
-each. Does not belong here: HTTP and journals (serving/), what a guard or a check decides (guards.py, reasons.py).
+each. Does not belong here: HTTP and journals (gateway/), what a guard or a check decides (guards.py, reasons.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Embeddings beside the hashed n-grams: the base model's own token vectors, and an endpoint's.
 
 Belongs here: turning texts into vectors by a model's files or an endpoint, and keeping what was paid for. Does not belong
-here: the index (search.py), or which one is used (the setting CORRECTLY_EMBEDDING, joined in runtime/).
+here: the index (search.py), or which one is used (the setting CORRECTLY_EMBEDDING, joined in workflows/).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.artifacts.files import fsync_entries, write_text_atomically
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.landing import ExampleGuard, LandOutcome, Sink
 from correctly_assets.curation.files import land_file
@@ -136,9 +136,7 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 def _move(path: Path, target: Path) -> None:
     path.replace(target)
     for folder in {path.parent, target.parent}:
-        handle = os.open(folder, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
+        fsync_entries(folder)
 
 
 def _free_name(name: str, *folders: Path) -> str:

@@ -1,7 +1,7 @@
 """`served_model`: the third gate, the flip, and the record of the decision.
 
 Belongs here: refusing an adapter whose own report does not pass against the champion of this moment, promoting one that
-does. Does not belong here: judging (evaluation/, core/gate.py), loading (serving/).
+does. Does not belong here: judging (evaluation/, core/gate.py), loading (engine/).
 """
 
 import asyncio

@@ -149,7 +149,7 @@ class Ladder:
     ) -> None:
         """
         Args:
-            safety: why a pair is not safe to train on (curation's detectors, joined in runtime/); none when left out.
+            safety: why a pair is not safe to train on (curation's detectors, joined in workflows/); none when left out.
         """
         self._rungs = (*rungs, ("safety", safety)) if safety else rungs
         self._whole: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """The rules an adapter directory keeps so that vLLM can serve it, checked from its files alone.
 
 Belongs here: the static rules and their names. Does not belong here: loading the adapter into an engine or proving its
-answers (serving/). Importable without torch.
+answers (engine/). Importable without torch.
 """
 
 from __future__ import annotations

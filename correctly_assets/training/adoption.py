@@ -1,7 +1,7 @@
 """An adapter that was trained elsewhere, or made of two others, gets a manifest of ours.
 
 Belongs here: the canary and the provenance of such an adapter, and its place among the others. Does not belong here: the
-rules it must keep (adapter.py), judging it (runtime/).
+rules it must keep (adapter.py), judging it (workflows/).
 """
 
 from __future__ import annotations

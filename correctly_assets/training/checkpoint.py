@@ -16,6 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from correctly_assets.artifacts.files import fsync_entries
+
 NAME = "checkpoint.safetensors"
 
 
@@ -59,9 +61,7 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
         with Path(name).open("rb") as file:
             os.fsync(file.fileno())
         Path(name).replace(directory / NAME)
-        entry = os.open(directory, os.O_RDONLY)
-        os.fsync(entry)
-        os.close(entry)
+        fsync_entries(directory)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

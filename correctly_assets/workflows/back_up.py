@@ -33,7 +33,7 @@ from correctly_assets.artifacts.backups import (
     note_forgotten,
     place_for_backups,
 )
-from correctly_assets.artifacts.files import fsync_directory, sha256_file, write_text_atomically
+from correctly_assets.artifacts.files import fsync_directory, fsync_entries, sha256_file, write_text_atomically
 from correctly_assets.core.backups import BackupAge, backups_to_remove
 from correctly_assets.core.errors import PermanentError, RetryableError, UnreachableError
 from correctly_assets.settings import PlatformSettings
@@ -154,7 +154,7 @@ def _back_up(platform: PlatformSettings, place: Path, why: str, at: datetime) ->
         target = _free_name(place, at)
         fsync_directory(work)
         os.replace(work, target)
-        _fsync_entries(place)
+        fsync_entries(place)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     remember_place(platform, place)
@@ -306,15 +306,6 @@ def _free_name(place: Path, at: datetime) -> Path:
     name = at.strftime("%Y%m%dT%H%M%SZ")
     candidates = (place / (name if n == 0 else f"{name}-{n}") for n in range(1000))
     return next(path for path in candidates if not path.exists())
-
-
-def _fsync_entries(directory: Path) -> None:
-    """Force a directory's own entries to the disk."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _remove_old(place: Path, now: datetime) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Which landed example a prompt shows, and asking for new texts in a cell of the taxonomy.
 
 Belongs here: picking the one shot by nearest neighbours, and the requests that depend on it. Does not belong here: the
-index itself (curation/search.py, joined in runtime/), sending or judging.
+index itself (curation/search.py, joined in workflows/), sending or judging.
 """
 
 from __future__ import annotations
