@@ -43,10 +43,9 @@ class VllmClient:
         self.url = url.rstrip("/")
         self._client = httpx.AsyncClient(
             base_url=self.url,
-            timeout=httpx.Timeout(timeout, connect=3.0),
-            limits=httpx.Limits(
-                max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=1.0
-            ),
+            # An engine that is away refuses at once; what takes seconds is this process, busy with parsing.
+            timeout=httpx.Timeout(timeout, connect=15.0),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             trust_env=False,  # A proxy for the outside must not see what goes to loopback.
         )
 
