@@ -60,38 +60,33 @@ def letters(c: Change, pair: str) -> bool:
 @predicate("letter")
 def double_missing(c: Change) -> Slots | None:
     """A letter that is written twice was written once."""
-    if not _one_word(c) or len(c.now) != len(c.was) + 1:
-        return None
-    for i in range(1, len(c.now)):
-        if c.now[i] == c.now[i - 1] and c.now[:i] + c.now[i + 1 :] == c.was:
-            return {"letter": c.now[i]}
-    return None
+    return _letter_more(c, c.now, c.was, doubled=True)
 
 
 @predicate("letter")
 def double_extra(c: Change) -> Slots | None:
     """A letter that is written once was written twice."""
-    if not _one_word(c) or len(c.was) != len(c.now) + 1:
-        return None
-    for i in range(1, len(c.was)):
-        if c.was[i] == c.was[i - 1] and c.was[:i] + c.was[i + 1 :] == c.now:
-            return {"letter": c.was[i]}
-    return None
+    return _letter_more(c, c.was, c.now, doubled=True)
 
 
 @predicate("letter")
 def letter_missing(c: Change) -> Slots | None:
     """One letter was left out."""
-    if not _one_word(c) or len(c.now) != len(c.was) + 1:
-        return None
-    return next(({"letter": c.now[i]} for i in range(len(c.now)) if c.now[:i] + c.now[i + 1 :] == c.was), None)
+    return _letter_more(c, c.now, c.was)
 
 
 @predicate("letter")
 def letter_extra(c: Change) -> Slots | None:
-    if not _one_word(c) or len(c.was) != len(c.now) + 1:
+    """One letter is too many."""
+    return _letter_more(c, c.was, c.now)
+
+
+def _letter_more(c: Change, long: str, short: str, *, doubled: bool = False) -> Slots | None:
+    """The letter that the long word has more than the short one, if that is all; ``doubled``: the same stands before it."""
+    if not _one_word(c) or len(long) != len(short) + 1:
         return None
-    return next(({"letter": c.was[i]} for i in range(len(c.was)) if c.was[:i] + c.was[i + 1 :] == c.now), None)
+    at = (i for i in range(doubled, len(long)) if long[:i] + long[i + 1 :] == short)
+    return next(({"letter": long[i]} for i in at if not doubled or long[i] == long[i - 1]), None)
 
 
 @predicate("first", "second")
