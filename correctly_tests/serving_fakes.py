@@ -215,9 +215,19 @@ class FakeEngine:
         each = BASE_LOGPROB + self.base_drift
         if model != "base" and model not in self.like_base:
             each = ADAPTER_LOGPROB - (0.9 if model in self.drifted else 0.0)
-        places = [None] + [{str(token): {"logprob": each, "rank": 1}} for token in body["prompt"][1:]]
-        choice = {"index": 0, "text": "x", "finish_reason": "length", "prompt_logprobs": places}
-        return JSONResponse({"id": "cmpl", "choices": [choice], "usage": {}})
+        prompt = body["prompt"]
+        # Token ids are one prompt; texts are one prompt each, of which every word is a token behind the one that begins it.
+        prompts = [[None, *text.split()] for text in prompt] if isinstance(prompt[0], str) else [prompt]
+        choices = [
+            {
+                "index": index,
+                "text": "x",
+                "finish_reason": "length",
+                "prompt_logprobs": [None, *({str(token): {"logprob": each, "rank": 1}} for token in tokens[1:])],
+            }
+            for index, tokens in enumerate(prompts)
+        ]
+        return JSONResponse({"id": "cmpl", "choices": choices[::-1], "usage": {}})
 
 
 def _error(status: int, message: str) -> Response:

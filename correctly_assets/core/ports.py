@@ -57,10 +57,10 @@ class Completer(Protocol):
 
 @runtime_checkable
 class Ranker(Protocol):
-    """Says how probable a model finds a given completion (engine/client.py)."""
+    """Says how probable a model finds given texts (engine/client.py)."""
 
-    async def prompt_logprob(self, model: str, prompt: str, completion: str) -> float:
-        """The sum of the log-probabilities of the completion's tokens, in nats."""
+    async def text_logprobs(self, model: str, texts: Sequence[str]) -> list[float]:
+        """The log-probability of each text, in nats."""
         ...
 
 

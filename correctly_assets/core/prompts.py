@@ -65,6 +65,11 @@ class Prompts:
         """The rendered prompt that asks for the corrected sentence."""
         return self._ask(fill(self.correct, text=text))
 
+    def around_sentence(self) -> tuple[str, str]:
+        """What stands before and behind the sentence in `correct_prompt`."""
+        head, _, tail = self.correct_prompt("\x00").partition("\x00")
+        return head, tail
+
     def explain_prompt(self, before: str, was: str, now: str, language: str = "en") -> str:
         """The rendered prompt that asks why ``was`` became ``now`` in ``before``. A missing side is named in words, and the
         blank that goes with a word put in or left out is none of the question."""

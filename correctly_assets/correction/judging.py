@@ -11,7 +11,6 @@ a correction and knows only which sentence people are likelier to write, so that
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -27,8 +26,8 @@ FEATURES = (
 MOST_GAIN = 12.0
 """Nats beyond which a gain says no more."""
 
-Score = Callable[[str], Awaitable[float]]
-"""A sentence → its log-probability by the base model, in nats."""
+Score = Callable[[Sequence[str]], Awaitable[list[float]]]
+"""Sentences → the log-probability of each by the base model, in nats."""
 
 
 class Judge(BaseModel):
@@ -37,6 +36,11 @@ class Judge(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     weights: list[float] = Field(min_length=len(FEATURES), max_length=len(FEATURES))
+
+    def settles(self, edit: Edit, confidence: float, among: int, least: float) -> bool | None:
+        """Whether an edit reaches ``least`` whatever the base model says of it, or cannot; None where that decides."""
+        ends = [self.probability(edit, confidence, gain, among) >= least for gain in (-MOST_GAIN, MOST_GAIN)]
+        return ends[0] if ends[0] == ends[1] else None
 
     def probability(self, edit: Edit, confidence: float, gain: float, among: int) -> float:
         """How likely an edit is right, from 0 to 1.
@@ -65,15 +69,13 @@ def features(edit: Edit, confidence: float, gain: float, among: int) -> list[flo
 async def gains(score: Score, text: str, edits: Sequence[Edit]) -> list[float]:
     """What each edit alone adds to the log-probability of the sentence as it was written, in nats, in their order.
 
-    All sentences are scored at one time. Scoring each edit beside the others too told right from false hardly better, at nearly
-    twice the requests.
+    All sentences are scored in one request. Scoring each edit beside the others too told right from false hardly better, at
+    nearly twice the cost.
 
     Raises:
         UnreachableError, RefusedError: as ``score`` does.
     """
     if not edits:
         return []
-    before, *after = await asyncio.gather(
-        *(score(sentence) for sentence in (text, *(apply_edits(text, [e]) for e in edits)))
-    )
+    before, *after = await score([text, *(apply_edits(text, [edit]) for edit in edits)])
     return [value - before for value in after]

@@ -59,7 +59,8 @@ TAKES_ALL = ModeBounds(careful=Bounds(edit=0, word=0), fluent=Bounds(edit=0, wor
 
 Explain = Callable[[str, str, Sequence[Edit], ReasonLanguage], Sequence[Explanation]]
 """(text, corrected text, edits, language) → a reason for each edit, or for edits that belong together; called in a thread."""
-Rank = Callable[[str, str, str], Awaitable[float]]
+Rank = Callable[[str, Sequence[str]], Awaitable[list[float]]]
+"""(model, texts) → the log-probability of each, in nats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,8 @@ class Corrector:
         dictionary: words that the model may bring in; the annotator's where it knows words.
         concurrency: sentences, and separately reasons, asked for at one time per text.
         bounds: an adapter's bounds by its ID, None for the base model; how sure the model must be of an edit (bounds.py).
-        rank: ``(model, prompt, completion)`` → the completion's log-probability; ranks what a misspelt word may stand for.
-            Misspellings that the model leaves stay where None.
+        rank: how probable a model finds each of some texts; ranks what a misspelt word may stand for. Misspellings that the
+            model leaves stay where None.
         base_model: the engine's name for the base model, which judges edits (judging.py); nobody does where None.
         first: mends a sentence before the model sees it (rules_first.py); edits are taken over both, from what the user
             wrote. Nothing comes first when None.
@@ -141,7 +142,7 @@ class Corrector:
         self._rank = rank
         self._base_score: Score | None = None
         if rank is not None and base_model is not None:
-            self._base_score = partial(rank, base_model, "")
+            self._base_score = partial(rank, base_model)
         self._dictionary = dictionary or (annotator if isinstance(annotator, Dictionary) else None)
         self._first = first
         self._echoes = _fixed_phrases(prompts)
@@ -309,11 +310,14 @@ class Corrector:
         allowed = set(kept_edits(asked, found, apart, self._dictionary))
         sure = dict(zip(found, edit_confidences(answer, found, completion), strict=True))
         proposed = [edit for edit in found if edit in allowed]
-        return [
-            edit
-            for edit, gain in zip(proposed, await gains(score, asked, proposed), strict=True)
-            if ask.judge.probability(edit, sure[edit], gain, len(proposed)) >= ask.bounds.least(edit, len(proposed))
-        ]
+        among = len(proposed)
+        least = {edit: ask.bounds.least(edit, among) for edit in proposed}
+        taken = {edit: ask.judge.settles(edit, sure[edit], among, least[edit]) for edit in proposed}
+        # The base model reads the sentence once more for each edit, which takes as long as a third of the answer did.
+        asked_about = [edit for edit in proposed if taken[edit] is None]
+        for edit, gain in zip(asked_about, await gains(score, asked, asked_about), strict=True):
+            taken[edit] = ask.judge.probability(edit, sure[edit], gain, among) >= least[edit]
+        return [edit for edit in proposed if taken[edit]]
 
     async def _answer(
         self, prompt: str, asked: str, ask: _Ask, part: Segment, fragment: bool
@@ -375,7 +379,8 @@ class Corrector:
         changed = text
         for wrong in reversed(left[:MOST_MISSPELT]):
             whole_texts = [put_right(changed, wrong, candidate) for candidate in wrong.candidates]
-            scores = await asyncio.gather(*(self._rank(ask.model, prompt, option) for option in whole_texts))
+            # The prompt counts the same for each of them.
+            scores = await self._rank(ask.model, [prompt + option for option in whole_texts])
             best = max(range(len(scores)), key=scores.__getitem__)
             share = 1 / sum(math.exp(score - scores[best]) for score in scores)
             if share >= SPELLING_SHARE[ask.mode]:

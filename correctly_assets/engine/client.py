@@ -135,6 +135,23 @@ class VllmClient:
             total += float(value)
         return total
 
+    async def text_logprobs(self, model: str, texts: Sequence[str]) -> list[float]:
+        """The log-probability of each text under a model, in nats, in their order; one request for all of them.
+
+        Raises:
+            EngineCorruptedError: a log-probability is not a number.
+        """
+        body = {"model": model, "prompt": list(texts), "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
+        choices = (await self._post("/v1/completions", body))["choices"]
+        totals: list[float] = []
+        for choice in sorted(choices, key=lambda choice: choice["index"]):
+            # The first token begins every text and is not predicted; of the others each place holds the token's own value.
+            values = [token["logprob"] for place in choice["prompt_logprobs"] if place for token in place.values()]
+            if any(value is None or not math.isfinite(value) for value in values):
+                raise _corrupted(model)
+            totals.append(math.fsum(values))
+        return totals
+
     async def tokenize(self, model: str, text: str, *, special: bool) -> list[int]:
         """Token ids of a text; ``special`` adds what the tokenizer begins a prompt with, as /v1/completions does."""
         body = {"model": model, "prompt": text, "add_special_tokens": special}

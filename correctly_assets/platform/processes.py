@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.telemetry import TELEMETRY_OFF
-from correctly_assets.engine.launch import Device, vllm_command
+from correctly_assets.engine.launch import Device, Speculation, detect_device, vllm_command
 from correctly_assets.platform.openwebui import installed, private_environment, webui_command
 from correctly_assets.settings import PROJECT_ROOT, PlatformSettings, Settings
 from correctly_assets.settings.platform import http_url
@@ -83,9 +84,13 @@ def engine_command(settings: Settings, device: Device | None = None) -> tuple[li
     Args:
         device: None is what this machine has.
     """
+    prompts = load_prompts(settings.platform.prompts_dir, family_of(settings.training.base_model))
+    device = device or detect_device()
     return vllm_command(
         model=settings.base_model_path,
         device=device,
+        # The proposer was measured on CPUs; on a GPU a step costs too little for it to matter.
+        speculation=Speculation(prompt=prompts.around_sentence()) if device == "cpu" else Speculation(),
         # Wherever the others listen, the engine never does beyond loopback or a private network.
         host=settings.serving.vllm_host,
         port=settings.serving.vllm_port,

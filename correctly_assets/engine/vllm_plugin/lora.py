@@ -1,4 +1,4 @@
-"""LoRA in vLLM on a CPU: one product an adapter instead of one copied matrix a token.
+"""LoRA in vLLM on a CPU: two products an adapter and layer instead of one copied matrix a token.
 
 Belongs here: LoRA's products. Does not belong here: when they are used (engine_plugin.py). Only vLLM imports this module:
 it needs torch and vLLM.
@@ -6,7 +6,8 @@ it needs torch and vLLM.
 vLLM's CPU path gathers, for every token and every layer, the whole A and B matrix of the token's adapter, and multiplies
 one by one: three fifths of a worker's time went into those copies, on one thread (benchmarks/serve_notes.md). And it takes the
 index of "no adapter", -1, for Python's last element, so that a request of the base model answers as an adapter whenever it
-shares a batch with one. Here tokens are grouped by adapter once a step.
+shares a batch with one. Here tokens are grouped by adapter once a step, and an adapter's matrices are turned into float32 once:
+for a single token, changing their type took longer than multiplying by them.
 """
 
 from __future__ import annotations
@@ -18,48 +19,66 @@ from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
 Rows = torch.Tensor | None
 """The rows of one adapter in a batch; None where they are all of them."""
+_Matrices = tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]
 
 
 class GroupedPunicaWrapper(PunicaWrapperCPU):
     """vLLM's wrapper with products grouped by adapter; tokens without one are left as they are."""
 
     _groups: list[tuple[int, Rows]] = []  # noqa: RUF012 - replaced whole, once a step, never changed
+    _ready: dict[tuple[int, int], _Matrices] = {}  # noqa: RUF012 - of the engine's one model; `forget` empties it
 
     def update_metadata(self, mapping: Any, *args: Any, **kwargs: Any) -> None:
         """Remember which rows belong to which adapter, once for all layers of a step."""
         super().update_metadata(mapping, *args, **kwargs)
         self._groups = group_rows(self.token_lora_indices)
 
-    def _apply_shrink(self, y: torch.Tensor, x: torch.Tensor, w_t_all: torch.Tensor, scale: float) -> None:
-        """y[rows] = scale · x[rows] Aᵀ. y: (tokens, rank) float32; x: (tokens, in); w_t_all: (slots, 1, rank, in)."""
-        y = y.view(-1, y.shape[-1])
-        for slot, rows in self._groups:
-            a = _matrix(w_t_all, slot)
-            rank = a.shape[0]
-            if rows is None:
-                y[:, :rank] = scale * (x.to(y.dtype) @ a.to(y.dtype).t())
-            else:
-                y[rows, :rank] = scale * (x[rows].to(y.dtype) @ a.to(y.dtype).t())
+    @classmethod
+    def forget(cls) -> None:
+        """Read the matrices anew: an adapter was put into a slot."""
+        cls._ready.clear()
 
-    def _apply_expand(
+    def add_lora_linear(
         self,
         y: torch.Tensor,
         x: torch.Tensor,
-        w_t_all: torch.Tensor,
-        y_offset: int,
-        y_slice_size: int,
-        add_inputs: bool = True,
+        lora_a_stacked: tuple[torch.Tensor, ...],
+        lora_b_stacked: tuple[torch.Tensor, ...],
+        scale: float,
+        output_slices: tuple[int, ...],
+        **_: Any,
     ) -> None:
-        """y[rows, slice] += x[rows] Bᵀ. y: (tokens, out); x: (tokens, rank); w_t_all: (slots, 1, slice, rank)."""
-        part = y[:, y_offset : y_offset + y_slice_size]
+        """y[rows, slice] += scale · x[rows] Aᵀ Bᵀ for the slices of one layer.
+
+        Args:
+            y: (tokens, out), changed in place; x: (tokens, in).
+            lora_a_stacked: a slice each, (slots, 1, rank, in); lora_b_stacked: (slots, 1, slice, rank).
+        """
+        y, x = y.view(-1, y.shape[-1]), x.reshape(-1, x.shape[-1])
         for slot, rows in self._groups:
-            b = _matrix(w_t_all, slot).to(y.dtype).t()
-            if rows is None:
-                product = x.to(y.dtype) @ b
-                part.copy_(part + product if add_inputs else product)
-            else:
-                product = x[rows].to(y.dtype) @ b
-                part[rows] = part[rows] + product if add_inputs else product
+            a, bs = self._matrices(lora_a_stacked, lora_b_stacked, slot, scale)
+            hidden = torch.mm((x if rows is None else x[rows]).float(), a)
+            offset = rank = 0
+            for b, width in zip(bs, output_slices, strict=True):
+                product = torch.mm(hidden[:, rank : rank + b.shape[0]], b)
+                part = y[:, offset : offset + width]
+                if rows is None:
+                    part.add_(product)
+                else:
+                    part.index_add_(0, rows, product.to(y.dtype))
+                offset, rank = offset + width, rank + b.shape[0]
+
+    def _matrices(
+        self, a_stacked: tuple[torch.Tensor, ...], b_stacked: tuple[torch.Tensor, ...], slot: int, scale: float
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """An adapter's matrices of one layer as they are multiplied: all A in one, (in, ranks), and each B, (rank, slice)."""
+        known = self._ready.get((id(a_stacked[0]), slot))
+        if known is None:
+            a = torch.cat([_matrix(stacked, slot) for stacked in a_stacked]).float().t().contiguous()
+            bs = [(_matrix(stacked, slot).float() * scale).t().contiguous() for stacked in b_stacked]
+            # The stacked tensor is kept with them, so that no other can get its identity.
+            known = self._ready[id(a_stacked[0]), slot] = (a_stacked[0], a, bs)
+        return known[1], known[2]
 
     def add_lora_logits(self, y: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         """Nothing: an adapter of the vocabulary's projection is refused before it comes here (training/adapter.py).

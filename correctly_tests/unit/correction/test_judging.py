@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from pydantic import ValidationError
@@ -25,9 +26,9 @@ def test_a_gain_is_taken_over_the_sentence_as_it_was_written() -> None:
     scores = {TEXT: -40.0, "He went to school yesterday.": -30.0, "He go to the school yesterday.": -41.0}
     asked: list[str] = []
 
-    async def score(sentence: str) -> float:
-        asked.append(sentence)
-        return scores[sentence]
+    async def score(sentences: Sequence[str]) -> list[float]:
+        asked.extend(sentences)
+        return [scores[sentence] for sentence in sentences]
 
     assert asyncio.run(gains(score, TEXT, EDITS)) == [10.0, -1.0]
     assert sorted(asked) == sorted(scores)
@@ -43,6 +44,17 @@ def test_an_edit_that_the_base_model_likes_better_is_likelier_right() -> None:
 def test_a_gain_beyond_twelve_nats_says_no_more() -> None:
     judge = weights(gain=1.0)
     assert judge.probability(GO, 0.5, 12, 1) == judge.probability(GO, 0.5, 400, 1)
+
+
+def test_an_edit_is_settled_where_no_gain_could_change_its_fate() -> None:
+    judge = weights(confidence=1.0, gain=0.1)
+    assert judge.settles(GO, 0.99, 1, 0.6) is True
+    assert judge.settles(GO, 0.05, 1, 0.6) is False
+    assert judge.settles(GO, 0.6, 1, 0.6) is None
+    for confidence in (0.05, 0.6, 0.99):
+        settled = judge.settles(GO, confidence, 1, 0.6)
+        outcomes = {judge.probability(GO, confidence, gain, 1) >= 0.6 for gain in range(-30, 31)}
+        assert outcomes == ({True, False} if settled is None else {settled})
 
 
 def test_a_deletion_and_an_insertion_are_told_apart() -> None:

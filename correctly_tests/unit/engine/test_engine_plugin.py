@@ -35,6 +35,11 @@ def wrapper(kind: type[Any], indices: list[int], *, prefill: bool) -> Any:
     return made
 
 
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    GroupedPunicaWrapper.forget()
+
+
 def answers(kind: type[Any], indices: list[int], *, prefill: bool) -> torch.Tensor:
     generator = torch.Generator().manual_seed(3)
 
@@ -74,6 +79,28 @@ def test_rows_are_grouped_by_slot_and_no_adapter_is_in_no_group() -> None:
     assert group_rows(torch.tensor([1, 1])) == [(1, None)]
     groups = {slot: rows.tolist() for slot, rows in group_rows(torch.tensor([1, -1, 0, 1])) if rows is not None}
     assert groups == {0: [2], 1: [0, 3]}
+
+
+def test_another_adapter_in_a_slot_is_seen_once_vllm_has_put_it_there() -> None:
+    from vllm.lora.model_manager import LoRAModelManager
+
+    register()
+    x, a, b = torch.ones(1, WIDTH), torch.ones(SLOTS, 1, RANK, WIDTH), torch.ones(SLOTS, 1, 16, RANK)
+    made = wrapper(GroupedPunicaWrapper, [0], prefill=False)
+
+    def answer() -> float:
+        y = torch.zeros(1, 16)
+        made.add_lora_linear(y, x, (a,), (b,), 1.0, (16,))
+        return float(y[0, 0])
+
+    module = SimpleNamespace(set_lora=lambda index, new_a, new_b: a.fill_(2.0))
+    manager = SimpleNamespace(
+        _active_adapters={}, _registered_adapters={5: SimpleNamespace(id=5)}, lora_index_to_id=[None], modules={"q": module},
+        _get_lora_layer_weights=lambda lora, name: SimpleNamespace(lora_a=None, lora_b=None),
+    )  # fmt: skip
+    before = answer()
+    LoRAModelManager.activate_adapter(manager, 5)  # pyright: ignore[reportArgumentType]
+    assert answer() == 2 * before
 
 
 def test_a_cpu_engine_takes_our_wrapper() -> None:

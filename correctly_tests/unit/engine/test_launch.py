@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
 import pytest
 
+from correctly_assets.core.prompts import load_prompts
 from correctly_assets.engine.launch import Speculation, vllm_command
+from correctly_assets.engine.vllm_plugin.drafts import PROMPT_HEAD, PROMPT_TAIL
 
 TEMPLATE = Path("prompts/chat/gemma3.jinja")
 
@@ -52,8 +55,22 @@ def test_a_gpu_engine_gets_no_cpu_flags() -> None:
 
 
 def test_speculation_is_n_gram_lookup_and_can_be_left_out() -> None:
-    argv, _ = vllm_command("m", port=1, chat_template=TEMPLATE, device="cpu", speculation=Speculation(tokens=5))
+    argv, environment = vllm_command(
+        "m", port=1, chat_template=TEMPLATE, device="cpu", speculation=Speculation(tokens=5)
+    )
     config = json.loads(value_of(argv, "--speculative-config"))
     assert (config["method"], config["num_speculative_tokens"]) == ("ngram", 5)
+    assert PROMPT_HEAD not in environment
     without, _ = vllm_command("m", port=1, chat_template=TEMPLATE, device="cpu", speculation=None)
     assert "--speculative-config" not in without
+
+
+def test_a_proposer_of_sentences_is_told_what_stands_around_them() -> None:
+    around = load_prompts(TEMPLATE.parent.parent).around_sentence()
+    argv, environment = vllm_command(
+        "m", port=1, chat_template=TEMPLATE, device="cpu", speculation=Speculation(prompt=around)
+    )
+    module, name = json.loads(value_of(argv, "--speculative-config"))["model"].rsplit(".", 1)
+    assert hasattr(importlib.import_module(module), name)
+    assert around == (environment[PROMPT_HEAD], environment[PROMPT_TAIL])
+    assert "I go.".join(around) == load_prompts(TEMPLATE.parent.parent).correct_prompt("I go.")

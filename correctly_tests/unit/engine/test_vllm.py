@@ -110,6 +110,15 @@ def test_a_prompts_log_probability_counts_the_completions_tokens_only(engine: Fa
     assert asyncio.run(main()) == pytest.approx(4 * BASE_LOGPROB)
 
 
+def test_texts_are_scored_in_one_request_and_keep_their_order(engine: FakeEngine) -> None:
+    async def main() -> list[float]:
+        async with VllmClient(engine.url) as client:
+            return await client.text_logprobs("base", ["one two three", "one"])
+
+    assert asyncio.run(main()) == pytest.approx([3 * BASE_LOGPROB, BASE_LOGPROB])
+    assert len(engine.asked) == 1
+
+
 def test_nan_log_probabilities_are_a_corrupted_engine(engine: FakeEngine) -> None:
     engine.nan = {"base"}
 
@@ -118,7 +127,9 @@ def test_nan_log_probabilities_are_a_corrupted_engine(engine: FakeEngine) -> Non
             assert await client.corrupted_requests() == 0
             with pytest.raises(EngineCorruptedError):
                 await client.prompt_logprob("base", "p", "c")
-            assert await client.corrupted_requests() == 1
+            with pytest.raises(EngineCorruptedError):
+                await client.text_logprobs("base", ["p"])
+            assert await client.corrupted_requests() == 2
 
     asyncio.run(main())
 
