@@ -276,3 +276,25 @@ def object_noun(c: Change) -> Slots | None:
         None,
     )
     return {"object": found.text} if found is not None else None
+
+
+@predicate()
+def said_earlier(c: Change, value: str) -> bool:
+    """One of these words or phrases stands before the change in its sentence."""
+    start = c.c[0]
+    while start > 0 and c.at(start - 1) not in (".", "!", "?"):
+        start -= 1
+    said = " " + " ".join(t.lower_ for t in c.after[start : c.c[0]]) + " "
+    return any(f" {phrase} " in said for phrase in value.split("|"))
+
+
+@predicate()
+def doubled_word(c: Change) -> bool:
+    """The words that went stand again right before or right behind."""
+    words = c.was.split()
+    if not words or not all(word.replace("'", "").isalpha() for word in words) or c.was in ("had", "that"):
+        return False
+    count = len(words)
+    before = [c.at(i) for i in range(c.c[0] - count, c.c[0])]
+    behind = [c.at(i) for i in range(c.c[0], c.c[0] + count)]
+    return words in (before, behind)
