@@ -20,7 +20,7 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.taxonomy import ERRANT_TYPES, family
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.claims import untrue_claim
-from correctly_assets.language.points import GENERAL_FILE, GRAMMAR_DIR
+from correctly_assets.language.points import GENERAL_FILE, GRAMMAR_DIR, filled
 
 REASONS_FILE = GRAMMAR_DIR / GENERAL_FILE
 LANGUAGES: tuple[ReasonLanguage, ...] = ("en", "ko")
@@ -110,7 +110,7 @@ class RuleReasons:
         for entry in entries:
             when = entry.get("when")
             if when is None or (when == "moved" and moved) or CONDITIONS[when](was, now):
-                return str(entry[language]).replace("{was}", _short(was)).replace("{now}", _short(now))
+                return filled(str(entry[language]), {"was": _short(was), "now": _short(now)})
         raise AssertionError("the last entry has no condition")
 
 
@@ -133,7 +133,7 @@ def load_rule_reasons(path: Path = REASONS_FILE) -> RuleReasons:
 
 def _short(words: str) -> str:
     """At most four words of a quotation, so that a reason stays a sentence a learner reads at a glance."""
-    parts = words.replace('"', "'").split()
+    parts = words.split()
     return " ".join(parts) if len(parts) <= 4 else f"{parts[0]} {parts[1]} … {parts[-2]} {parts[-1]}"
 
 

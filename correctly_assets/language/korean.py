@@ -18,13 +18,10 @@ _PAIRS = {
     "을": ("을", "를"),
     "과": ("과", "와"),
     "으로": ("으로", "로"),
-    "이에요": ("이에요", "예요"),
     "이라": ("이라", "라"),
     "이라는": ("이라는", "라는"),
     "이라고": ("이라고", "라고"),
-    "이나": ("이나", "나"),
     "이고": ("이고", "고"),
-    "이므로": ("이므로", "므로"),
 }
 PARTICLES = frozenset(_PAIRS)
 _MARK = re.compile(r"\{([가-힣]+)\}")
@@ -35,19 +32,23 @@ _READ = {
     ),
     **dict.fromkeys(("some", "come", "become", "column", "autumn"), "ㅁ"),
     **dict.fromkeys(("good", "about", "without", "out", "foot", "what"), "ㅅ"),
-    **dict.fromkeys(("big", "bag", "bug", "bank", "think", "thank", "drink", "link", "pink"), "ㄱ"),
-    **dict.fromkeys(("job", "club", "pub", "deep", "keep", "sleep", "cheap", "sheep"), "ㅂ"),
-    **dict.fromkeys(("people", "apple", "little", "able"), "ㄹ"),
+    **dict.fromkeys(("biscuit", "circuit"), "ㅅ"),
+    **dict.fromkeys(("big", "bag"), "ㄱ"),
+    **dict.fromkeys(
+        ("job", "club", "pub", "web", "lab", "deep", "keep", "sleep", "cheap", "sheep", "group", "type"), "ㅂ"
+    ),
     **dict.fromkeys(
         ("be", "the", "he", "she", "we", "me", "maybe", "recipe", "café", "cafe", "apostrophe", "wait", "walk"), ""
     ),
-    **dict.fromkeys(("talk", "chalk", "half", "calm"), ""),
+    **dict.fromkeys(("talk", "chalk", "half", "check", "shock", "set", "hit"), ""),
 }
 # The names of single letters and digits, as far as they close in a consonant.
 _NAMES = dict(zip("lmnr013678", "ㄹㅁㄴㄹㅇㄹㅁㄱㄹㄹ", strict=True))
 _CLOSED_ENDS = (("mb", "ㅁ"), ("ng", "ㅇ"), ("m", "ㅁ"), ("n", "ㄴ"), ("l", "ㄹ"))
-# A stop closes the syllable after one short vowel (at, book, shop), not after a long one or a consonant (eat, like, help).
-_SHORT_STOP = re.compile(r"(?:^|[^aeiou])(?:[aeiou]|qu[aeiou]|oo|ui)(?:ck|[ptkc])$")
+# A stop closes the syllable after one short vowel (at, book, shop), not after a long one or a consonant (eat, root, help).
+_SHORT_STOP = re.compile(r"(?:^|[^aeiou])(?:[aeiou]|qu[aeiou]|oo(?=k))(?:ck|[ptkc])$")
+# What is quoted may be a mark, which is read by its name: 세미콜론, 콜론, 하이픈 close in n, 쉼표 and 마침표 in nothing.
+_QUOTED_MARK = re.compile(r"[\"'‘“]([,.;:?!-])[\"'’”]$")
 
 
 def with_particles(text: str) -> str:
@@ -75,9 +76,14 @@ def final_consonant(text: str) -> str:
 
     Of Hangul only ``ㄹ`` is told apart, because only it matters to a particle; any other is ``ㅇ``.
     """
+    if (mark := _QUOTED_MARK.search(text)) is not None:
+        return "ㄴ" if mark.group(1) in ";:-" else ""
     words = re.findall(r"[A-Za-zé]+|[가-힣]+|\d", text.replace("’", "").replace("'", ""))
     if not words:
         return ""
+    if words[-1].isupper() and len(words[-1]) <= 3:
+        # "UK" and "TV" are spelt out.
+        words.append(words[-1][-1])
     last = words[-1].lower()
     if "가" <= last[-1] <= "힣":
         code = (ord(last[-1]) - 0xAC00) % 28

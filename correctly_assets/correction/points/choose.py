@@ -45,11 +45,13 @@ class Explanation:
     Attributes:
         edit_indexes: the edits that it explains, in order.
         point: ID of the grammar point; None where only the general sentence of the edit's type could be said.
+        others: IDs of further points that hold and are less particular, in order.
     """
 
     edit_indexes: tuple[int, ...]
     point: str | None
     reason: str
+    others: tuple[str, ...] = ()
 
 
 def points_for(change: Change, catalogue: Catalogue | None = None) -> list[Match]:
@@ -89,8 +91,9 @@ def explain(
             )
             continue
         # Of equals, the first of the catalogue.
-        first = matches[0]
-        told.append(Explanation(indexes, first.point.id, first.point.reason(first.slots, language)))
+        first, *others = matches
+        reason = first.point.reason(first.slots, language)
+        told.append(Explanation(indexes, first.point.id, reason, tuple(match.point.id for match in others)))
     return told
 
 

@@ -22,6 +22,10 @@ from correctly_assets.language.korean import particle, with_particles
                 "shop",
                 "up",
                 "music",
+                "cook",
+                "calm",
+                "group",
+                "type",
                 "people",
                 "line",
                 "the-one",
@@ -41,6 +45,13 @@ from correctly_assets.language.korean import particle, with_particles
                 "dog",
                 "red",
                 "hope",
+                "bank",
+                "pink",
+                "fruit",
+                "root",
+                "bug",
+                "check",
+                "TV",
                 "go",
                 "see",
                 "the",
@@ -66,4 +77,8 @@ def test_a_closing_l_takes_the_short_form_of_ro() -> None:
 
 
 def test_markers_in_a_sentence_become_particles() -> None:
-    assert with_particles('"a"{이} 아니라 "an"{을} 써요.') == '"a"가 아니라 "an"을 써요.'
+    assert with_particles('"a"{이} 아니라 "an"{을} 씁니다.') == '"a"가 아니라 "an"을 씁니다.'
+
+
+def test_a_quoted_mark_is_read_by_its_name() -> None:
+    assert with_particles('문장 부호 ","{이} 아니라 ";"{을} 씁니다.') == '문장 부호 ","가 아니라 ";"을 씁니다.'

@@ -58,12 +58,16 @@ def turned(c: Change, pair: str) -> bool:
 
 @predicate("noun")
 def goes_with(c: Change, value: str) -> Slots | None:
-    """One of these words follows soon, or, where none does, stands shortly before."""
+    """One of these words follows soon, or, where none does, stands shortly before.
+
+    What an adjective describes does not stand behind a verb: "the strong box stood in the rain".
+    """
     matches = matcher(value)
     end = c.c[1]
+    adjective = c.now_root is not None and c.now_root.pos_ == "ADJ"
     ahead = [*c.after[end : end + 6]]
     for token in ahead:
-        if token.text in ",;:.!?":
+        if token.text in ",;:.!?" or (adjective and token.pos_ == "VERB"):
             break
         if matches(token.lower_) or matches(token.lemma_.lower()):
             return {"noun": token.text}
