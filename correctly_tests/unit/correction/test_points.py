@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.points.choose import Explanation, explain
-from correctly_assets.language.points import MOST_WORDS, languages, load_points
+from correctly_assets.language.points import (
+    GENERAL_FILE,
+    GRAMMAR_DIR,
+    MOST_WORDS,
+    languages,
+    load_points,
+    read_words,
+)
 
 POINTS = load_points()
 
@@ -58,33 +66,36 @@ def test_a_point_has_a_longer_text_in_every_language(name: str, language: str) -
     assert bool(re.search("[가-힣]", told.long)) == (language == "ko")
 
 
-NEAR_MISSES = [
-    ("Water is scared in this region.", "Water is scarce in this region.", {"adjective_from_verb", "adjective_ed"}),
-    ("The children were exited about the trip.", "The children were excited about the trip.", {"adjective_from_verb"}),
-    ("Push the left peddle with your foot.", "Push the left pedal with your foot.", {"noun_needed"}),
-    ("We always buy bred there.", "We always buy bread there.", {"noun_needed"}),
-    ("Unfortunatly we were late.", "Unfortunately we were late.", {"sentence_adverb"}),
-    ("I have never been to such cold country.", "I have never been to such a cold country.", {"article_illness"}),
-    ("Last night I heared a noise.", "Last night I heard a noise.", {"hear_listen"}),
-    ("She got married with a doctor.", "She got married to a doctor.", {"preposition_to_place"}),
-    ("It was repair last week.", "It was repaired last week.", {"past_marker"}),
-    ("He is very responsability.", "He is very responsible.", {"misspelling"}),
-    ("The beaches were more clean.", "The beaches were cleaner.", {"double_comparative"}),
-    ("Hers are more bright than mine.", "Hers are brighter than mine.", {"double_comparative", "comparative_than"}),
-    ("It was heavy wind and strong rain.", "It was strong wind and heavy rain.", {"order_moved"}),
-    ("At home we cook.", "At home, we cook.", {"comma_phrase"}),
-    ("If it rains. We stay.", "If it rains, we stay.", {"comma_splice"}),
-    ("I kept them on a big box.", "I kept them in a big box.", {"confused_word"}),
-    ("Come as soon as possibly.", "Come as soon as possible.", {"misspelling", "confused_word"}),
-    ("One of them live in Spain.", "One of them lives in Spain.", {"plural_one_of"}),
-]
+@pytest.mark.parametrize("name", sorted(POINTS))
+def test_korean_is_told_in_the_formal_style_throughout(name: str) -> None:
+    told = POINTS[name].ko
+    endings = re.findall(r"\S+(?=[.?!](?:\s|$))", f"{told.short} {told.long}")
+    assert not [ending for ending in endings if ending.endswith("요")]
+    assert told.short.endswith("니다.") and told.long.endswith("니다.")
 
 
-@pytest.mark.parametrize(("before", "after", "false"), NEAR_MISSES, ids=[row[0] for row in NEAR_MISSES])
-def test_an_edit_is_not_explained_by_a_point_that_is_false(before: str, after: str, false: set[str]) -> None:
+NEAR_MISSES: dict[str, list[tuple[str, str, list[str]]]] = read_words(
+    Path(__file__).parents[2] / "cases" / "near_misses.yaml"
+)
+
+
+@pytest.mark.parametrize("area", sorted({path.stem for path in GRAMMAR_DIR.glob("*.yaml")} - {Path(GENERAL_FILE).stem}))
+def test_every_area_has_at_least_5_near_misses_of_its_points(area: str) -> None:
+    own = {row["id"] for row in read_words(GRAMMAR_DIR / f"{area}.yaml")}
+    rows = NEAR_MISSES[area]
+    assert len(rows) >= 5
+    assert all(own & set(false) and set(false) <= POINTS.keys() for *_, false in rows)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "false"),
+    [row for rows in NEAR_MISSES.values() for row in rows],
+    ids=[before for rows in NEAR_MISSES.values() for before, *_ in rows],
+)
+def test_an_edit_is_not_explained_by_a_point_that_is_false(before: str, after: str, false: list[str]) -> None:
     _, told = explained(before, after)
     assert told
-    assert not false & {each.point for each in told}
+    assert not set(false) & {each.point for each in told}
 
 
 def test_a_point_takes_no_unrelated_edit_beside_its_own_into_a_group() -> None:
