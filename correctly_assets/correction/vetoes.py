@@ -25,6 +25,7 @@ _NEAR = 40
 
 # A capital there is the sentence's or the speech's, not a name's.
 _OPENS = re.compile(r"[.!?:]['\"”’)]*\s+[\"“‘'(]*$|(?:^|[\s(—–-])[\"“‘']$")
+_CODE = re.compile(r"[a-z]['’]?[A-Z]|\w_\w|\d")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _NEGATION = re.compile(
     r"\b(?:not|never|no|none|nobody|nothing|neither|nor|nowhere|cannot"
@@ -56,7 +57,7 @@ def whole(found: Sequence[Edit], kept: Sequence[Edit]) -> list[Edit]:
     """What is kept, less every edit whose other half is not.
 
     "Visiting" taken out before a word and "visit" put in behind it are one change in two edits: the second alone would leave
-    both words standing.
+    both words standing. So are two edits of one word ("gon" and "na").
 
     Args:
         found: all edits of the sentence; ``kept``: those of them that nothing else spoke against.
@@ -72,7 +73,10 @@ def whole(found: Sequence[Edit], kept: Sequence[Edit]) -> list[Edit]:
 
 
 def _are_halves(one: Edit, other: Edit) -> bool:
-    """Whether one takes out, and the other puts in nearby, the same word or a form of it."""
+    """Whether two edits change parts of one word, or one takes out and the other puts in nearby a word or a form of it."""
+    first, second = sorted((one, other), key=lambda edit: edit.start)
+    if first.end == second.start and first.was[-1:].isalpha() and second.was[:1].isalpha():
+        return True
     gone, come = (one, other) if one.was.strip() and not one.now.strip() else (other, one)
     if not gone.was.strip() or gone.now.strip() or come.was.strip() or not come.now.strip():
         return False
@@ -98,6 +102,8 @@ def vetoed(
         return "number"
     if _loses_name(edit, text, after):
         return "name"
+    if _changes_capitals_of_code(edit, dictionary):
+        return "capitals"
     if _changes_negation(edit, text, after, dictionary):
         return "negation"
     if _drops_clause(edit, after):
@@ -125,6 +131,14 @@ def _loses_name(edit: Edit, text: str, after: str) -> bool:
         if not any(SequenceMatcher(None, name.casefold(), word).ratio() >= 0.6 for word in coming):
             return True
     return False
+
+
+def _changes_capitals_of_code(edit: Edit, dictionary: Dictionary | None) -> bool:
+    """Whether only capitals change in a word that is written so on purpose: iPhone, d'Souza, api_timeout, and not "tHe"."""
+    if edit.was == edit.now or edit.was.casefold() != edit.now.casefold():
+        return False
+    words = [word for word in edit.was.split() if _CODE.search(word)]
+    return any(dictionary is None or not word.isalpha() or not dictionary.knows(word.casefold()) for word in words)
 
 
 def _changes_negation(edit: Edit, text: str, after: str, dictionary: Dictionary | None) -> bool:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.bounds import Bounds, ModeBounds, read_bounds, write_bounds
-from correctly_assets.correction.judging import FEATURES, Judge, features, gains
+from correctly_assets.correction.judging import FEATURES, FIRST_FEATURES, MOST_GAIN, Judge, features, gains
 
 TEXT = "He go to school yesterday."
 GO = Edit(3, 5, "go", "went", "R:VERB:TENSE")
@@ -41,9 +41,21 @@ def test_an_edit_that_the_base_model_likes_better_is_likelier_right() -> None:
     assert disliked < 0.05 < 0.95 < liked
 
 
-def test_a_gain_beyond_twelve_nats_says_no_more() -> None:
+def test_a_gain_beyond_the_most_says_no_more() -> None:
     judge = weights(gain=1.0)
-    assert judge.probability(GO, 0.5, 12, 1) == judge.probability(GO, 0.5, 400, 1)
+    assert judge.probability(GO, 0.5, MOST_GAIN, 1) == judge.probability(GO, 0.5, 400, 1)
+    assert judge.probability(GO, 0.5, MOST_GAIN - 1, 1) < judge.probability(GO, 0.5, MOST_GAIN, 1)
+
+
+def test_the_only_edit_of_a_sentence_has_weights_of_its_own() -> None:
+    judge = weights(lone_gain=1.0)
+    assert judge.probability(GO, 0.5, 2, 1) > judge.probability(GO, 0.5, 2, 2) == 0.5
+
+
+def test_a_judge_of_before_the_last_features_still_counts() -> None:
+    older = Judge(weights=[1.0] * FIRST_FEATURES)
+    newer = Judge(weights=[1.0] * FIRST_FEATURES + [0.0] * (len(FEATURES) - FIRST_FEATURES))
+    assert older.probability(GO, 0.7, 2, 1) == newer.probability(GO, 0.7, 2, 1)
 
 
 def test_an_edit_is_settled_where_no_gain_could_change_its_fate() -> None:

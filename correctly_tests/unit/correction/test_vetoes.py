@@ -34,6 +34,9 @@ def whys(annotator: ErrantAnnotator, before: str, after: str) -> set[str]:
         ("He wrote to the bank and moved on to lunch.", "He wrote to the bank.", "clause"),
         ("My goat is here.", "My gloat is heere.", "unknown word"),
         ("We saw the Achterberg's goat.", "We saw the Achberg's goat.", "unknown word"),
+        ("iPhones show it twice.", "IPhones show it twice.", "capitals"),
+        ("Ask d'Souza about it.", "Ask D'Souza about it.", "capitals"),
+        ("Set api_timeout first.", "Set API_timeout first.", "capitals"),
     ],
 )
 def test_an_edit_that_changes_what_is_said_is_vetoed(annotator, before, after, why):
@@ -99,3 +102,16 @@ def test_an_edit_that_is_no_half_stays_whatever_becomes_of_the_others(annotator)
     found = annotator.edits(before, after)
     for one in found:
         assert whole(found, [one]) == [one]
+
+
+@pytest.mark.parametrize(("before", "after"), [("I saw tHe dog.", "I saw the dog."), ("we met Ann.", "We met Ann.")])
+def test_a_slip_of_the_shift_key_is_put_right(annotator, before, after):
+    assert not whys(annotator, before, after)
+
+
+def test_two_parts_of_one_word_change_together_or_not_at_all(annotator):
+    before, after = "Gonna be late again.", "Going to be late again."
+    found = annotator.edits(before, after)
+    assert len(found) == 2
+    assert whole(found, found) == list(found)
+    assert [whole(found, [edit]) for edit in found] == [[], []]
