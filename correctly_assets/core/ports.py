@@ -59,8 +59,8 @@ class Completer(Protocol):
 class Ranker(Protocol):
     """Says how probable a model finds given texts (engine/client.py)."""
 
-    async def text_logprobs(self, model: str, texts: Sequence[str]) -> list[float]:
-        """The log-probability of each text, in nats."""
+    async def text_logprobs(self, model: str, texts: Sequence[str], *, priority: int = 0) -> list[float]:
+        """The log-probability of each text, in nats; a lower ``priority`` is answered first."""
         ...
 
 

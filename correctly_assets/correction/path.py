@@ -10,7 +10,7 @@ import asyncio
 import math
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,7 +28,7 @@ from correctly_assets.core.correction import (
 )
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.errors import CorrectlyError, RefusedError
-from correctly_assets.core.ports import Annotator, Completer, Completion
+from correctly_assets.core.ports import Annotator, Completer, Completion, Ranker
 from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.types import Correction, Edit, Fallback, Skipped
 from correctly_assets.correction.alignment import Span, flatten
@@ -59,8 +59,6 @@ TAKES_ALL = ModeBounds(careful=Bounds(edit=0, word=0), fluent=Bounds(edit=0, wor
 
 Explain = Callable[[str, str, Sequence[Edit], ReasonLanguage], Sequence[Explanation]]
 """(text, corrected text, edits, language) → a reason for each edit, or for edits that belong together; called in a thread."""
-Rank = Callable[[str, Sequence[str]], Awaitable[list[float]]]
-"""(model, texts) → the log-probability of each, in nats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ class Corrector:
         dictionary: words that the model may bring in; the annotator's where it knows words.
         concurrency: sentences, and separately reasons, asked for at one time per text.
         bounds: an adapter's bounds by its ID, None for the base model; how sure the model must be of an edit (bounds.py).
-        rank: how probable a model finds each of some texts; ranks what a misspelt word may stand for. Misspellings that the
+        ranker: how probable a model finds each of some texts; ranks what a misspelt word may stand for. Misspellings that the
             model leaves stay where None.
         base_model: the engine's name for the base model, which judges edits (judging.py); nobody does where None.
         first: mends a sentence before the model sees it (rules_first.py); edits are taken over both, from what the user
@@ -125,7 +123,7 @@ class Corrector:
         dictionary: Dictionary | None = None,
         concurrency: int = 8,
         bounds: Callable[[str | None], ModeBounds] | None = None,
-        rank: Rank | None = None,
+        ranker: Ranker | None = None,
         base_model: str | None = None,
         first: Callable[[str], str] | None = None,
     ) -> None:
@@ -139,10 +137,8 @@ class Corrector:
         self._rules = rules or load_rule_reasons()
         self._concurrency = concurrency
         self._bounds = bounds or (lambda adapter: TAKES_ALL)
-        self._rank = rank
-        self._base_score: Score | None = None
-        if rank is not None and base_model is not None:
-            self._base_score = partial(rank, base_model)
+        self._ranker = ranker
+        self._base_model = base_model
         self._dictionary = dictionary or (annotator if isinstance(annotator, Dictionary) else None)
         self._first = first
         self._echoes = _fixed_phrases(prompts)
@@ -300,11 +296,16 @@ class Corrector:
             return "too many words that no dictionary knows"
         return NO_SAFE if vetoed else None
 
+    def _base_score(self, ask: _Ask) -> Score | None:
+        if self._ranker is None or self._base_model is None:
+            return None
+        return partial(self._ranker.text_logprobs, self._base_model, priority=ask.priority)
+
     async def _trusted(
         self, asked: str, answer: str, found: Sequence[Edit], completion: Completion, ask: _Ask, apart: Sequence[Span]
     ) -> Sequence[Edit]:
         """The edits that are likely enough to be right: by the adapter's probability, or by the judge's where it has one."""
-        score = self._base_score
+        score = self._base_score(ask)
         if ask.judge is None or score is None:
             return sure_edits(answer, found, completion, ask.bounds.least)
         allowed = set(kept_edits(asked, found, apart, self._dictionary))
@@ -346,9 +347,9 @@ class Corrector:
         allowed = set(kept_edits(flat, found, protected_spans(flat), self._dictionary))
         sure = dict(zip(found, edit_confidences(answer, found, completion), strict=True))
         proposed = [edit for edit in found if edit in allowed]
-        if self._base_score is None:
+        if (score := self._base_score(ask)) is None:
             return [(edit, sure[edit], 0.0) for edit in proposed]
-        gained = await gains(self._base_score, flat, proposed)
+        gained = await gains(score, flat, proposed)
         return [(edit, sure[edit], gain) for edit, gain in zip(proposed, gained, strict=True)]
 
     async def _mended(self, flat: str, protected: Sequence[Span]) -> tuple[str, list[Span]]:
@@ -373,14 +374,16 @@ class Corrector:
 
         Each candidate of the dictionary is put into the sentence, and the model says how probable the sentence then is.
         """
-        if self._rank is None or self._dictionary is None:
+        if self._ranker is None or self._dictionary is None:
             return None
         left = await asyncio.to_thread(misspellings, text, self._dictionary.knows, apart)
         changed = text
         for wrong in reversed(left[:MOST_MISSPELT]):
             whole_texts = [put_right(changed, wrong, candidate) for candidate in wrong.candidates]
             # The prompt counts the same for each of them.
-            scores = await self._rank(ask.model, [prompt + option for option in whole_texts])
+            scores = await self._ranker.text_logprobs(
+                ask.model, [prompt + option for option in whole_texts], priority=ask.priority
+            )
             best = max(range(len(scores)), key=scores.__getitem__)
             share = 1 / sum(math.exp(score - scores[best]) for score in scores)
             if share >= SPELLING_SHARE[ask.mode]:

@@ -135,13 +135,20 @@ class VllmClient:
             total += float(value)
         return total
 
-    async def text_logprobs(self, model: str, texts: Sequence[str]) -> list[float]:
+    async def text_logprobs(self, model: str, texts: Sequence[str], *, priority: int = 0) -> list[float]:
         """The log-probability of each text under a model, in nats, in their order; one request for all of them.
 
         Raises:
             EngineCorruptedError: a log-probability is not a number.
         """
-        body = {"model": model, "prompt": list(texts), "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
+        body = {
+            "model": model,
+            "prompt": list(texts),
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "prompt_logprobs": 0,
+            "priority": priority,
+        }
         choices = (await self._post("/v1/completions", body))["choices"]
         totals: list[float] = []
         for choice in sorted(choices, key=lambda choice: choice["index"]):

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from correctly_assets.core.ports import Completer, Completion
+from correctly_assets.core.ports import Completion
+from correctly_assets.engine.client import VllmClient
 
 
 @dataclass(slots=True)
@@ -31,9 +32,9 @@ def start_meter() -> Meter:
 
 
 class MeteredCompleter:
-    """A completer that adds what each answer uses to the meter of its own context."""
+    """The engine's client as the corrector takes it, adding what each answer uses to the meter of its own context."""
 
-    def __init__(self, inner: Completer) -> None:
+    def __init__(self, inner: VllmClient) -> None:
         self._inner = inner
 
     async def complete(
@@ -53,3 +54,7 @@ class MeteredCompleter:
             meter.prompt += completion.prompt_tokens
             meter.completion += completion.completion_tokens
         return completion
+
+    async def text_logprobs(self, model: str, texts: Sequence[str], *, priority: int = 0) -> list[float]:
+        """As the engine says; nothing is written for it, so that nothing is counted."""
+        return await self._inner.text_logprobs(model, texts, priority=priority)

@@ -189,7 +189,7 @@ def make_corrector(
         explain=PointReasons(annotator) if isinstance(annotator, (ErrantAnnotator, LateAnnotator)) else None,
         model_reasons=settings.serving.model_reasons,
         bounds=partial(adapter_bounds, settings),
-        rank=completer.text_logprobs if isinstance(completer, Ranker) else None,
+        ranker=completer if isinstance(completer, Ranker) else None,
         base_model=BASE_NAME,
         first=HarperFirst() if settings.serving.stack == "harper-then-model" else None,
     )
