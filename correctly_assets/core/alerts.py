@@ -1,10 +1,12 @@
-"""What is a cause for alarm: its kinds, its limits, and what to do about each.
+"""What is a cause for alarm, and who must be told of it: the decisions, pure.
 
-Belongs here: the words and the limits, as values. Does not belong here: the rules that Prometheus checks (gateway/panels.py).
+Belongs here: alerts from facts and limits, and which messages follow. Does not belong here: reading the facts
+(workflows/watch_loop.py), sending (workflows/send_alerts.py), Prometheus' own rules (gateway/panels.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +27,25 @@ REMEDIES: dict[AlertKind, str] = {
     "disk": "`correctly gc` removes adapters and snapshots that nothing needs.",
     "backup": "Run `correctly backup`, and see that it runs each day.",
 }
+_MARGIN = 1.1
+"""An open alert on a disk is over only this far beyond its limit, so that it does not come and go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One cause for alarm. ``event`` is the same as long as it is the same event; it is told once."""
+
+    kind: AlertKind
+    event: str
+    says: str
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.kind]
+
+    @property
+    def remedy(self) -> str:
+        return REMEDIES[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +60,121 @@ class Limits:
     undecided_hours: float = 24.0
     disk_free_gb: float = 5.0
     backup_hours: float | None = 48.0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What alerts are decided over.
+
+    Attributes:
+        decision: id, verdict and first reason of the last decision. release: id, kind and why of the newest release.
+        backup_seconds: age of the newest backup, or of the first release where there is none; None before that.
+    """
+
+    decision: tuple[str, str, str] | None = None
+    release: tuple[str, str, str] | None = None
+    undecided: int = 0
+    undecided_seconds: float = 0.0
+    disk_free_bytes: float | None = None
+    backup_seconds: float | None = None
+    has_backup: bool = False
+
+
+def active_alerts(facts: Facts, limits: Limits, known: Collection[str] = ()) -> tuple[Alert, ...]:
+    """What is a cause for alarm now.
+
+    Args:
+        known: events that are open; they end a little later than they begin.
+    """
+    found: list[Alert] = []
+    if facts.decision is not None:
+        id, verdict, reason = facts.decision
+        if verdict == "refused":
+            found.append(Alert("refused_gate", f"refused_gate:{id}", f"Decision {id}: {reason}"))
+        elif verdict == "failed":
+            found.append(Alert("failed_run", f"failed_run:{id}", f"Decision {id}: {reason}"))
+    if facts.release is not None and facts.release[1] == "rollback":
+        id, _, why = facts.release
+        found.append(Alert("rollback", f"rollback:{id}", f"{id}: {why}"))
+    if facts.undecided_seconds > 3600 * limits.undecided_hours:
+        hours = facts.undecided_seconds / 3600
+        found.append(
+            Alert("lag", "lag", f"The oldest of {facts.undecided:,} examples has waited {hours:.0f} h for a decision.")
+        )
+    enough = 1e9 * limits.disk_free_gb * (_MARGIN if "disk" in known else 1.0)
+    if facts.disk_free_bytes is not None and facts.disk_free_bytes < enough:
+        found.append(
+            Alert("disk", "disk", f"{facts.disk_free_bytes / 1e9:.1f} GB are free where the platform's state is.")
+        )
+    if (
+        limits.backup_hours is not None
+        and facts.backup_seconds is not None
+        and facts.backup_seconds > 3600 * limits.backup_hours
+    ):
+        hours = facts.backup_seconds / 3600
+        says = f"The newest backup is {hours:.0f} h old." if facts.has_backup else "There is no backup yet."
+        found.append(Alert("backup", "backup", says))
+    return tuple(found)
+
+
+# ------------------------------------------------------------------ who is told what
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An alert that somebody was told of, or is to be. ``channels`` heard of it, and not yet that it is over."""
+
+    alert: Alert
+    since: str
+    channels: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one channel is to be told."""
+
+    channel: str
+    state: Literal["raised", "resolved"]
+    alert: Alert
+    since: str
+
+
+def still_known(known: Mapping[str, Told], active: Sequence[Alert], now: str) -> dict[str, Told]:
+    """What is known once these alerts are active.
+
+    Those that are over stay while somebody must be told so. One whose place a newer event of its kind has taken is gone
+    without a word: the newer one is told, and that nothing is wrong would not be true.
+    """
+    events, kinds = {alert.event for alert in active}, {alert.kind for alert in active}
+    kept = {
+        event: told
+        for event, told in known.items()
+        if event in events or (told.channels and told.alert.kind not in kinds)
+    }
+    for alert in active:
+        before = kept.get(alert.event)
+        kept[alert.event] = Told(alert, before.since if before else now, before.channels if before else frozenset())
+    return kept
+
+
+def messages_for(known: Mapping[str, Told], active: Iterable[Alert], channels: Sequence[str]) -> list[Message]:
+    """What is still to be told, in order: each event once to each channel, and once to the same that it is over."""
+    events = {alert.event for alert in active}
+    wanted: list[Message] = []
+    for event, told in known.items():
+        for channel in channels:
+            if event in events and channel not in told.channels:
+                wanted.append(Message(channel, "raised", told.alert, told.since))
+            elif event not in events and channel in told.channels:
+                wanted.append(Message(channel, "resolved", told.alert, told.since))
+    return wanted
+
+
+def after_message(known: Mapping[str, Told], message: Message) -> dict[str, Told]:
+    """What is known once a message has been delivered."""
+    told = known[message.alert.event]
+    heard = told.channels | {message.channel} if message.state == "raised" else told.channels - {message.channel}
+    changed = {**known, message.alert.event: Told(told.alert, told.since, heard)}
+    if message.state == "resolved" and not heard:
+        del changed[message.alert.event]
+    return changed

@@ -19,6 +19,7 @@ class Options:
     Attributes:
         poll_seconds: how often the newest release is asked for; a flip takes at most this long to be seen.
         watch_seconds: how often the served release's signals are looked at; a rollback waits at most this long.
+        alert_seconds: how often it is looked whether somebody must be told of something.
         metrics_seconds: how old the loop's metrics may be; the store is read at most this often for them.
         retry_after: seconds that a client is told to wait while the engine is away.
         answer_seconds: a single completion that takes longer counts as a hanging engine.
@@ -39,6 +40,7 @@ class Options:
     poll_seconds: float = 0.5
     watch_seconds: float = 5.0
     metrics_seconds: float = 15.0
+    alert_seconds: float = 30.0
     retry_after: int = 5
     answer_seconds: float = 120.0
     max_characters: int = 60_000
@@ -65,4 +67,5 @@ class Options:
             rate_per_minute=0 if is_loopback(settings.platform.host) else 600,
             keys_file=settings.platform.keys_path,
             stack=settings.serving.stack,
+            alert_seconds=settings.alerts.seconds,
         )

@@ -63,6 +63,7 @@ class Parts:
     watched: ReleaseWatch
     turn_back: TurnBack
     read_loop: Callable[[], Reading]
+    watch_loop: Callable[[], object] | None = None
     comparator: OutsideModel | None = None
     close: Callable[[], None] = lambda: None
 
@@ -105,6 +106,7 @@ class Service:
         self._tasks = [
             asyncio.create_task(self.releases.run(), name="releases"),
             asyncio.create_task(self.watch.run(), name="watch"),
+            asyncio.create_task(self._watch_loop(), name="alerts"),
         ]
 
     async def stop(self) -> None:
@@ -370,6 +372,17 @@ class Service:
         """The comparator where it is asked for. Its answers are not journalled: they are none of ours, and a vote on them
         must teach us nothing."""
         return self.parts.comparator if model == PUBLIC_COMPARATOR else None
+
+    async def _watch_loop(self) -> None:
+        """Have somebody told of what goes wrong, until cancelled; no failure ends it."""
+        while self.parts.watch_loop is not None:
+            await asyncio.sleep(self.options.alert_seconds)
+            try:
+                await asyncio.to_thread(self.parts.watch_loop)
+            except CorrectlyError as error:
+                log.warning("the loop was not looked at", extra={"error": str(error)})
+            except Exception:
+                log.exception("watching the loop failed")
 
     # -- within --------------------------------------------------------------------------------------------------
 

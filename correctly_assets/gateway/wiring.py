@@ -27,6 +27,7 @@ from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.workflows.loop_metrics import read_loop
 from correctly_assets.workflows.promote import return_to_previous
+from correctly_assets.workflows.watch_loop import watch_loop
 from correctly_assets.workflows.wiring import make_corrector, open_platform_store
 
 
@@ -78,6 +79,7 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         watched=store,
         turn_back=turn_back,
         read_loop=lambda: read_loop(store, settings),
+        watch_loop=lambda: watch_loop(store, settings),
         comparator=live_comparator(settings, annotator),
         close=store.close,
     )

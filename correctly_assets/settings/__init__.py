@@ -4,6 +4,7 @@ Belongs here: a setting's name, type, unit, default and the paths derived from i
 imports another module of ours, opens a file or talks to the network. Reading the settings must stay free.
 """
 
+from correctly_assets.settings.alerts import AlertsSettings
 from correctly_assets.settings.all import Settings, get_settings
 from correctly_assets.settings.comparator import ComparatorSettings
 from correctly_assets.settings.curation import CurationSettings
@@ -19,6 +20,7 @@ __all__ = [
     "DEFAULT_STAGES",
     "EMBEDDED_BASE_MODEL",
     "PROJECT_ROOT",
+    "AlertsSettings",
     "ComparatorSettings",
     "CurationSettings",
     "InvalidSettingError",

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from correctly_assets.settings.alerts import AlertsSettings
 from correctly_assets.settings.comparator import ComparatorSettings
 from correctly_assets.settings.curation import CurationSettings
 from correctly_assets.settings.group import InvalidSettingError
@@ -42,6 +43,7 @@ class Settings(BaseModel):
     serving: ServingSettings = Field(default_factory=ServingSettings)
     curation: CurationSettings = Field(default_factory=CurationSettings)
     privacy: PrivacySettings = Field(default_factory=PrivacySettings)
+    alerts: AlertsSettings = Field(default_factory=AlertsSettings)
 
     def changed(self, **groups: Mapping[str, Any]) -> Settings:
         """A copy with other values: ``settings.changed(platform={"host": "0.0.0.0"}, training={"minutes": 2})``.

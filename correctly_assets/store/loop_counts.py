@@ -34,6 +34,11 @@ class LoopCounts(Subject):
                 connection.execute(text("SELECT why FROM release WHERE kind = 'rollback' ORDER BY seq")).scalars()
             )
 
+    def first_release_at(self) -> str | None:
+        """When the first release was made, ISO 8601 in UTC; None before that."""
+        with self.database.read() as connection:
+            return connection.execute(text("SELECT min(at) FROM release")).scalar()
+
     def landed_rows(self) -> dict[str, int]:
         """Rows of all landings by what became of them: landed, duplicates, waiting, quarantined, refused."""
         names = ("landed", "duplicates", "waiting", "quarantined", "refused")

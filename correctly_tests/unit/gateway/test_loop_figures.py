@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -45,3 +46,15 @@ def test_many_scrapes_at_once_read_the_store_once_an_interval(tmp_path: Path) ->
     ):
         pages = list(pool.map(lambda _: httpx.get(f"{running.url}/metrics", trust_env=False), range(24)))
     assert all(page.status_code == 200 for page in pages) and len(times) == 1
+
+
+def test_the_gateway_has_the_loop_watched_by_itself_and_a_failure_does_not_end_it(tmp_path: Path) -> None:
+    looked = threading.Semaphore(0)
+
+    def look() -> None:
+        looked.release()
+        raise ValueError("a bug")
+
+    options = Options(poll_seconds=0.05, alert_seconds=0.05)
+    with fake_engine() as engine, running_gateway(tmp_path / "home", engine, options, watch_loop=look):
+        assert all(looked.acquire(timeout=30) for _ in range(3))
