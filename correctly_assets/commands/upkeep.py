@@ -1,4 +1,4 @@
-"""Commands that keep the platform over years: `backup`, `restore`.
+"""Commands that keep the platform over years: `backup`, `restore`, `why`.
 
 Belongs here: arguments and printing. Does not belong here: work; each command calls a room, imported by the command that
 needs it.
@@ -17,7 +17,7 @@ from correctly_assets.settings import get_settings
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
-    for command in (backup, restore):
+    for command in (backup, restore, why):
         app.command()(command)
 
 
@@ -65,3 +65,14 @@ def restore(
         console.print(f"The store's tables were brought up to date: {', '.join(done.migrated)}.", highlight=False)
     for sentence in done.left:
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def why(as_json: Json = False) -> None:
+    """The last decision of every sensor, schedule and gate, in a sentence each."""
+    from correctly_assets.platform.why import print_why, read_why
+
+    value = read_why(get_settings())
+    if as_json:
+        print_json(value)
+    else:
+        print_why(value, console)

@@ -21,9 +21,9 @@ TITLES: dict[AlertKind, str] = {
 }
 REMEDIES: dict[AlertKind, str] = {
     "refused_gate": "Read the report with `correctly report`; land better examples, or quarantine those that made it worse.",
-    "failed_run": "`correctly status` and the run's page in Dagster say what failed.",
+    "failed_run": "`correctly why` and the run's page in Dagster say what failed.",
     "rollback": "`correctly releases` shows why; the release before serves until a better one is promoted.",
-    "lag": "The page of `retrain_sensor` in Dagster says what it waits for.",
+    "lag": "`correctly why` says what the retrain sensor waits for.",
     "disk": "`correctly gc` removes adapters and snapshots that nothing needs.",
     "backup": "Run `correctly backup`, and see that it runs each day.",
 }

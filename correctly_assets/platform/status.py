@@ -6,7 +6,8 @@ Belongs here: gathering and printing it. Does not belong here: deciding anything
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 from rich.console import Console
@@ -34,7 +35,10 @@ def read_status(settings: Settings) -> dict[str, Any]:
     sensors: list[dict[str, str]] = []
     if instance is not None:
         try:
-            sensors = _sensors(instance)
+            sensors = [
+                {name: row[name] or "" for name in ("name", "state", "says")}
+                for row in read_instigators(instance, "SENSOR")
+            ]
         finally:
             instance.dispose()
     return {
@@ -67,15 +71,20 @@ def read_status(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _sensors(instance: DagsterInstance) -> list[dict[str, str]]:
+def read_instigators(instance: DagsterInstance, kind: Literal["SENSOR", "SCHEDULE"]) -> list[dict[str, str | None]]:
+    """Every sensor or schedule that Dagster knows: ``{"name", "state", "at", "says"}``, by name.
+
+    ``says`` is the sentence of its last tick, ``at`` when that was (ISO 8601 in UTC).
+    """
     from dagster._core.definitions.run_request import InstigatorType
 
-    found: list[dict[str, str]] = []
-    for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
+    found: list[dict[str, str | None]] = []
+    for state in instance.all_instigator_state(instigator_type=InstigatorType(kind)):
         ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
-        says = "It has not ticked yet."
+        says, at = "It has not ticked yet.", None
         if ticks:
             tick = ticks[0]
+            at = datetime.fromtimestamp(tick.timestamp, UTC).isoformat(timespec="milliseconds")
             if tick.skip_reason:
                 says = tick.skip_reason
             elif tick.error:
@@ -84,8 +93,10 @@ def _sensors(instance: DagsterInstance) -> list[dict[str, str]]:
                 run = instance.get_run_by_id(tick.run_ids[0])
                 says = (run.tags.get("correctly/why") if run else None) or f"Started run {tick.run_ids[0][:8]}."
         running = state.status.value in ("RUNNING", "DECLARED_IN_CODE", "AUTOMATICALLY_RUNNING")
-        found.append({"name": state.instigator_name, "state": "running" if running else "stopped", "says": says})
-    return sorted(found, key=lambda sensor: sensor["name"])
+        found.append(
+            {"name": state.instigator_name, "state": "running" if running else "stopped", "at": at, "says": says}
+        )
+    return sorted(found, key=lambda row: row["name"] or "")
 
 
 def _services(settings: Settings) -> dict[str, dict[str, Any]]:
