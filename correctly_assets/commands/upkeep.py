@@ -1,4 +1,4 @@
-"""Commands that keep the platform over years: `backup`, `restore`, `why`.
+"""Commands that keep the platform over years: `backup`, `restore`, `why`, `doctor`.
 
 Belongs here: arguments and printing. Does not belong here: work; each command calls a room, imported by the command that
 needs it.
@@ -17,7 +17,7 @@ from correctly_assets.settings import get_settings
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
-    for command in (backup, restore, why):
+    for command in (backup, restore, why, doctor):
         app.command()(command)
 
 
@@ -76,3 +76,27 @@ def why(as_json: Json = False) -> None:
         print_json(value)
     else:
         print_why(value, console)
+
+
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Put right what can be put right without a decision.")] = False,
+    bundle: Annotated[Path | None, typer.Option(help="Write a zip for whoever helps; it holds nobody's text.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check the platform and the machine, each with its remedy. Exits with 4 where something is wrong."""
+    from correctly_assets.platform.doctor import examine, print_findings
+    from correctly_assets.platform.doctor_bundle import write_bundle
+
+    settings = get_settings()
+    findings = examine(settings, fix=fix)
+    wrong = [finding for finding in findings if finding.status == "problem"]
+    if bundle is not None:
+        write_bundle(settings, findings, bundle)
+    if as_json:
+        print_json({"ok": not wrong, "checks": [finding.to_json() for finding in findings]})
+    else:
+        print_findings(findings, console)
+        if bundle is not None:
+            console.print(f"The bundle is {bundle}.", highlight=False, soft_wrap=True)
+    if wrong:
+        raise typer.Exit(4)

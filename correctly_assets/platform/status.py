@@ -67,7 +67,7 @@ def read_status(settings: Settings) -> dict[str, Any]:
             "at": last.at,
         },
         "sensors": sensors,
-        "services": _services(settings),
+        "services": read_services(settings),
     }
 
 
@@ -99,7 +99,8 @@ def read_instigators(instance: DagsterInstance, kind: Literal["SENSOR", "SCHEDUL
     return sorted(found, key=lambda row: row["name"] or "")
 
 
-def _services(settings: Settings) -> dict[str, dict[str, Any]]:
+def read_services(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Every part that listens: ``{NAME: {"url", "ready"}}``."""
     services: dict[str, dict[str, Any]] = {}
     for process in parts():
         url = process.url(settings)
