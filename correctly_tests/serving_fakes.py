@@ -35,6 +35,7 @@ from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.engine.client import VllmClient
 from correctly_assets.gateway.app import create_app
+from correctly_assets.gateway.dashboard import dashboard_page
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.server import make_server
 from correctly_assets.gateway.service import Parts
@@ -375,6 +376,7 @@ def running_gateway(
             check=None,
             watched=store,
             turn_back=turn_back,
+            dashboard=lambda: dashboard_page(store, settings),
             read_loop=lambda: read_loop(changed.get("watched", store), settings),
         )
         return replace(made, **changed)

@@ -1,4 +1,4 @@
-"""Commands over what is served: `rollback`, `releases`, `promote`, `gc`.
+"""Commands over what is served: `rollback`, `releases`, `promote`, `gc`, `dashboard`.
 
 Belongs here: arguments and printing. Does not belong here: work; each command calls a room or workflows/, imported by the
 command that needs it.
@@ -21,8 +21,30 @@ def register(app: typer.Typer) -> None:
         releases,
         promote,
         gc,
+        dashboard,
     ):
         app.command()(command)
+
+
+def dashboard(
+    no_open: Annotated[bool, typer.Option("--no-open", help="Print the address and open nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Open the dashboard in a browser; where there is no display, its address is printed."""
+    import os
+    import sys
+    import webbrowser
+
+    settings = get_settings()
+    address = f"{settings.platform.gateway_url}/dashboard"
+    if as_json:
+        print_json({"url": address})
+        return
+    console.print(address, highlight=False, soft_wrap=True)
+    if settings.platform.keys_path.exists():
+        console.print("The browser asks for a key: any name will do, and the key is the password.", highlight=False)
+    if not no_open and (sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        webbrowser.open(address)
 
 
 def rollback(why: Annotated[str, typer.Option(help="Why, for the record.")] = "asked for on the command line") -> None:

@@ -5,6 +5,7 @@ Belongs here: reading and writing the keys file, the token buckets. Does not bel
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
 import hmac
@@ -107,6 +108,17 @@ class Keys:
 def hash_key(key: str) -> str:
     """What is kept of a key. Keys are 256 random bits, so that a plain hash cannot be searched."""
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def as_bearer(authorization: str) -> str:
+    """An ``Authorization`` header as a bearer's: a browser's own dialogue sends the key as the password, under any name."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return authorization
+    try:
+        return f"Bearer {base64.b64decode(value).decode().partition(':')[2]}"
+    except ValueError:  # no base64, no ASCII, or no UTF-8 within
+        return ""
 
 
 def why_closed(platform: PlatformSettings) -> str | None:

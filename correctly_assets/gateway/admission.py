@@ -17,13 +17,22 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from correctly_assets.core.errors import CorrectlyError, UsageError
-from correctly_assets.gateway.access import Keys, RateLimit, TooManyRequestsError, UnauthorizedError, client_name
+from correctly_assets.gateway.access import (
+    Keys,
+    RateLimit,
+    TooManyRequestsError,
+    UnauthorizedError,
+    as_bearer,
+    client_name,
+)
 from correctly_assets.gateway.errors import error_answer
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.releases import NotReadyError
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """What whoever watches the process may ask without a key; neither shows anybody's text."""
+DASHBOARD = "/dashboard"
+"""The one page for a browser, which shows its key by the dialogue for a name and a password. Nothing can be changed there."""
 _SUSPECT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
 
 
@@ -67,15 +76,18 @@ class Admission:
         except CorrectlyError as error:
             if started:
                 raise
-            await error_answer(error, self._options)(scope, receive, send)
+            answer = error_answer(error, self._options)
+            if isinstance(error, UnauthorizedError) and scope["path"] == DASHBOARD:
+                answer.headers["WWW-Authenticate"] = 'Basic realm="Correctly"'
+            await answer(scope, receive, send)
 
     def _client(self, scope: Scope) -> Any:
         headers = dict(scope["headers"])
         address = scope["client"][0] if scope.get("client") else "local"
         named = client_name(address, self._salt)
-        shown = headers.get(b"authorization")
+        shown = headers.get(b"authorization", b"").decode("latin-1")
         try:
-            client = self._keys.client(shown.decode("latin-1") if shown else None, named)
+            client = self._keys.client(as_bearer(shown) if scope["path"] == DASHBOARD else shown, named)
         except UnauthorizedError:
             self._wrong.take(named)
             raise

@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from correctly_assets.core.correction import Mode, ReasonLanguage
 from correctly_assets.core.errors import CorrectlyError, UsageError
 from correctly_assets.gateway.access import Client
+from correctly_assets.gateway.admission import DASHBOARD
 from correctly_assets.gateway.releases import NotReadyError
 from correctly_assets.gateway.service import Asker, ChatEnd, Service
 from correctly_assets.gateway.shapes import (
@@ -184,6 +185,14 @@ async def readyz(request: Request) -> JSONResponse:
         "journal_pending": service.journal.pending,
     }
     return JSONResponse(body, 200 if state.ready else 503)
+
+
+@platform.get(DASHBOARD, summary="The loop at a glance", response_class=HTMLResponse)
+async def dashboard(service: ServiceOf, client: ClientOf) -> HTMLResponse:
+    """A page that needs no script and fetches nothing."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
+    return HTMLResponse(await service.dashboard(), headers=headers)
 
 
 @platform.get("/metrics", summary="Prometheus metrics", response_class=Response)

@@ -64,6 +64,7 @@ class Parts:
     turn_back: TurnBack
     read_loop: Callable[[], Reading]
     watch_loop: Callable[[], object] | None = None
+    dashboard: Callable[[], str] | None = None
     comparator: OutsideModel | None = None
     close: Callable[[], None] = lambda: None
 
@@ -100,6 +101,7 @@ class Service:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._reading, self._read_again_at = asyncio.Lock(), 0.0
+        self._page, self._drawing, self._draw_again_at = "", asyncio.Lock(), 0.0
 
     async def start(self) -> None:
         self.journal.start()
@@ -361,6 +363,18 @@ class Service:
                 # After a failure as well: a database that is away is not asked by each scrape.
                 self._read_again_at = time.monotonic() + self.options.metrics_seconds
         return self.metrics.loop.known
+
+    async def dashboard(self) -> str:
+        """The dashboard as HTML, at most ``options.metrics_seconds`` old; drawn in a thread, once for all who ask.
+
+        Raises:
+            CorrectlyError: the store cannot be read.
+        """
+        async with self._drawing:
+            if self.parts.dashboard is not None and time.monotonic() >= self._draw_again_at:
+                self._page = await asyncio.to_thread(self.parts.dashboard)
+                self._draw_again_at = time.monotonic() + self.options.metrics_seconds
+        return self._page
 
     async def land(self, rows: Sequence[dict[str, Any]]) -> LandOutcome:
         """Land rows as ``correctly add`` does."""

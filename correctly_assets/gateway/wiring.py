@@ -19,6 +19,7 @@ from correctly_assets.curation.pii import PersonalData
 from correctly_assets.curation.profanity import Profanity
 from correctly_assets.engine.client import VllmClient
 from correctly_assets.gateway import chat_text as answers
+from correctly_assets.gateway.dashboard import dashboard_page
 from correctly_assets.gateway.live_comparator import live_comparator
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.service import Parts
@@ -80,6 +81,7 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         turn_back=turn_back,
         read_loop=lambda: read_loop(store, settings),
         watch_loop=lambda: watch_loop(store, settings),
+        dashboard=lambda: dashboard_page(store, settings),
         comparator=live_comparator(settings, annotator),
         close=store.close,
     )

@@ -7,15 +7,13 @@ Belongs here: those checks, and how its application is put together with them. D
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from typing import Any
 
 import uvicorn
 
 from correctly_assets.core.host_check import HostCheck, is_loopback, refuse
-from correctly_assets.gateway.access import Keys, UnauthorizedError
+from correctly_assets.gateway.access import Keys, UnauthorizedError, as_bearer
 from correctly_assets.settings import PROJECT_ROOT, Settings, get_settings
 
 
@@ -49,22 +47,12 @@ class KeyRequired:
         try:
             if not self._keys.wanted:
                 raise UnauthorizedError("No key was made yet: run `correctly keys new NAME`.")
-            self._keys.client(_as_bearer(shown), "")
+            self._keys.client(as_bearer(shown), "")
         except UnauthorizedError as error:
             if scope["type"] == "websocket":
                 return await send({"type": "websocket.close", "code": 1008})
             return await refuse(send, 401, error.code, str(error), [(b"www-authenticate", b'Basic realm="Correctly"')])
         await self._app(scope, receive, send)
-
-
-def _as_bearer(authorization: str) -> str:
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return authorization
-    try:
-        return f"Bearer {base64.b64decode(value).decode().partition(':')[2]}"
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
 
 
 def guarded(app: Any, settings: Settings) -> Any:

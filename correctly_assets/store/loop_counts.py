@@ -1,4 +1,4 @@
-"""What the loop has done so far, as counts and times: the figures behind metrics and alerts.
+"""What the loop has done so far, as counts and times: the figures behind metrics, alerts and the dashboard.
 
 Belongs here: reading aggregates over several tables, each in one statement. Does not belong here: what a figure is called or
 when it is a cause for alarm (workflows/loop_metrics.py, core/alerts.py).
@@ -6,9 +6,24 @@ when it is a cause for alarm (workflows/loop_metrics.py, core/alerts.py).
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+
 from sqlalchemy import text
 
 from correctly_assets.store.subject import Subject
+
+
+@dataclass(slots=True)
+class AnswersSeen:
+    """Answers of one release: how many, how many without an edit, tokens asked, seconds of each, edits by type."""
+
+    answers: int = 0
+    unchanged: int = 0
+    tokens: int = 0
+    seconds: list[float] = field(default_factory=list)
+    types: Counter[str] = field(default_factory=Counter)
 
 
 class LoopCounts(Subject):
@@ -51,3 +66,59 @@ class LoopCounts(Subject):
         """Pieces of feedback by what became of them; ``pending`` ones wait."""
         found = self._pairs("SELECT state, count(*) FROM feedback GROUP BY state")
         return {state: int(count) for state, count in found.items()}
+
+    def training_of_landings(self, limit: int = 20) -> list[dict[str, str | int | None]]:
+        """What landed last, by day and file, and the decision that saw it.
+
+        Returns:
+            ``{"day", "file", "rows", "decided_at", "verdict", "adapter"}``, newest day first; ``decided_at`` is None while no
+            decision has seen the rows. ``file`` is None for rows that came without one.
+        """
+        # An adapter's rows carry the fingerprint of their decision; a fingerprint is decided more than once after failures.
+        sql = (
+            "SELECT substr(t.landed_at, 1, 10) AS day, t.source_file AS file, count(*) AS n, "
+            "max(d.at) AS decided_at, max(d.verdict) AS verdict, max(d.adapter) AS adapter "
+            "FROM correction_script c JOIN text_repository t ON t.id = c.text_id "
+            "LEFT JOIN decision d ON d.seq = (SELECT max(e.seq) FROM decision e WHERE e.fingerprint = c.decided_in) "
+            "WHERE c.status = 'accepted' "
+            "GROUP BY substr(t.landed_at, 1, 10), t.source_file, c.decided_in "
+            "ORDER BY 1 DESC, 2, 4 LIMIT :limit"
+        )
+        with self.database.read() as connection:
+            rows = connection.execute(text(sql), {"limit": limit}).mappings()
+            return [
+                {
+                    "day": row["day"],
+                    "file": row["file"],
+                    "rows": int(row["n"]),
+                    "decided_at": row["decided_at"],
+                    "verdict": row["verdict"],
+                    "adapter": row["adapter"],
+                }
+                for row in rows
+            ]
+
+    def answers_by_release(self, limit: int = 5_000) -> dict[str, AnswersSeen]:
+        """The last answers by the release that gave them, ``base`` for the base model.
+
+        Args:
+            limit: how many answers are read, newest first; their texts are not.
+        """
+        found: dict[str, AnswersSeen] = {}
+        with self.database.read() as connection:
+            rows = connection.execute(
+                text(
+                    "SELECT coalesce(release, adapter, 'base'), edits, seconds, coalesce(tokens, 0) "
+                    "FROM correction_journal ORDER BY at DESC LIMIT :limit"
+                ),
+                {"limit": limit},
+            )
+            for who, edits, seconds, tokens in rows:
+                of = found.setdefault(who, AnswersSeen())
+                of.answers += 1
+                of.tokens += int(tokens)
+                of.unchanged += edits == "[]"
+                if seconds is not None:
+                    of.seconds.append(float(seconds))
+                of.types.update(edit.get("type") or "OTHER" for edit in json.loads(edits))
+        return found

@@ -23,7 +23,7 @@ def types_plot(rows: Sequence[Mapping[str, Any]], candidate: str, other: str) ->
     Args:
         rows: ``{"name", "edits", "candidate", "other"}`` with F0.5 from 0 to 100; the first stands on top.
     """
-    figure, axes = _figure(7.6, 0.9 + 0.46 * len(rows))
+    figure, axes = figure_and_axes(7.6, 0.9 + 0.46 * len(rows))
     for number, row in enumerate(rows):
         axes.barh(number - 0.19, row["candidate"], 0.36, color=ACCENT, label=candidate if not number else None)
         axes.barh(
@@ -43,7 +43,7 @@ def types_plot(rows: Sequence[Mapping[str, Any]], candidate: str, other: str) ->
     axes.set_xlim(0, 104)
     axes.set_xlabel("F0.5 (number of reference edits in brackets)")
     axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def loss_curve(losses: Sequence[float]) -> str:
@@ -98,7 +98,7 @@ def scores_plot(rows: Sequence[Mapping[str, Any]]) -> str:
         _plain(axes)
     left.set_yticks(range(len(rows)), [str(row["name"]) for row in rows])
     left.set_ylim(len(rows) - 0.5, -0.5)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def cost_plot(rows: Sequence[Mapping[str, Any]], key: str, label: str) -> str:
@@ -109,7 +109,7 @@ def cost_plot(rows: Sequence[Mapping[str, Any]], key: str, label: str) -> str:
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    figure, axes = _figure(7.6, 3.6)
+    figure, axes = figure_and_axes(7.6, 3.6)
     for number, row in enumerate(rows):
         # Hollow, so that one mark shows through another; the candidate's alone is filled.
         inside = ACCENT if row["name"] == "candidate" else "none"
@@ -124,7 +124,7 @@ def cost_plot(rows: Sequence[Mapping[str, Any]], key: str, label: str) -> str:
     axes.margins(0.25)
     axes.set_ylim(bottom=min(0.0, *(row["errant_f05"] for row in rows)) - 3)
     label_apart(figure, axes, [(str(row["name"]), row[key], row["errant_f05"]) for row in rows])
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def label_apart(figure: Figure, axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
@@ -155,7 +155,8 @@ def _covers(label: Any, taken: Sequence[Any]) -> bool:
     return any(box.overlaps(other) for other in taken)
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Any]:
+def figure_and_axes(width: float, height: float) -> tuple[Figure, Any]:
+    """An empty figure in the house's look. ``width`` and ``height`` are in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -175,7 +176,7 @@ def _plain(axes: Any) -> None:
     axes.set_axisbelow(True)
 
 
-def _svg(figure: Figure) -> str:
+def svg_of(figure: Figure) -> str:
     """The figure as SVG text that is the same for the same numbers: no date, no random ids."""
     import matplotlib
 

@@ -45,6 +45,15 @@ def test_another_pages_post_lands_nothing_and_its_preflight_is_refused(gateway: 
 def test_no_route_that_can_be_read_changes_anything(gateway: Running) -> None:
     # Everything that changes something is a POST, which the checks above hold for.
     routes = [r for r in gateway.app.routes if getattr(r, "methods", None)]
-    reading = {"/v1/models", "/v1/models/{name}", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
+    reading = {
+        "/v1/models",
+        "/v1/models/{name}",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/dashboard",
+        "/docs",
+        "/openapi.json",
+    }
     found = {r.path for r in routes if "GET" in r.methods}  # type: ignore[attr-defined]
     assert {path for path in found if not path.startswith(("/static", "/docs"))} <= reading

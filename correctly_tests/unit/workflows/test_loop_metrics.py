@@ -135,3 +135,13 @@ def test_the_newest_backup_counts_and_a_half_written_one_does_not(store: Store, 
         (settings.platform.home / "backups" / name / "backup.json").write_text("{}")
     made = (settings.platform.home / "backups" / "2026-05-01" / "backup.json").stat().st_mtime
     assert read_loop(store, settings)["backup_timestamp_seconds"] == {(): made}
+
+
+def test_what_landed_is_shown_with_the_decision_that_saw_it(store: Store, clock: Clock) -> None:
+    land(store, {"before": "He go home.", "after": "He goes home."})
+    clock.time += timedelta(hours=1)
+    decision = store.record_decision(fingerprint="f", verdict="promoted", reasons=["x"], adapter="a", example_ids=None)
+    land(store, {"before": "She like tea.", "after": "She likes tea."})
+    seen = {row["decided_at"]: row for row in store.training_of_landings()}
+    assert seen[decision.at]["rows"] == 1 and seen[decision.at]["adapter"] == "a"
+    assert seen[None]["rows"] == 1 and seen[None]["verdict"] is None
