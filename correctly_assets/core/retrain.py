@@ -54,6 +54,10 @@ class RetrainState:
         interrupted: the newest of them ended with the platform.
         seconds_since_end: since the newest run for ``want`` ended; None where none has.
         gave_up: ``decided`` is the decision to give up ``want``.
+        seconds_since_decision: since the last decision; None before the first.
+        undecided_seconds: age of the oldest accepted example that no decision has seen; None where there is none.
+        new_reactions: how many of the new examples are reactions to answers.
+        minutes_today, usd_today: what retraining runs took, and the teacher cost, in the last 24 hours.
         recipe_changed: what should be trained changed by more than rows.
         canceled: the newest of these runs, where a person asked for its end; None where it ended by itself.
     """
@@ -74,6 +78,11 @@ class RetrainState:
     interrupted: bool = False
     seconds_since_end: float | None = None
     gave_up: bool = False
+    seconds_since_decision: float | None = None
+    undecided_seconds: float | None = None
+    new_reactions: int = 0
+    minutes_today: float = 0.0
+    usd_today: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,10 @@ class RetrainPolicy:
     """How patient the decision is.
 
     Attributes:
+        max_age_seconds: an example without a decision that is older lets a run wait for neither more of them nor quiet.
+        cool_down_seconds: reactions to answers wait so long after a decision, unless something else has landed as well.
+        daily_minutes, daily_usd: no run starts while those of the last 24 hours took, or the teacher cost, as much or more;
+            None where there is no limit. What was taken away is trained without all the same.
         back_off: seconds to wait after the first, the second, … setback in a row; the last one for all that follow.
         give_up_seconds: how long giving up lasts; then one more run is tried.
     """
@@ -90,6 +103,10 @@ class RetrainPolicy:
     max_attempts: int = 3
     back_off: tuple[float, ...] = (60.0, 300.0, 1500.0)
     give_up_seconds: float = 86_400.0
+    max_age_seconds: float = 3600.0
+    cool_down_seconds: float = 180.0
+    daily_minutes: float | None = 240.0
+    daily_usd: float | None = None
 
 
 def count_ended(kinds: Sequence[str | None]) -> tuple[int, int, int]:
@@ -142,37 +159,87 @@ def decide_retrain(state: RetrainState, policy: RetrainPolicy) -> RetrainDecisio
             "skip",
             f"The last run for {short} failed on something that may be back soon; the next one starts in {_span(wait)}.",
         )
-    if state.want == state.decided:
-        cause = f"one more try of {short}, which was given up {_span(state.seconds_since_end or 0)} ago"
-    elif state.decided is None:
-        cause = f"first run over {state.accepted} accepted examples"
-    elif state.new_examples and state.recipe_changed:
-        cause = f"{state.new_examples} new examples and a changed recipe"
-    elif state.new_examples:
-        cause = (
-            f"{state.new_examples} new {'example' if state.new_examples == 1 else 'examples'} since the last decision"
-        )
-    elif state.removed_examples:
-        cause = f"{state.removed_examples} examples removed since the last decision"
-    else:
-        cause = "the recipe changed (base model, prompts or training settings)"
-    only_rows = state.decided not in (None, state.want) and not state.recipe_changed and not state.removed_examples
-    if only_rows and state.new_examples < policy.min_examples:
-        return RetrainDecision(
-            "skip", f"{state.new_examples} of {policy.min_examples} new examples that make a retrain worth while."
-        )
-    if state.landing is not None:
-        return RetrainDecision("skip", f"{state.landing} is still landing; a run waits for the whole of it ({cause}).")
-    if state.seconds_since_landing is not None and state.seconds_since_landing < policy.quiet_seconds:
-        return RetrainDecision(
-            "skip", f"Examples are still landing; waiting for {policy.quiet_seconds:g} quiet seconds ({cause})."
-        )
+    cause = _cause(state)
+    held = _held_back(state, policy, cause)
+    if held is not None:
+        return RetrainDecision("skip", held)
     attempt = state.attempts + 1
     counted = f"; attempt {attempt} of {policy.max_attempts}." if 1 < attempt <= policy.max_attempts else "."
     says = f"Retraining: {cause}{counted}"
     tags = ((WANT_TAG, state.want), (WHY_TAG, says), (ATTEMPT_TAG, str(attempt)))
     # A failed run's key is burnt for ever, so the run's number is part of it, whether or not it used up an attempt.
     return RetrainDecision("run", says, run_key=f"{state.want}:{attempt + state.spared}", tags=tags)
+
+
+def _cause(state: RetrainState) -> str:
+    """Why a run is wanted, in a few words."""
+    if state.want == state.decided:
+        return f"one more try of {state.want[:12]}, which was given up {_span(state.seconds_since_end or 0)} ago"
+    if state.decided is None:
+        return f"first run over {state.accepted} accepted examples"
+    if state.new_examples and state.recipe_changed:
+        return f"{state.new_examples} new examples and a changed recipe"
+    if state.new_examples:
+        return (
+            f"{state.new_examples} new {'example' if state.new_examples == 1 else 'examples'} since the last decision"
+        )
+    if state.removed_examples:
+        return f"{state.removed_examples} examples removed since the last decision"
+    return "the recipe changed (base model, prompts or training settings)"
+
+
+def _held_back(state: RetrainState, policy: RetrainPolicy, cause: str) -> str | None:
+    """Which rule of the policy holds a run back now, in a sentence; None where none does."""
+    overdue = state.undecided_seconds is not None and state.undecided_seconds >= policy.max_age_seconds
+    only_rows = state.decided not in (None, state.want) and not state.recipe_changed and not state.removed_examples
+    if only_rows and state.new_examples < policy.min_examples and not overdue:
+        return f"{state.new_examples} of {policy.min_examples} new examples that make a retrain worth while."
+    if state.landing is not None:
+        return f"{state.landing} is still landing; a run waits for the whole of it ({cause})."
+    silence = state.seconds_since_landing
+    if silence is not None and silence < policy.quiet_seconds and not overdue:
+        return f"Examples are still landing; waiting for {policy.quiet_seconds:g} quiet seconds ({cause})."
+    only_reactions = only_rows and 0 < state.new_examples == state.new_reactions
+    cool = policy.cool_down_seconds - (state.seconds_since_decision or 0)
+    if only_reactions and state.seconds_since_decision is not None and cool > 0 and not overdue:
+        return f"Reactions are trained together: the next run may start in {_span(cool)} ({cause})."
+    if state.removed_examples:
+        return None
+    if policy.daily_minutes is not None and state.minutes_today >= policy.daily_minutes:
+        return (
+            f"Runs took {state.minutes_today:.0f} minutes in the last 24 hours, and CORRECTLY_RETRAIN_DAILY_MINUTES allows "
+            f"{policy.daily_minutes:g}: the next one waits until it is less ({cause})."
+        )
+    if policy.daily_usd is not None and state.usd_today >= policy.daily_usd:
+        return (
+            f"The teacher cost {state.usd_today:.2f} US dollars in the last 24 hours, and CORRECTLY_RETRAIN_DAILY_USD allows "
+            f"{policy.daily_usd:.2f}: the next run waits until it is less ({cause})."
+        )
+    return None
+
+
+def rules_of(state: RetrainState, policy: RetrainPolicy) -> tuple[tuple[str, str], ...]:
+    """How each rule of the policy stands: its name and a sentence."""
+    silence, age, since = state.seconds_since_landing, state.undecided_seconds, state.seconds_since_decision
+    landed = "Nothing has landed yet" if silence is None else f"The last example landed {_span(silence)} ago"
+    oldest = "No example waits for a decision" if age is None else f"The oldest example has waited {_span(age)}"
+    decided = "Nothing was decided yet" if since is None else f"The last decision was {_span(since)} ago"
+    took, cost = f"Runs took {state.minutes_today:.0f} minutes", f"The teacher cost {state.usd_today:.2f} US dollars"
+    minutes, usd = policy.daily_minutes, policy.daily_usd
+    return (
+        ("minimum", f"{state.new_examples} new examples since the last decision; a run wants {policy.min_examples}."),
+        ("quiet_period", f"{landed}; a run wants {policy.quiet_seconds:g} quiet seconds."),
+        ("maximum_age", f"{oldest}; after {_span(policy.max_age_seconds)} a run wants neither a minimum nor quiet."),
+        ("cool_down", f"{decided}; reactions alone wait for {_span(policy.cool_down_seconds)} after one."),
+        (
+            "daily_minutes",
+            f"{took} in the last 24 hours; {'no limit is set' if minutes is None else f'{minutes:g} are allowed'}.",
+        ),
+        (
+            "daily_money",
+            f"{cost} in the last 24 hours; {'no limit is set' if usd is None else f'{usd:.2f} are allowed'}.",
+        ),
+    )
 
 
 def _gave_up(state: RetrainState, policy: RetrainPolicy) -> str:

@@ -195,11 +195,17 @@ class Journal:
                     total += row[1] + (json.loads(row[0])["cost_usd"] if row[0] else 0.0)
         return total
 
-    def spent_in_all(self) -> float:
-        """USD spent on all requests ever sent; a charge without an answer counts with the most it may be."""
+    def spent_in_all(self, since: datetime | None = None) -> float:
+        """USD spent on all requests ever sent; a charge without an answer counts with the most it may be.
+
+        Args:
+            since: only requests that were last sent at this moment or later.
+        """
         with self._connection() as connection:
             return connection.execute(
-                "SELECT coalesce(sum(at_risk_usd + coalesce(json_extract(answer, '$.cost_usd'), 0)), 0.0) FROM request"
+                "SELECT coalesce(sum(at_risk_usd + coalesce(json_extract(answer, '$.cost_usd'), 0)), 0.0) FROM request "
+                "WHERE sent_at >= ?",
+                (since.astimezone(UTC).isoformat(timespec="seconds") if since else "",),
             ).fetchone()[0]
 
     def counts(self) -> dict[str, int]:

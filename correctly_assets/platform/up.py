@@ -359,10 +359,8 @@ def close_loop(
             if runs and runs[0].run_id in state.in_flight:
                 _show_stage(settings.platform, bar, task, next((s for s in STAGES if s not in done), STAGES[-1]))
             else:
-                quiet = policy(settings.training).quiet_seconds
-                note = f"the sensor starts a run when nothing has landed for {quiet:g} s"
-                if state.setbacks:
-                    note = decide_retrain(state, policy(settings.training)).says
+                # A run that may start now starts at the sensor's next tick.
+                note = decide_retrain(state, policy(settings.training)).says
                 bar.update(task, description="Waiting for the retrain sensor", note=note)
             time.sleep(1)
     raise LoopFailed("The loop did not close within four hours: see the run in the Dagster UI.")

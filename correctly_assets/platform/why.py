@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from correctly_assets.core.errors import CorrectlyError
+from correctly_assets.core.retrain import decide_retrain, rules_of
 from correctly_assets.platform.dagster_instance import open_instance
 from correctly_assets.platform.status import read_instigators
 from correctly_assets.settings import Settings
 from correctly_assets.store.records import Decision, Release
+from correctly_assets.workflows.retrain_state import policy, read_retrain_state
 from correctly_assets.workflows.wiring import read_platform_store
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ def say_rollback(rollback: Release | None) -> str:
 
 
 def read_why(settings: Settings) -> dict[str, list[dict[str, str | None]]]:
-    """``{"sensors", "schedules", "gates"}``, each a list of ``{"name", "state"?, "at", "says"}``; nothing is written.
+    """``{"sensors", "schedules", "gates", "policy"}``, each a list of ``{"name", "state"?, "at", "says"}``; nothing is written.
 
     Raises:
         UnreachableError: there is no platform here yet, or its store is of an earlier release.
@@ -56,16 +59,29 @@ def read_why(settings: Settings) -> dict[str, list[dict[str, str | None]]]:
         {"name": "release", "at": champion and champion.at, "says": say_release(champion)},
         {"name": "rollback", "at": rollback and rollback.at, "says": say_rollback(rollback)},
     ]
-    found: dict[str, list[dict[str, str | None]]] = {"sensors": [], "schedules": [], "gates": gates}
+    found: dict[str, list[dict[str, str | None]]] = {"sensors": [], "schedules": [], "gates": gates, "policy": []}
     instance = open_instance(settings.platform)
     if instance is not None:
         try:
             found["sensors"] = [*read_instigators(instance, "SENSOR")]
             found["schedules"] = [*read_instigators(instance, "SCHEDULE")]
             gates += _checks(instance, settings)
+            found["policy"] = _policy(instance, settings)
         finally:
             instance.dispose()
     return found
+
+
+def _policy(instance: DagsterInstance, settings: Settings) -> list[dict[str, str | None]]:
+    """The retrain decision as it would be taken now, and how each rule of the policy stands."""
+    rules = policy(settings.training)
+    try:
+        with read_platform_store(settings.platform) as store:
+            state = read_retrain_state(store, instance, settings, spending=True)
+    except CorrectlyError as error:
+        return [{"name": "retrain", "at": None, "says": str(error)}]
+    said = (("retrain", decide_retrain(state, rules).says), *rules_of(state, rules))
+    return [{"name": name, "at": None, "says": says} for name, says in said]
 
 
 def _checks(instance: DagsterInstance, settings: Settings) -> list[dict[str, str | None]]:

@@ -104,13 +104,38 @@ class TrainingSettings(SettingsGroup):
         default=1,
         ge=1,
         validation_alias="CORRECTLY_RETRAIN_MIN_EXAMPLES",
-        description="New accepted examples that a retrain waits for.",
+        description="New accepted examples that a retrain waits for, until the oldest reaches the maximum age.",
     )
     retrain_quiet_seconds: float = Field(
         default=10.0,
         ge=0,
         validation_alias="CORRECTLY_RETRAIN_QUIET_SECONDS",
         description="Seconds without a landing before a retrain starts.",
+    )
+    retrain_max_age_minutes: float = Field(
+        default=60.0,
+        gt=0,
+        validation_alias="CORRECTLY_RETRAIN_MAX_AGE_MINUTES",
+        description="Minutes after which an example is trained on, however few there are and even while more land.",
+    )
+    retrain_cool_down_seconds: float = Field(
+        default=180.0,
+        ge=0,
+        validation_alias="CORRECTLY_RETRAIN_COOL_DOWN_SECONDS",
+        description="Seconds after a decision that reactions to answers wait, so that several are trained together; "
+        "what lands from files or over HTTP waits for none.",
+    )
+    retrain_daily_minutes: float | None = Field(
+        default=240.0,
+        gt=0,
+        validation_alias="CORRECTLY_RETRAIN_DAILY_MINUTES",
+        description="Minutes of runs in 24 hours after which the sensor starts none; runs started by hand count too.",
+    )
+    retrain_daily_usd: float | None = Field(
+        default=None,
+        gt=0,
+        validation_alias="CORRECTLY_RETRAIN_DAILY_USD",
+        description="US dollars for the openai teacher in 24 hours after which the sensor starts no run; no limit when unset.",
     )
     retrain_attempts: int = Field(
         default=3,

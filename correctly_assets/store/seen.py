@@ -24,6 +24,15 @@ class Seen(Subject):
                 text("SELECT count(*) FROM correction_script WHERE status = 'accepted' AND decided_in IS NULL")
             ).scalar_one()
 
+    def new_reactions(self) -> int:
+        """How many of the accepted examples that no decision has seen came as a reaction to an answer."""
+        sql = (
+            "SELECT count(*) FROM correction_script c JOIN text_repository t ON t.id = c.text_id "
+            "WHERE c.status = 'accepted' AND c.decided_in IS NULL AND t.source = 'feedback'"
+        )
+        with self.database.read() as connection:
+            return connection.execute(text(sql)).scalar_one()
+
     def undecided_ids(self) -> list[str]:
         """Ids of the accepted examples that no decision has seen, in order."""
         with self.database.read() as connection:

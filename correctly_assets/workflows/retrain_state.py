@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from correctly_assets.core.hashing import sha256_of
@@ -21,6 +21,7 @@ from correctly_assets.core.retrain import (
     count_ended,
     fingerprint,
 )
+from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.settings import DEFAULT_STAGES, Settings, TeacherSettings, TrainingSettings
 from correctly_assets.training.models.base_model import base_model_revision, untrimmed
 
@@ -42,6 +43,8 @@ class StoreLike(Protocol):
     def removed_since_decision(self) -> int: ...
     def last_landed_at(self) -> str | None: ...
     def landing_under_way(self) -> str | None: ...
+    def undecided_since(self) -> str | None: ...
+    def new_reactions(self) -> int: ...
 
 
 def recipe(settings: Settings) -> dict[str, Any]:
@@ -111,11 +114,21 @@ def policy(training: TrainingSettings) -> RetrainPolicy:
         training.retrain_min_examples,
         training.retrain_quiet_seconds,
         training.retrain_attempts,
+        max_age_seconds=60 * training.retrain_max_age_minutes,
+        cool_down_seconds=training.retrain_cool_down_seconds,
+        daily_minutes=training.retrain_daily_minutes,
+        daily_usd=training.retrain_daily_usd,
     )
 
 
-def read_retrain_state(store: StoreLike, instance: DagsterInstance, settings: Settings) -> RetrainState:
-    """Everything the retrain decision looks at, read afresh."""
+def read_retrain_state(
+    store: StoreLike, instance: DagsterInstance, settings: Settings, *, spending: bool = False
+) -> RetrainState:
+    """Everything the retrain decision looks at, read afresh.
+
+    Args:
+        spending: read what the last 24 hours took also where nothing is to be decided; a sensor at rest saves that.
+    """
     from dagster import DagsterRunStatus, RunsFilter
 
     unfinished = [
@@ -136,6 +149,9 @@ def read_retrain_state(store: StoreLike, instance: DagsterInstance, settings: Se
     done = instance.get_run_records(RunsFilter(tags={WANT_TAG: want}, statuses=ended)) if accepted else []
     kinds = [one.dagster_run.tags.get(FAILURE_TAG) for one in done]
     attempts, spared, setbacks = count_ended(kinds)
+    minutes, usd = 0.0, 0.0
+    if spending or (accepted and (last is None or last.fingerprint != want)):
+        minutes, usd = _minutes_today(instance), _usd_today(settings)
     return RetrainState(
         want=want,
         decided=last.fingerprint if last else None,
@@ -153,7 +169,34 @@ def read_retrain_state(store: StoreLike, instance: DagsterInstance, settings: Se
         interrupted=bool(kinds) and kinds[0] == INTERRUPTED,
         seconds_since_end=time.time() - done[0].end_time if done and done[0].end_time else None,
         gave_up=bool(last and last.verdict == "failed" and last.adapter is None and last.run_id is None),
+        seconds_since_decision=_seconds_since(last.at) if last else None,
+        undecided_seconds=_seconds_since(store.undecided_since()),
+        new_reactions=store.new_reactions(),
+        minutes_today=minutes,
+        usd_today=usd,
     )
+
+
+def _minutes_today(instance: DagsterInstance) -> float:
+    """How long the retraining runs of the last 24 hours took, in minutes."""
+    from dagster import RunsFilter
+
+    since = datetime.now(UTC) - timedelta(days=1)
+    records = instance.get_run_records(RunsFilter(created_after=since))
+    seconds = sum(
+        max(0.0, (one.end_time or time.time()) - one.start_time)
+        for one in records
+        if one.start_time is not None and one.dagster_run.job_name not in BESIDE_JOBS
+    )
+    return seconds / 60
+
+
+def _usd_today(settings: Settings) -> float:
+    """US dollars that the openai teacher's requests of the last 24 hours cost; 0.0 where no limit is set."""
+    directory = settings.platform.home / "teacher" / "journal"
+    if settings.training.retrain_daily_usd is None or not directory.is_dir():
+        return 0.0
+    return Journal(directory).spent_in_all(since=datetime.now(UTC) - timedelta(days=1))
 
 
 def _canceled_by_a_person(instance: DagsterInstance, want: str) -> str | None:

@@ -161,6 +161,24 @@ def ended_at(instance: dg.DagsterInstance, seconds_ago: float) -> None:
         )
 
 
+def test_runs_of_a_day_that_took_too_long_hold_the_next_one_back(instance, store, monkeypatch):
+    land(store, "He go.")
+    first = start_run(instance, tick(instance), dg.DagsterRunStatus.STARTED)
+    instance.report_run_canceled(instance.get_run_by_id(first), "over")
+    decide(store)
+    land(store, "She go.")
+    with instance.run_storage.connect() as connection:
+        now = time.time()
+        connection.execute(
+            sqlalchemy.text("UPDATE runs SET start_time = :a, end_time = :b"), {"a": now - 7200, "b": now}
+        )
+    assert isinstance(tick(instance), dg.RunRequest)
+    monkeypatch.setenv("CORRECTLY_RETRAIN_DAILY_MINUTES", "120")
+    assert "Runs took 120 minutes in the last 24 hours" in (tick(instance).skip_message or "")
+    monkeypatch.setenv("CORRECTLY_RETRAIN_DAILY_MINUTES", "121")
+    assert isinstance(tick(instance), dg.RunRequest)
+
+
 @pytest.mark.parametrize("told", ["by the asset", "by nobody"])
 def test_an_engine_that_is_away_is_waited_for_and_uses_up_no_attempt(instance, store, told):
     land(store, "He go.")

@@ -31,6 +31,7 @@ TINY = {
     "CORRECTLY_TRAIN_MINUTES": "4",
     "CORRECTLY_EVALUATION_LIMIT": "160",
     "CORRECTLY_RETRAIN_QUIET_SECONDS": "2",
+    "CORRECTLY_RETRAIN_COOL_DOWN_SECONDS": "0",
     "CORRECTLY_MAX_OVERCORRECTED": "60",
     # From nothing: what the shipped adapter changes has a test of its own.
     "CORRECTLY_STARTER": "none",

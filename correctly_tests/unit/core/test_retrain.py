@@ -17,6 +17,7 @@ from correctly_assets.core.retrain import (
     fingerprint,
     lags,
     rows_digest,
+    rules_of,
 )
 
 POLICY = RetrainPolicy(min_examples=2, quiet_seconds=10, max_attempts=3)
@@ -87,6 +88,59 @@ def test_a_forgotten_example_retrains_whatever_the_minimum():
     decision = decide_retrain(replace(NEW, new_examples=0, removed_examples=1), POLICY)
     assert decision.action == "run"
     assert "removed" in decision.says
+
+
+def test_a_trickle_of_rows_cannot_postpone_a_run_for_ever():
+    """A row every nine seconds, with ten quiet seconds wanted: the run starts when the first row is an hour old."""
+    policy = replace(POLICY, min_examples=1)
+    for age in range(0, 3600, 9):
+        trickle = replace(NEW, new_examples=1 + age // 9, seconds_since_landing=9.0, undecided_seconds=float(age))
+        assert decide_retrain(trickle, policy).action == "skip", age
+    old = replace(NEW, new_examples=400, seconds_since_landing=9.0, undecided_seconds=3600.0)
+    assert decide_retrain(old, policy).action == "run"
+
+
+def test_too_few_examples_are_trained_on_at_the_maximum_age():
+    few = replace(NEW, new_examples=1, undecided_seconds=3599.0)
+    assert decide_retrain(few, POLICY).action == "skip"
+    assert decide_retrain(replace(few, undecided_seconds=3600.0), POLICY).action == "run"
+
+
+def test_reactions_alone_wait_for_others_and_a_file_waits_for_none():
+    reactions = replace(NEW, new_reactions=5, seconds_since_decision=60.0)
+    waits = decide_retrain(reactions, POLICY)
+    assert waits.action == "skip" and "may start in 2 minutes" in waits.says
+    for changed in (
+        {"new_reactions": 4},
+        {"seconds_since_decision": 180.0},
+        {"undecided_seconds": 3600.0},
+        {"removed_examples": 1},
+    ):
+        assert decide_retrain(replace(reactions, **changed), POLICY).action == "run", changed
+
+
+def test_the_daily_budgets_hold_a_run_back_and_what_was_taken_away_is_trained_all_the_same():
+    minutes = replace(NEW, minutes_today=240.0)
+    assert "CORRECTLY_RETRAIN_DAILY_MINUTES" in decide_retrain(minutes, POLICY).says
+    assert decide_retrain(replace(minutes, minutes_today=239.9), POLICY).action == "run"
+    money = replace(NEW, usd_today=5.0)
+    assert decide_retrain(money, POLICY).action == "run"
+    dear = replace(POLICY, daily_usd=5.0)
+    assert "CORRECTLY_RETRAIN_DAILY_USD" in decide_retrain(money, dear).says
+    assert decide_retrain(replace(money, minutes_today=999.0, removed_examples=1), dear).action == "run"
+
+
+def test_every_rule_says_how_it_stands():
+    state = replace(NEW, minutes_today=12.0, undecided_seconds=180.0, seconds_since_decision=7200.0)
+    said = dict(rules_of(state, POLICY))
+    assert said["minimum"] == "5 new examples since the last decision; a run wants 2."
+    assert said["quiet_period"].startswith("The last example landed 60 seconds ago; a run wants 10 quiet")
+    assert said["maximum_age"].startswith("The oldest example has waited 3 minutes; after 60 minutes")
+    assert said["cool_down"].startswith("The last decision was 2 hours ago; reactions alone wait for 3 minutes")
+    assert said["daily_minutes"] == "Runs took 12 minutes in the last 24 hours; 240 are allowed."
+    assert said["daily_money"].endswith("no limit is set.")
+    empty = RetrainState("want", None, 0, 0, None, (), 0)
+    assert all(says.endswith(".") for _, says in rules_of(empty, POLICY))
 
 
 def test_the_fingerprint_ignores_the_order_of_rows_and_follows_rows_and_recipe():

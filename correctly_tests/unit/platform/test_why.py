@@ -16,6 +16,8 @@ from dagster._core.scheduler.instigation import (
     TickStatus,
 )
 
+from correctly_assets.core.landing import identified
+from correctly_assets.core.types import Example
 from correctly_assets.platform.dagster_instance import make_instance
 from correctly_assets.platform.why import say_decision, say_release, say_rollback
 from correctly_assets.settings import Settings
@@ -26,7 +28,7 @@ from correctly_tests.commands import Run
 def test_nothing_decided_yet_is_said_so(run: Run, store: Store):
     code, out, _ = run("why", "--json")
     said = json.loads(out)
-    assert code == 0 and said["sensors"] == said["schedules"] == []
+    assert code == 0 and said["sensors"] == said["schedules"] == said["policy"] == []
     assert {gate["name"]: gate["says"] for gate in said["gates"]} == {
         "gate": "Nothing has been judged yet.",
         "release": "Nothing is served yet.",
@@ -86,6 +88,23 @@ def test_each_sensor_says_what_its_last_tick_said_and_each_check_its_result(run:
     gates = {gate["name"]: gate["says"] for gate in said["gates"]}
     assert gates["nothing_is_held_back"] == "Failed (warn): 2 rows are in quarantine."
     assert any(says.endswith("was not checked yet.") for says in gates.values())
+
+
+def test_each_rule_of_the_retrain_policy_is_told(run: Run, store: Store, settings: Settings):
+    make_instance(settings).dispose()
+    store.land([identified(Example(id="", before="He go.", after="He goes."))])
+    policy = {one["name"]: one["says"] for one in json.loads(run("why", "--json")[1])["policy"]}
+    assert policy["minimum"] == "1 new examples since the last decision; a run wants 1."
+    assert set(policy) == {
+        "retrain",
+        "minimum",
+        "quiet_period",
+        "maximum_age",
+        "cool_down",
+        "daily_minutes",
+        "daily_money",
+    }
+    assert "quiet seconds" in policy["retrain"] and policy["retrain"] in run("why")[1]
 
 
 def test_without_a_platform_it_says_how_to_start_one(run: Run, settings: Settings):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from correctly_assets.core.retrain import rows_digest
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.settings import Settings, get_settings
@@ -90,6 +91,7 @@ def test_a_thumb_down_with_the_sentence_written_better_lands_as_a_verified_corre
     [example] = list(store.accepted())
     assert (example.before, example.after) == (BEFORE, "She goes to the office every day.")
     assert example.verified and example.source == "feedback"
+    assert (store.new_since_decision(), store.new_reactions()) == (1, 1)
     # The same vote again changes nothing; turned round, it counts anew.
     assert collect_feedback(store, get_settings())[0].startswith("No reaction is waiting")
     assert len(list(store.accepted())) == 1
@@ -107,7 +109,9 @@ def test_a_remark_is_a_note_and_a_thumb_up_confirms_the_answer(chat: Chat, store
     chat.rows = [row(-1, comment="I do not like this at all"), row(1, id="v2")]
     says, _ = collect_feedback(store, get_settings())
     assert "1 confirmations, 1 votes only" in says
-    assert not list(store.accepted())
+    # Nothing new is to be trained: a thumb costs no training.
+    assert not list(store.accepted()) and store.new_since_decision() == 0
+    assert store.accepted_digest() == rows_digest([])
     assert [(thumb.before, thumb.after) for thumb in store.thumbs()] == [(BEFORE, AFTER)]
     [ignored] = store.feedback("ignored")
     assert ignored.comment == "I do not like this at all"

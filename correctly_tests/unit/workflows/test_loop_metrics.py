@@ -127,6 +127,8 @@ def test_money_is_what_all_requests_cost_and_follows_new_ones(store: Store, sett
         journal.sending(request, 0.5)
         journal.answered(request, ChatAnswer(text="yes", model="m", cost_usd=0.25), 0.5)
         assert read_loop(store, settings)["teacher_usd"] == {(): 0.25 * number}
+    now = datetime.now(UTC)
+    assert journal.spent_in_all(now - timedelta(days=1)) == 0.5 and journal.spent_in_all(now + timedelta(days=1)) == 0
 
 
 def test_the_newest_backup_counts_and_a_half_written_one_does_not(store: Store, settings: Settings) -> None:
