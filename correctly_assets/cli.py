@@ -20,7 +20,6 @@ from correctly_assets.core.errors import CorrectlyError, UnreachableError, Usage
 from correctly_assets.settings import InvalidSettingError, get_settings
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Correctly: a self-improving English corrector.",
@@ -162,7 +161,7 @@ def main() -> None:
     os.umask(0o077)
     as_json = "--json" in sys.argv
     try:
-        app()
+        app(prog_name="correctly")
     except CorrectlyError as error:
         _fail(error, as_json)
     except InvalidSettingError as error:

@@ -17,6 +17,7 @@ from correctly_assets.core.telemetry import TELEMETRY_OFF
 from correctly_assets.platform.openwebui import ADMIN_EMAIL
 from correctly_assets.platform.processes import PROCESSES, Process, engine_command
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
+from correctly_assets.settings.alerts import AlertsSettings
 
 HEADER = """\
 # Rendered from the process table (correctly_assets/platform/processes.py) by
@@ -164,6 +165,10 @@ def render() -> dict[str, Any]:
             continue
         if process.name != "vllm":
             services[process.name] = _service(process, settings)
+            if process.name == "gateway":
+                # Without a value each is taken from the shell or .env, and left out where it is set in neither.
+                names = sorted(AlertsSettings.variable(field) for field in AlertsSettings.model_fields)
+                services[process.name]["environment"] |= dict.fromkeys(names)
             continue
         for profile in ("cpu", "gpu"):
             engine = replace(process, command=partial(engine_command, device=profile))

@@ -13,7 +13,7 @@ PATH = re.compile(rf"\b(?:{'|'.join(ROOTS)})/[\w./-]*\w/?")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "GLOSSARY.md"])
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/questions.md", "GLOSSARY.md"])
 def test_every_file_that_a_page_names_exists(page: str) -> None:
     path = PROJECT_ROOT / page
     text = path.read_text(encoding="utf-8")
