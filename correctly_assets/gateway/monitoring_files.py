@@ -17,6 +17,11 @@ from correctly_assets.workflows.loop_metrics import TABLE
 
 MONITORING = PROJECT_ROOT / "deploy" / "monitoring"
 _MADE = "Made by `python -m correctly_assets.gateway.monitoring_files`; change the tables in correctly_assets/gateway/panels.py instead."
+COMPOSE_KEY_FILE = "/run/secrets/gateway-key"
+"""Where a container of docker-compose finds the key that it shows the gateway."""
+COMPOSE_DASHBOARDS = "/var/lib/grafana/dashboards"
+_DATASOURCE = {"name": "Prometheus", "type": "prometheus", "url": "http://prometheus:9090", "isDefault": True}
+_PROVIDER = {"name": "correctly", "type": "file", "options": {"path": COMPOSE_DASHBOARDS}}
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _README = """# Monitoring
 
@@ -27,6 +32,10 @@ their default limits, and `grafana-dashboard.json` is imported into Grafana (Das
 them.
 
     prometheus --config.file=deploy/monitoring/prometheus.yml
+
+Under docker-compose `--profile monitoring` starts both: Prometheus with `prometheus-compose.yml` on 127.0.0.1:9090, and Grafana on
+127.0.0.1:3001 with this dashboard, the user admin and `WEBUI_ADMIN_PASSWORD`. The file keeps the compose specification; these two
+containers were not run where it was made.
 
 Where the gateway asks for keys, write one of `correctly keys new prometheus` into a file and name it in `prometheus.yml`.
 
@@ -48,7 +57,10 @@ def render() -> dict[str, str]:
     """The files by name."""
     return {
         "README.md": _README.format(made=_MADE, loop=_loop_table(), own=_own_table()),
-        "prometheus.yml": _prometheus(),
+        "prometheus.yml": _prometheus("127.0.0.1:8080", "127.0.0.1:8001", None),
+        "prometheus-compose.yml": _prometheus("gateway:8080", "vllm:8001", COMPOSE_KEY_FILE),
+        "grafana-datasource.yml": _provisioned("datasources", _DATASOURCE),
+        "grafana-provider.yml": _provisioned("providers", _PROVIDER),
         "alerts.yml": _alerts(),
         "grafana-dashboard.json": json.dumps(dashboard(), indent=1) + "\n",
     }
@@ -75,7 +87,15 @@ def _own_table() -> str:
     return "\n".join(head + rows)
 
 
-def _prometheus() -> str:
+def _prometheus(gateway: str, engine: str, key_file: str | None) -> str:
+    """Prometheus' configuration.
+
+    Args:
+        gateway, engine: ``host:port`` of both. key_file: holds the key that the gateway is shown.
+    """
+    key = f"    authorization:\n      credentials_file: {key_file}"
+    if key_file is None:
+        key = "    # Where the gateway asks for keys:\n    # authorization:\n    #   credentials_file: correctly.key"
     return f"""# {_MADE}
 global:
   scrape_interval: 15s
@@ -87,14 +107,19 @@ rule_files:
 scrape_configs:
   - job_name: {JOB}
     static_configs:
-      - targets: ["127.0.0.1:8080"]
-    # Where the gateway asks for keys:
-    # authorization:
-    #   credentials_file: correctly.key
+      - targets: ["{gateway}"]
+{key}
   - job_name: vllm
     static_configs:
-      - targets: ["127.0.0.1:8001"]
+      - targets: ["{engine}"]
 """
+
+
+def _provisioned(kind: str, entry: dict[str, Any]) -> str:
+    """A file that Grafana reads at start: a data source, or where dashboards lie."""
+    import yaml
+
+    return f"# {_MADE}\n{yaml.safe_dump({'apiVersion': 1, kind: [entry]}, sort_keys=False)}"
 
 
 def _alerts() -> str:

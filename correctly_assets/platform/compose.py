@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from correctly_assets.core.telemetry import TELEMETRY_OFF
+from correctly_assets.gateway.monitoring_files import COMPOSE_DASHBOARDS, COMPOSE_KEY_FILE
 from correctly_assets.platform.openwebui import ADMIN_EMAIL
 from correctly_assets.platform.processes import PROCESSES, Process, engine_command
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
@@ -25,10 +26,11 @@ HEADER = """\
 #
 #   docker compose --profile cpu up      vLLM on the CPU, the embedded Gemma 3 270M
 #   docker compose --profile gpu up      vLLM on an NVIDIA GPU; set CORRECTLY_BASE_MODEL, e.g. to Gemma 3 1B
+#   --profile monitoring besides         Prometheus on 127.0.0.1:9090 and Grafana on 127.0.0.1:3001
 #
 # Set POSTGRES_PASSWORD, WEBUI_SECRET_KEY, WEBUI_ADMIN_PASSWORD (of admin@localhost) and WEBUI_GATEWAY_KEY (what the chat
-# shows the gateway; `openssl rand -hex 32` makes one) in .env first. Only the gateway, Dagster, MLflow and the chat are
-# published, on loopback; vLLM's management routes have no key, so it stays on the private network.
+# shows the gateway; `openssl rand -hex 32` makes one) in .env first. Only the gateway, Dagster, MLflow, the chat and these two
+# are published, on loopback; vLLM's management routes have no key, so it stays on the private network.
 """
 DATABASE = "postgresql://correctly:${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}@postgres:5432/correctly"
 ADMIN_PASSWORD = "${WEBUI_ADMIN_PASSWORD:?set WEBUI_ADMIN_PASSWORD in .env}"
@@ -182,8 +184,41 @@ def render() -> dict[str, Any]:
                 service["deploy"] = {"resources": {"reservations": {"devices": devices}}}
                 service["environment"]["HF_TOKEN"] = "${HF_TOKEN:-}"
             services[f"vllm-{profile}"] = service
-    volumes = {"postgres-data": {}, "correctly-home": {}, "webui-data": {}}
-    return {"name": "correctly", "services": services, "volumes": volumes}
+    services |= _monitoring()
+    volumes = {
+        name: {} for name in ("postgres-data", "correctly-home", "webui-data", "prometheus-data", "grafana-data")
+    }
+    secrets = {Path(COMPOSE_KEY_FILE).name: {"environment": "WEBUI_GATEWAY_KEY"}}
+    return {"name": "correctly", "services": services, "volumes": volumes, "secrets": secrets}
+
+
+def _monitoring() -> dict[str, Any]:
+    """Prometheus and Grafana over deploy/monitoring, behind a profile of their own."""
+    here = "./deploy/monitoring"
+    return {
+        "prometheus": {
+            "image": "prom/prometheus:v3.5.0",
+            "command": ["--config.file=/etc/prometheus/prometheus-compose.yml", "--storage.tsdb.path=/prometheus"],
+            "volumes": [f"{here}:/etc/prometheus:ro", "prometheus-data:/prometheus"],
+            "secrets": [Path(COMPOSE_KEY_FILE).name],
+            "ports": ["127.0.0.1:9090:9090"],
+            "profiles": ["monitoring"],
+            "restart": "unless-stopped",
+        },
+        "grafana": {
+            "image": "grafana/grafana:12.1.0",
+            "environment": {"GF_SECURITY_ADMIN_PASSWORD": ADMIN_PASSWORD, "GF_ANALYTICS_REPORTING_ENABLED": "false"},
+            "volumes": [
+                f"{here}/grafana-datasource.yml:/etc/grafana/provisioning/datasources/correctly.yml:ro",
+                f"{here}/grafana-provider.yml:/etc/grafana/provisioning/dashboards/correctly.yml:ro",
+                f"{here}/grafana-dashboard.json:{COMPOSE_DASHBOARDS}/correctly.json:ro",
+                "grafana-data:/var/lib/grafana",
+            ],
+            "ports": ["127.0.0.1:3001:3000"],
+            "profiles": ["monitoring"],
+            "restart": "unless-stopped",
+        },
+    }
 
 
 def _webui(process: Process, settings: Settings) -> dict[str, Any]:
