@@ -10,11 +10,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-AlertKind = Literal["refused_gate", "failed_run", "rollback", "lag", "disk", "backup"]
+AlertKind = Literal["refused_gate", "failed_run", "rollback", "votes", "lag", "disk", "backup"]
 TITLES: dict[AlertKind, str] = {
     "refused_gate": "The gate refused an adapter",
     "failed_run": "A run failed",
     "rollback": "A release was rolled back",
+    "votes": "Most votes on the release in service are thumbs down",
     "lag": "Examples wait too long for a decision",
     "disk": "The disk is nearly full",
     "backup": "There is no recent backup",
@@ -23,6 +24,7 @@ REMEDIES: dict[AlertKind, str] = {
     "refused_gate": "Read the report with `correctly report`; land better examples, or quarantine those that made it worse.",
     "failed_run": "`correctly why` and the run's page in Dagster say what failed.",
     "rollback": "`correctly releases` shows why; the release before serves until a better one is promoted.",
+    "votes": "Read what was voted down in the chat; `correctly rollback` returns to the release before.",
     "lag": "`correctly why` says what the retrain sensor waits for.",
     "disk": "`correctly gc` removes adapters and snapshots that nothing needs.",
     "backup": "Run `correctly backup`, and see that it runs each day.",
@@ -53,6 +55,7 @@ class Limits:
     """When something is a cause for alarm.
 
     Attributes:
+        votes: how many votes a release must have before their balance counts.
         undecided_hours: age of an example that no decision has seen. disk_free_gb: free space, in 10^9 bytes.
         backup_hours: age of the newest backup; None where no backup is expected.
     """
@@ -60,6 +63,7 @@ class Limits:
     undecided_hours: float = 24.0
     disk_free_gb: float = 5.0
     backup_hours: float | None = 48.0
+    votes: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,13 @@ class Facts:
 
     Attributes:
         decision: id, verdict and first reason of the last decision. release: id, kind and why of the newest release.
+        votes: thumbs up and thumbs down of the newest release.
         backup_seconds: age of the newest backup, or of the first release where there is none; None before that.
     """
 
     decision: tuple[str, str, str] | None = None
     release: tuple[str, str, str] | None = None
+    votes: tuple[int, int] = (0, 0)
     undecided: int = 0
     undecided_seconds: float = 0.0
     disk_free_bytes: float | None = None
@@ -96,6 +102,10 @@ def active_alerts(facts: Facts, limits: Limits, known: Collection[str] = ()) -> 
     if facts.release is not None and facts.release[1] == "rollback":
         id, _, why = facts.release
         found.append(Alert("rollback", f"rollback:{id}", f"{id}: {why}"))
+    ups, downs = facts.votes
+    if facts.release is not None and ups + downs >= limits.votes and downs > ups:
+        id = facts.release[0]
+        found.append(Alert("votes", f"votes:{id}", f"Of {ups + downs} votes on {id} {downs} are thumbs down."))
     if facts.undecided_seconds > 3600 * limits.undecided_hours:
         hours = facts.undecided_seconds / 3600
         found.append(

@@ -216,6 +216,14 @@ def rules(limits: Limits | None = None) -> tuple[Rule, ...]:
             "0m",
             "critical",
         ),
+        (
+            "votes",
+            '(sum by (release) (correctly_votes_total{rating="-1"}) / sum by (release) (correctly_votes_total) > 0.5) '
+            f"and on (release) (sum by (release) (correctly_votes_total) >= {limits.votes}) "
+            "and on (release) (correctly_release == 1)",
+            "0m",
+            "warning",
+        ),
         ("lag", f"correctly_undecided_age_seconds > {3600 * limits.undecided_hours:.0f}", "5m", "warning"),
         ("disk", f"correctly_disk_free_bytes < {1e9 * limits.disk_free_gb:.0f}", "5m", "critical"),
     )

@@ -41,6 +41,9 @@ class AlertsSettings(SettingsGroup):
     mail_from: str = Field(default="correctly@localhost", description="Sender of the mails.")
     mail_to: str = Field(default="", description="Receivers of the mails, with commas between.")
     seconds: float = Field(default=30.0, gt=0, description="Seconds between two looks.")
+    votes: int = Field(
+        default=10, ge=1, description="Votes that a release must have before it is an alert that most are thumbs down."
+    )
     undecided_hours: float = Field(
         default=24.0, gt=0, description="Hours that an accepted example may wait for a decision."
     )

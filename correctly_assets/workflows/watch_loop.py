@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 def limits_of(settings: Settings) -> Limits:
     """The limits that the settings name."""
     alerts = settings.alerts
-    return Limits(alerts.undecided_hours, alerts.disk_free_gb, alerts.backup_hours or None)
+    return Limits(alerts.undecided_hours, alerts.disk_free_gb, alerts.backup_hours or None, alerts.votes)
 
 
 def read_facts(store: Store, settings: Settings, now: float) -> Facts:
@@ -51,11 +51,13 @@ def read_facts(store: Store, settings: Settings, now: float) -> Facts:
     decision, release = store.last_decision(), store.champion()
     since, backup = store.undecided_since(), newest_backup(settings)
     began = store.first_release_at() if backup is None else None
+    votes = store.votes() if release is not None else {}
     backed_up = seconds_of(began) if began is not None else backup
     return Facts(
         decision=decision
         and (decision.id, decision.verdict, next(iter(decision.reasons), "No reason was written down.")),
         release=release and (release.id, release.kind, release.why),
+        votes=(votes.get((release.id, 1), 0), votes.get((release.id, -1), 0)) if release is not None else (0, 0),
         undecided=store.new_since_decision(),
         undecided_seconds=max(0.0, now - seconds_of(since)) if since else 0.0,
         disk_free_bytes=shutil.disk_usage(settings.platform.home).free,

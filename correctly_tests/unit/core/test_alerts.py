@@ -36,6 +36,7 @@ def kinds(facts: Facts, limits: Limits | None = None, known: tuple[str, ...] = (
         ({"decision": ("d0002", "refused", "Worse.")}, "refused_gate"),
         ({"decision": ("d0002", "failed", "It broke.")}, "failed_run"),
         ({"release": ("r0002", "rollback", "Votes.")}, "rollback"),
+        ({"votes": (4, 6)}, "votes"),
         ({"undecided": 3, "undecided_seconds": DAY + 1}, "lag"),
         ({"disk_free_bytes": 4.9e9}, "disk"),
         ({"backup_seconds": 2 * DAY + 1}, "backup"),
@@ -50,6 +51,11 @@ def test_each_cause_raises_its_alert_and_no_other(changed: dict[str, object], ki
 def test_a_new_platform_and_one_that_keeps_no_backups_raise_nothing() -> None:
     assert kinds(Facts()) == []
     assert kinds(replace(FINE, backup_seconds=99 * DAY), Limits(backup_hours=None)) == []
+
+
+def test_few_or_balanced_votes_raise_nothing() -> None:
+    assert kinds(replace(FINE, votes=(0, 9))) == [] and kinds(replace(FINE, votes=(5, 5))) == []
+    assert kinds(replace(FINE, votes=(0, 9)), Limits(votes=9)) == ["votes"]
 
 
 def test_an_open_disk_alert_ends_only_when_a_tenth_more_is_free() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from correctly_assets.core.types import Example
+from correctly_assets.core.types import Correction, Example
 from correctly_assets.settings import InvalidSettingError, Settings
 from correctly_assets.store import Store, open_store
 from correctly_assets.workflows.watch_loop import alerts_path, watch_loop
@@ -152,6 +152,27 @@ def test_failed_runs_rollbacks_lag_disk_and_backups_are_told(
     watch_loop(store, strict, time.time() + 3 * 86_400)
     assert {one["kind"] for one in webhook.got} == {"failed_run", "rollback", "lag", "disk", "backup"}
     assert all(one["title"] and one["remedy"] and one["says"] for one in webhook.got)
+
+
+def test_votes_on_the_release_in_service_are_told_and_those_on_others_not(
+    store: Store, settings: Settings, webhook: Webhook
+) -> None:
+    for adapter in ("a", "b"):
+        release = store.add_release(adapter=adapter, base_model="base", kind="promotion", why="better").id
+        for number in range(10):
+            id = f"{release}-{number}"
+            store.journal_correction(
+                Correction(
+                    id=id, before="He go.", after="He goes.", edits=(), release="r0002", adapter="b", fallback=None
+                )
+            )
+            store.add_feedback(source_key=id, correction_id=id, rating=-1)
+        if adapter == "a":
+            watch_loop(store, settings)
+            assert webhook.got == []
+    watch_loop(store, settings)
+    (posted,) = webhook.got
+    assert posted["event"] == "votes:r0002" and posted["says"] == "Of 20 votes on r0002 20 are thumbs down."
 
 
 def test_a_receiver_that_was_away_is_told_later_and_the_other_not_twice(
