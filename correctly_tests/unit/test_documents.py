@@ -13,7 +13,10 @@ PATH = re.compile(rf"\b(?:{'|'.join(ROOTS)})/[\w./-]*\w/?")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/questions.md", "GLOSSARY.md"])
+PAGES = ["CONTRIBUTING.md", "GLOSSARY.md", "docs/architecture.md", "docs/capacity.md", "docs/questions.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_file_that_a_page_names_exists(page: str) -> None:
     path = PROJECT_ROOT / page
     text = path.read_text(encoding="utf-8")
