@@ -55,7 +55,8 @@ def compose_settings() -> Settings:
             "gateway_host": "gateway",
             "database_url": None,
             "sql_dir": Path(IN_CONTAINER) / "sql",
-            "prompts_dir": Path(IN_CONTAINER) / "prompts",
+            # Read while rendering; in commands it becomes the container's.
+            "prompts_dir": PROJECT_ROOT / "prompts",
         },
         serving={"vllm_host": "vllm"},
     )
