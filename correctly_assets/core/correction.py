@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from correctly_assets.core.house_style import NO_STYLE, HouseStyle
 from correctly_assets.core.taxonomy import family
 from correctly_assets.core.types import Correction, Edit, Fallback
 
@@ -78,6 +79,7 @@ class CorrectionPath(Protocol):
         reason_language: ReasonLanguage = "en",
         priority: int = 0,
         mode: Mode = "careful",
+        style: HouseStyle = NO_STYLE,
     ) -> Correction:
         """Correct one text with the engine's model or adapter named ``model``.
 
@@ -97,6 +99,7 @@ class CorrectionPath(Protocol):
         reason_language: ReasonLanguage = "en",
         priority: int = 0,
         mode: Mode = "careful",
+        style: HouseStyle = NO_STYLE,
     ) -> AsyncGenerator[Piece | Correction]:
         """The corrected text piece by piece, in order, then one `Correction` of the whole."""
         ...

@@ -28,6 +28,7 @@ from correctly_assets.core.correction import (
 )
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.errors import CorrectlyError, RefusedError
+from correctly_assets.core.house_style import NO_STYLE, HouseStyle
 from correctly_assets.core.ports import Annotator, Completer, Completion, Ranker
 from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.types import Correction, Edit, Fallback, Skipped
@@ -46,6 +47,7 @@ from correctly_assets.correction.style import as_it_was
 from correctly_assets.correction.surface import in_small_letters, is_in_capitals
 from correctly_assets.correction.surface import put_right as surface_put_right
 from correctly_assets.correction.vetoes import kept_edits, whole
+from correctly_assets.correction.wording import allowed, kept_spans, with_house_wording, with_kept
 
 REASON_TOKENS = {"en": 56, "ko": 96}
 """Token limit of a reason: thirty English words, or as many Korean ones, and a little more."""
@@ -71,6 +73,8 @@ class _Ask:
     mode: Mode
     bounds: Bounds
     judge: Judge | None = None
+    style: HouseStyle = NO_STYLE
+    dictionary: Dictionary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,7 @@ class Corrector:
         reason_language: ReasonLanguage = "en",
         priority: int = 0,
         mode: Mode = "careful",
+        style: HouseStyle = NO_STYLE,
     ) -> Correction:
         """Correct one text.
 
@@ -162,11 +167,12 @@ class Corrector:
             model: the engine's name for the model or adapter.
             release, adapter: who answers for it, as the answer will say.
             mode: how sure the model must be of an edit.
+            style: what is left alone, and the spellings and terms that are put in.
 
         Raises:
             UnreachableError, RefusedError: as the completer does.
         """
-        ask = self._ask(model, adapter, reason_language, priority, mode)
+        ask = self._ask(model, adapter, reason_language, priority, mode, style)
         parts = await asyncio.to_thread(segments, text)
         async with aclosing(self._run(parts, text, ask, reasons, release, adapter)) as items:
             async for item in items:
@@ -185,6 +191,7 @@ class Corrector:
         reason_language: ReasonLanguage = "en",
         priority: int = 0,
         mode: Mode = "careful",
+        style: HouseStyle = NO_STYLE,
     ) -> AsyncGenerator[Piece | Correction]:
         """Yield the corrected text piece by piece, in order and as soon as each is ready, then the `Correction`.
 
@@ -193,15 +200,18 @@ class Corrector:
         Raises:
             UnreachableError, RefusedError: as the completer does.
         """
-        ask = self._ask(model, adapter, reason_language, priority, mode)
+        ask = self._ask(model, adapter, reason_language, priority, mode, style)
         parts = await asyncio.to_thread(segments, text)
         async with aclosing(self._run(parts, text, ask, reasons, release, adapter)) as items:
             async for item in items:
                 yield item
 
-    def _ask(self, model: str, adapter: str | None, language: ReasonLanguage, priority: int, mode: Mode) -> _Ask:
+    def _ask(
+        self, model: str, adapter: str | None, language: ReasonLanguage, priority: int, mode: Mode, style: HouseStyle
+    ) -> _Ask:
         bounds = self._bounds(adapter)
-        return _Ask(model, language, priority, mode, bounds.of(mode), bounds.judge)
+        dictionary = with_kept(self._dictionary, style)
+        return _Ask(model, language, priority, mode, bounds.of(mode), bounds.judge, style, dictionary)
 
     async def _run(
         self, parts: Sequence[Segment], text: str, ask: _Ask, reasons: bool, release: str | None, adapter: str | None
@@ -256,11 +266,11 @@ class Corrector:
     async def _sentence(self, part: Segment, ask: _Ask, several: bool) -> _Sentence:
         """Ask for one sentence, apply the guards, extract the edits."""
         raw, view = part.text, part.view
-        base, protected = view.shown, view.protected
+        base, protected = view.shown, [*view.protected, *kept_spans(view.shown, ask.style)]
         if capitals := is_in_capitals(base, protected):
             # A model that has seen ordinary writing corrects that; the capitals are put back into what it changes.
             base = in_small_letters(base, protected) or base
-        asked, apart = await self._mended(base, protected)
+        asked, apart = await self._mended(base, protected, ask.dictionary)
         prompt = self._prompts.correct_prompt(asked)
         answered = await self._answer(prompt, asked, ask, part, several and part.fragment)
         if isinstance(answered, str):
@@ -272,7 +282,7 @@ class Corrector:
             found = trusted = await asyncio.to_thread(self._annotator.edits, asked, answer)
             if not ask.bounds.takes_all:
                 trusted = await self._trusted(asked, answer, found, completion, ask, apart)
-            kept = whole(found, kept_edits(asked, trusted, apart, self._dictionary))
+            kept = whole(found, kept_edits(asked, trusted, apart, ask.dictionary))
             vetoed = bool(trusted) and not kept
         apart = _shifted(apart, kept)
         better = apply_edits(asked, kept)
@@ -280,19 +290,20 @@ class Corrector:
         if asked != base or spelt is not None:
             # What the user is shown counts from what the user wrote.
             kept = await asyncio.to_thread(self._annotator.edits, base, spelt or better)
+        kept = with_house_wording(base, allowed(kept, ask.style), ask.style, protected, ask.language)
         plain = tuple(kept)
         if capitals:
             kept = _in_capitals(view.shown, kept)
         edits = view.to_raw(kept)
         shown = apply_edits(view.shown, kept)
-        why = self._not_understood(shown, vetoed and not edits)
+        why = self._not_understood(shown, vetoed and not edits, ask.dictionary)
         return _Sentence(
             raw, apply_edits(raw, edits), tuple(edits), shown=(view.shown, shown), plain=(base, plain), why=why
         )
 
-    def _not_understood(self, text: str, vetoed: bool) -> str | None:
+    def _not_understood(self, text: str, vetoed: bool, dictionary: Dictionary | None) -> str | None:
         """Why a sentence that came back may still be wrong: every edit was vetoed, or too many of its words are no words."""
-        if self._dictionary is not None and too_many_unknown(text, self._dictionary.knows):
+        if dictionary is not None and too_many_unknown(text, dictionary.knows):
             return "too many words that no dictionary knows"
         return NO_SAFE if vetoed else None
 
@@ -308,9 +319,9 @@ class Corrector:
         score = self._base_score(ask)
         if ask.judge is None or score is None:
             return sure_edits(answer, found, completion, ask.bounds.least)
-        allowed = set(kept_edits(asked, found, apart, self._dictionary))
+        able = set(kept_edits(asked, found, apart, ask.dictionary))
         sure = dict(zip(found, edit_confidences(answer, found, completion), strict=True))
-        proposed = [edit for edit in found if edit in allowed]
+        proposed = [edit for edit in found if edit in able]
         among = len(proposed)
         least = {edit: ask.bounds.least(edit, among) for edit in proposed}
         taken = {edit: ask.judge.settles(edit, sure[edit], among, least[edit]) for edit in proposed}
@@ -344,29 +355,34 @@ class Corrector:
             return []
         answer, completion = answered
         found = await asyncio.to_thread(self._annotator.edits, flat, answer)
-        allowed = set(kept_edits(flat, found, protected_spans(flat), self._dictionary))
+        able = set(kept_edits(flat, found, protected_spans(flat), self._dictionary))
         sure = dict(zip(found, edit_confidences(answer, found, completion), strict=True))
-        proposed = [edit for edit in found if edit in allowed]
+        proposed = [edit for edit in found if edit in able]
         if (score := self._base_score(ask)) is None:
             return [(edit, sure[edit], 0.0) for edit in proposed]
         gained = await gains(score, flat, proposed)
         return [(edit, sure[edit], gain) for edit, gain in zip(proposed, gained, strict=True)]
 
-    async def _mended(self, flat: str, protected: Sequence[Span]) -> tuple[str, list[Span]]:
+    async def _mended(
+        self, flat: str, protected: Sequence[Span], dictionary: Dictionary | None
+    ) -> tuple[str, list[Span]]:
         """The sentence as the model is given it, with what must stay in it: mended by what needs no model, and by rules where
         some come first, under the model's vetoes."""
-        knows = self._dictionary.knows if self._dictionary is not None else None
-        mended, apart = await self._taken(flat, surface_put_right(flat, protected, knows), list(protected), False)
+        knows = dictionary.knows if dictionary is not None else None
+        right = surface_put_right(flat, protected, knows)
+        mended, apart = await self._taken(flat, right, list(protected), False, dictionary)
         if self._first is None:
             return mended, apart
-        return await self._taken(mended, await asyncio.to_thread(self._first, mended), apart, True)
+        return await self._taken(mended, await asyncio.to_thread(self._first, mended), apart, True, dictionary)
 
-    async def _taken(self, flat: str, mended: str, apart: list[Span], names: bool) -> tuple[str, list[Span]]:
+    async def _taken(
+        self, flat: str, mended: str, apart: list[Span], names: bool, dictionary: Dictionary | None
+    ) -> tuple[str, list[Span]]:
         """What of a mended sentence is taken over, and where what must stay stands then."""
         if mended == flat or (self._profanity is not None and self._profanity.added(flat, mended)):
             return flat, apart
         found = await asyncio.to_thread(self._annotator.edits, flat, flatten(mended)[0])
-        kept = kept_edits(flat, sparing_names(flat, found) if names else found, apart, self._dictionary)
+        kept = kept_edits(flat, sparing_names(flat, found) if names else found, apart, dictionary)
         return apply_edits(flat, kept), _shifted(apart, kept)
 
     async def _spelt(self, prompt: str, text: str, ask: _Ask, apart: Sequence[Span]) -> str | None:
@@ -374,9 +390,9 @@ class Corrector:
 
         Each candidate of the dictionary is put into the sentence, and the model says how probable the sentence then is.
         """
-        if self._ranker is None or self._dictionary is None:
+        if self._ranker is None or ask.dictionary is None:
             return None
-        left = await asyncio.to_thread(misspellings, text, self._dictionary.knows, apart)
+        left = await asyncio.to_thread(misspellings, text, ask.dictionary.knows, apart)
         changed = text
         for wrong in reversed(left[:MOST_MISSPELT]):
             whole_texts = [put_right(changed, wrong, candidate) for candidate in wrong.candidates]
@@ -398,7 +414,7 @@ class Corrector:
             return edits
 
         async def one(edit: Edit) -> Edit:
-            if edit.point is not None:
+            if edit.point is not None or edit in sentence.edits:
                 return edit
             prompt = self._prompts.explain_prompt(flat, edit.was, edit.now, ask.language)
             async with limit:
@@ -421,7 +437,11 @@ class Corrector:
 
     async def _by_point(self, sentence: _Sentence, language: ReasonLanguage) -> tuple[Edit, ...]:
         """The sentence's edits with the reasons of their grammar points, or the general ones of their types."""
-        edits = [edit.explained(self._rules.reason(edit, language), "rule") for edit in sentence.edits]
+        # What the house style put in brings its own reason.
+        edits = [
+            edit if edit.reason else edit.explained(self._rules.reason(edit, language), "rule")
+            for edit in sentence.edits
+        ]
         before, plain = sentence.plain
         # An edit of blanks alone falls away when marks are put back; then the two lists do not speak of the same edits.
         if self._points is None or len(plain) != len(edits):
@@ -429,6 +449,8 @@ class Corrector:
         after = apply_edits(before, plain)
         for told in await asyncio.to_thread(self._points, before, after, plain, language):
             for index in told.edit_indexes:
+                if sentence.edits[index].reason:
+                    continue
                 edits[index] = edits[index].explained(told.reason, "rule", told.point)
         return tuple(edits)
 

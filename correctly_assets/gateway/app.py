@@ -30,6 +30,7 @@ from correctly_assets.gateway.metrics import Metrics, request_id
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.service import Parts, Service
 from correctly_assets.settings import Settings
+from correctly_assets.workflows.house_file import HouseFile
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
     app.state.metrics = Metrics()
     app.state.reason_language = settings.teacher.reason_language
     app.state.mode = settings.serving.mode
+    app.state.house = HouseFile(settings.platform.house_style_path)
     app.include_router(routes.v1)
     app.include_router(routes.platform)
     _shape_errors(app, options)

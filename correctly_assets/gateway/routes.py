@@ -13,8 +13,8 @@ from fastapi import APIRouter, Body, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from correctly_assets.core.correction import Mode, ReasonLanguage
 from correctly_assets.core.errors import CorrectlyError, UsageError
+from correctly_assets.core.house_style import parse_house_style
 from correctly_assets.gateway.access import Client
 from correctly_assets.gateway.admission import DASHBOARD
 from correctly_assets.gateway.releases import NotReadyError
@@ -58,12 +58,15 @@ ServiceOf = Annotated[Service, Depends(service_of)]
 ClientOf = Annotated[Client, Depends(client_of)]
 
 
-def _asker(request: Request, client: Client, wanted: ReasonLanguage | None, mode: Mode | None) -> Asker:
+def _asker(request: Request, client: Client, body: ChatRequest | CorrectionsRequest) -> Asker:
     header = request.headers.get("x-correctly-reason-language")
-    language = wanted or (header if header in ("en", "ko") else None) or client.reason_language
+    language = body.reason_language or (header if header in ("en", "ko") else None) or client.reason_language
     chat_id = next((value[:200] for name in CHAT_ID_HEADERS if (value := request.headers.get(name))), None)
-    how = mode or client.mode or request.app.state.mode
-    return Asker(client, chat_id, language or request.app.state.reason_language, how)
+    how = body.mode or client.mode or request.app.state.mode
+    style = request.app.state.house.styles().of(client.name)
+    if body.style is not None:
+        style = style.with_(parse_house_style(body.style))
+    return Asker(client, chat_id, language or request.app.state.reason_language, how, style)
 
 
 v1 = APIRouter(prefix="/v1", responses=_ERRORS)
@@ -87,9 +90,7 @@ async def chat_completions(body: ChatRequest, request: Request, service: Service
     """OpenAI's chat completions. The last user message is the text; the answer is the corrected text, a blank line,
     and a table of changes, streamed in order when ``stream`` is set."""
     shape = ChatShape(body.model)
-    pieces = service.chat(
-        body.messages, model=body.model, asker=_asker(request, client, body.reason_language, body.mode)
-    )
+    pieces = service.chat(body.messages, model=body.model, asker=_asker(request, client, body))
     if body.stream:
         # The first piece is waited for, so that a failure before it is an HTTP status and not a broken stream.
         first = await anext(pieces)
@@ -133,7 +134,7 @@ async def corrections(
 ) -> dict[str, Any]:
     """Corrections with edits and reasons, in order. Offsets are code points into ``before``, half-open."""
     texts = [body.text] if isinstance(body.text, str) else body.text
-    asker = _asker(request, client, body.reason_language, body.mode)
+    asker = _asker(request, client, body)
     done = await service.correct(texts, model=body.model, reasons=body.reasons, asker=asker)
     return {"corrections": [correction.to_json() for correction in done]}
 

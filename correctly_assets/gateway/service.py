@@ -16,6 +16,7 @@ from typing import Any
 
 from correctly_assets.core.correction import CorrectionPath, Mode, Piece, ReasonLanguage
 from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
+from correctly_assets.core.house_style import NO_STYLE, HouseStyle
 from correctly_assets.core.landing import LandOutcome
 from correctly_assets.core.serving import (
     AdapterCheck,
@@ -79,12 +80,13 @@ class ChatEnd:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks, in which chat, in which language reasons are wanted, and how daring the answer may be."""
+    """Who asks, in which chat, in which language reasons are wanted, how daring the answer may be, and in which house style."""
 
     client: Client
     chat_id: str | None
     language: ReasonLanguage
     mode: Mode = "careful"
+    style: HouseStyle = NO_STYLE
 
 
 class Service:
@@ -166,6 +168,7 @@ class Service:
                     reasons=reasons,
                     reason_language=asker.language,
                     mode=mode,
+                    style=asker.style,
                 )
                 self._keep(correction, meter, time.perf_counter() - started, asker)
                 return correction
@@ -266,6 +269,7 @@ class Service:
             reasons=not name.text_only,
             reason_language=asker.language,
             mode=name.mode or asker.mode,
+            style=asker.style,
         )
         async for item in stream:
             if isinstance(item, Correction):

@@ -32,6 +32,7 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     reason_language: ReasonLanguageField | None = None
     mode: Mode | None = None
+    style: dict[str, Any] | None = None
 
 
 class CorrectionsRequest(BaseModel):
@@ -42,6 +43,7 @@ class CorrectionsRequest(BaseModel):
     reasons: bool = True
     reason_language: ReasonLanguageField | None = None
     mode: Mode | None = None
+    style: dict[str, Any] | None = None
     model: str = "correctly"
 
 

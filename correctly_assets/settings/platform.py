@@ -173,6 +173,11 @@ class PlatformSettings(SettingsGroup):
         return self.home / "gateway-keys.json"
 
     @property
+    def house_style_path(self) -> Path:
+        """What the house leaves alone, and how it wants things spelt and called."""
+        return self.home / "house-style.yaml"
+
+    @property
     def store_url(self) -> str:
         """SQLAlchemy URL of the relational store; a bare ``postgresql://`` is driven by psycopg2."""
         return self.database_url or f"sqlite:///{self.home / 'store.sqlite'}"
