@@ -33,7 +33,7 @@ def corrected(text: str, right: str, reason_language: Any = "en", **style: Any) 
     ("text", "right", "keep", "after"),
     [
         ("We uses kubctl daily.", "We use kubectl daily.", ["kubctl"], "We use kubctl daily."),
-        ("We gonna go home soon.", "We are going to go home soon.", ["gonna"], "We gonna go home soon."),
+        ("I am gonna go home soon.", "I am going to go home soon.", ["gonna"], "I am gonna go home soon."),
         ("Gonna be late, he say.", "Going to be late, he says.", ["gonna"], "Gonna be late, he says."),
         ("The Data Vault are full.", "The data vault is full.", ["Data Vault"], "The Data Vault is full."),
         ("He use IPhone and iphone.", "He uses iPhone and iPhone.", ["IPhone"], "He uses IPhone and iPhone."),
