@@ -9,7 +9,7 @@ import pytest
 
 from correctly_tests.serving_fakes import Running, fake_engine, running_gateway
 
-BEFORE, AFTER = "She like the color of kubctl.", "She likes the color of kubectl."
+BEFORE, AFTER = "She like the color of teh book.", "She likes the color of the book."
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +29,12 @@ def after(gateway: Running, **body: Any) -> str:
 def test_the_file_holds_at_once_and_a_request_adds_to_it(gateway: Running) -> None:
     path = gateway.home / "house-style.yaml"
     assert after(gateway) == AFTER
-    path.write_text("variety: en-GB\nkeep: [kubctl]\n")
-    assert after(gateway) == "She likes the colour of kubctl."
-    assert after(gateway, style={"variety": "en-US"}) == "She likes the color of kubctl."
-    assert after(gateway, style={"leave": ["VERB:SVA"]}) == "She like the colour of kubctl."
+    path.write_text("variety: en-GB\nkeep: [teh]\n")
+    assert after(gateway) == "She likes the colour of teh book."
+    assert after(gateway, style={"variety": "en-US"}) == "She likes the color of teh book."
+    assert after(gateway, style={"leave": ["VERB:SVA"]}) == "She like the colour of teh book."
     chat = gateway.chat(BEFORE, model="correctly-text", style={"terms": {"color": "hue"}})
-    assert chat.json()["choices"][0]["message"]["content"] == "She likes the hue of kubctl."
+    assert chat.json()["choices"][0]["message"]["content"] == "She likes the hue of teh book."
     path.unlink()
     assert after(gateway) == AFTER
     assert after(gateway, style=None) == AFTER
