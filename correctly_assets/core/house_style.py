@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.taxonomy import ERRANT_TYPES, family
@@ -18,6 +18,8 @@ from correctly_assets.core.types import Edit
 Variety = Literal["en-GB", "en-US", "en-GB-oxendict"]
 """British, American, and British with -ize (Oxford)."""
 VARIETIES: tuple[Variety, ...] = get_args(Variety)
+NAMED: dict[str, Variety] = {"british": "en-GB", "american": "en-US", "oxford": "en-GB-oxendict"}
+"""What people call the varieties."""
 COMMA = "COMMA"
 """An error type of our own, for edits that put in or take out commas and nothing else."""
 MAX_WORDS, MAX_LENGTH = 2_000, 100
@@ -87,9 +89,7 @@ def parse_house_style(value: Mapping[str, Any]) -> HouseStyle:
         raise UsageError(
             f"A style has no {', '.join(unknown)}; it has variety, keep, terms and leave.", code="bad_style"
         )
-    variety = value.get("variety")
-    if variety is not None and variety not in VARIETIES:
-        raise UsageError(f"There is no variety {variety!r}; choose {', '.join(VARIETIES)}.", code="bad_style")
+    variety = _variety(value.get("variety"))
     keep = _words(value.get("keep") or [], "keep")
     terms = value.get("terms") or {}
     if not isinstance(terms, Mapping):
@@ -98,7 +98,19 @@ def parse_house_style(value: Mapping[str, Any]) -> HouseStyle:
         )
     wrong, right = _words(list(terms), "terms"), _words(list(terms.values()), "terms")
     leave = tuple(error_type(name) for name in _words(value.get("leave") or [], "leave"))
-    return HouseStyle(cast("Variety | None", variety), keep, tuple(zip(wrong, right, strict=True)), leave)
+    return HouseStyle(variety, keep, tuple(zip(wrong, right, strict=True)), leave)
+
+
+def _variety(name: Any) -> Variety | None:
+    """A variety by its tag or by its name, in any case."""
+    if name is None:
+        return None
+    known = {tag.casefold(): tag for tag in VARIETIES} | NAMED
+    wanted = known.get(name.strip().replace("_", "-").casefold()) if isinstance(name, str) else None
+    if wanted is None:
+        named = ", ".join(f"{tag} ({name.capitalize()})" for name, tag in NAMED.items())
+        raise UsageError(f"There is no variety {name!r}; choose {named}.", code="bad_style")
+    return wanted
 
 
 def error_type(name: str) -> str:

@@ -29,13 +29,22 @@ NO_PROSE = {
 LEFT = {"en": "Left as it was:", "ko": "그대로 둔 부분:"}
 """How the line begins that names what was left alone."""
 MORE = {"en": "and {count} more", "ko": "외 {count}곳"}
+BY_STYLE_ALONE = {
+    "en": "There is nothing to change but what the house style leaves alone.",
+    "ko": "하우스 스타일에서 그대로 두기로 한 것 말고는 고칠 것이 없습니다.",
+}
 NO_SAFE = "no safe correction was found"
-TRIED = frozenset((NO_SAFE, "a sentence that is too long", "too many words that no dictionary knows"))
+UNKNOWN_WORDS = "too many words that no dictionary knows"
+BY_STYLE = "the house style"
+NO_SENTENCE = "no sentence"
+TRIED = frozenset((NO_SAFE, "a sentence that is too long", UNKNOWN_WORDS))
 """Why English prose is left as it was; every other reason says that a stretch is no English prose."""
 IN_KOREAN = {
     NO_SAFE: "안전하게 고칠 방법을 찾지 못함",
     "a sentence that is too long": "너무 긴 문장",
-    "too many words that no dictionary knows": "사전에 없는 단어가 너무 많음",
+    UNKNOWN_WORDS: "사전에 없는 단어가 너무 많음",
+    BY_STYLE: "하우스 스타일",
+    NO_SENTENCE: "문장이 아님",
     "another language": "다른 언어",
     "a word by itself": "단독으로 쓰인 단어",
     "mail header": "메일 머리글",
@@ -82,6 +91,8 @@ def unchanged_answer(correction: Correction, language: str = "en") -> str:
     if _read_some(correction):
         return f"{REST_READS_WELL[language]} {line}"
     whys = {one.why for one in skipped}
+    if BY_STYLE in whys and not whys & TRIED:
+        return f"{BY_STYLE_ALONE[language]} {line}"
     if whys == {NO_SAFE}:
         return NOT_CHANGED[language]
     return f"{(NOT_CHANGED if whys & TRIED else NO_PROSE)[language]} {line}"
@@ -91,7 +102,7 @@ def without_notice(answer: str) -> str:
     """An answer without the sentences that the gateway itself wrote behind or instead of a text."""
     leads = "|".join(map(re.escape, LEFT.values()))
     text = re.sub(rf"(?:^|\s)(?:{leads}) “[^\n]*\.$", "", answer.strip()).rstrip()
-    for notices in (NOTHING_TO_CHANGE, NOT_CHANGED, REST_READS_WELL, NO_PROSE):
+    for notices in (NOTHING_TO_CHANGE, NOT_CHANGED, REST_READS_WELL, NO_PROSE, BY_STYLE_ALONE):
         for notice in notices.values():
             text = text.removesuffix(notice).rstrip()
     return text

@@ -37,7 +37,7 @@ from correctly_assets.correction.bounds import Bounds, ModeBounds
 from correctly_assets.correction.confidence import edit_confidences, sure_edits
 from correctly_assets.correction.guards import answer_limit, refuse, settle_end
 from correctly_assets.correction.judging import Judge, Score, gains
-from correctly_assets.correction.left_alone import NO_SAFE
+from correctly_assets.correction.left_alone import BY_STYLE, NO_SAFE, NO_SENTENCE, UNKNOWN_WORDS
 from correctly_assets.correction.points.choose import Explanation
 from correctly_assets.correction.reasons import check_model_reason, load_rule_reasons
 from correctly_assets.correction.rules_first import sparing_names
@@ -47,7 +47,7 @@ from correctly_assets.correction.style import as_it_was
 from correctly_assets.correction.surface import in_small_letters, is_in_capitals
 from correctly_assets.correction.surface import put_right as surface_put_right
 from correctly_assets.correction.vetoes import kept_edits, whole
-from correctly_assets.correction.wording import allowed, kept_spans, with_house_wording, with_kept
+from correctly_assets.correction.wording import allowed, kept_spans, touches, united, with_house_wording, with_kept
 
 REASON_TOKENS = {"en": 56, "ko": 96}
 """Token limit of a reason: thirty English words, or as many Korean ones, and a little more."""
@@ -260,13 +260,15 @@ class Corrector:
         fallbacks: list[Fallback | None] = [sentence.fallback for _, sentence, _ in explaining if sentence.fallback]
         fallback = fallbacks[0] if fallbacks else None
         after = apply_edits(text, edits)
+        if not skipped and not any(part.prose for part in parts):
+            skipped = _skipped(text, 0, NO_SENTENCE)
         found = tuple(skipped)
         yield Correction(f"c_{uuid4().hex}", text, after, tuple(edits), release, adapter, fallback, found)
 
     async def _sentence(self, part: Segment, ask: _Ask, several: bool) -> _Sentence:
         """Ask for one sentence, apply the guards, extract the edits."""
         raw, view = part.text, part.view
-        base, protected = view.shown, [*view.protected, *kept_spans(view.shown, ask.style)]
+        base, protected = view.shown, united([*view.protected, *kept_spans(view.shown, ask.style)])
         if capitals := is_in_capitals(base, protected):
             # A model that has seen ordinary writing corrects that; the capitals are put back into what it changes.
             base = in_small_letters(base, protected) or base
@@ -277,35 +279,37 @@ class Corrector:
             return _Sentence(raw, raw, fallback=answered, why=LEFT.get(answered, NO_SAFE))
         answer, completion = answered
         kept: Sequence[Edit] = ()
-        vetoed = False
+        blocked: Sequence[Edit] = ()
         if answer != asked:
             found = trusted = await asyncio.to_thread(self._annotator.edits, asked, answer)
             if not ask.bounds.takes_all:
                 trusted = await self._trusted(asked, answer, found, completion, ask, apart)
             kept = whole(found, kept_edits(asked, trusted, apart, ask.dictionary))
-            vetoed = bool(trusted) and not kept
+            blocked = () if kept else trusted
         apart = _shifted(apart, kept)
         better = apply_edits(asked, kept)
         spelt = await self._spelt(prompt, better, ask, apart)
         if asked != base or spelt is not None:
             # What the user is shown counts from what the user wrote.
             kept = await asyncio.to_thread(self._annotator.edits, base, spelt or better)
-        kept = with_house_wording(base, allowed(kept, ask.style), ask.style, protected, ask.language)
+        wanted = whole(kept, allowed(kept, ask.style))
+        by_style = len(wanted) < len(kept) or bool(blocked)
+        kept = with_house_wording(base, wanted, ask.style, protected, ask.language)
         plain = tuple(kept)
         if capitals:
             kept = _in_capitals(view.shown, kept)
         edits = view.to_raw(kept)
         shown = apply_edits(view.shown, kept)
-        why = self._not_understood(shown, vetoed and not edits, ask.dictionary)
+        why = None
+        if ask.dictionary is not None and too_many_unknown(shown, ask.dictionary.knows):
+            why = UNKNOWN_WORDS
+        elif not edits:
+            house = kept_spans(asked, ask.style)
+            unsafe = bool(kept) or not all(touches(edit, house) for edit in blocked)
+            why = NO_SAFE if unsafe else BY_STYLE if by_style else None
         return _Sentence(
             raw, apply_edits(raw, edits), tuple(edits), shown=(view.shown, shown), plain=(base, plain), why=why
         )
-
-    def _not_understood(self, text: str, vetoed: bool, dictionary: Dictionary | None) -> str | None:
-        """Why a sentence that came back may still be wrong: every edit was vetoed, or too many of its words are no words."""
-        if dictionary is not None and too_many_unknown(text, dictionary.knows):
-            return "too many words that no dictionary knows"
-        return NO_SAFE if vetoed else None
 
     def _base_score(self, ask: _Ask) -> Score | None:
         if self._ranker is None or self._base_model is None:

@@ -7,7 +7,7 @@ it is kept, or which spelling a variety has (language/varieties.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -53,8 +53,30 @@ def with_kept(dictionary: Dictionary | None, style: HouseStyle) -> Dictionary | 
 
 
 def kept_spans(text: str, style: HouseStyle) -> list[Span]:
-    """Where the words and phrases stand that are never touched."""
-    return [match.span() for keep in style.keep for match in _pattern(keep, keep.islower()).finditer(text)]
+    """Where the words and phrases stand that are never touched, in order and apart."""
+    low = text.casefold()
+    return united(
+        match.span()
+        for keep in style.keep
+        if _may_hold(low, keep)
+        for match in _pattern(keep, keep.islower()).finditer(text)
+    )
+
+
+def united(spans: Iterable[Span]) -> list[Span]:
+    """Ranges in order, with those that overlap as one."""
+    apart: list[Span] = []
+    for start, end in sorted(spans):
+        if apart and start < apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
+        else:
+            apart.append((start, end))
+    return apart
+
+
+def touches(edit: Edit, spans: Sequence[Span]) -> bool:
+    """Whether an edit changes something inside one of the ranges."""
+    return any((edit.start < b and a < edit.end) or a < edit.start == edit.end < b for a, b in spans)
 
 
 def allowed(edits: Sequence[Edit], style: HouseStyle) -> list[Edit]:
@@ -90,9 +112,12 @@ def _next(
 ) -> Edit | None:
     """The first change that is still to be made in the corrected sentence at or behind a place; it counts in that sentence."""
     better = apply_edits(text, edits)
+    low = better.casefold()
     apart = _moved(protected, edits)
     found: list[Edit] = []
     for wrong, right in _forms(style.terms):
+        if not _may_hold(low, wrong):
+            continue
         for match in _pattern(wrong, True).finditer(better, position):
             now = _in_case(match.group(), right)
             if now != match.group() and not _said_already(better, match.span(), now):
@@ -175,6 +200,11 @@ def _in_case(was: str, now: str) -> str:
     if was.isupper() and len(was) > 2:
         return now.upper()
     return now[0].upper() + now[1:] if was[:1].isupper() else now
+
+
+def _may_hold(low: str, phrase: str) -> bool:
+    """Whether a text in small letters holds the phrase's first word: a house has thousands of words, and a sentence few of them."""
+    return phrase.split(None, 1)[0].casefold() in low
 
 
 @lru_cache(maxsize=4096)

@@ -74,7 +74,9 @@ def print_corrections(corrections: list[dict], console: Console) -> None:
         console.print(f"\n[bold]Before[/]  {escape(item['before'])}", highlight=False)
         if not item["changed"]:
             kept = f" (kept as it was: {item['fallback']})" if item["fallback"] else ""
-            console.print(f"[bold]After[/]   nothing to change{kept}", highlight=False)
+            # What was skipped is not called right; the note below names it.
+            says = "left as it was" if item.get("skipped") else "nothing to change"
+            console.print(f"[bold]After[/]   {says}{kept}", highlight=False)
         else:
             console.print(f"[bold]After[/]   {escape(item['after'])}", highlight=False)
         for edit in item["edits"]:

@@ -25,6 +25,8 @@ from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.settings import PlatformSettings, Settings, TrainingSettings
 from correctly_assets.training.config import Lora, Replay, Stage, TrainSpec
 from correctly_assets.workflows import settle_splits as straddles
+from correctly_assets.workflows.house_bait import house_bait
+from correctly_assets.workflows.house_file import read_house_styles
 from correctly_assets.workflows.promote import champion_on_this_base
 from correctly_assets.workflows.read_examples import Pool, read_pool, read_recent
 from correctly_assets.workflows.retrain_state import recipe, recipe_digest
@@ -161,8 +163,9 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     kept = [pair for pair in clean if placed[pair.example_id] is not None]
     held = straddles.straddling(placed, after_of, examples)
     held_ids = sorted(example.id for example in held)
+    bait = house_bait(kept, read_house_styles(settings.platform.house_style_path).all)
     snapshot = write_train_set(
-        [*kept, *_confirmations(settings)],
+        [*kept, *bait, *_confirmations(settings)],
         settings.platform.snapshots_dir,
         TrainSetManifest(
             examples_snapshot=examples_snapshot,
@@ -173,7 +176,7 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
         ),
         sql_dir=settings.platform.sql_dir,
         human_weight=settings.training.human_weight,
-        splits={pair.id: split for pair in kept if (split := placed[pair.example_id]) is not None},
+        splits={pair.id: split for pair in (*kept, *bait) if (split := placed[pair.example_id]) is not None},
     )
     # Only now: were this stopped before, the next run would find the same rows and hold them again.
     with open_platform_store(settings.platform) as store:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.house_style import NO_STYLE, HouseStyle, parse_house_style
 from correctly_assets.core.types import Correction
+from correctly_assets.correction.left_alone import without_notice
 from correctly_assets.correction.path import Corrector
 from correctly_assets.correction.points.choose import PointReasons
+from correctly_assets.correction.render import chat_answer
 from correctly_assets.language.varieties import spelling
 from correctly_tests.oracle import PROMPTS, Oracle
 from correctly_tests.serving_fakes import errant_annotator
@@ -169,3 +172,43 @@ def test_words_that_only_look_alike_are_one_spelling() -> None:
     for word in ("meter", "program", "practice", "prize", "expertise", "analyses", "four", "promise", "size"):
         assert spelling(word, "en-GB") is None
     assert spelling("metre", "en-US") == "meter"
+
+
+@pytest.mark.parametrize(
+    ("named", "variety"), [("British", "en-GB"), ("oxford", "en-GB-oxendict"), ("EN-us", "en-US"), ("en_GB", "en-GB")]
+)
+def test_a_variety_is_known_by_its_name_too(named: str, variety: str) -> None:
+    assert parse_house_style({"variety": named}).variety == variety
+
+
+@pytest.mark.parametrize(
+    ("text", "right", "style"),
+    [
+        ("We use kubctl daily.", "We use kubectl daily.", {"keep": ["kubctl"]}),
+        ("However he goes home.", "However, he goes home.", {"leave": ["PUNCT"]}),
+    ],
+)
+def test_what_the_house_style_alone_kept_is_said(text: str, right: str, style: dict[str, Any]) -> None:
+    answer = corrected(text, right, **style)
+    assert answer.after == text and [one.why for one in answer.skipped] == ["the house style"]
+    said = chat_answer(answer)
+    assert said.startswith("There is nothing to change but what the house style leaves alone.")
+    assert without_notice(said) == ""
+
+
+def test_kept_words_beside_marks_and_within_one_another_stay() -> None:
+    text = "He use the Data Vault Pro at https://x.org/Data and `Data`."
+    right = "He uses the data vault pro at https://x.org/Data and `Data`."
+    keep = ["Data Vault Pro", "Vault", "Data", "Pro"]
+    assert corrected(text, right, keep=keep).after == text.replace("use", "uses", 1)
+
+
+def test_thousands_of_words_cost_little() -> None:
+    style = {"keep": [f"word{n}" for n in range(2000)], "terms": {f"old{n}": f"new{n}" for n in range(2000)}}
+    corrected("He go home.", "He goes home.", **style)
+    started = time.perf_counter()
+    assert (
+        corrected("He go to old7 and word7.", "He goes to old7 and word7.", **style).after
+        == "He goes to new7 and word7."
+    )
+    assert time.perf_counter() - started < 3
