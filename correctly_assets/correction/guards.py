@@ -126,7 +126,8 @@ def breaks_balance(before: str, after: str) -> bool:
 
 def changes_script(before: str, after: str) -> bool:
     """Whether letters of another script came in (a small model's slip), unless the sentence holds some."""
-    return any(c.isalpha() and c >= "\u0250" and c not in before for c in after)
+    had = before.casefold()
+    return any(c.isalpha() and c >= "\u0250" and c.casefold() not in had for c in after)
 
 
 def settle_end(before: str, after: str) -> str:

@@ -34,14 +34,16 @@ BY_STYLE_ALONE = {
     "ko": "하우스 스타일에서 그대로 두기로 한 것 말고는 고칠 것이 없습니다.",
 }
 NO_SAFE = "no safe correction was found"
+UNKNOWN_WORD = "a word that no dictionary knows"
 UNKNOWN_WORDS = "too many words that no dictionary knows"
 BY_STYLE = "the house style"
 NO_SENTENCE = "no sentence"
-TRIED = frozenset((NO_SAFE, "a sentence that is too long", UNKNOWN_WORDS))
+TRIED = frozenset((NO_SAFE, "a sentence that is too long", UNKNOWN_WORD, UNKNOWN_WORDS))
 """Why English prose is left as it was; every other reason says that a stretch is no English prose."""
 IN_KOREAN = {
     NO_SAFE: "안전하게 고칠 방법을 찾지 못함",
     "a sentence that is too long": "너무 긴 문장",
+    UNKNOWN_WORD: "사전에 없는 단어",
     UNKNOWN_WORDS: "사전에 없는 단어가 너무 많음",
     BY_STYLE: "하우스 스타일",
     NO_SENTENCE: "문장이 아님",
@@ -106,6 +108,12 @@ def without_notice(answer: str) -> str:
         for notice in notices.values():
             text = text.removesuffix(notice).rstrip()
     return text
+
+
+def notice_of(answer: str) -> str:
+    """The sentences that the gateway itself wrote behind or instead of a text; empty where it wrote none."""
+    text = answer.strip()
+    return text[len(without_notice(text)) :].strip()
 
 
 def _read_some(correction: Correction) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -218,7 +219,9 @@ _WHY = {
     "listing": "code",
     "original": "quoted mail",
 }
-_LATEX = re.compile(r"\\(?:begin|section|documentclass|usepackage|chapter|item)\b")
+_LATEX = re.compile(
+    r"\\(?:begin|(?:sub)*section|documentclass|usepackage|chapter|item|noindent|cite[tp]?|ref|label|emph|textbf|textit|footnote)\b"
+)
 _LATEX_COMMENT = re.compile(r"(?<![\\%\d])%[^\n]*")
 
 
@@ -292,7 +295,8 @@ _SHOWN_COMMANDS = (
 _ATOM = re.compile(
     r"(?P<ticks>(?<![\w`])(?P<t>`+)(?!`)(?:[^\n`]|(?!(?P=t)(?!`))`)+?(?P=t)(?![\w`]))"
     r"|(?P<element><(?P<el>code|kbd|samp|var)\b[^<>]*>[^\n]*?</(?P=el)\s*>)"
-    r"|(?P<escape>\\[\\`*_{}\[\]()#+.!|$%&~^-])"
+    r"|(?P<accent>(?<=[A-Za-z])\\[\"'`^~=.](?:\{\\?[A-Za-z]\}|[aeiouyncAEIOUYNC]))"
+    r"|(?P<escape>\\[\\`*_{}\[\]()#+.!|$%&~^,;: -])"
     r"|(?P<math>\\\([^\n]+?\\\)|(?<![\w$\\])\$(?![\s\d$][^$\n]*\s\$?)(?!\s)[^$\n]+?(?<![\s\\])\$(?![\d\w]))"
     r"|(?P<embed>!\[\[[^\[\]\n]*\]\])"
     r"|(?P<wiki>\[\[(?:[^\[\]|\n]*\|)?(?P<wikitext>[^\[\]|\n]+)\]\])"
@@ -300,12 +304,15 @@ _ATOM = re.compile(
     r"|(?P<link>!?\[(?P<linktext>[^\[\]\n]*(?:\[[^\[\]\n]*\][^\[\]\n]*)*)\](?:\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|\[[^\[\]\n]*\])(?:\{[^{}\n]*\})?)"
     r"|(?P<cite>\[(?:@[\w:.-]+[^\[\]\n]*|\d+(?:\s*[,;–-]\s*\d+)*|sic|!\w+|[xX ])\])"
     r"|(?P<slot>\[(?:[A-Z][A-Z0-9 _-]*|(?:[Yy]our|[Nn]ame|[Dd]ate|[Ii]nsert|[Cc]ompany|[Cc]lient|[Cc]ustomer|[Rr]ecipient|[Ff]irst|[Ll]ast)\b[^\[\]\n]{0,30})\])"
-    rf"|(?P<command>\\(?:{_SHOWN_COMMANDS})\*?(?:\[[^\[\]\n]*\])?\{{)"
+    rf"|(?P<command>\\(?:{_SHOWN_COMMANDS})\*?(?:\[[^\[\]\n]*\])?\{{|\\href\{{[^{{}}\n]*\}}\{{"
+    r"|\{\\(?:em|bf|it|tt|sc|sl|sf|rm|itshape|bfseries|scshape|ttfamily|small|footnotesize|large|Large)\s+)"
     r"|(?P<latex>\\[A-Za-z]+\*?(?:\[[^\[\]\n]*\])*(?:\{[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})*)"
     r"|(?P<url>(?:https?://|www\.|ftp://|mailto:)[^\s<>\"“”]*[^\s<>\"“”.,;:!?'’()\]*_])"
     r"|(?P<mail>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
     r"|(?P<path>(?<![\w/<])(?:~|\.{1,2})?/[\w.-]+(?:/[\w.-]*\w)+|\b[A-Z]:\\[^\s]+)"
     r"|(?P<mention>(?<![\w&])[@#][A-Za-z_]\w+)"
+    r"|(?P<merge>\*\|[A-Z][A-Z0-9_:]*\|\*|@@\w+@@|<<[^<>\n]{1,60}>>|«[A-Z]\w*»|(?<!\w)_{3,}(?!\w)|(?<![^\s(]):[a-z_]{3,}\b(?!:)|\{#\w+#\})"
+    r"|(?P<aside>%%[^%\n]+%%|(?<=\s)\^[\w-]+$)"
     r"|(?P<template>\{\{[^\n]*?\}\}|\{%[^\n]*?%\}|[$#]\{[^{}\n]*\}|\{[\w.$:!@-]+\}|\{\w+\s*,[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})"
     r"|(?P<format>%(?:\(\w+\))?(?:\d+\$)?[-+0#]*\d*(?:\.\d+)?[sdifgxXu@](?!\w)|%[A-Z][A-Z_]+%|(?<![\w$])\$[A-Za-z_]\w+|__[A-Z][A-Z0-9_]*__)"
     r"|(?P<emoji>(?<!\w):[a-z0-9_+-]*[a-z0-9]+[a-z0-9_+-]*:(?!\w))"
@@ -326,6 +333,7 @@ _EMPHASES = tuple(
     )
 )
 _TAKEN = "\x00"
+_ACCENTS = {"'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303", "=": "\u0304", ".": "\u0307"}
 _BRACE = re.compile("[{}]")
 
 
@@ -403,8 +411,12 @@ def _shown(match: re.Match[str], closings: AbstractSet[str]) -> str | None:
         return ""
     if match["wiki"] is not None:
         return match["wikitext"]
+    if match["aside"] is not None:
+        return ""
+    if match["accent"] is not None:
+        return unicodedata.normalize("NFC", whole.strip("\\{}")[-1] + _ACCENTS[whole[1]])
     if match["escape"] is not None:
-        return whole[1:]
+        return whole[1:].strip(",;:") or " "
     if match["entity"] is not None:
         character = html.unescape(whole)
         return None if character == whole else " " if character.isspace() else character

@@ -37,7 +37,7 @@ from correctly_assets.correction.bounds import Bounds, ModeBounds
 from correctly_assets.correction.confidence import edit_confidences, sure_edits
 from correctly_assets.correction.guards import answer_limit, refuse, settle_end
 from correctly_assets.correction.judging import Judge, Score, gains
-from correctly_assets.correction.left_alone import BY_STYLE, NO_SAFE, NO_SENTENCE, UNKNOWN_WORDS
+from correctly_assets.correction.left_alone import BY_STYLE, NO_SAFE, NO_SENTENCE, UNKNOWN_WORD, UNKNOWN_WORDS
 from correctly_assets.correction.points.choose import Explanation
 from correctly_assets.correction.reasons import check_model_reason, load_rule_reasons
 from correctly_assets.correction.rules_first import sparing_names
@@ -46,7 +46,7 @@ from correctly_assets.correction.spelling import misspellings, put_right, too_ma
 from correctly_assets.correction.style import as_it_was
 from correctly_assets.correction.surface import in_small_letters, is_in_capitals
 from correctly_assets.correction.surface import put_right as surface_put_right
-from correctly_assets.correction.vetoes import kept_edits, whole
+from correctly_assets.correction.vetoes import doubtful, kept_edits, whole
 from correctly_assets.correction.wording import allowed, kept_spans, touches, united, with_house_wording, with_kept
 
 REASON_TOKENS = {"en": 56, "ko": 96}
@@ -269,26 +269,27 @@ class Corrector:
         """Ask for one sentence, apply the guards, extract the edits."""
         raw, view = part.text, part.view
         base, protected = view.shown, united([*view.protected, *kept_spans(view.shown, ask.style)])
-        if capitals := is_in_capitals(base, protected):
+        knows = ask.dictionary.knows if ask.dictionary is not None else None
+        if capitals := is_in_capitals(base, protected, knows):
             # A model that has seen ordinary writing corrects that; the capitals are put back into what it changes.
             base = in_small_letters(base, protected) or base
-        asked, apart = await self._mended(base, protected, ask.dictionary)
+        sure, asked, apart = await self._mended(base, protected, ask.dictionary)
         prompt = self._prompts.correct_prompt(asked)
         answered = await self._answer(prompt, asked, ask, part, several and part.fragment)
-        if isinstance(answered, str):
-            return _Sentence(raw, raw, fallback=answered, why=LEFT.get(answered, NO_SAFE))
-        answer, completion = answered
         kept: Sequence[Edit] = ()
         blocked: Sequence[Edit] = ()
-        if answer != asked:
+        # What needs no model, and the house style, hold where its answer is refused too.
+        fallback = answered if isinstance(answered, str) else None
+        if not isinstance(answered, str) and answered[0] != asked:
+            answer, completion = answered
             found = trusted = await asyncio.to_thread(self._annotator.edits, asked, answer)
             if not ask.bounds.takes_all:
                 trusted = await self._trusted(asked, answer, found, completion, ask, apart)
             kept = whole(found, kept_edits(asked, trusted, apart, ask.dictionary))
-            blocked = () if kept else trusted
+            blocked = () if kept else doubtful(asked, trusted, apart, ask.dictionary)
         apart = _shifted(apart, kept)
-        better = apply_edits(asked, kept)
-        spelt = await self._spelt(prompt, better, ask, apart)
+        better = apply_edits(asked, kept) if fallback is None else sure
+        spelt, unsure = await self._spelt(prompt, better, ask, apart) if fallback is None else (None, False)
         if asked != base or spelt is not None:
             # What the user is shown counts from what the user wrote.
             kept = await asyncio.to_thread(self._annotator.edits, base, spelt or better)
@@ -301,15 +302,18 @@ class Corrector:
         edits = view.to_raw(kept)
         shown = apply_edits(view.shown, kept)
         why = None
-        if ask.dictionary is not None and too_many_unknown(shown, ask.dictionary.knows):
+        if fallback is not None:
+            why = LEFT.get(fallback, NO_SAFE)
+        elif ask.dictionary is not None and too_many_unknown(apply_edits(base, plain), ask.dictionary.knows):
             why = UNKNOWN_WORDS
+        elif unsure and not edits:
+            why = UNKNOWN_WORD
         elif not edits:
             house = kept_spans(asked, ask.style)
             unsafe = bool(kept) or not all(touches(edit, house) for edit in blocked)
             why = NO_SAFE if unsafe else BY_STYLE if by_style else None
-        return _Sentence(
-            raw, apply_edits(raw, edits), tuple(edits), shown=(view.shown, shown), plain=(base, plain), why=why
-        )
+        after = apply_edits(raw, edits)
+        return _Sentence(raw, after, tuple(edits), fallback, shown=(view.shown, shown), plain=(base, plain), why=why)
 
     def _base_score(self, ask: _Ask) -> Score | None:
         if self._ranker is None or self._base_model is None:
@@ -369,15 +373,16 @@ class Corrector:
 
     async def _mended(
         self, flat: str, protected: Sequence[Span], dictionary: Dictionary | None
-    ) -> tuple[str, list[Span]]:
-        """The sentence as the model is given it, with what must stay in it: mended by what needs no model, and by rules where
-        some come first, under the model's vetoes."""
+    ) -> tuple[str, str, list[Span]]:
+        """The sentence mended by what needs no model, then by rules where some come first, under the model's vetoes; the latter is
+        what the model is given, with what must stay in it."""
         knows = dictionary.knows if dictionary is not None else None
         right = surface_put_right(flat, protected, knows)
-        mended, apart = await self._taken(flat, right, list(protected), False, dictionary)
+        sure, apart = await self._taken(flat, right, list(protected), False, dictionary)
         if self._first is None:
-            return mended, apart
-        return await self._taken(mended, await asyncio.to_thread(self._first, mended), apart, True, dictionary)
+            return sure, sure, apart
+        mended, apart = await self._taken(sure, await asyncio.to_thread(self._first, sure), apart, True, dictionary)
+        return sure, mended, apart
 
     async def _taken(
         self, flat: str, mended: str, apart: list[Span], names: bool, dictionary: Dictionary | None
@@ -389,15 +394,16 @@ class Corrector:
         kept = kept_edits(flat, sparing_names(flat, found) if names else found, apart, dictionary)
         return apply_edits(flat, kept), _shifted(apart, kept)
 
-    async def _spelt(self, prompt: str, text: str, ask: _Ask, apart: Sequence[Span]) -> str | None:
-        """The sentence with the misspelt words that are still in it put right; None where there is none to put right.
+    async def _spelt(self, prompt: str, text: str, ask: _Ask, apart: Sequence[Span]) -> tuple[str | None, bool]:
+        """The sentence with the misspelt words that are still in it put right, None where none is; and whether one is left for
+        which no candidate is likely enough.
 
         Each candidate of the dictionary is put into the sentence, and the model says how probable the sentence then is.
         """
         if self._ranker is None or ask.dictionary is None:
-            return None
+            return None, False
         left = await asyncio.to_thread(misspellings, text, ask.dictionary.knows, apart)
-        changed = text
+        changed, unsure = text, len(left) > MOST_MISSPELT
         for wrong in reversed(left[:MOST_MISSPELT]):
             whole_texts = [put_right(changed, wrong, candidate) for candidate in wrong.candidates]
             # The prompt counts the same for each of them.
@@ -408,7 +414,9 @@ class Corrector:
             share = 1 / sum(math.exp(score - scores[best]) for score in scores)
             if share >= SPELLING_SHARE[ask.mode]:
                 changed = whole_texts[best]
-        return changed if changed != text else None
+            else:
+                unsure = True
+        return (changed if changed != text else None), unsure
 
     async def _explain(self, sentence: _Sentence, ask: _Ask, limit: asyncio.Semaphore) -> tuple[Edit, ...]:
         """A reason for each edit: that of its grammar point, else the general one of its type, else the model's if wanted."""

@@ -20,7 +20,7 @@ import sentencex
 from correctly_assets.correction.alignment import Span
 from correctly_assets.correction.markup import Mark, blocks, closed_tags, inline_marks
 from correctly_assets.correction.view import View, view_of
-from correctly_assets.language.identify import is_foreign
+from correctly_assets.language.identify import is_english, is_foreign
 
 MAX_SENTENCE = 1200
 """Code points of the longest sentence a model is asked about."""
@@ -33,13 +33,26 @@ _HEADER = re.compile(
     r"^(From|To|Cc|Bcc|Date|Sent|Subject|Reply-To|Message-ID|In-Reply-To|Return-Path|MIME-Version|Content-Type|X-[\w-]+)\s?:",
     re.I,
 )
+# The headers that mail programs put above the mail that is answered, in some languages; the first says whose it is.
+_FROM = re.compile(r"^\s*\*?(?:From|Von|De|Da|Van)\s?:", re.I)
+_QUOTED_HEADER = re.compile(
+    r"^\s*\*?(?:From|To|Cc|Date|Sent|Subject|Von|Gesendet|An|Betreff|Datum|De|Envoyé|À|Objet|Enviado(?: el)?|Para|Asunto|Fecha|Da"
+    r"|Inviato|A|Oggetto|Van|Verzonden|Aan|Onderwerp)\s?:",
+    re.I,
+)
 _TABLE = re.compile(r"^\s*\|.*\||^\s*:?-{3,}:?\s*(\|\s*:?-{3,}:?\s*)+$|\t.*\t")
+_TABLE_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)+\|?\s*$")
+# Lines that only open or close a box, or carry attributes of one.
+_BOX = re.compile(r"^\s*(?::{3,}.*|(?:!{3}|\?{3}\+?)\s+\w+(?:\s+\"[^\"]*\")?|\{:.*\}|\[TOC\]|\^[\w-]+)\s*$")
 _CODE = re.compile(
     r"[;{}]\s*$|^\s*(>>>|\$ |\./)|=>|\w+\(\w*\)\s*[;{:]\s*$"
     r"|^\s*(def|class|import|from|return|function|const|let|var|#include|SELECT|INSERT|git|sudo|pip|npm|curl|\$)\b"
     r".*[(){};=<>/\\-]"
 )
-_MARK = re.compile(r"^\s*(?:(?:[-*+•‣◦–—·]|\d{1,3}[.)]|\(?[A-Za-z\d]{1,2}\)|#{1,6}|[ivx]{1,4}\.)\s+(?:\[[ xX]\]\s+)?)?")
+_MARK = re.compile(
+    r"^\s*(?:(?:[-*+•‣◦–—·→➜➔➤►▶▪▫■□●○✓✔✗✘☐☑☒★☆»›✅❌➖🔹🔸👉]\ufe0f?|\d{1,3}[.)]|\(?[A-Za-z\d]{1,2}\)|#{1,6}|[ivx]{1,4}\.|[A-Za-z]\.(?=\s+[a-z]))"
+    r"\s+(?:\[[ xX]\]\s+)?)?"
+)
 _SPEAKER = re.compile(r"^(?:[A-Z][\w.'’-]*(?: [A-Z][\w.'’-]*)?|[A-Z])\s?:\s+(?=\S)")
 _ENDS = re.compile(r"[.!?…:;。！？][\"'”’)\]*_]*$")
 # sentencex knows most abbreviations; these it takes for a sentence's end. A title never ends one.
@@ -58,6 +71,11 @@ _ABBREVIATED = re.compile(
 _NUMBERED = re.compile(
     r"\b(?:no|nos|art|fig|ch|in|max|min|sat|sun|mon|wed|mar|oct|dec|jan|al|ext|sec|ref|temp|mi)\.\s+$"
 )
+# Others before a number, or before a letter that counts ("App. B").
+_COUNTING = re.compile(
+    r"\b(?:App|Tabs?|Pts?|Eqns?|Def|Prop|Cor|Ex|Alg|Suppl|Ver|Lem|Thm|Rem|Cl|Bk|Par|tabs?|pts?|eqns?|ver|cl)\.\s+$"
+)
+_COUNTED = re.compile(r"\(?\d|(?:[A-HJ-Z]|[IVXL]{2,})(?![\w'’])")
 _INITIAL = re.compile(r"(?<![\w.])(?:[A-Z]\.\s?)+\s+$")
 _BEGINS = re.compile(
     r"[\"“‘'(\[]*(?:I|You|He|She|It|We|They|The|This|That|These|Those|There|My|Your|His|Her|Its|Our|Their|A|An|And|But|So|Or|If|When"
@@ -75,6 +93,8 @@ _ATTRIBUTION = re.compile(
     r"^\s*(?:(?:On|Am|Le|El|Il|Op|Em|W dniu)\b[^\n]{0,200}\d[^\n]{0,200}|[^\n]{0,80}<[^<>\s]+@[^<>\s]+>[^\n]{0,20})"
     r"\b(?:wrote|writes|schrieb|a écrit|escribió|ha scritto|schreef|escreveu|skrev|napisał\(a\)|napisał)\b[^\n]{0,120}:\s*$"
 )
+# "2024-01-05 15:00 GMT+01:00 Ann <ann@x.org>:"
+_DATED = re.compile(r"^\s*\d{4}[-./]\d{1,2}[-./]\d{1,2}[^\n]{0,120}<[^<>\s]+@[^<>\s]+>\s*:\s*$")
 _ATTRIBUTION_BEGINS = re.compile(r"^\s*(?:On|Am|Le|El|Il|Op|Em)\b[^\n]*\d[^\n]")
 _EMOTICON = re.compile(r"^[\W\d_]*$")
 _DEFINITION = re.compile(r"^\s{0,3}\[[^\]^\n]+\]:\s+\S")
@@ -192,12 +212,31 @@ def _segments(text: str) -> Iterator[Segment]:
         quotes_are_prose=bool(filled) and all(line.lstrip().startswith(">") for line in filled),
         closings=frozenset(closed_tags(text)),
     )
-    position = 0
-    for block in blocks(text):
+    position, end = 0, _quoted_tail(text)
+    for block in blocks(text[:end]):
         yield from _stretch(text[position : block.start], layout, first=position == 0)
         yield Segment(text[block.start : block.end], False, why=block.why)
         position = block.end
-    yield from _stretch(text[position:], layout, first=position == 0)
+    yield from _stretch(text[position:end], layout, first=position == 0)
+    yield Segment(text[end:], False, why="quoted mail")
+
+
+def _quoted_tail(text: str) -> int:
+    """Where the mail begins that a reply was written above: at its headers, three at least, under a text. The text's end where there
+    is none."""
+    position, above, headers = 0, False, list[int]()
+    for line in text.splitlines(keepends=True):
+        if _QUOTED_HEADER.match(line) if headers else _FROM.match(line):
+            headers.append(position)
+            if len(headers) == 3 and above:
+                return headers[0]
+        elif line.strip():
+            headers = []
+            # A mail that is pasted whole begins with headers of its own, which may be folded.
+            is_header = bool(_HEADER.match(line)) or line[:1] in " \t"
+            above = above or (not is_header and any(character.isalnum() for character in line))
+        position += len(line)
+    return len(text)
 
 
 def _stretch(text: str, layout: _Layout, *, first: bool) -> Iterator[Segment]:
@@ -205,6 +244,7 @@ def _stretch(text: str, layout: _Layout, *, first: bool) -> Iterator[Segment]:
     lines = text.splitlines(keepends=True)
     number = 0
     headers_may_follow, callout = first, False
+    rows = _rows(lines)
     while number < len(lines):
         line = lines[number]
         if headers_may_follow and _is_header(lines, number):
@@ -223,7 +263,7 @@ def _stretch(text: str, layout: _Layout, *, first: bool) -> Iterator[Segment]:
             yield Segment("".join(lines[number:attribution]), False, why="quoted mail")
             number = attribution
             continue
-        if _TABLE.search(line) and "|" in line and not quoting:
+        if number in rows or (_TABLE.search(line) and "|" in line and not quoting):
             yield from _row(line, layout)
             number += 1
             continue
@@ -239,6 +279,16 @@ def _stretch(text: str, layout: _Layout, *, first: bool) -> Iterator[Segment]:
         number = end
 
 
+def _rows(lines: Sequence[str]) -> set[int]:
+    """The lines of tables whose rows may have no bar at their ends: those around a line such as ``--- | ---``."""
+    rows = set[int]()
+    for number, line in enumerate(lines):
+        if number and _TABLE_RULE.match(line) and "|" in lines[number - 1]:
+            rows |= {number - 1, number}
+            rows.update(takewhile(lambda row: "|" in lines[row], range(number + 1, len(lines))))
+    return rows
+
+
 def _is_header(lines: list[str], number: int) -> bool:
     """A header line counts where another stands beside it: one alone may be what the user wants corrected."""
     if not _HEADER.match(lines[number]):
@@ -249,7 +299,7 @@ def _is_header(lines: list[str], number: int) -> bool:
 
 def _attribution_end(lines: list[str], number: int) -> int | None:
     """The end of a line such as "On Monday, Ann wrote:", which mail programs wrap; None where none begins here."""
-    if _ATTRIBUTION.match(lines[number]):
+    if _ATTRIBUTION.match(lines[number]) or _DATED.match(lines[number]):
         return number + 1
     goes_on = lines[number].rstrip("\r\n")[-1:] not in (".", "!", "?")
     if goes_on and number + 1 < len(lines) and _ATTRIBUTION_BEGINS.match(lines[number]):
@@ -265,8 +315,10 @@ def _apart(line: str, quoting: bool) -> tuple[bool, str | None]:
         return True, None
     if content.startswith(">") and not quoting:
         return True, "quoted mail"
-    if _DEFINITION.match(line):
+    if _DEFINITION.match(line) or _BOX.match(line):
         return True, None
+    if re.match(r"\|\s", content) and "|" not in content[1:]:
+        return True, "quoted mail"
     if _TABLE.search(line):
         return True, "table"
     if line.startswith(("    ", "\t")) and _CODE.search(line):
@@ -303,13 +355,23 @@ def _row(line: str, layout: _Layout) -> Iterator[Segment]:
 def _wraps(line: str, follower: str) -> bool:
     """Whether a sentence runs on into the next line: a wrapped paragraph, not a list, verse or address."""
     content = line.strip()
-    if len(content) < 45 or _ENDS.search(content) or _apart(follower, False)[0]:
+    if _ENDS.search(content) or _apart(follower, False)[0]:
         return False
     rest = follower.strip()
-    mark = _MARK.match(follower)
-    if mark is not None and mark.group().strip():
+    if _marked(follower):
+        return False
+    if _marked(line) and follower.startswith("  ") and rest[0].islower():
+        # An item of a list that goes on in the next line, set in beneath it.
+        return True
+    if len(content) < 45:
         return False
     return rest[0].islower() or (len(content) >= 60 and rest[0].isalnum() and len(rest) > 3)
+
+
+def _marked(line: str) -> bool:
+    """Whether a line begins with the mark of an item or a heading."""
+    mark = _MARK.match(line)
+    return mark is not None and bool(mark.group().strip())
 
 
 def _paragraph(paragraph: str, layout: _Layout, quoting: bool) -> Iterator[Segment]:
@@ -331,17 +393,22 @@ def _body(body: str, layout: _Layout, *, item: bool = False) -> Iterator[Segment
     """The sentences of a stretch that has no marks of a list before it."""
     marks = inline_marks(body, layout.closings)
     view = view_of(body, marks)
-    if is_foreign(view.shown):
-        yield Segment(body, False, why=FOREIGN)
-        return
+    foreign = is_foreign(view.shown)
     protected = view.protected
     cuts = _cuts(view, protected)
     shown = [0, *cuts, len(view.shown)]
     alone = len(cuts) == 0
+    if foreign and alone:
+        yield Segment(body, False, why=FOREIGN)
+        return
     position = 0
     for start, end in pairwise(shown):
         last = end == len(view.shown)
         until = len(body) if last else view.starts[end]
+        if foreign and not is_english(view.shown[start:end]):
+            yield Segment(body[position:until], False, why=FOREIGN)
+            position = until
+            continue
         words = _overlapping(protected, start, end)
         yield from _sentence(body, marks, view, words, (start, end), (position, until), item, alone)
         position = until
@@ -381,6 +448,8 @@ def _goes_on(sentence: str, rest: str) -> bool:
     if initial := _INITIAL.search(end):
         # "Plan B. Then we left." ends a sentence, "J. Smith left." does not.
         return not _BEGINS.match(rest) or not (len(sentence) > len(end) or end[: initial.start()].strip())
+    if counting := _COUNTING.search(end):
+        return rest[:1].isdigit() or (counting.group()[0].isupper() and bool(_COUNTED.match(rest)))
     if not _ABBREVIATED.search(end):
         return False
     if _NUMBERED.search(end):

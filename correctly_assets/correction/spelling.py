@@ -82,6 +82,9 @@ def too_many_unknown(text: str, knows: Callable[[str], bool]) -> bool:
     """Whether so many words of a sentence are no words that it cannot be said to read well. Names and words in capitals count as
     known, for no list holds them all."""
     words = [match.group() for match in _WORD.finditer(text)]
+    if len(words) == 1 == len(text.split()):
+        # A word by itself is asked about for its spelling.
+        return len(words[0]) >= SHORTEST and not words[0][1:].isupper() and not knows(words[0])
     unknown = [word for word in words if len(word) >= SHORTEST - 1 and word.islower() and not knows(word)]
     return len(unknown) >= 2 and len(unknown) >= UNKNOWN_SHARE * len(words)
 

@@ -24,6 +24,17 @@ def as_it_was(asked: str, answer: str, part: Segment, *, fragment: bool) -> str:
         answer = _same_end(asked, answer)
     if part.item or single or part.joins[0]:
         answer = _same_first_letter(asked, answer)
+    return with_marks_of(asked, answer)
+
+
+def with_marks_of(asked: str, answer: str) -> str:
+    """The answer with the writer's apostrophes and quotation marks, where the writer uses curly ones alone."""
+    if "’" in asked and "'" not in asked:
+        answer = re.sub(r"(?<=\w)'(?=\w|\s|$)", "’", answer)
+    quotes = re.findall("[“”]", asked)
+    if quotes and '"' not in asked and answer.count('"') == len(quotes):
+        marks = iter(quotes)
+        answer = re.sub('"', lambda _: next(marks), answer)
     return answer
 
 

@@ -15,10 +15,17 @@ from collections.abc import Callable, Sequence
 _NEGATED = re.findall(r"\w+", "do does did ca wo is are was were have has had could would should must need might ai")
 """What stands before n't."""
 _APOSTROPHE = re.compile(r"(?<=[A-Za-z])[`´‘ʼ′](?=(?:t|s|m|re|ve|ll|d|em|T|S|M|RE|VE|LL|D)\b)")
+_OF_A_NAME = re.compile(r"(?<=\b[OD])[`´](?=[A-Z][a-z])")
 _WORD = re.compile(r"(?<![\w@#/.'’-])[A-Za-z]+(?:['’][A-Za-z]+)*(?![\w@/]|['’-]\w)")
 # A sentence's end without the blank behind it, between two words of prose: "late.The bus".
 _STUCK = re.compile(r"(?<=[a-z]{2}[.!?])(?=[A-Z](?:[a-z']+)?\s)")
-_SPLIT = re.compile(r"\b(do|does|did|is|are|was|were|have|has|had|could|would|should|need)\s+n(['’])t\b", re.I)
+_AUXILIARY = "do|does|did|ca|wo|is|are|was|were|have|has|had|could|would|should|must|need"
+# "do n't", "don' t", "don;t", "don''t", "dont'".
+_SPLIT = re.compile(rf"\b({_AUXILIARY})(?:\s+n['’`´]t|n['’`´]\s+t|n['’`´]{{2,}}t|n[;,:\"]t|nt['’`´](?=\s))(?!\w)", re.I)
+# "it 's", where the mark belongs to a pronoun.
+_APART = re.compile(r"\b(I|you|he|she|it|we|they|that|there|what|who)\s+['’‘`´](s|re|ve|ll|m|d)\b(?!\w*['’])", re.I)
+# "donot", "hasnot".
+_RUN_TOGETHER = re.compile(r"(do|does|did|is|are|was|were|have|has|had|will|could|would|should|must|may|might)not")
 _ALWAYS = {
     "noone": "no one",
     "alot": "a lot",
@@ -77,8 +84,29 @@ _ALWAYS = {
 }
 _IDIOMS = (
     (
-        re.compile(r"\b([Hh]a(?:ve|s|d)|[Ww]ith|[Gg]ot)\s+know\s+(idea|clue|time|money|choice|reason|problem|way)\b"),
+        re.compile(
+            r"\b(have|has|had|having|with|got|is|are|was|were|be|been|there['’]?s|theirs|it['’]?s|makes?|made|see|saw|makes)\s+know\s+"
+            r"(idea|clue|time|money|choice|reason|problem|way|doubt|need|use|point|sense|longer|more|one|matter|chance|hope|room|rush"
+            r"|hurry|luck|news|difference|trouble|excuse|interest|plans?|friends?|problems)\b",
+            re.I,
+        ),
         r"\1 no \2",
+    ),
+    (re.compile(r"\b(it['’]?s|is|was)\s+now\s+use\s+(?=\w+ing\b)", re.I), r"\1 no use "),
+    (
+        re.compile(
+            r"\b(to|you|I|we|they|do|don['’]?t|didn['’]?t|let me|let us)\s+no\s+(?=(?:wh?at|wh?en|where|who|why|how|if|whether)\b)",
+            re.I,
+        ),
+        r"\1 know ",
+    ),
+    # After an auxiliary a knot has no place.
+    (
+        re.compile(
+            r"\b(am|is|are|was|were|have|has|had|do|does|did|will|would|can|could|should|may|might|must|['’](?:m|re|ve|s|ll))\s+knot\b",
+            re.I,
+        ),
+        r"\1 not",
     ),
     (
         re.compile(
@@ -101,7 +129,9 @@ _SHORTHAND = {
     "wiv": "with", "ya": "you", "yr": "your", "yrs": "yours", "sry": "sorry", "soz": "sorry", "prob": "probably",
     "probs": "probably", "2": "to", "4": "for", "n": "and", "idk": "I don't know", "omw": "on my way", "btw": "by the way",
     "asap": "asap", "rly": "really", "rlly": "really", "sth": "something", "smth": "something", "tho": "though", "thru": "through",
-    "cya": "see you", "cu": "see you", "wher": "where", "nvr": "never", "evr": "ever", "bday": "birthday", "fone": "phone",
+    "cya": "see you", "cu": "see you", "brb": "be right back", "gtg": "got to go", "g2g": "got to go", "ttyl": "talk to you later",
+    "doin": "doing", "thr": "there", "frm": "from", "ofc": "of course", "rn": "right now", "np": "no problem",
+    "wont": "won't", "cant": "can't", "wil": "will", "wher": "where", "nvr": "never", "evr": "ever", "bday": "birthday", "fone": "phone",
 }  # fmt: skip
 """What chat shorthand stands for. None of it is replaced in a sentence that holds less than two of these."""
 _TELLING = frozenset(
@@ -144,6 +174,10 @@ _TELLING = frozenset(
         "luv",
         "tmrw",
         "cya",
+        "brb",
+        "gtg",
+        "g2g",
+        "ttyl",
     ]
 )
 """Shorthand that is nothing else."""
@@ -162,15 +196,17 @@ def put_right(text: str, protected: Sequence[tuple[int, int]] = (), knows: Calla
     pieces: list[str] = []
     position = 0
     chat = _is_chat(text)
+    curly = "’" in text and "'" not in text
     for start, end in [*protected, (len(text), len(text))]:
-        pieces += [_piece(text[position:start], chat, knows), text[start:end]]
+        piece = _piece(text[position:start], chat, knows)
+        pieces += [re.sub(r"(?<=\w)'(?=\w)", "’", piece) if curly else piece, text[start:end]]
         position = end
     return "".join(pieces)
 
 
 def _piece(text: str, chat: bool, knows: Callable[[str], bool] | None) -> str:
-    text = _APOSTROPHE.sub("'", text)
-    text = _SPLIT.sub(r"\1n\2t", _STUCK.sub(" ", text))
+    text = _OF_A_NAME.sub("'", _APOSTROPHE.sub("'", text))
+    text = _SPLIT.sub(_negated, _APART.sub(r"\1'\2", _STUCK.sub(" ", text)))
     text = _WORD.sub(lambda match: _word(match.group(), knows), text)
     for pattern, now in _IDIOMS:
         text = pattern.sub(now, text)
@@ -179,9 +215,17 @@ def _piece(text: str, chat: bool, knows: Callable[[str], bool] | None) -> str:
     return text
 
 
+def _negated(match: re.Match[str]) -> str:
+    return match.group(1) + ("N'T" if match.group().isupper() else "n't")
+
+
 def _word(word: str, knows: Callable[[str], bool] | None) -> str:
+    if not word.isupper() and word[1:] != word[1:].lower():
+        # AtLeast names something.
+        return word
     low = word.casefold().replace("’", "'")
-    return _in_case(word, _ALWAYS.get(low) or negation_meant(word, knows))
+    apart = _RUN_TOGETHER.fullmatch(low)
+    return _in_case(word, _ALWAYS.get(low) or (f"{apart.group(1)} not" if apart else negation_meant(word, knows)))
 
 
 def negation_meant(word: str, knows: Callable[[str], bool] | None = None) -> str | None:
@@ -249,11 +293,19 @@ def _in_case(word: str, now: str | None) -> str:
 # -- capitals -------------------------------------------------------------------------------------------------------
 
 
-def is_in_capitals(text: str, protected: Sequence[tuple[int, int]] = ()) -> bool:
-    """Whether a sentence is written in capitals: two words at least, and no small letter outside what is protected."""
+def is_in_capitals(
+    text: str, protected: Sequence[tuple[int, int]] = (), knows: Callable[[str], bool] | None = None
+) -> bool:
+    """Whether a sentence is written in capitals: two words at least, or one that is none, and no small letter outside what is
+    protected.
+
+    Args:
+        knows: whether a word is English; a word by itself that it does not know is a misspelt one.
+    """
     outside = [c for place, c in enumerate(text) if c.isalpha() and not any(a <= place < b for a, b in protected)]
     words = re.findall(r"[^\W\d_]{2,}", text)
-    return len(outside) >= 6 and len(words) >= 2 and all(not character.islower() for character in outside)
+    enough = len(words) >= 2 or (len(words) == 1 and knows is not None and not knows(words[0]))
+    return len(outside) >= 6 and enough and all(not character.islower() for character in outside)
 
 
 def in_small_letters(text: str, protected: Sequence[tuple[int, int]] = ()) -> str | None:

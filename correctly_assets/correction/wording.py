@@ -16,6 +16,7 @@ from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.house_style import HouseStyle
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.alignment import Span
+from correctly_assets.language.sounds import vowel_sound
 from correctly_assets.language.varieties import NAMES, same_word, spelling
 
 SAYS = {
@@ -30,7 +31,6 @@ SAYS = {
 }
 KOREAN_NAMES = {"British": "영국식", "American": "미국식", "Oxford": "옥스퍼드식"}
 _ARTICLE = re.compile(r"\b([Aa]n?)(\s+)$")
-_VOWEL = re.compile(r"(?!eu|u[nst]i|us[eu]|one|once)[aeiou]|hour|honest|honou?r|heir", re.IGNORECASE)
 _WORD = re.compile(r"(?<![\w@#/.'’-])[A-Za-z]+(?![\w@/]|\.\w)")
 
 
@@ -143,9 +143,9 @@ def _edit(
 def _with_article(text: str, edit: Edit) -> Edit:
     """The change with the "a" or "an" before it, where the new word asks for the other one."""
     article = _ARTICLE.search(text[: edit.start])
-    if article is None or bool(_VOWEL.match(edit.was)) == bool(_VOWEL.match(edit.now)):
+    if article is None or vowel_sound(edit.was) == vowel_sound(edit.now):
         return edit
-    right = article.group(1)[0] + ("n" if _VOWEL.match(edit.now) else "")
+    right = article.group(1)[0] + ("n" if vowel_sound(edit.now) else "")
     start, between = article.start(), article.group(2)
     return replace(edit, start=start, was=text[start : edit.end], now=right + between + edit.now)
 

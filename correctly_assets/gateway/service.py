@@ -30,6 +30,7 @@ from correctly_assets.core.serving import (
     UnknownModelError,
 )
 from correctly_assets.core.types import Correction
+from correctly_assets.correction.left_alone import notice_of, unchanged_answer
 from correctly_assets.correction.render import below_the_text, chat_answer
 from correctly_assets.engine.client import VllmClient
 from correctly_assets.gateway import chat_text as answers
@@ -320,14 +321,19 @@ class Service:
     async def _why(self, messages: Sequence[dict[str, Any]], language: ReasonLanguage, asker: Asker) -> str:
         exchange = answers.previous_exchange(messages)
         found = self.journal.last(chat_id=asker.chat_id, text=exchange[0] if exchange else None)
+        if found is not None and not found.edits:
+            return unchanged_answer(found, language)
         if found is not None:
             return answers.why_answer(found.before, found.edits, language)
         if asker.chat_id:
             kept = await asyncio.to_thread(self.parts.journal.corrections, chat_id=asker.chat_id, limit=1)
-            if kept:
+            # The journal does not hold what was skipped; the answer that the client sends back does.
+            if kept and (kept[0].edits or exchange is None or not exchange[1]):
                 return answers.why_answer(kept[0].before, kept[0].edits, language)
         # An answer of another day or gateway: the client sends it back with the chat, table and all.
-        return (answers.table_of(exchange[1]) if exchange else None) or answers.NO_ANSWER[language]
+        if exchange is None or not exchange[1]:
+            return answers.NO_ANSWER[language]
+        return answers.table_of(exchange[1]) or notice_of(exchange[1]) or answers.NO_ANSWER[language]
 
     # -- /v1/feedback, /v1/examples --------------------------------------------------------------------------------
 

@@ -115,6 +115,15 @@ _FUNCTION_WORDS = frozenset(
         "it's",
     ]
 )
+_SHARED = frozenset(
+    re.findall(
+        r"\w+",
+        "a an in was so am no me as all i do he is we on or its at for from us her over up here by to hi can had of will if any into"
+        " be good",
+    )
+)
+"""Function words that another language writes alike."""
+_ENGLISH_ALONE = _FUNCTION_WORDS - _SHARED
 _SURE = 0.6
 _MIN_WORDS, _MIN_LETTERS = 2, 9
 
@@ -127,7 +136,7 @@ def is_foreign(text: str) -> bool:
     if len(words) < _MIN_WORDS or sum(map(len, words)) < _MIN_LETTERS:
         return False
     english = sum(word in _FUNCTION_WORDS for word in words) / len(words)
-    if english >= 0.2:
+    if english >= 0.2 and any(word in _ENGLISH_ALONE for word in words):
         return False
     language, sure = identifier().classify(text)
     if language in _ENGLISHES or sure < _SURE:
@@ -139,6 +148,13 @@ def is_foreign(text: str) -> bool:
     if english or len(words) < 3:
         return borne_out
     return borne_out or (accents >= 1 and sure > 0.9) or (sure > 0.95 and len(words) >= 5 and not own)
+
+
+def is_english(text: str) -> bool:
+    """Whether a text is surely English, as is asked of a sentence in a paragraph that is foreign as a whole."""
+    words = [word.casefold().replace("’", "'") for word in _WORD.findall(text)]
+    own = sum(word in _ENGLISH_ALONE for word in words)
+    return len(words) >= 3 and own >= 2 and own / len(words) >= 0.2 and not is_foreign(text)
 
 
 def other_script(text: str) -> bool:

@@ -45,9 +45,9 @@ def _spellings() -> _Spellings:
     plain, ise = _plain(data), _ise(data["ise"])
     one_way: dict[str, str] = data["one_way"]
     british = {american: word for word, american in (plain | ise).items()}
-    american = plain | ise | one_way
+    american = plain | ise | one_way | data["either"]
     oxford = {american: word for word, american in plain.items()} | ise
-    same = frozenset(frozenset(pair) for pair in american.items())
+    same = frozenset(frozenset(pair) for pair in (plain | ise | one_way).items())
     return _Spellings({"en-GB": british, "en-US": american, "en-GB-oxendict": oxford}, same)
 
 

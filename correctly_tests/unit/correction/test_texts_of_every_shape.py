@@ -64,6 +64,9 @@ PIECES = [
     "\\emph{he go} ", "\\cite{go} ", "{name} ", "%s ", "https://x.org/go ", "a.b@go.org ", "[[go note|he go]] ", "word[^1] ", "&amp; ",
     "it is late. ", "I recieve it. ", "\n", "\n\n", "- ", "1. ", "# ", "> he go\n", "<p>", "</p>", "<br>", "| he go home | in town |\n",
     "```\nhe go\n```\n", "<!-- he go -->", "$$\nhe go\n$$\n", "don`t ", "HE GO HOME NOW. ", "_he go_ ", "~~go~~ ", "Bonjour, je voudrais une table. ",
+    "*|FNAME|* ", "@@go_name@@ ", "%%he go%%", "caf\\'e ", "5\\,kg ", "{\\em he go} ", "\\href{https://x.org/go}{he go} ", ":::note\n", "«Name» ",
+    "____ ", ":name ", "<<First Name>> ", "Name | he go\n--- | ---\nhe go | in town\n", "From: go\nSent: go\nTo: go\n\nhe go home\n",
+    "2024-01-05 15:00 Ann <go@x.org>:\n", "| he go\n", "→ he go\n", "  and he go\n", "Ich gehe in die Stadt und du auch. ",
     "**", "*", "`", "<", "}", "]", "\\begin{itemize}\n", "\\item he go\n", "(he go) ", "“he go” ", "\t", "  ", "@tom ", "<a href=\"go\">he go</a> ",
 ]  # fmt: skip
 

@@ -15,7 +15,8 @@ BEFORE, AFTER = "She like the color of teh book.", "She likes the color of the b
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with fake_engine() as engine, running_gateway(tmp_path_factory.mktemp("style"), engine) as running:
-        engine.default = {BEFORE: AFTER}
+        # The model is shown "teh" only where it is kept.
+        engine.default = {BEFORE: AFTER, BEFORE.replace("teh", "the"): AFTER}
         running.serves(running.release("aaaaaaaaaaaa"))
         yield running
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from correctly_assets.correction.points.change import Change
 from correctly_assets.correction.points.conditions import Slots, predicate, quoted, word_set
+from correctly_assets.language.sounds import vowel_sound
 
 if TYPE_CHECKING:
     from spacy.tokens import Token
@@ -153,19 +154,6 @@ def sound(c: Change, kind: str) -> Slots | None:
     if follower is None or not follower.text[:1].isalnum():
         return None
     return {"follower": quoted(follower)} if vowel_sound(follower.text) == (kind == "vowel") else None
-
-
-def vowel_sound(word: str) -> bool:
-    low = word.lower()
-    if low.startswith(("hour", "honest", "honour", "honor", "heir")):
-        return True
-    if low.startswith(("uni", "use", "usu", "eu", "one", "once", "ubiq", "uten", "ufo")) and not low.startswith(
-        ("unin", "unim", "unid", "uninter")
-    ):
-        return False
-    if word.isupper() and len(word) > 1:
-        return word[0] in "AEFHILMNORSX"
-    return low[:1] in "aeiou8" or low.startswith(("11", "18"))
 
 
 @predicate("noun")
