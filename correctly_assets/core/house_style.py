@@ -105,7 +105,7 @@ def _variety(name: Any) -> Variety | None:
     """A variety by its tag or by its name, in any case."""
     if name is None:
         return None
-    known = {tag.casefold(): tag for tag in VARIETIES} | NAMED
+    known: dict[str, Variety] = {**{tag.casefold(): tag for tag in VARIETIES}, **NAMED}
     wanted = known.get(name.strip().replace("_", "-").casefold()) if isinstance(name, str) else None
     if wanted is None:
         named = ", ".join(f"{tag} ({name.capitalize()})" for name, tag in NAMED.items())
