@@ -51,7 +51,7 @@ def recipe(settings: Settings) -> dict[str, Any]:
     """What, besides the rows, makes an adapter: base-model revision, prompt hashes, training settings (CONTRACTS)."""
     prompts = hashlib.sha256()
     for path in sorted(settings.platform.prompts_dir.rglob("*")):
-        # Reviewers' scenarios and the reasons of the answers are read by no model.
+        # Reviewers' scenarios are read by no model, and a reason told in other words is no cause to train again.
         if path.is_file() and path.name != "scenarios.yaml" and path.parent.name != "grammar":
             prompts.update(f"{path.relative_to(settings.platform.prompts_dir)}\0".encode() + path.read_bytes() + b"\0")
     return {

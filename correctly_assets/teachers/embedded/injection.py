@@ -14,7 +14,7 @@ from typing import Any
 
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.types import Edit
-from correctly_assets.teachers.embedded.rule_reasons import ReasonWriter
+from correctly_assets.language.points import Point
 from correctly_assets.teachers.embedded.sentence import Slip, load_data
 
 
@@ -82,15 +82,18 @@ def _asked(kind: str, packs: Sequence[Pack]) -> float:
 
 
 def put_in(
-    text: str, chosen: Sequence[tuple[Slip, str]], reasons: ReasonWriter, rng: random.Random
+    text: str, chosen: Sequence[tuple[Slip, str]], points: Mapping[str, Point], language: str
 ) -> tuple[str, tuple[Edit, ...]]:
     """Put slips into a correct text.
 
     Args:
         chosen: (slip, what stands there instead), in any order, none overlapping another.
+        points: the catalogue by ID; a slip's rule is the ID of the point that explains it.
+        language: of the reasons.
 
     Returns:
-        (the text with the errors, the edits that correct it; their offsets are code points into that text).
+        (the text with the errors, the edits that correct it, each with its point; their offsets are code points into that
+        text).
     """
     pieces: list[str] = []
     edits: list[Edit] = []
@@ -101,18 +104,19 @@ def put_in(
         start = length + slip.start - position
         length = start + len(wrong)
         position = slip.end
-        edits.append(
-            Edit(start, length, wrong, right, f"{slip.op}:{slip.kind}", reasons.write(slip, wrong, right, rng), "rule")
-        )
+        words = {"was": wrong.strip(), "now": right.strip(), **dict(slip.values)}
+        reason = points[slip.rule].reason(words, language)
+        edits.append(Edit(start, length, wrong, right, f"{slip.op}:{slip.kind}", reason, "rule", slip.rule))
     return "".join(pieces) + text[position:], tuple(edits)
 
 
 class Injector:
     """Draws slips so that the edits written so far keep to the mix, though sentences differ in what they allow."""
 
-    def __init__(self, mix: Mix, reasons: ReasonWriter) -> None:
+    def __init__(self, mix: Mix, points: Mapping[str, Point], language: str) -> None:
         self.mix = mix
-        self.reasons = reasons
+        self.points = points
+        self.language = language
         self.written: Counter[str] = Counter()
         self._total = sum(mix.kinds.values())
         self._rules: Counter[str] = Counter()
@@ -159,7 +163,7 @@ class Injector:
                     del by_kind[name]
         if not chosen:
             return None
-        before, edits = put_in(text, chosen, self.reasons, rng)
+        before, edits = put_in(text, chosen, self.points, self.language)
         if before == text or apply_edits(before, edits) != text:
             return None
         return before, edits, pack.name

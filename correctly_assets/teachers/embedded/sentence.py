@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from correctly_assets.language.points import read_words
+
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
@@ -23,7 +25,7 @@ class Slip:
     """One way in which a learner gets a place of a correct sentence wrong.
 
     Attributes:
-        rule: the rule's name, by which its reason is found.
+        rule: the rule's name, which is the ID of the grammar point that explains it.
         kind: ERRANT's type without the operation; ``op`` is what the correction does: R replaces, M adds what is
             missing, U removes what is unnecessary.
         start, end: code points of the right text in the correct sentence.
@@ -262,18 +264,4 @@ def data_file(name: str) -> Path:
 @lru_cache(maxsize=16)
 def load_data(name: str) -> Any:
     """A YAML table of data/, read once."""
-    return read_yaml(data_file(name))
-
-
-def read_yaml(path: Path) -> Any:
-    """A YAML file in which ``on``, ``off``, ``yes`` and ``no`` are words, as in YAML 1.2, and not truth values."""
-    import yaml
-
-    class Words(yaml.SafeLoader):
-        pass
-
-    Words.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    return yaml.load(path.read_text(encoding="utf-8"), Words)
+    return read_words(data_file(name))

@@ -17,9 +17,9 @@ from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.ports import Annotator, Completions, Refusal, TeacherOutput, WrittenPair
 from correctly_assets.core.text import split_of
 from correctly_assets.core.types import Edit, Example, Origin, TrainPair
+from correctly_assets.language.points import load_points
 from correctly_assets.teachers.embedded.analysis_cache import WorkedOut
 from correctly_assets.teachers.embedded.injection import Injector, Mix
-from correctly_assets.teachers.embedded.rule_reasons import ReasonWriter
 from correctly_assets.teachers.embedded.rules import slips_in
 from correctly_assets.teachers.embedded.sentence import Parser, Slip, data_file
 from correctly_assets.teachers.landed_edits import edits_between, explained
@@ -63,7 +63,8 @@ class EmbeddedTeacher:
     ) -> None:
         """
         Args:
-            prompts_dir: where rules.yaml, the reason templates, stands.
+            prompts_dir: where grammar/, the catalogue of points, stands.
+            reason_language: one that the catalogue has.
             first_languages: packs to draw errors from; all when empty.
             annotator: gives landed pairs ERRANT's types; word alignment and ``OTHER`` without one.
             ladder: what every pair must pass; the default one when None.
@@ -72,17 +73,18 @@ class EmbeddedTeacher:
             worked_out: keeps what parser and annotator found, so that only new texts reach them; nothing is kept when None.
         """
         self.mix = mix or Mix.default(first_languages)
-        self.reasons = ReasonWriter.load(prompts_dir, reason_language)
+        self.points = load_points(prompts_dir / "grammar")
+        self.language = reason_language
         self.annotator = annotator
         self.ladder = ladder or Ladder()
-        self._rules_sha = sha256_file(prompts_dir / "rules.yaml")
+        self._reasons_sha = sha256_of({name: point.told(reason_language).short for name, point in self.points.items()})
         self._progress = progress
         self._parser = parser or Parser()
         self._slips: dict[str, list[Slip]] = {}
         self._worked_out = worked_out
 
     def identity(self) -> str:
-        """A hash over version, rules, tables, mix and language; what was written changes only when it does."""
+        """A hash over version, rules, tables, mix and reasons; what was written changes only when it does."""
         here = Path(__file__).parent
         sources = sorted([*here.rglob("*.py"), *here.parent.glob("*.py"), *data_file(".").glob("*.yaml")])
         return sha256_of(
@@ -90,8 +92,8 @@ class EmbeddedTeacher:
                 "kind": self.name,
                 "version": VERSION,
                 "sources": {path.name: sha256_file(path) for path in sources},
-                "rules": self._rules_sha,
-                "language": self.reasons.language,
+                "reasons": self._reasons_sha,
+                "language": self.language,
                 "packs": [pack.name for pack in self.mix.packs],
                 "kinds": dict(self.mix.kinds),
                 "edits": {str(n): w for n, w in self.mix.edits.items()},
@@ -203,7 +205,7 @@ class EmbeddedTeacher:
         keep: Callable[[TrainPair], bool],
         done: Callable[[], int],
     ) -> None:
-        injector = Injector(self.mix, self.reasons)
+        injector = Injector(self.mix, self.points, self.language)
         turn = 0
         dry = 0
         while done() < count and dry < len(examples):
@@ -239,7 +241,7 @@ class EmbeddedTeacher:
         self, example: Example, origin: Origin, before: str, after: str, edits: tuple[Edit, ...], **attributes: str
     ) -> TrainPair:
         kept: dict[str, Any] = {"form": example.form, "tone": example.tone, "topic": example.topic, **attributes}
-        kept["reason_language"] = self.reasons.language if origin == "injected" else _language_of(edits)
+        kept["reason_language"] = self.language if origin == "injected" else _language_of(edits)
         identity = sha256_of([example.id, origin, before, after])[:16]
         return TrainPair(
             id=identity,

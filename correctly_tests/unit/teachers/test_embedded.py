@@ -16,10 +16,13 @@ from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.ports import Completions
 from correctly_assets.core.taxonomy import ERRANT_TYPES, family
 from correctly_assets.core.types import Edit, Example, Reason, TokenEdit, TrainPair
+from correctly_assets.correction.annotate import ErrantAnnotator
+from correctly_assets.correction.points.choose import explain
+from correctly_assets.language.points import load_points
 from correctly_assets.settings import Settings
-from correctly_assets.teachers.embedded.injection import Mix
+from correctly_assets.teachers.embedded.injection import Mix, put_in
 from correctly_assets.teachers.embedded.rules import slips_in
-from correctly_assets.teachers.embedded.sentence import Parser, Sentence, Slip, load_data, read_yaml
+from correctly_assets.teachers.embedded.sentence import Parser, Sentence, Slip, load_data
 from correctly_assets.teachers.embedded.spelling_words import misspellings
 from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher, temptations
 from correctly_assets.teachers.factory import make_teacher
@@ -31,6 +34,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
 PROMPTS = ROOT / "prompts"
+POINTS = load_points(PROMPTS / "grammar")
 STARTER = ROOT / "correctly_assets" / "starter"
 
 
@@ -157,21 +161,18 @@ def test_reasons_are_written_in_korean_when_asked(examples: list[Example]) -> No
     assert reasons and all(re.search("[가-힣]", reason) for reason in reasons)
 
 
-def test_every_rule_has_a_reason_in_both_languages_with_the_same_placeholders() -> None:
-    table = read_yaml(PROMPTS / "rules.yaml")
-    for name, entry in table.items():
-        assert set(entry) == {"en", "ko"}, name
-        used = {lang: set(re.findall(r"{(\w+)}", " ".join(entry[lang]))) for lang in ("en", "ko")}
-        assert used["ko"] <= used["en"] | {"was", "now"}, name
+def test_every_injected_edit_names_its_point_and_is_told_it_in_full(pairs: list[TrainPair]) -> None:
+    edits = [edit for pair in pairs if pair.origin == "injected" for edit in pair.edits]
+    assert len(edits) > 500
+    for edit in edits:
+        assert edit.point in POINTS
+        assert edit.reason and '""' not in edit.reason and "{" not in edit.reason
 
 
-def test_every_rule_that_fires_can_be_explained(parser: Parser, examples: list[Example]) -> None:
-    table = read_yaml(PROMPTS / "rules.yaml")
+def test_every_rule_that_fires_fills_the_slots_of_its_point(parser: Parser, examples: list[Example]) -> None:
     for sentence in parser.parse(e.after or "" for e in examples):
         for slip in slips_in(sentence):
-            allowed = {"was", "now", *(name for name, _ in slip.values)}
-            templates = [t for lang in ("en", "ko") for t in table[slip.rule][lang]]
-            assert set(re.findall(r"{(\w+)}", " ".join(templates))) <= allowed, slip.rule
+            assert POINTS[slip.rule].slots <= {"was", "now", *(name for name, _ in slip.values)}, slip.rule
 
 
 def test_one_edit_alone_is_never_another_spelling_of_the_same_text(parser: Parser, examples: list[Example]) -> None:
@@ -181,39 +182,55 @@ def test_one_edit_alone_is_never_another_spelling_of_the_same_text(parser: Parse
             assert all(wrong != sentence.text[slip.start : slip.end] for wrong in slip.wrongs), slip
 
 
-@pytest.mark.parametrize(
-    ("text", "rule", "right", "wrong"),
-    [
-        ("She depends on her sister.", "preposition", "on", "of"),
-        ("We discussed the plan.", "preposition_extra", "", "about "),
-        ("He bought a new car yesterday.", "article_missing_a", "a ", ""),
-        ("Many students work at night.", "plural_marker", "students", "student"),
-        ("The students work at night.", "agreement_plural", "work", "works"),
-        ("I enjoy reading novels.", "gerund", "reading", "to read"),
-        ("I want to buy a bike.", "to_missing", "to ", ""),
-        ("You should see a doctor.", "modal_to", "", "to "),
-        ("He has broken the window.", "participle", "broken", "broke"),
-        ("If it rains, we will stay inside.", "if_will", "rains", "will rain"),
-        ("If I had more time, I would learn the cello.", "if_would", "had", "would have"),
-        ("She has lived here since 2015.", "perfect_since", "has lived", "lives"),
-        ("We have known each other for ten years.", "since_for", "for", "since"),
-        ("I agree with you.", "be_extra", "", "am "),
-        ("This is the best soup in town.", "double_superlative", "best", "most best"),
-        ("The train is faster than the bus.", "comparative_than", "faster", "fast"),
-        ("He speaks English very well.", "well_good", "well", "good"),
-        ("Could you tell me where the station is?", "embedded_question", "the station is", "is the station"),
-        ("I always drink tea in the morning.", "adverb_before_verb", "always drink", "drink always"),
-        ("Although it was late, we kept working.", "doubled_conjunction", "", "but "),
-        ("When the bell rang, all the children left.", "comma_clause", ",", ""),
-        ("We received a lot of information.", "uncountable", "information", "informations"),
-        ("My sister's room is small.", "possession", "sister's", "sister"),
-        ("I made a mistake.", "phrase", "made a mistake", "did a mistake"),
-        ("They lost their keys.", "confused_word", "their", "there"),
-        ("I met him in August.", "capital_name", "August", "august"),
-    ],
-)
+PLACES = [
+    ("She depends on her sister.", "preposition", "on", "of"),
+    ("We discussed the plan.", "preposition_extra", "", "about "),
+    ("He bought a new car yesterday.", "article_missing_a", "a ", ""),
+    ("Many students work at night.", "plural_marker", "students", "student"),
+    ("The students work at night.", "agreement_plural", "work", "works"),
+    ("I enjoy reading novels.", "gerund", "reading", "to read"),
+    ("I want to buy a bike.", "to_missing", "to ", ""),
+    ("You should see a doctor.", "modal_to", "", "to "),
+    ("He has broken the window.", "participle", "broken", "broke"),
+    ("If it rains, we will stay inside.", "if_will", "rains", "will rain"),
+    ("If I had more time, I would learn the cello.", "if_would", "had", "would have"),
+    ("She has lived here since 2015.", "perfect_since", "has lived", "lives"),
+    ("We have known each other for ten years.", "since_for", "for", "since"),
+    ("I agree with you.", "be_extra", "", "am "),
+    ("This is the best soup in town.", "double_superlative", "best", "most best"),
+    ("The train is faster than the bus.", "comparative_than", "faster", "fast"),
+    ("He speaks English very well.", "well_good", "well", "good"),
+    ("Could you tell me where the station is?", "embedded_question", "the station is", "is the station"),
+    ("I always drink tea in the morning.", "adverb_before_verb", "always drink", "drink always"),
+    ("Although it was late, we kept working.", "doubled_conjunction", "", "but "),
+    ("When the bell rang, all the children left.", "comma_clause", ",", ""),
+    ("We received a lot of information.", "uncountable", "information", "informations"),
+    ("My sister's room is small.", "possession", "sister's", "sister"),
+    ("We grow fruit, for example pears.", "phrase", "for example", "by example"),
+    ("They lost their keys.", "confused_word", "their", "there"),
+    ("I met him in August.", "capital_name", "August", "august"),
+]
+
+
+@pytest.mark.parametrize(("text", "rule", "right", "wrong"), PLACES)
 def test_a_rule_finds_its_place(parser: Parser, text: str, rule: str, right: str, wrong: str) -> None:
     assert (rule, right, wrong) in slips(parser, text)
+
+
+@pytest.fixture(scope="module")
+def annotator() -> ErrantAnnotator:
+    return ErrantAnnotator(cache_size=256)
+
+
+@pytest.mark.parametrize(("text", "rule", "right", "wrong"), PLACES)
+def test_the_point_of_a_rule_holds_for_what_the_rule_puts_in(
+    parser: Parser, annotator: ErrantAnnotator, text: str, rule: str, right: str, wrong: str
+) -> None:
+    found = slips_in(next(iter(parser.parse([text]))))
+    slip = next(s for s in found if (s.rule, text[s.start : s.end]) == (rule, right) and wrong in s.wrongs)
+    before, edits = put_in(text, [(slip, wrong)], POINTS, "en")
+    [told] = explain(*annotator.docs(before, text), edits)
+    assert rule in (told.point, *told.others)
 
 
 @pytest.mark.parametrize(
@@ -321,8 +338,8 @@ def test_an_unknown_first_language_is_a_usage_error() -> None:
         Mix.default(("xx",))
 
 
-def test_missing_reason_templates_are_named(tmp_path: Path) -> None:
-    with pytest.raises(PermanentError, match=r"rules\.yaml are missing"):
+def test_a_missing_catalogue_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match=r"No grammar points in .*restore prompts/grammar/"):
         EmbeddedTeacher(prompts_dir=tmp_path)
 
 
