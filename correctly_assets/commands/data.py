@@ -7,13 +7,19 @@ command that needs it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from correctly_assets.commands.common import Json, console, print_json
+from correctly_assets.commands.common import Json, console, print_json, stderr
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.settings import get_settings
 
+if TYPE_CHECKING:
+    from correctly_assets.curation.columns import Columns
+
+_SHOWN_ROWS = 5
 versions = typer.Typer(
     no_args_is_help=True, help="Versions of the data: check out what an adapter was trained on, push."
 )
@@ -27,50 +33,100 @@ def register(app: typer.Typer) -> None:
 
 
 def add(
-    files: Annotated[list[Path], typer.Argument(help="CSV, JSONL, Parquet, … (CONTRACTS: Row)")],
+    files: Annotated[list[Path], typer.Argument(help="CSV, JSONL, JSON, XLSX, Parquet, … (CONTRACTS: Row)")],
     verified: Annotated[
         bool,
         typer.Option("--verified", help="A person vouches for these corrections: they weigh CORRECTLY_HUMAN_WEIGHT."),
     ] = False,
+    named: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="before=COLUMN: which column is which; may be given several times."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would land, and write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Land examples from files. Good rows land, the others are written beside the file with their reasons."""
-    from correctly_assets.core.layouts import spellchecked_twins
-    from correctly_assets.workflows.complete_examples import waits_for
-    from correctly_assets.workflows.wiring import land
+    from correctly_assets.curation.landing import is_left_alone, parse_map
 
-    total: dict[str, Any] = {"landed": 0, "duplicates": 0, "refused": 0, "waiting": 0, "refused_file": None}
+    columns = parse_map(named or [])
+    found: list[dict[str, Any]] = []
+    failures: list[CorrectlyError] = []
     for path in files:
-        if path.is_dir() and not as_json:
-            for twin in spellchecked_twins(path):
-                console.print(
-                    f"{twin.name} is left out: it is another source with its spelling mended.", highlight=False
-                )
-        outcome = land(get_settings(), path, verified=verified).to_json()
-        for key in ("landed", "duplicates", "refused", "waiting"):
-            total[key] += outcome[key]
-        total["refused_file"] = outcome["refused_file"] or total["refused_file"]
+        if is_left_alone(path.name):
+            entry: dict[str, Any] = {"left_alone": "It is hidden, a lock, or not written to its end."}
+        else:
+            try:
+                entry = _added(path, columns, verified=verified, dry_run=dry_run)
+            except CorrectlyError as error:
+                failures.append(error)
+                entry = error.to_json()
+        found.append({"file": str(path), **entry})
         if not as_json:
-            words = [
-                f"{outcome['landed']} landed",
-                f"{outcome['duplicates']} duplicates",
-                f"{outcome['refused']} refused",
-            ]
-            if outcome["waiting"]:
-                words.append(f"{outcome['waiting']} of them wait for a teacher")
-            if outcome.get("quarantined"):
-                words.append(f"{outcome['quarantined']} of them are held in quarantine")
-            console.print(f"{path.name}: {', '.join(words)}.", highlight=False)
-            if outcome["waiting"]:
-                console.print(f"  {waits_for(get_settings().teacher)}", highlight=False, soft_wrap=True)
-            for reason, count in outcome.get("reasons", {}).items():
-                console.print(f"  {count} × {reason}", highlight=False)
-            if outcome["refused_file"]:
-                console.print(f"  refused rows: {outcome['refused_file']}", highlight=False)
+            _print_added(path, found[-1], dry_run=dry_run)
     if as_json:
-        print_json(total)
-    if total["refused"]:
+        total: dict[str, Any] = {
+            key: sum(entry.get(key, 0) for entry in found)
+            for key in ("landed", "duplicates", "refused", "waiting", "quarantined")
+        }
+        written = [entry["refused_file"] for entry in found if entry.get("refused_file")]
+        total |= {"refused_file": written[-1] if written else None, "dry_run": dry_run, "files": found}
+        print_json(total | (failures[0].to_json() if failures else {}))
+    if failures:
+        raise typer.Exit(failures[0].exit_code)
+    if any(entry.get("refused") for entry in found):
         raise typer.Exit(3)
+
+
+def _added(path: Path, columns: Columns, *, verified: bool, dry_run: bool) -> dict[str, Any]:
+    """What became, or would become, of one file, as JSON."""
+    from correctly_assets.core.layouts import spellchecked_twins
+    from correctly_assets.curation.landing import train_files
+    from correctly_assets.workflows.wiring import land, preview
+
+    left_out = [f"{twin.name}: it is another source with its spelling mended." for twin in spellchecked_twins(path)]
+    left_out += [f"{file.name}: it is no split for training." for file in train_files(path)[1]]
+    if dry_run:
+        shown = preview(get_settings(), path, columns=columns)
+        entry = {**shown.outcome.to_json(), "rows": list(shown.rows), "refused_rows": list(shown.refused)}
+    else:
+        entry = land(get_settings(), path, verified=verified, columns=columns).to_json()
+    return entry | ({"left_out": left_out} if left_out else {})
+
+
+def _print_added(path: Path, entry: dict[str, Any], *, dry_run: bool) -> None:
+    from correctly_assets.workflows.complete_examples import waits_for
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    if "error" in entry:
+        stderr.print(f"[red]✗[/] {escape(entry['error']['message'])}", highlight=False, soft_wrap=True)
+        return
+    if "left_alone" in entry:
+        say(f"{path.name}: left alone. {entry['left_alone']}")
+        return
+    would = "would land" if dry_run else "landed"
+    words = [f"{entry['landed']} {would}", f"{entry['duplicates']} duplicates", f"{entry['refused']} refused"]
+    if entry["waiting"]:
+        words.append(f"{entry['waiting']} of them wait for a teacher")
+    if entry["quarantined"]:
+        words.append(f"{entry['quarantined']} of them are held in quarantine")
+    say(f"{path.name}: {', '.join(words)}.")
+    for sentence in entry.get("left_out", ()):
+        say(f"  left out: {sentence}")
+    for row in entry.get("rows", ())[:_SHOWN_ROWS]:
+        say(f"  line {row['line']}: {row['before']}")
+        say(f"    → {row['after'] or '(waits for a teacher)'}" + (f"  [{row['held']}]" if row["held"] else ""))
+    if entry["waiting"] and not dry_run:
+        say(f"  {waits_for(get_settings().teacher)}")
+    for reason, count in entry["reasons"].items():
+        lines = entry["lines"].get(reason, [])
+        where = f" (line {', '.join(map(str, lines[:5]))}{', …' if count > 5 else ''})" if lines else ""
+        say(f"  {count} × {reason}{where}")
+    if entry["ignored_columns"]:
+        say(f"  columns that mean nothing to a row: {', '.join(entry['ignored_columns'])}")
+    if entry["refused_file"]:
+        say(f"  refused rows: {entry['refused_file']}")
 
 
 def generate(

@@ -76,6 +76,7 @@ class LandOutcome:
         quarantined: rows that landed but are kept out of training until somebody releases them.
         refused_file: where refused rows were written with their reasons; None when none was refused.
         reasons: the refusals' and quarantines' words with their counts, most frequent first.
+        lines: by those words, the lines of the first rows that were refused for it.
         ignored_columns: columns that mean nothing to a row, with the number of rows that had them.
     """
 
@@ -87,6 +88,7 @@ class LandOutcome:
     refused_file: str | None = None
     reasons: tuple[tuple[str, int], ...] = ()
     ignored_columns: tuple[tuple[str, int], ...] = field(default=())
+    lines: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @property
     def says(self) -> str:
@@ -106,6 +108,7 @@ class LandOutcome:
             "quarantined": self.quarantined,
             "refused_file": self.refused_file,
             "reasons": dict(self.reasons),
+            "lines": {reason: list(lines) for reason, lines in self.lines},
             "ignored_columns": dict(self.ignored_columns),
         }
 

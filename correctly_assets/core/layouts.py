@@ -6,6 +6,7 @@ row of either becomes (curation/layouts.py, evaluation/evaluation_set.py), or pu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from correctly_assets.core.errors import UsageError
 
 TWIN = ".spellchecked"
 """JFLEG ships each NAME.src once more as NAME.spellchecked.src, without references of its own."""
+REFERENCE = re.compile(r"\.(ref\d+|tgt|trg)")
+"""What the name of a reference file ends with, beside NAME.src."""
 
 
 def parallel_stem(path: Path) -> Path | None:
@@ -35,18 +38,29 @@ def spellchecked_twins(folder: Path) -> list[Path]:
 def is_parallel(path: Path) -> bool:
     """Whether this is a source file, or a folder with one, that has a reference file beside it."""
     stem = parallel_stem(path)
-    return stem is not None and stem.with_name(stem.name + ".ref0").is_file()
+    return stem is not None and bool(reference_files(stem))
+
+
+def reference_files(stem: Path) -> list[Path]:
+    """NAME.ref0, NAME.ref1, … and NAME.tgt beside a NAME.src, by name."""
+    there = stem.parent.iterdir() if stem.parent.is_dir() else ()
+    beginning = f"{stem.name}."
+    return sorted(
+        file
+        for file in there
+        if file.name.startswith(beginning) and REFERENCE.fullmatch(file.name[len(stem.name) :]) and file.is_file()
+    )
 
 
 def parallel_files(path: Path) -> list[Path]:
-    """NAME.src, then NAME.ref0, NAME.ref1, … of what `is_parallel`."""
+    """NAME.src, then NAME.ref0, NAME.ref1, … and NAME.tgt of what `is_parallel`."""
     stem = parallel_stem(path)
     assert stem is not None  # is_parallel was asked before
-    return [stem.with_name(stem.name + ".src"), *sorted(stem.parent.glob(f"{stem.name}.ref[0-9]*"))]
+    return [stem.with_name(stem.name + ".src"), *reference_files(stem)]
 
 
 def read_parallel_lines(path: Path, *, errors: str = "strict") -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    """Parallel text as JFLEG has it, one sentence a line: (line from 1, source, its references), as they stand.
+    """Parallel text, one sentence a line: (line from 1, source, its references), as they stand.
 
     Args:
         errors: what is done about bytes that are not UTF-8, as `open` takes it.

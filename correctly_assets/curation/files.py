@@ -18,6 +18,7 @@ from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.landing import ExampleGuard, LandCounts, LandOutcome, LandRow, Sink
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.types import Example
+from correctly_assets.curation.columns import Columns
 from correctly_assets.curation.raw_rows import RawRow
 from correctly_assets.curation.readers import read_rows
 from correctly_assets.curation.rows import ROW_COLUMNS, parse_row
@@ -27,6 +28,9 @@ _FIRST_ROWS = 100
 _BATCH_SECONDS = 1.0
 """How long one batch should take: nobody else who writes waits longer for the store, and progress is seen."""
 _SHOWN_CELL = 1000
+_SHOWN_LINES = 20
+_MAX_NAME_BYTES = 240
+"""255 are the limit, less what a file that is being written has around its name."""
 
 Progress = Callable[[int], None]
 
@@ -37,10 +41,12 @@ def land_file(
     guards: ExampleGuard,
     *,
     refused_path: Path | None = None,
+    refused: RefusedRows | None = None,
     source: str = "file",
     verified: bool = False,
     name: str | None = None,
     progress: Progress | None = None,
+    columns: Columns | None = None,
 ) -> LandOutcome:
     """Land every good row of a file; the others go, each with its line and reason, to ``FILE.refused.jsonl``.
 
@@ -48,10 +54,12 @@ def land_file(
 
     Args:
         refused_path: where refused rows are written; beside the file when None.
+        refused: takes them instead.
         source: what rows are marked with that do not say where they are from.
         verified: whether a person vouches for the corrections; a row that is there already becomes verified too.
         name: the file's name as it is recorded; its own when None.
         progress: called with the number of rows done so far, once a batch.
+        columns: how columns are found; by their names when None.
 
     Raises:
         UsageError: the file is missing, of an unknown kind or unreadable as a whole, and nothing has landed; or it is
@@ -59,16 +67,28 @@ def land_file(
         RetryableError: the store is busy or away; land the file again later.
         PermanentError: refused rows cannot be written down, or the store cannot be written.
     """
-    refused = RefusedRows(refused_path or path.with_name(path.name + ".refused.jsonl"))
-    landing = _Landing(sink, guards, refused, name or path.name, source, verified, progress)
+    refused = refused or RefusedRows(refused_path or beside(path, ".refused.jsonl"))
+    landing = _Landing(sink, guards, refused, name or shown_name(path.name), source, verified, progress)
     try:
         with sink.landing(landing.name) as seen:
-            landing.take(read_rows(path), seen)
+            landing.take(read_rows(path, columns), seen)
         sink.record_landing(file=landing.name, sha=_sha(path), counts=landing.counts, refused=refused.count)
         written = refused.finish()
     finally:
         refused.close()
     return landing.outcome(str(written) if written else None)
+
+
+def shown_name(name: str) -> str:
+    """A file's name as it can be stored and printed: bytes that are no UTF-8 and control characters are replaced."""
+    printable = name.encode("utf-8", "replace").decode("utf-8")
+    return "".join(sign if sign.isprintable() else "?" for sign in printable)
+
+
+def beside(path: Path, ending: str) -> Path:
+    """A name for what is written about a file, beside it; cut where it would be longer than file systems take."""
+    name = os.fsencode(path.name)[: _MAX_NAME_BYTES - len(ending)]
+    return path.with_name(name.decode("utf-8", "ignore") + ending)
 
 
 def land_rows(
@@ -96,11 +116,13 @@ class RefusedRows:
 
     Args:
         path: the file; None keeps the rows in ``kept``.
+        keep: how many are kept at most; all when None.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, keep: int | None = None) -> None:
+        self._keep = keep
         self._path = path
-        self._work = path.with_name(f".{path.name}.part") if path else None
+        self._work = path.with_name(f".{path.name}.part") if path else None  # see _MAX_NAME_BYTES
         self._file: IO[str] | None = None
         self.kept: list[dict[str, Any]] = []
         self.count = 0
@@ -109,7 +131,8 @@ class RefusedRows:
         record = {"line": line, "reason": refusal.reason, "row": _short(refusal.row)}
         self.count += 1
         if self._work is None:
-            self.kept.append(record)
+            if self._keep is None or len(self.kept) < self._keep:
+                self.kept.append(record)
             return
         try:
             if self._file is None:
@@ -162,6 +185,7 @@ class _Landing:
         self._progress = progress
         self._languages = sink.languages()
         self._reasons: Counter[str] = Counter()
+        self._lines: dict[str, list[int]] = {}
         self._ignored: Counter[str] = Counter()
         self._batch: list[tuple[int, Example]] = []
         self._batch_rows = _FIRST_ROWS
@@ -186,7 +210,12 @@ class _Landing:
         self._rows += 1
         row = raw if isinstance(raw, Refusal) else self._parsed(raw)
         if isinstance(row, Refusal):
-            self._reasons[_general(row.reason)] += 1
+            reason = _general(row.reason)
+            self._reasons[reason] += 1
+            if (reason in self._lines or len(self._lines) < 1000) and (
+                len(lines := self._lines.setdefault(reason, [])) < _SHOWN_LINES
+            ):
+                lines.append(line)
             self._refused.add(line, row)
             return
         self._batch.append((line, row))
@@ -217,6 +246,7 @@ class _Landing:
             self._progress(self._rows)
 
     def outcome(self, refused_file: str | None) -> LandOutcome:
+        reasons = tuple(self._reasons.most_common(20))
         return LandOutcome(
             landed=self.counts.landed,
             duplicates=self.counts.duplicates,
@@ -224,7 +254,8 @@ class _Landing:
             waiting=self.counts.waiting,
             quarantined=self.counts.quarantined,
             refused_file=refused_file,
-            reasons=tuple(self._reasons.most_common(20)),
+            reasons=reasons,
+            lines=tuple((reason, tuple(self._lines[reason])) for reason, _ in reasons if reason in self._lines),
             ignored_columns=tuple(self._ignored.most_common(20)),
         )
 
@@ -237,7 +268,7 @@ def batch_rows(rows: int, seconds: float) -> int:
 def _general(reason: str) -> str:
     """A refusal's words without what is particular to its row, so that equal causes count together."""
     head, _, tail = reason.partition(" speaks of ")
-    return f"A reason speaks of words that {tail.rsplit(', which ', 1)[-1]}" if tail and head else reason
+    return f"A reason speaks of words that {tail.rsplit(', which ', 1)[-1]}" if tail and head else reason[:300]
 
 
 def _short(row: Mapping[str, Any]) -> dict[str, Any]:

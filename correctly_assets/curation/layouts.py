@@ -1,4 +1,4 @@
-"""The rarer layouts: M2, parallel text as JFLEG has it, XLSX.
+"""The rarer text layouts: M2, and parallel text as JFLEG and fairseq have it.
 
 Belongs here: reading them into raw rows. Does not belong here: the common formats (readers.py).
 """
@@ -10,8 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from correctly_assets.core.errors import UsageError
-from correctly_assets.core.layouts import TWIN, apply_m2_edits, m2_words, parallel_stem, read_parallel_lines
-from correctly_assets.curation.raw_rows import RawRow, damaged, refusal
+from correctly_assets.core.layouts import (
+    REFERENCE,
+    TWIN,
+    apply_m2_edits,
+    m2_words,
+    parallel_stem,
+    read_parallel_lines,
+    reference_files,
+)
+from correctly_assets.curation.raw_rows import RawRow, refusal
 
 # What begins with blanks is tried at the first of them alone, so that a line of blanks costs no more than another.
 _CLOSING = re.compile(r"(?<!\s)\s+([.,;:!?%)\]}…]+)")
@@ -61,35 +69,37 @@ def read_m2(path: Path) -> Iterator[RawRow]:
                     span, kind, correction, *_, annotator = text[2:].split("|||")
                     start, end = (int(part) for part in span.split())
                 except ValueError:
-                    broken = (
-                        f"The annotation in line {number} is not `A start end|||type|||correction|||…|||annotator`."
-                    )
+                    wanted = "A start end|||type|||correction|||…|||annotator"
+                    broken = f"The annotation in line {number} is none; write it as `{wanted}`."
                     continue
                 edits = annotators.setdefault(annotator, [])
                 if kind == "noop":
                     continue
                 if not 0 <= start <= end <= len(source[1]):
-                    broken = f"The annotation in line {number} reaches outside its sentence."
+                    broken = f"The annotation in line {number} reaches outside its sentence; mend its numbers."
                 elif kind != "UNK":
                     edits.append((start, end, m2_words(correction)))
             elif text.strip():
-                yield number, refusal("The line is neither a sentence (S) nor an annotation (A).", text)
+                yield (
+                    number,
+                    refusal(
+                        "The line is neither a sentence (S …) nor an annotation (A …); begin it with one of these.",
+                        text,
+                    ),
+                )
     if source is None and number:
         raise UsageError(f"{path.name} has no sentence lines (S …); is it an M2 file?")
     yield from rows()
 
 
-_REFERENCE = re.compile(r"\.ref\d+")
-
-
 def parts_of(path: Path) -> list[Path]:
     """The reference files that belong to a NAME.src; none for any other file."""
-    return sorted(path.parent.glob(f"{path.stem}.ref[0-9]*")) if path.suffix == ".src" else []
+    return reference_files(path.with_suffix("")) if path.suffix == ".src" else []
 
 
 def source_of(path: Path) -> Path | None:
-    """The NAME.src to which a NAME.ref0 belongs; None for any other file."""
-    return path.with_suffix(".src") if _REFERENCE.fullmatch(path.suffix) else None
+    """The NAME.src to which a NAME.ref0 or NAME.tgt belongs; None for any other file."""
+    return path.with_suffix(".src") if REFERENCE.fullmatch(path.suffix) else None
 
 
 def is_part(path: Path) -> bool:
@@ -103,7 +113,7 @@ def alone(path: Path) -> str:
         return (
             f"{path.name} is a source with its spelling mended and has no references; only the source itself is read."
         )
-    missing = "NAME.ref0, NAME.ref1 …" if path.suffix == ".src" else "NAME.src"
+    missing = "NAME.tgt (or NAME.ref0, NAME.ref1 …)" if path.suffix == ".src" else "NAME.src"
     return (
         f"{path.name} is one file of parallel text and its {missing} is not beside it: put all files of that name into the "
         "inbox within half a minute, or use `correctly add FOLDER`."
@@ -111,7 +121,7 @@ def alone(path: Path) -> str:
 
 
 def read_parallel(path: Path) -> Iterator[RawRow]:
-    """Parallel text as JFLEG has it: NAME.src and NAME.ref0, NAME.ref1, … with one sentence a line.
+    """Parallel text: NAME.src and NAME.tgt, or NAME.ref0, NAME.ref1, …, with one sentence a line.
 
     Every reference that differs from the ones before it makes a row.
 
@@ -124,57 +134,3 @@ def read_parallel(path: Path) -> Iterator[RawRow]:
         if before.strip():
             for after in dict.fromkeys(detokenise(after) for after in afters if after.strip()):
                 yield number, {"before": detokenise(before), "after": after, "source": stem.name}
-
-
-def read_xlsx(path: Path) -> Iterator[RawRow]:
-    """The first sheet whose first row names a column ``before``. Formulas arrive as such, and are refused later.
-
-    Raises:
-        UsageError: it is no workbook, or damaged; rows before the damage were read.
-    """
-    import zipfile
-
-    from openpyxl import load_workbook
-
-    unreadable = f"{path.name} is not a readable Excel workbook (.xlsx)"
-    try:
-        # The checksums first: a half-copied file must not land rows that its zeroed middle made up.
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-        if broken is not None:
-            raise UsageError(f"{unreadable}: its part {broken} is damaged; copy the file again.")
-        workbook = load_workbook(path, read_only=True, data_only=False)
-    except _workbook_faults() as error:
-        raise UsageError(f"{unreadable}.") from error
-    number = 0
-    try:
-        for sheet in workbook.worksheets:
-            rows = sheet.iter_rows(values_only=True)
-            header = [str(name).strip() if name is not None else "" for name in next(rows, ())]
-            if "before" not in header:
-                continue
-            for number, cells in enumerate(rows, 2):
-                row = {name: cell for name, cell in zip(header, cells, strict=False) if name and cell not in (None, "")}
-                if row:
-                    yield number, row
-            return
-        raise UsageError(f"No sheet of {path.name} has a column `before` in its first row.")
-    except _workbook_faults() as error:
-        raise damaged(path, number) from error
-    finally:
-        workbook.close()
-
-
-def _workbook_faults() -> tuple[type[Exception], ...]:
-    """What zipfile and openpyxl raise on damaged or foreign content; they have no error of their own for it."""
-    import struct
-    import zlib
-    from xml.etree.ElementTree import ParseError
-    from zipfile import BadZipFile
-
-    from openpyxl.utils.exceptions import InvalidFileException
-
-    return (
-        BadZipFile, InvalidFileException, ParseError, zlib.error, struct.error, EOFError, RuntimeError,
-        LookupError, ValueError, TypeError, AttributeError,
-    )  # fmt: skip

@@ -1,34 +1,48 @@
-"""Files to raw rows: CSV, JSONL and Parquet here, the rarer layouts in layouts.py.
+"""Files to raw rows: CSV, JSONL and JSON here, binary tables in tables.py, the rarer text layouts in layouts.py.
 
-Belongs here: getting at each row without losing the others, however broken one is. Does not belong here: what a row
-must hold (rows.py).
+Belongs here: getting at each row without losing the others, however broken one is, with bounds on what is read at once. Does
+not belong here: what a row must hold (rows.py), or which column is which field (columns.py).
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from correctly_assets.core.errors import UsageError
+from correctly_assets.core.layouts import is_parallel
 from correctly_assets.core.ports import Refusal
-from correctly_assets.curation.layouts import alone, is_part, read_m2, read_parallel, read_xlsx
-from correctly_assets.curation.raw_rows import RawRow, damaged, refusal
+from correctly_assets.curation.columns import Columns, ColumnsUnclear
+from correctly_assets.curation.layouts import alone, is_part, read_m2, read_parallel
+from correctly_assets.curation.raw_rows import RawRow, cell_text, refusal
+from correctly_assets.curation.record_shapes import rows_of
+from correctly_assets.curation.tables import parquet_files, read_parquet, read_parquet_folder, read_xlsx
 
 MAX_LINE_BYTES = 64 * 2**20
+MAX_FILE_BYTES = 4 * 2**30
+MAX_WHOLE_BYTES = 512 * 2**20
+"""What is read at once and not row by row (JSON, XLSX, M2, parallel text) may have so much."""
 _MAX_RECORD_LINES = 200
+_HEADER_LINES = 10
+
+Reader = Callable[[Path, Columns], Iterator[RawRow]]
 
 
-def read_rows(path: Path) -> Iterator[RawRow]:
+def read_rows(path: Path, columns: Columns | None = None) -> Iterator[RawRow]:
     """The rows of a file, one at a time: (line or row number from 1, raw row or refusal).
 
-    A row that cannot be read is a refusal in its place; the rows around it are not lost. CSV may be separated by
-    commas, semicolons or tabs, in UTF-8 or UTF-16.
+    A row that cannot be read is a refusal in its place; the rows around it are not lost. Text is UTF-8 or UTF-16. CSV may be
+    separated by commas, semicolons, tabs or bars.
+
+    Args:
+        columns: how columns are found; by their names when None.
 
     Raises:
-        UsageError: the file is missing, of an unknown kind, unreadable as a whole, or damaged from some row on.
+        UsageError: the file is missing, too large, of an unknown kind, unreadable as a whole, or damaged from some row on.
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist.")
@@ -38,41 +52,138 @@ def read_rows(path: Path) -> Iterator[RawRow]:
     if reader is None:
         raise UsageError(f"{path.name} is none of {', '.join(kinds())}; convert it to one of them.")
     try:
-        yield from reader(path)
+        _bounded(path, reader)
+        yield from reader(path, columns or Columns())
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror or error}).") from error
+        remedy = "give yourself the right to read it" if isinstance(error, PermissionError) else "copy it again"
+        raise UsageError(f"{path} cannot be read ({error.strerror or error}); {remedy}.") from error
 
 
-def reader_for(path: Path) -> Callable[[Path], Iterator[RawRow]] | None:
+def reader_for(path: Path) -> Reader | None:
     """The reader for a file or folder, by its name."""
-    from correctly_assets.core.layouts import is_parallel
-
     if is_parallel(path):
-        return read_parallel
+        return _read_parallel
     if path.is_dir():
-        return None
+        return read_parquet_folder if parquet_files(path) else None
     return {
         ".csv": read_csv,
         ".tsv": read_csv,
+        ".tab": read_csv,
+        ".txt": read_csv,  # what a spreadsheet calls Unicode text
         ".jsonl": read_jsonl,
         ".ndjson": read_jsonl,
+        ".json": read_json,
         ".parquet": read_parquet,
-        ".m2": read_m2,
+        ".m2": _read_m2,
         ".xlsx": read_xlsx,
     }.get(path.suffix.lower())
 
 
 def kinds() -> tuple[str, ...]:
     """What can be read, for messages."""
-    return ("CSV", "JSONL", "Parquet", "M2", "XLSX", "parallel text (NAME.src with NAME.ref0)")
+    return (
+        "CSV", "JSONL", "JSON", "Parquet (a file, or a folder of them)", "M2", "XLSX",
+        "parallel text (NAME.src with NAME.tgt or NAME.ref0)",
+    )  # fmt: skip
 
 
-def read_jsonl(path: Path) -> Iterator[RawRow]:
-    """One JSON object a line."""
+def is_left_alone(name: str) -> bool:
+    """Whether a file is none of a person's data by its name: hidden, another program's lock, or not written to its end."""
+    return name.startswith((".", "~$")) or name.endswith("~") or name.lower().endswith(_NOT_DATA)
+
+
+_NOT_DATA = (".part", ".tmp", ".crdownload", ".swp", "thumbs.db", "desktop.ini")
+
+
+def _read_m2(path: Path, columns: Columns) -> Iterator[RawRow]:
+    return read_m2(path)
+
+
+def _read_parallel(path: Path, columns: Columns) -> Iterator[RawRow]:
+    return read_parallel(path)
+
+
+def _bounded(path: Path, reader: Reader) -> None:
+    if path.is_dir():
+        return
+    size, limit = path.stat().st_size, MAX_FILE_BYTES
+    if reader in (read_json, read_xlsx, _read_m2, _read_parallel):
+        limit = MAX_WHOLE_BYTES
+    if size > limit:
+        raise UsageError(
+            f"{path.name} has {size / 2**20:,.0f} MB and may have {limit / 2**20:,.0f} MB; split it into several files."
+        )
+
+
+# -- JSONL and JSON ------------------------------------------------------------------------------------------------
+
+
+def read_jsonl(path: Path, columns: Columns) -> Iterator[RawRow]:
+    """One JSON object a line, in UTF-8 or UTF-16; a file that is one JSON array is read as such."""
+    if _first_sign(path) == "[" and path.stat().st_size <= MAX_WHOLE_BYTES:
+        records = _whole_json(path)
+        if records is not None:
+            yield from _records(enumerate(records, 1), columns)
+            return
+    yield from _records(_json_lines(path), columns)
+
+
+def read_json(path: Path, columns: Columns) -> Iterator[RawRow]:
+    """A JSON array of objects, or an object that holds one (``{"data": [...]}``), or one object a line.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    records = _whole_json(path)
+    if records is not None:
+        yield from _records(enumerate(records, 1), columns)
+        return
+    if _first_sign(path) != "{":
+        raise UsageError(f"{path.name} is not valid JSON in UTF-8; write an array of objects, or one object a line.")
+    yield from _records(_json_lines(path), columns)
+
+
+def _records(numbered: Iterator[tuple[int, Any]] | enumerate[Any], columns: Columns) -> Iterator[RawRow]:
+    for number, value in numbered:
+        if isinstance(value, Refusal):
+            yield number, value
+        elif isinstance(value, dict):
+            for row in rows_of(value, columns):
+                yield number, row
+        else:
+            why = 'The row is not a JSON object; write {"before": …, "after": …}.'
+            yield number, refusal(why, json.dumps(value, ensure_ascii=False))
+
+
+def _whole_json(path: Path) -> list[Any] | None:
+    """The records of a file that is one JSON value; None where it is not, or holds no list of them."""
+    try:
+        value = json.loads(path.read_bytes().decode(encoding_of(path)))
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, dict):
+        lists = [item for item in value.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
+        # An object with a chat in it is a record itself.
+        known = {"messages", "conversations", "before", "reasons"} & value.keys()
+        if isinstance(value.get("train"), list):
+            return value["train"]
+        return lists[0] if len(lists) == 1 and not known else [value]
+    return value if isinstance(value, list) else None
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    encoding = encoding_of(path)
+    if encoding.startswith("utf-16"):
+        with path.open("r", encoding=encoding, errors="replace") as file:
+            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), ""), 1):
+                if line.strip("\ufeff \t\r\n"):
+                    yield number, _json_line(line.lstrip("\ufeff"))
+        return
     with path.open("rb") as file:
         for number, data in _byte_lines(file):
             if data is None:
-                yield number, refusal(f"The line is longer than {MAX_LINE_BYTES // 2**20} MB.")
+                why = f"The line is longer than {MAX_LINE_BYTES // 2**20} MB; write one row a line."
+                yield number, refusal(why)
                 continue
             if number == 1:
                 data = data.removeprefix(b"\xef\xbb\xbf")
@@ -84,16 +195,15 @@ def read_jsonl(path: Path) -> Iterator[RawRow]:
                 wrong = data.decode("utf-8", "replace")
                 yield number, refusal("The line is not valid UTF-8; save the file as UTF-8 and add it again.", wrong)
                 continue
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                why = error.msg.lower() if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-                yield number, refusal(f"The line is not valid JSON ({why}).", text.strip())
-                continue
-            if isinstance(value, dict):
-                yield number, value
-            else:
-                yield number, refusal("The line is not a JSON object.", text.strip())
+            yield number, _json_line(text)
+
+
+def _json_line(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        why = error.msg.lower() if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        return refusal(f"The line is not valid JSON ({why}); write one object a line.", text.strip())
 
 
 def _byte_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
@@ -108,6 +218,26 @@ def _byte_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
             yield number, None
         else:
             yield number, line
+
+
+def encoding_of(path: Path) -> str:
+    """utf-16, with or without a byte-order mark, as PowerShell and Excel write it; else utf-8-sig."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    if len(start) >= 4 and not any(start[1::2]):
+        return "utf-16-le"
+    if len(start) >= 4 and not any(start[0:-1:2]):
+        return "utf-16-be"
+    return "utf-8-sig"
+
+
+def _first_sign(path: Path) -> str:
+    """The first character of a file that is no blank."""
+    encoding = encoding_of(path)
+    with path.open("r", encoding=encoding, errors="replace") as file:
+        return file.read(4096).lstrip("\ufeff \t\r\n")[:1]
 
 
 # -- CSV -----------------------------------------------------------------------------------------------------------
@@ -128,9 +258,15 @@ class _Lines:
     def __next__(self) -> str:
         if len(self.taken) >= _MAX_RECORD_LINES:
             raise csv.Error(f"more than {_MAX_RECORD_LINES} lines between two quotation marks")
-        line = self._back.pop() if self._back else next(self._file)
+        line = self._back.pop() if self._back else self._file.readline(MAX_LINE_BYTES)
+        if not line:
+            raise StopIteration
         self.taken.append(line)
         self.number += 1
+        if len(line) == MAX_LINE_BYTES and not line.endswith(("\n", "\r")):
+            while (rest := self._file.readline(MAX_LINE_BYTES)) and not rest.endswith(("\n", "\r")):
+                pass
+            raise csv.Error(f"the line is longer than {MAX_LINE_BYTES // 2**20} MB")
         return line
 
     def start_record(self) -> None:
@@ -143,23 +279,21 @@ class _Lines:
         self.taken = self.taken[:1]
 
 
-def read_csv(path: Path) -> Iterator[RawRow]:
-    """A CSV file with a header. A row whose quotation marks are off is refused alone: reading goes on behind it."""
+def read_csv(path: Path, columns: Columns) -> Iterator[RawRow]:
+    """A CSV file with a header, as spreadsheets save it: a line ``sep=;`` before the header, separators at the ends of rows
+    and apostrophes before text that looks like a formula are taken for what they are.
+
+    A row whose quotation marks are off is refused alone: reading goes on behind it.
+    """
     # A cell of many megabytes must arrive here to be refused in words; the module's own limit would end the file.
     csv.field_size_limit(MAX_LINE_BYTES)
-    encoding = _encoding(path)
+    encoding = encoding_of(path)
     # Half a UTF-16 character has no surrogate to escape into; its mark costs the one row that holds it (rows.py).
-    errors = "replace" if encoding == "utf-16" else "surrogateescape"
+    errors = "replace" if encoding.startswith("utf-16") else "surrogateescape"
     with path.open("r", encoding=encoding, errors=errors, newline="") as file:
         lines = _Lines(file)
-        try:
-            first = next(lines)
-        except StopIteration:
-            raise UsageError(f"{path.name} is empty.") from None
-        if "\ufffd" in first:
-            raise UsageError(f"{path.name} is neither UTF-8 nor UTF-16; save it as UTF-8.")
-        delimiter, header = _header(first, path)
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        delimiter, header, spaced = _header(lines, path, columns)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=spaced)
         while True:
             lines.start_record()
             number = lines.number + 1
@@ -169,84 +303,58 @@ def read_csv(path: Path) -> Iterator[RawRow]:
                 return
             except csv.Error as error:
                 lines.keep_first()
-                yield number, refusal(f"The row's quotation marks are off ({error}).", lines.taken[0].strip())
+                # Tab-separated files are often written without quoting, and a sentence may begin with a mark.
+                cells = lines.taken[0].rstrip("\r\n").split("\t") if delimiter == "\t" else []
+                if len(cells) == len(header):
+                    yield number, dict(zip(header, cells, strict=True))
+                    continue
+                why = f"The row's quotation marks are off ({error}); write a mark within a cell twice."
+                yield number, refusal(why, lines.taken[0].strip())
                 continue
             if not any(cells):
                 continue
+            while len(cells) > len(header) and not cells[-1].strip():
+                cells.pop()
             if len(cells) > len(header):
                 why = f"The row has {len(cells)} cells, the header {len(header)}: quote cells that hold the separator."
                 yield number, refusal(why, delimiter.join(cells))
                 continue
-            yield number, {name: cell for name, cell in zip(header, cells, strict=False) if cell or name == "before"}
+            named = zip(header, cells, strict=False)
+            yield number, {name: cell_text(cell) for name, cell in named if cell or name == "before"}
 
 
-def _encoding(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    return "utf-8-sig"
+def _header(lines: _Lines, path: Path, columns: Columns) -> tuple[str, list[str], bool]:
+    """(the separator, the fields of the columns, whether blanks follow the separator) by a file's first lines."""
+    delimiters = (",", ";", "\t", "|")
+    try:
+        line = next(lines, "")
+        if said := re.fullmatch(r'"?sep=(.)"?\s*', line.lstrip("\ufeff"), re.IGNORECASE):
+            delimiters, line = (said[1],), next(lines, "")
+        while line and not line.strip("\ufeff \t\r\n,;") and lines.number < _HEADER_LINES:
+            line = next(lines, "")
+    except csv.Error as error:
+        raise UsageError(f"The first line of {path.name} cannot be read: {error}.") from error
+    if not line:
+        raise UsageError(f"{path.name} is empty; put a header and rows there.")
+    if "\ufffd" in line:
+        raise UsageError(f"{path.name} is neither UTF-8 nor UTF-16; save it as UTF-8.")
+    return _split_header(line.removeprefix("\ufeff"), delimiters, path, columns)
 
 
-def _header(line: str, path: Path) -> tuple[str, list[str]]:
-    best: list[str] = []
-    for delimiter in (",", ";", "\t"):
+def _split_header(line: str, delimiters: tuple[str, ...], path: Path, columns: Columns) -> tuple[str, list[str], bool]:
+    unclear: list[tuple[int, str]] = []
+    for delimiter in delimiters:
         try:
-            names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter))]
+            names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))]
         except csv.Error as error:
-            raise UsageError(f"The header of {path.name} cannot be read ({error}).") from error
-        if "before" in names:
-            twice = sorted({name for name in names if name and names.count(name) > 1})
-            if twice:
-                raise UsageError(f"{path.name} has the column `{twice[0]}` twice; rename one of them.")
-            return delimiter, names
-        best = max(best, names, key=len)
-    columns = ", ".join(name[:40] for name in best[:12] if name) or "none"
-    raise UsageError(f"{path.name} has no column `before` in its first line; its columns are: {columns}.")
-
-
-# -- Parquet -------------------------------------------------------------------------------------------------------
-
-
-def read_parquet(path: Path) -> Iterator[RawRow]:
-    """A Parquet file; ``reasons`` may be a list of structs or JSON text."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a column's name that is no UTF-8
-        raise UsageError(f"{path.name} is not a readable Parquet file.") from error
-    with file:
-        names = file.schema_arrow.names
-        if "before" not in names:
-            raise UsageError(f"{path.name} has no column `before`; its columns are: {', '.join(names[:12]) or 'none'}.")
-        number = 0
+            raise UsageError(
+                f"The header of {path.name} cannot be read ({error}); put the names of the columns there."
+            ) from error
         try:
-            for batch in file.iter_batches(batch_size=5000):
-                for row in _plain_rows(batch):
-                    number += 1
-                    yield number, row
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise damaged(path, number) from error
-
-
-def _plain_rows(batch: Any) -> Iterator[dict[str, Any] | Refusal]:
-    try:
-        rows = batch.to_pylist()
-    except UnicodeDecodeError:
-        # One cell of the batch is not UTF-8: take the rows one by one, so that the others are not lost.
-        for index in range(batch.num_rows):
-            try:
-                rows = batch.slice(index, 1).to_pylist()
-            except UnicodeDecodeError:
-                yield refusal("The row is not valid UTF-8.")
-            else:
-                yield from _without_empty(rows)
-        return
-    yield from _without_empty(rows)
-
-
-def _without_empty(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        yield {name: value for name, value in row.items() if value is not None}
+            fields = columns.fields(tuple(names))
+        except ColumnsUnclear as error:
+            unclear.append((len(names), str(error)))
+            continue
+        return delimiter, [fields.get(name, name) for name in names], f"{delimiter} " in line
+    why = max(unclear, key=lambda item: item[0])[1]
+    raise UsageError(f"{path.name} {why.replace('`before`;', '`before` in its first line;')}")

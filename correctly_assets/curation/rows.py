@@ -30,7 +30,13 @@ ROW_COLUMNS = frozenset(
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_FORMULA = re.compile(r"=|[+@-][A-Za-z]{1,20}\d*[(!:]")
+_FORMULA = re.compile(
+    r"""=\s*[-+]?(?:\$?[A-Za-z]{1,3}\$?\d|[A-Za-z_.]{1,40}\(|["'{(]\S|\d[\d.,]*\s*(?:[-+*/^%&<>=]|$))"""
+    r"|[+@-][A-Z][A-Z0-9.]{1,30}\("
+    r"|[-=+@][^|]{0,200}\|\s?'[^']{0,200}'!",
+)
+"""What a spreadsheet would work out: a call, a cell, a sum, a quoted text after ``=``; a call in capitals after ``+``, ``-`` or
+``@``; a command of another program (``+cmd|' /C calc'!A0``). A text that only begins with such a sign is text."""
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -56,7 +62,9 @@ def parse_row(
         The example, or a refusal whose reason is one sentence.
     """
     if not isinstance(raw, Mapping):
-        return Refusal("schema", f"A row must be an object with `before`, not {_kind(raw)}.", {"value": raw})
+        return Refusal(
+            "schema", f'A row must be an object such as {{"before": …, "after": …}}, not {_kind(raw)}.', {"value": raw}
+        )
     try:
         return identified(_example(raw, languages, source, verified))
     except _RowError as error:
@@ -65,19 +73,19 @@ def parse_row(
 
 def _example(raw: Mapping[Any, Any], languages: Collection[str] | None, source: str, verified: bool) -> Example:
     if raw.get("before") is None:
-        raise _RowError("`before` is missing.")
+        raise _RowError("`before` is missing; put the text that is to be corrected there.")
     before = _text(raw, "before", MAX_TEXT)
     if before is None:
-        raise _RowError("`before` is empty.")
+        raise _RowError("`before` is empty; put the text that is to be corrected there.")
     if not _LETTER.search(before):
-        raise _RowError("`before` holds no word.")
+        raise _RowError("`before` holds no word; leave the row out.")
     after = _text(raw, "after", MAX_TEXT)
     reasons = _reasons(raw.get("reasons"), before, after)
     language = _text(raw, "language", MAX_ATTRIBUTE) or "en"
     if not _LANGUAGE.fullmatch(language):
         raise _RowError(f"`language` must be a code such as en or ko, not {language[:40]!r}.")
     if languages is not None and language not in languages:
-        raise _RowError(f"The language {language!r} is not known here; known are {', '.join(sorted(languages))}.")
+        raise _RowError(f"The language {language!r} is not known here; write one of {', '.join(sorted(languages))}.")
     return Example(
         id="",
         before=before,
@@ -107,9 +115,11 @@ def _text(raw: Mapping[Any, Any], name: str, limit: int) -> str | None:
 def _checked(value: Any, name: str, limit: int) -> str | None:
     """A cell as clean text; None when it is empty."""
     if not isinstance(value, str):
-        raise _RowError(f"{name} must be text, not {_kind(value)}.")
+        raise _RowError(
+            f"{name} must be text, not {_kind(value)}; write it in quotation marks, or as text in its cell."
+        )
     if len(value) > limit + 1000:  # before the searches below: a cell may be megabytes long
-        raise _RowError(f"{name} has {len(value):,} characters; at most {limit:,} are taken.")
+        raise _RowError(f"{name} has {len(value):,} characters; at most {limit:,} are taken: split it.")
     if not value.isprintable() and _CONTROL.search(value):
         what = "a NUL character" if "\x00" in value else "a control character"
         raise _RowError(f"{name} holds {what}; remove it and add the row again.")
@@ -117,7 +127,7 @@ def _checked(value: Any, name: str, limit: int) -> str | None:
         raise _RowError(f"{name} is not valid UTF-8; save the file as UTF-8 and add it again.")
     text = clean_line(value)
     if len(text) > limit:
-        raise _RowError(f"{name} has {len(text):,} characters; at most {limit:,} are taken.")
+        raise _RowError(f"{name} has {len(text):,} characters; at most {limit:,} are taken: split it.")
     if _FORMULA.match(text):
         raise _RowError(f"{name} is a spreadsheet formula; put its value there instead.")
     return text or None
@@ -133,24 +143,34 @@ def _json_list(value: Any, name: str) -> list[Any]:
         return []
     if isinstance(value, str):
         if len(value) > 100_000:
-            raise _RowError(f"`{name}` has {len(value):,} characters; at most 100,000 are taken.")
+            raise _RowError(f"`{name}` has {len(value):,} characters; at most 100,000 are taken: leave some out.")
         try:
-            value = json.loads(value)
+            value = _loaded(value)
         except (ValueError, RecursionError) as error:
-            raise _RowError(f"`{name}` is not valid JSON.") from error
+            raise _RowError(f'`{name}` is not valid JSON; write [{{"was": …, "now": …, "reason": …}}].') from error
     if value is None:
         return []
     if not isinstance(value, (list, tuple)):
-        raise _RowError(f"`{name}` must be a list, not {_kind(value)}.")
+        raise _RowError(f"`{name}` must be a list, not {_kind(value)}; put it in [ and ].")
     return list(value)
+
+
+def _loaded(text: str) -> Any:
+    """JSON, also where a word processor has curled its quotation marks."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        if "“" not in text and "”" not in text:
+            raise
+        return json.loads(text.replace("“", '"').replace("”", '"'))
 
 
 def _reasons(value: Any, before: str, after: str | None) -> tuple[Reason, ...]:
     items = _json_list(value, "reasons")
     if len(items) > MAX_REASONS:
-        raise _RowError(f"`reasons` has {len(items)} entries; at most {MAX_REASONS} are taken.")
+        raise _RowError(f"`reasons` has {len(items)} entries; at most {MAX_REASONS} are taken: leave some out.")
     if items and after is None:
-        raise _RowError("`reasons` explain an `after`, which is missing.")
+        raise _RowError("`reasons` explain an `after`, which is missing; add it, or leave `reasons` out.")
     found: list[Reason] = []
     for number, item in enumerate(items, 1):
         if not isinstance(item, Mapping):
@@ -159,13 +179,17 @@ def _reasons(value: Any, before: str, after: str | None) -> tuple[Reason, ...]:
         for name, limit in (("was", MAX_TEXT), ("now", MAX_TEXT), ("reason", MAX_REASON)):
             parts[name] = _checked(item.get(name) or "", f"`{name}` of reason {number}", limit) or ""
         if not parts["reason"]:
-            raise _RowError(f"Reason {number} says nothing: its `reason` is empty.")
+            raise _RowError(f"Reason {number} says nothing: its `reason` is empty; fill it, or leave the entry out.")
         if not parts["was"] and not parts["now"]:
-            raise _RowError(f"Reason {number} names no words: both its `was` and its `now` are empty.")
+            raise _RowError(f"Reason {number} names no words: fill its `was` or its `now`.")
         if parts["was"].casefold() not in before.casefold():
-            raise _RowError(f"Reason {number} speaks of {_shown(parts['was'])}, which `before` does not have.")
+            raise _RowError(
+                f"Reason {number} speaks of {_shown(parts['was'])}, which `before` does not have; write the words as they stand there."
+            )
         if parts["now"].casefold() not in (after or "").casefold():
-            raise _RowError(f"Reason {number} speaks of {_shown(parts['now'])}, which `after` does not have.")
+            raise _RowError(
+                f"Reason {number} speaks of {_shown(parts['now'])}, which `after` does not have; write the words as they stand there."
+            )
         found.append(Reason(**parts))
     return tuple(found)
 
@@ -176,7 +200,9 @@ def _expressions(value: Any) -> tuple[str, ...]:
     else:
         items = _json_list(value, "key_expressions")
     if len(items) > MAX_EXPRESSIONS:
-        raise _RowError(f"`key_expressions` has {len(items)} entries; at most {MAX_EXPRESSIONS} are taken.")
+        raise _RowError(
+            f"`key_expressions` has {len(items)} entries; at most {MAX_EXPRESSIONS} are taken: leave some out."
+        )
     texts = [_checked(item, "`key_expressions`", MAX_ATTRIBUTE) for item in items]
     return tuple(text for text in texts if text)
 

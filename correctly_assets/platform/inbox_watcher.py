@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import threading
+import traceback
 
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.settings import get_settings
@@ -27,21 +28,26 @@ def main() -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     log.info("watching %s", settings.platform.inbox_dir)
+    said = ""
     while not stop.wait(1.0):
         try:
             for file in land_inbox(settings):
-                landed = file.outcome
-                log.info(
-                    "%s: %d landed, %d duplicates, %d refused",
-                    file.name,
-                    landed.landed,
-                    landed.duplicates,
-                    landed.refused,
-                )
+                log.info("%s: %s", file.name, file.outcome.says)
+            said = ""
         except CorrectlyError as error:
             # The file stays in the inbox and is tried again: landing is idempotent.
-            log.error("%s", error)
+            said = _say_once(str(error), said)
             stop.wait(5.0)
+        except Exception:
+            # A folder that vanished, a disk that fails: the watcher stays, so that it lands what comes when that is mended.
+            said = _say_once(traceback.format_exc(), said)
+            stop.wait(5.0)
+
+
+def _say_once(words: str, said: str) -> str:
+    if words != said:
+        log.error("%s", words)
+    return words
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from correctly_assets.curation.inbox import inbox_trouble
 from correctly_assets.platform.dagster_instance import open_instance
 from correctly_assets.platform.processes import parts
 from correctly_assets.settings import Settings
@@ -67,6 +69,7 @@ def read_status(settings: Settings) -> dict[str, Any]:
             "at": last.at,
         },
         "sensors": sensors,
+        "inbox": {"path": str(settings.platform.inbox_dir), "trouble": inbox_trouble(settings.platform.inbox_dir)},
         "services": read_services(settings),
     }
 
@@ -145,6 +148,8 @@ def print_status(value: dict[str, Any], console: Console) -> None:
         )
         for reason in last["reasons"]:
             console.print(f"           {reason}", highlight=False)
+    if value["inbox"]["trouble"]:
+        console.print(f"[red]Inbox[/]      {escape(value['inbox']['trouble'])}", highlight=False, soft_wrap=True)
     if not value["sensors"]:
         console.print("[bold]Sensors[/]    none yet: no platform has run here; `correctly up` starts one.")
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))

@@ -93,6 +93,14 @@ class Examples(Subject):
             total += replace(counts, duplicates=counts.duplicates + len(chunk) - len(unique))
         return total
 
+    def known_contents(self, shas: Iterable[str]) -> set[str]:
+        """Which of these contents (core/landing.py: `content_sha`) are in the store already, in whatever state."""
+        found: set[str] = set()
+        with self.database.read() as connection:
+            for some in slices(shas, 500):
+                found.update(connection.execute(_KNOWN, {"shas": some}).scalars())
+        return found
+
     def _land_batch(self, rows: dict[str, LandRow], file: str | None, task: str) -> LandCounts:
         with self.database.write() as connection:
             known = set(connection.execute(_KNOWN, {"shas": list(rows)}).scalars())

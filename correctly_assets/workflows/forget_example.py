@@ -143,7 +143,7 @@ def _left_behind(
     for file, line in origins:
         if file:
             kept = platform.inbox_dir / "done" / file
-            where = f" in {kept.parent}" if kept.is_file() else ""
+            where = f" in {kept.parent}" if kept.exists() else ""
             said.append(
                 f"The file {file}{where}, which it came from{f' (line {line})' if line else ''}, is not changed: "
                 "remove the row there yourself."

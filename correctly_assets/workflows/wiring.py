@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from correctly_assets.artifacts.files import sha256_file
 from correctly_assets.artifacts.progress import progress_writer
-from correctly_assets.core.errors import UsageError
+from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.landing import LandOutcome
 from correctly_assets.core.layouts import is_parallel
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from correctly_assets.core.landing import ExampleGuard
     from correctly_assets.correction.bounds import ModeBounds
     from correctly_assets.correction.path import Corrector
+    from correctly_assets.curation.columns import Columns
     from correctly_assets.curation.inbox import InboxFile
+    from correctly_assets.curation.preview import Preview
     from correctly_assets.curation.profanity import Profanity
     from correctly_assets.curation.search import Embedding
     from correctly_assets.engine.client import VllmClient
@@ -96,11 +98,12 @@ def make_guards(privacy: PrivacySettings) -> ExampleGuard:
     return Guards(pii=privacy.pii, personal_data=PersonalData(names=privacy.pii_names))
 
 
-def land(settings: Settings, path: Path, *, verified: bool = False) -> LandOutcome:
+def land(settings: Settings, path: Path, *, verified: bool = False, columns: Columns | None = None) -> LandOutcome:
     """Land a file.
 
     Args:
         verified: whether a person vouches for its corrections, which are then trained on HUMAN_WEIGHT times.
+        columns: how columns are found; by their names when None.
 
     Raises:
         UsageError: it cannot be read at all.
@@ -108,14 +111,42 @@ def land(settings: Settings, path: Path, *, verified: bool = False) -> LandOutco
     from correctly_assets.curation.landing import land_file
 
     with open_platform_store(settings.platform) as store:
-        return land_file(path, store, make_guards(settings.privacy), verified=verified)
+        return land_file(path, store, make_guards(settings.privacy), verified=verified, columns=columns)
+
+
+def preview(settings: Settings, path: Path, *, columns: Columns | None = None) -> Preview:
+    """What would land of a file; nothing is written. In a HOME without a store nothing counts as landed already.
+
+    Raises:
+        UsageError: it cannot be read at all.
+        UnreachableError: the store is of an earlier release, or away.
+    """
+    from correctly_assets.curation.landing import preview_file
+    from correctly_assets.store import open_store, open_store_to_read
+
+    url = settings.platform.store_url
+    new = url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file()
+    sql = settings.platform.sql_dir
+    with open_store("sqlite://", sql) if new else open_store_to_read(url, sql) as store:
+        guards = make_guards(settings.privacy)
+        return preview_file(path, guards, languages=store.languages(), known=store.known_contents, columns=columns)
 
 
 def land_inbox(settings: Settings) -> list[InboxFile]:
-    """Land what lies in the inbox; files move to ``done`` or ``refused``."""
+    """Land what lies in the inbox; files move to ``done`` or ``refused``.
+
+    Raises:
+        PermanentError: the inbox cannot be made, read or written; RetryableError: the store is busy or away.
+    """
     from correctly_assets.curation.inbox import ready_files, scan_inbox
 
-    settings.platform.inbox_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.platform.inbox_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        where = settings.platform.inbox_dir
+        raise PermanentError(
+            f"The inbox {where} cannot be made ({error.strerror}); make the folder, or set CORRECTLY_HOME."
+        ) from error
     # One directory listing a second; the store and the guards are opened only for a file that is ready.
     if not ready_files(settings.platform.inbox_dir):
         return []

@@ -21,11 +21,13 @@ from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.landing import content_sha
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.types import Example, Reason
+from correctly_assets.curation.columns import Columns, parse_map
 from correctly_assets.curation.files import BATCH_ROWS, batch_rows
 from correctly_assets.curation.landing import land_file, land_rows, make_guards
 from correctly_assets.curation.layouts import detokenise
-from correctly_assets.curation.readers import read_rows
+from correctly_assets.curation.readers import MAX_FILE_BYTES, MAX_WHOLE_BYTES, read_rows
 from correctly_assets.curation.rows import MAX_TEXT, parse_row
+from correctly_assets.curation.tables import MAX_UNPACKED_BYTES, train_files
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.store import Store, open_store
 
@@ -96,11 +98,11 @@ def test_a_row_without_after_waits_and_an_unchanged_one_is_fine() -> None:
     ("row", "words"),
     [
         ([], "must be an object"),
-        ({}, "`before` is missing."),
-        ({"before": " \n"}, "`before` is empty."),
-        ({"before": "123 ?!"}, "`before` holds no word."),
-        ({"before": 3}, "`before` must be text, not a number."),
-        ({"before": "x" * (MAX_TEXT + 1)}, "`before` has 2,001 characters; at most 2,000 are taken."),
+        ({}, "`before` is missing; put the text"),
+        ({"before": " \n"}, "`before` is empty; put the text"),
+        ({"before": "123 ?!"}, "`before` holds no word; leave the row out."),
+        ({"before": 3}, "`before` must be text, not a number; write it"),
+        ({"before": "x" * (MAX_TEXT + 1)}, "`before` has 2,001 characters; at most 2,000 are taken: split it."),
         ({"before": "x" * 10_000_000}, "`before` has 10,000,000 characters"),
         ({**GOOD, "after": "a\x00b"}, "`after` holds a NUL character"),
         ({**GOOD, "topic": "a\x07b"}, "`topic` holds a control character"),
@@ -110,10 +112,10 @@ def test_a_row_without_after_waits_and_an_unchanged_one_is_fine() -> None:
         ({**GOOD, "after": "=A1"}, "`after` is a spreadsheet formula"),
         ({"before": '+HYPERLINK("x")'}, "`before` is a spreadsheet formula"),
         ({**GOOD, "language": "English!"}, "`language` must be a code"),
-        ({**GOOD, "language": "xx"}, "The language 'xx' is not known here; known are en, ko."),
-        ({**GOOD, "reasons": "[{"}, "`reasons` is not valid JSON."),
-        ({**GOOD, "reasons": "[" * 5000}, "`reasons` is not valid JSON."),
-        ({**GOOD, "reasons": {"was": "go"}}, "`reasons` must be a list, not an object."),
+        ({**GOOD, "language": "xx"}, "The language 'xx' is not known here; write one of en, ko."),
+        ({**GOOD, "reasons": "[{"}, "`reasons` is not valid JSON; write ["),
+        ({**GOOD, "reasons": "[" * 5000}, "`reasons` is not valid JSON; write ["),
+        ({**GOOD, "reasons": {"was": "go"}}, "`reasons` must be a list, not an object; put it"),
         ({**GOOD, "reasons": ["go"]}, "Reason 1 must be an object"),
         ({**GOOD, "reasons": [{"was": "go", "now": "goes", "reason": ""}]}, "Reason 1 says nothing"),
         ({**GOOD, "reasons": [{"was": "", "now": "", "reason": "x"}]}, "Reason 1 names no words"),
@@ -129,10 +131,21 @@ def test_a_bad_row_is_refused_in_words(row: Any, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["- I went home.", "+ one more", "@anna can you come?", "-5 degrees it was", "He said = no."]
-)
+    "text",
+    ["- I went home.", "+ one more", "@anna can you come?", "-5 degrees it was", "He said = no.", "@Anna: can you calls me?",
+     "-Hello! How is you?", "-Yes! I am come", "=) it was fun", "=D I laughs", "=3 I loves it", "-IT was late", "@You (all)"],
+)  # fmt: skip
 def test_what_only_looks_like_a_formula_is_taken(text: str) -> None:
     assert good({"before": text}).before == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "=A1", "=$A$1", "= SUM(A1:A3)", '="text"', "=-2+3", "@SUM(1+1)", "-SUM(A1)", "+cmd|' /C calc'!A0",
+     "-2+3+cmd|' /C calc'!A0", "=cmd|' /C calc'!A0"],
+)  # fmt: skip
+def test_a_formula_or_a_command_of_a_spreadsheet_is_refused(text: str) -> None:
+    assert "is a spreadsheet formula; put its value there" in why({"before": text})
 
 
 @given(st.dictionaries(st.sampled_from(["before", "after", "reasons", "language", "key_expressions", "x"]),
@@ -166,6 +179,75 @@ def test_a_cell_may_have_several_lines_and_the_line_number_is_where_its_row_begi
     ]
 
 
+def rows_in(path: Path, columns: Columns | None = None) -> list[tuple[Any, ...]]:
+    """(line, before, after) of each row of a file, or (line, the words of its refusal)."""
+    return [
+        (line, row.reason) if isinstance(row, Refusal) else (line, row.get("before"), row.get("after"))
+        for line, row in read_rows(path, columns)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"sep=;\nbefore;after\nI has it.;I have it.\n", 3),
+        ("\ufeffsep=;\r\nBefore;After\r\nI has it.;I have it.\r\n".encode(), 3),
+        ("sep=\t\r\nbefore\tafter\r\nI has it.\tI have it.\r\n".encode("utf-16"), 3),
+        (b"Before, After\nI has it.,I have it.\n", 2),
+        (b'Before, After\n"I has it.", "I have it."\n', 2),
+        ("\u00a0BEFORE\u00a0|after \nI has it.|I have it.\n".encode(), 2),
+        (b"before,after\nI has it.,I have it.,\n", 2),
+        (b"before;after;;\nI has it.;I have it.;;;;\n", 2),
+        (b";;\n\nbefore;after\nI has it.;I have it.\n", 4),
+        (b"input,output\nI has it.,I have it.\n", 2),
+        (b"source,target\nI has it.,I have it.\n", 2),
+        (b"Incorrect,Correct\nI has it.,I have it.\n", 2),
+        (b"id,Original,Corrected\n7,I has it.,I have it.\n", 2),
+        ("before,after\nI has it.,I have it.\n".encode("utf-16-le"), 2),
+        (b"before,after\rI has it.,I have it.\r", 2),
+    ],
+)  # fmt: skip
+def test_csv_is_read_as_spreadsheets_save_it(tmp_path: Path, content: bytes, line: int) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+    assert rows_in(path) == [(line, "I has it.", "I have it.")]
+
+
+def test_text_with_tabs_may_be_written_without_quoting(tmp_path: Path) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_text('before\tafter\n"I am agree," he say.\t"I agree," he says.\n"I has it."\tI have it.\n')
+    assert rows_in(path) == [(2, '"I am agree," he say.', '"I agree," he says.'), (3, "I has it.", "I have it.")]
+
+
+def test_an_apostrophe_that_marks_text_in_a_spreadsheet_is_no_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("before,after\n'-Hello! How is you?,'-Hello! How are you?\n'Tis late.,It's late.\n")
+    assert rows_in(path) == [(2, "-Hello! How is you?", "-Hello! How are you?"), (3, "'Tis late.", "It's late.")]
+
+
+def test_columns_of_other_names_are_read_as_a_person_says(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("Learner text,Teacher,Where\nI has it.,I have it.,school\n")
+    columns = parse_map(["before=learner text", "after=Teacher", "topic=Where"])
+    [(_, row)] = read_rows(path, columns)
+    assert row == {"before": "I has it.", "after": "I have it.", "topic": "school"}
+    with pytest.raises(UsageError, match="has no column 'Pupil', which --map names; its columns are: Learner text"):
+        list(read_rows(path, parse_map(["before=Pupil"])))
+    for wrong in (["before"], ["colour=Where"], ["before=a", "before=b"]):
+        with pytest.raises(UsageError, match="--map"):
+            parse_map(wrong)
+
+
+def test_two_pairs_of_columns_that_may_be_meant_are_not_guessed_between(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("input,output,original,corrected\na,b,c,d\n")
+    with pytest.raises(UsageError, match=r"\(input/output, original/corrected\).* --map"):
+        list(read_rows(path))
+    path.write_text("source,before,after\nweb,I has it.,I have it.\n")
+    [(_, row)] = read_rows(path)
+    assert row == {"source": "web", "before": "I has it.", "after": "I have it."}
+
+
 def test_a_stray_quotation_mark_costs_one_row_and_not_the_rest_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text('before,after\na,b\n"stray,c\nd,e\nf,"g"h\ni,j\n"last\n')
@@ -186,7 +268,10 @@ def test_a_stray_quotation_mark_in_a_long_file_does_not_read_it_again_and_again(
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"source,target\na,b\n", "has no column `before` in its first line; its columns are: source, target."),
+        (
+            b"text,fixed\na,b\n",
+            "has no column `before` in its first line; its columns are: text, fixed. .* --map before=COLUMN",
+        ),
         (b"before,before\na,b\n", "has the column `before` twice"),
         (b"\xff\xfeb", "is neither UTF-8 nor UTF-16"),
     ],
@@ -224,6 +309,95 @@ def test_jsonl_refuses_each_broken_line_by_itself(tmp_path: Path) -> None:
     assert "not a JSON object" in shown[2]
     assert "not valid UTF-8" in shown[3]
     assert "nested too deeply" in shown[4]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig"])
+def test_jsonl_is_read_as_powershell_writes_it(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(
+        '{"before":"I has it.","after":"I have it."}\r\n\r\n{"Before":"She go.","After":null}\r\n'.encode(encoding)
+    )
+    assert rows_in(path) == [(1, "I has it.", "I have it."), (3, "She go.", None)]
+
+
+def chat(*turns: str, **more: Any) -> dict[str, Any]:
+    """A line of OpenAI's chat format: turns of user and assistant by turns, after a system message."""
+    roles = ["user", "assistant"] * len(turns)
+    said = [{"role": role, "content": text} for role, text in zip(roles, turns, strict=False)]
+    return {"messages": [{"role": "system", "content": "Correct the text."}, *said], **more}
+
+
+def test_chats_for_fine_tuning_give_a_row_for_each_answer(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    parts = {"role": "user", "content": [{"type": "text", "text": "She go."}]}
+    weighed = chat("He go.", "He went?", "He go.", "He goes.")
+    weighed["messages"][2]["weight"] = 0
+    lines = [
+        chat("I has it.", "I have it."),
+        chat("I has it.", "I have it.", "He go.", "He goes."),
+        {"messages": [parts, {"role": "assistant", "content": "She goes."}]},
+        weighed,
+        {"conversations": [{"from": "human", "value": "We was."}, {"from": "gpt", "value": "We were."}]},
+        chat("It wait."),
+        {"messages": [{"role": "system", "content": "x"}]},
+        {"messages": ["x"]},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shown = rows_in(path)
+    assert shown[:7] == [
+        (1, "I has it.", "I have it."), (2, "I has it.", "I have it."), (2, "He go.", "He goes."),
+        (3, "She go.", "She goes."), (4, "He go.", "He goes."), (5, "We was.", "We were."), (6, "It wait.", None),
+    ]  # fmt: skip
+    assert "holds no text of a user; write a user's message" in shown[7][1]
+    assert "is no object; write" in shown[8][1]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"instruction": "Fix grammar", "input": "I has it.", "output": "I have it."}],
+        {"data": [{"source": "I has it.", "target": "I have it."}]},
+        {"train": [{"src": "I has it.", "tgt": "I have it."}], "test": [{"src": "a", "tgt": "b"}]},
+        {"before": "I has it.", "after": "I have it."},
+        [chat("I has it.", "I have it.")],
+        [{"sentence": "I has it.", "corrections": ["I have it.", "I have it."]}],
+    ],
+)
+def test_json_is_read_as_an_array_of_rows(tmp_path: Path, value: Any) -> None:
+    for name in ("rows.json", "rows.jsonl"):
+        path = tmp_path / name
+        path.write_text(json.dumps(value, indent=2 if name.endswith("json") else None))
+        if name == "rows.json" or isinstance(value, list):
+            assert rows_in(path) == [(1, "I has it.", "I have it.")]
+
+
+def test_json_that_is_none_is_said_so_and_lines_of_it_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('{"before": "I has it."}\n{"before": "She go."}\nnot json\n')
+    assert rows_in(path)[:2] == [(1, "I has it.", None), (2, "She go.", None)]
+    assert "write one object a line" in rows_in(path)[2][1]
+    path.write_text("[1, 2")
+    with pytest.raises(UsageError, match="write an array of objects, or one object a line"):
+        list(read_rows(path))
+    path.write_text(json.dumps([{"instruction": "I has it.", "input": "", "output": "I have it."}, {"x": 1}, 3]))
+    instead, other, number = (words for _, words in rows_in(path))
+    assert "and not into `instruction`" in instead and "--map before=COLUMN" in other and "not a JSON object" in number
+
+
+def test_a_folder_of_parquet_files_is_read_without_what_models_are_measured_on(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    (folder / "data").mkdir(parents=True)
+    for name, text in (("train-00000-of-00002", "a"), ("train-00001-of-00002", "b"), ("test-00000-of-00001", "c")):
+        table = pa.table({"input": [f"I has {text}.", None], "output": [f"I have {text}.", None]})
+        pq.write_table(table, folder / "data" / f"{name}.parquet")
+    (folder / "README.md").write_text("# Corpus")
+    assert [row for row in rows_in(folder) if row[1:] != (None, None)] == [
+        (1, "I has a.", "I have a."), (3, "I has b.", "I have b."),
+    ]  # fmt: skip
+    assert [file.name for file in train_files(folder)[1]] == ["test-00000-of-00001.parquet"]
+    for file in (folder / "data").glob("train*"):
+        file.unlink()
+    assert rows_in(folder)[0] == (1, "I has c.", "I have c.")
 
 
 def test_parquet_is_read_with_reasons_as_structs_or_as_text(tmp_path: Path) -> None:
@@ -286,6 +460,16 @@ def test_parallel_text_gives_a_row_for_each_reference_that_differs(tmp_path: Pat
         list(read_rows(tmp_path))
 
 
+def test_parallel_text_may_be_one_source_and_one_target(tmp_path: Path) -> None:
+    (tmp_path / "train[1].src").write_text("I has it.\nShe go.\n")
+    (tmp_path / "train[1].tgt").write_text("I have it.\nShe goes.\n")
+    assert rows_in(tmp_path / "train[1].src") == [(1, "I has it.", "I have it."), (2, "She go.", "She goes.")]
+    assert rows_in(tmp_path) == rows_in(tmp_path / "train[1].src")
+    (tmp_path / "alone.tgt").write_text("x")
+    with pytest.raises(UsageError, match=r"its NAME.src is not beside it"):
+        list(read_rows(tmp_path / "alone.tgt"))
+
+
 def test_one_file_of_parallel_text_alone_is_refused_with_what_to_do(tmp_path: Path) -> None:
     for name in ("dev.src", "test.ref0"):
         (tmp_path / name).write_text("He go .\n")
@@ -317,6 +501,44 @@ def test_a_workbook_is_read_from_the_sheet_that_has_before(tmp_path: Path) -> No
         list(read_rows(tmp_path / "broken.xlsx"))
 
 
+def test_a_workbook_is_read_as_word_pastes_into_it(tmp_path: Path) -> None:
+    workbook = Workbook()
+    sheet = workbook.active
+    assert sheet is not None
+    reasons = "[{“was”: “has”, “now”: “have”, “reason”: “I is first person.”}]"
+    rows = [
+        [None, None],
+        ["Before\u00a0", "AFTER", "Reasons"],
+        ["I has it._x000D_\nThanks.", "I have it._x000D_\nThanks.", reasons],
+        ["I\u00a0has “it” there\u00ad.", "I have\u200b “it” there.", None],
+        ["'-Hello! How is you?", "'-Hello! How are you?", None],
+    ]
+    for cells in rows:
+        sheet.append(cells)
+    path = tmp_path / "rows.xlsx"
+    workbook.save(path)
+    first, second, third = (good(row) for _, row in read_rows(path))
+    assert (first.before, first.after) == ("I has it. Thanks.", "I have it. Thanks.")
+    assert first.reasons == (Reason("has", "have", "I is first person."),)
+    assert (second.before, second.after) == ("I has “it” there.", "I have “it” there.")
+    assert third.before == "-Hello! How is you?"
+
+
+def test_a_file_that_claims_too_much_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.xlsx"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("xl/sheet.xml", "w") as part:
+        for _ in range(MAX_UNPACKED_BYTES // 2**24 + 1):
+            part.write(bytes(2**24))
+    assert path.stat().st_size < 2**23
+    with pytest.raises(UsageError, match=r"unpacks to 1\.0 GB and may have 1 GB; split it"):
+        list(read_rows(path))
+    for name, size in (("huge.jsonl", MAX_FILE_BYTES), ("huge.json", MAX_WHOLE_BYTES)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size + 1)
+        with pytest.raises(UsageError, match="MB; split it into several files"):
+            list(read_rows(tmp_path / name))
+
+
 def test_a_file_that_is_missing_or_of_an_unknown_kind_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         list(read_rows(tmp_path / "nothing.csv"))
@@ -327,7 +549,7 @@ def test_a_file_that_is_missing_or_of_an_unknown_kind_is_said_so(tmp_path: Path)
         list(read_rows(tmp_path))
 
 
-@pytest.mark.parametrize("kind", ["xlsx", "parquet", "csv", "utf16.csv", "jsonl", "m2", "src"])
+@pytest.mark.parametrize("kind", ["xlsx", "parquet", "csv", "utf16.csv", "jsonl", "json", "m2", "src"])
 def test_a_good_file_damaged_anywhere_ends_in_rows_refusals_or_one_sentence(tmp_path: Path, kind: str) -> None:
     """Cut, zeroed or altered at many places: whatever else a reader raises would stop the inbox at that file."""
     path = tmp_path / f"rows.{kind}"
@@ -372,6 +594,8 @@ def _good_file(path: Path) -> bytes:
         path.write_text(text, encoding="utf-16" if "utf16" in path.name else "utf-8")
     elif path.name.endswith("jsonl"):
         path.write_text("".join(json.dumps({"before": before, "after": after}) + "\n" for before, after in rows))
+    elif path.name.endswith("json"):
+        path.write_text(json.dumps([{"input": before, "output": after} for before, after in rows]))
     elif path.name.endswith("m2"):
         edit = "A 1 2|||R:VERB:SVA|||goes|||REQUIRED|||-NONE-|||0"
         path.write_text("".join(f"S {before}\n{edit}\n\n" for before, _ in rows))
@@ -411,15 +635,21 @@ def test_a_half_bad_file_lands_its_good_rows_and_writes_the_others_beside_it(tmp
         "landed": 2, "duplicates": 2, "refused": 3, "waiting": 1, "quarantined": 0,
         "refused_file": str(path) + ".refused.jsonl",
         "reasons": {
-            "`before` is missing.": 1,
-            "`before` has 5,000 characters; at most 2,000 are taken.": 1,
-            "The line is not valid JSON (expecting value).": 1,
+            "`before` is missing; put the text that is to be corrected there.": 1,
+            "`before` has 5,000 characters; at most 2,000 are taken: split it.": 1,
+            "The line is not valid JSON (expecting value); write one object a line.": 1,
+        },
+        "lines": {
+            "`before` is missing; put the text that is to be corrected there.": [2],
+            "`before` has 5,000 characters; at most 2,000 are taken: split it.": [4],
+            "The line is not valid JSON (expecting value); write one object a line.": [7],
         },
         "ignored_columns": {"colour": 1},
     }  # fmt: skip
     refused = [json.loads(line) for line in Path(str(path) + ".refused.jsonl").read_text().splitlines()]
     assert [row["line"] for row in refused] == [2, 4, 7]
-    assert refused[0] == {"line": 2, "reason": "`before` is missing.", "row": {"after": "x"}}
+    missing = "`before` is missing; put the text that is to be corrected there."
+    assert refused[0] == {"line": 2, "reason": missing, "row": {"after": "x"}}
     assert len(refused[1]["row"]["before"]) == 1001
     assert store.get(next(store.waiting()).id).source_line == 3
 
@@ -464,7 +694,8 @@ def test_refused_rows_that_cannot_be_written_down_are_a_clear_error(tmp_path: Pa
 def test_rows_from_a_request_land_without_a_file(store: Store) -> None:
     outcome, refused = land_rows([GOOD, {"after": "x"}], store, GUARDS)
     assert (outcome.landed, outcome.refused, outcome.refused_file) == (1, 1, None)
-    assert refused == [{"line": 2, "reason": "`before` is missing.", "row": {"after": "x"}}]
+    missing = "`before` is missing; put the text that is to be corrected there."
+    assert refused == [{"line": 2, "reason": missing, "row": {"after": "x"}}]
     assert next(store.accepted()).source == "api"
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,9 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 from openpyxl import Workbook
 
-from correctly_assets.core.errors import RetryableError
+from correctly_assets.core.errors import PermanentError, RetryableError
 from correctly_assets.core.landing import LandCounts
-from correctly_assets.curation.landing import make_guards, ready_files, scan_inbox
+from correctly_assets.curation.landing import inbox_trouble, make_guards, ready_files, scan_inbox
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.store import Store, open_store
 
@@ -74,7 +75,7 @@ def test_a_file_with_no_good_row_or_of_an_unknown_kind_goes_to_refused_with_its_
 ) -> None:
     put(inbox, "bad.jsonl", "not json")
     put(inbox, "letter.docx", "x")
-    put(inbox, "other.csv", "source,target", "a,b")
+    put(inbox, "other.csv", "text,fixed", "a,b")
     outcomes = scan_inbox(inbox, store, GUARDS)
     assert [outcome.refused for _, outcome in outcomes] == [1, 1, 1]
     assert names(inbox / "done") == []
@@ -130,7 +131,8 @@ def test_the_rows_before_the_damage_of_a_file_have_landed_as_its_refusal_says(in
 
 
 def test_dotfiles_folders_links_and_files_that_still_grow_are_left_alone(inbox: Path, store: Store) -> None:
-    put(inbox, ".hidden.jsonl", {"before": "He go."})
+    for name in (".hidden.jsonl", "~$rows.xlsx", ".~lock.rows.csv#", ".DS_Store", "Thumbs.db", "rows.csv~"):
+        put(inbox, name, {"before": "He go."})
     put(inbox, "half.jsonl.part", {"before": "He go."})
     growing = put(inbox, "growing.jsonl", {"before": "He go."}, seconds_ago=0)
     (inbox / "folder.jsonl").mkdir()
@@ -268,3 +270,112 @@ def test_a_file_of_parallel_text_that_stays_alone_is_refused_with_what_to_do(inb
     assert set(refused) == {"dev.ref0", "dev.spellchecked.src"} and names(inbox) == []
     assert "correctly add FOLDER" in refused["dev.ref0"].reasons[0][0]
     assert "only the source itself" in refused["dev.spellchecked.src"].reasons[0][0]
+
+
+def test_a_folder_of_parquet_files_lands_once_nothing_in_it_changes(inbox: Path, store: Store) -> None:
+    (inbox / "corpus" / "data").mkdir(parents=True)
+    table = pa.table({"input": ["He go.", "She go."], "output": ["He goes.", "She goes."]})
+    pq.write_table(table, inbox / "corpus" / "data" / "train-00000-of-00001.parquet")
+    assert scan_inbox(inbox, store, GUARDS) == []  # its other files may be on the way
+    [(name, outcome)] = scan_inbox(inbox, store, GUARDS, now=lambda: time.time() + 40)
+    assert (name, outcome.landed, outcome.refused) == ("corpus", 2, 0)
+    assert (inbox / "done" / "corpus" / "data").is_dir() and not (inbox / "corpus").exists()
+    (inbox / "letters").mkdir()
+    (inbox / "letters" / "one.docx").write_text("x")
+    [(name, outcome)] = scan_inbox(inbox, store, GUARDS, now=lambda: time.time() + 40)
+    assert "letters is none of CSV" in outcome.reasons[0][0] and (inbox / "refused" / "letters").is_dir()
+
+
+def test_one_bad_file_holds_up_none_behind_it(inbox: Path, store: Store) -> None:
+    """Bad by its name, its size, what it unpacks to, its encoding, or a line of a megabyte."""
+    long, odd = "x" * 249 + ".jsonl", os.fsdecode(b"caf\xe9\n.jsonl")
+    put(inbox, long, "not json", seconds_ago=90)
+    put(inbox, odd, "not json", {"before": "He go."}, seconds_ago=80)
+    put(inbox, "line.jsonl", json.dumps({"before": "x" * 2**20}), "y" * 2**20, seconds_ago=70)
+    (inbox / "bomb.xlsx").write_bytes(unpacking_to_more_than_may_be())
+    (inbox / "latin.csv").write_bytes("before,after\ncafé,café\n".encode("latin-1"))
+    with (inbox / "huge.jsonl").open("wb") as file:
+        file.truncate(2**33)
+    for name in ("bomb.xlsx", "latin.csv", "huge.jsonl"):
+        os.utime(inbox / name, (0.0, time.time() - 60))
+    put(inbox, "good.jsonl", {"before": "She go."})
+    outcomes = dict(scan_inbox(inbox, store, GUARDS))
+    assert names(inbox) == [] and names(inbox / "done") == [odd, "good.jsonl"]
+    refused = names(inbox / "refused")
+    assert {long, "line.jsonl", "bomb.xlsx", "latin.csv", "huge.jsonl"} < set(refused)
+    reports = list((inbox / "refused").glob("*.refused.jsonl"))
+    assert len(reports) == 6 and all(json.loads(path.read_text().splitlines()[0])["reason"] for path in reports)
+    assert outcomes["good.jsonl"].landed == 1 and outcomes["caf??.jsonl"].landed == 1
+
+
+def unpacking_to_more_than_may_be() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("xl/sheet.xml", "w") as part:
+        for _ in range(65):
+            part.write(bytes(2**24))
+    return file.getvalue()
+
+
+class Failing(Appending):
+    """A sink in which a row fails as only a fault of the program's own would."""
+
+    def land(self, rows: object, **how: object) -> LandCounts:
+        [*kept] = rows  # pyright: ignore[reportGeneralTypeIssues]
+        if "bad" in kept[0].example.before:
+            raise KeyError("no such thing")
+        return self.store.land(kept, **how)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_file_on_which_the_program_itself_fails_is_refused_and_those_behind_land(inbox: Path, store: Store) -> None:
+    path = put(inbox, "first.jsonl", {"before": "A bad row."}, seconds_ago=20)
+    put(inbox, "second.jsonl", {"before": "He go."})
+    sink = Failing(store, path.with_name("elsewhere"))
+    outcomes = dict(scan_inbox(inbox, sink, GUARDS))
+    assert "could not be read (KeyError" in outcomes["first.jsonl"].reasons[0][0]
+    assert outcomes["second.jsonl"].landed == 1 and names(inbox) == []
+
+
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A folder of an unprivileged user's, as whom the test then runs; of no use where it runs as such a user already."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        if os.geteuid() == 0:
+            os.setegid(65534)
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if os.getuid() == 0:
+                os.seteuid(0)
+                os.setegid(0)
+
+
+def test_a_file_without_rights_is_refused_and_those_behind_land(nobody: Path) -> None:
+    inbox = nobody / "inbox"
+    inbox.mkdir()
+    put(inbox, "secret.jsonl", {"before": "He go."}, seconds_ago=20).chmod(0)
+    put(inbox, "good.jsonl", {"before": "She go."})
+    with open_store(f"sqlite:///{nobody / 'store.sqlite'}", SQL) as store:
+        outcomes = dict(scan_inbox(inbox, store, GUARDS))
+    assert "give yourself the right to read it" in outcomes["secret.jsonl"].reasons[0][0]
+    assert outcomes["good.jsonl"].landed == 1
+    assert "secret.jsonl" in names(inbox / "refused")
+
+
+def test_an_inbox_that_cannot_be_written_is_said_and_nothing_is_lost(nobody: Path) -> None:
+    inbox = nobody / "inbox"
+    inbox.mkdir()
+    put(inbox, "rows.jsonl", {"before": "He go."})
+    assert inbox_trouble(inbox) is None
+    inbox.chmod(0o500)
+    with open_store(f"sqlite:///{nobody / 'store.sqlite'}", SQL) as store:
+        with pytest.raises(PermanentError, match="cannot be written and files could not move on"):
+            scan_inbox(inbox, store, GUARDS)
+        assert names(inbox) == ["rows.jsonl"] and store.counts().landed == 0
+        inbox.chmod(0o000)
+        with pytest.raises(PermanentError, match="give yourself the right to read it"):
+            ready_files(inbox)
+        inbox.chmod(0o700)
+        assert len(scan_inbox(inbox, store, GUARDS)) == 1
