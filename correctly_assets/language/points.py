@@ -47,6 +47,7 @@ class Point(BaseModel):
     Attributes:
         when: its condition, as correction/points/conditions.py reads it.
         others: its texts in further languages, from prompts/grammar/LANGUAGE/.
+        area: the file that it stands in, without its ending.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,6 +59,7 @@ class Point(BaseModel):
     ko: Told
     example: Pair
     others: dict[str, Told] = Field(default_factory=dict)
+    area: str = ""
 
     def told(self, language: str) -> Told:
         """Its texts in a language.
@@ -129,6 +131,15 @@ def load_points(directory: Path = GRAMMAR_DIR) -> dict[str, Point]:
     return {point.id: point for points in _read(directory).values() for point in points}
 
 
+def areas(directory: Path = GRAMMAR_DIR) -> dict[str, tuple[str, ...]]:
+    """The IDs of each area's points, in the order of the files.
+
+    Raises:
+        PermanentError: as `load_points`.
+    """
+    return {area: tuple(point.id for point in points) for area, points in _read(directory).items()}
+
+
 @lru_cache(maxsize=4)
 def _read(directory: Path) -> dict[str, tuple[Point, ...]]:
     files = sorted(path for path in directory.glob("*.yaml") if path.name != GENERAL_FILE)
@@ -164,7 +175,8 @@ def _point(path: Path, number: int, row: Any, others: Mapping[str, Mapping[str, 
         if name not in texts:
             raise PermanentError(f"{language}/{path.name} has no texts for the point {name}; add short and long.")
     try:
-        point = Point.model_validate({**row, "others": {language: texts[name] for language, texts in others.items()}})
+        further = {language: texts[name] for language, texts in others.items()}
+        point = Point.model_validate({**row, "others": further, "area": path.stem})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the point"
