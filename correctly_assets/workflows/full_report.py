@@ -39,7 +39,13 @@ from correctly_assets.workflows.record_comparator import (
     named_for_the_comparator,
 )
 from correctly_assets.workflows.review_answers import reviews_so_far
-from correctly_assets.workflows.wiring import DirectEngine, make_annotator, open_platform_store, registered_files
+from correctly_assets.workflows.wiring import (
+    DirectEngine,
+    make_annotator,
+    make_points_of,
+    open_platform_store,
+    registered_files,
+)
 
 if TYPE_CHECKING:
     from correctly_assets.engine.client import VllmClient
@@ -249,6 +255,7 @@ async def _section(
             judge=judge,
             comparator=in_its_row,
             stack=settings.serving.stack,
+            points_of=make_points_of(annotator),
         )
 
 

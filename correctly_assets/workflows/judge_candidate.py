@@ -36,7 +36,7 @@ from correctly_assets.workflows.measured_systems import EngineSession, adapter_n
 from correctly_assets.workflows.promote import EngineLike, champion_on_this_base, gate_settings, record
 from correctly_assets.workflows.record_comparator import ask_judge, choose_comparator
 from correctly_assets.workflows.review_answers import reviews_so_far
-from correctly_assets.workflows.wiring import make_annotator, open_platform_store
+from correctly_assets.workflows.wiring import make_annotator, make_points_of, open_platform_store
 
 if TYPE_CHECKING:
     from correctly_assets.engine.client import VllmClient
@@ -199,6 +199,7 @@ async def judge_candidate(
         judge=verdicts,
         comparator=outside.says,
         stack=settings.serving.stack,
+        points_of=make_points_of(annotator),
         reviews=reviews,
     )
     # The card was written without scores: there were none yet.

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from correctly_assets.curation.profanity import Profanity
     from correctly_assets.curation.search import Embedding
     from correctly_assets.engine.client import VllmClient
+    from correctly_assets.evaluation.metrics.points import PointsOf
     from correctly_assets.llm_api.requests import ChatTransport
     from correctly_assets.store import Store
     from correctly_assets.teachers.embedded.analysis_cache import WorkedOut
@@ -181,6 +182,14 @@ def make_annotator() -> Annotator:
     from correctly_assets.correction.annotate import ErrantAnnotator
 
     return ErrantAnnotator()
+
+
+def make_points_of(annotator: Annotator) -> PointsOf | None:
+    """What finds the grammar point of each edit; None for an annotator that has no parses."""
+    from correctly_assets.correction.annotate import ErrantAnnotator, LateAnnotator
+    from correctly_assets.correction.points.choose import PointReasons
+
+    return PointReasons(annotator).by_key if isinstance(annotator, (ErrantAnnotator, LateAnnotator)) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from correctly_assets.core.correction import ReasonLanguage
-from correctly_assets.core.types import Edit
+from correctly_assets.core.types import Edit, EditKey
+from correctly_assets.correction.alignment import flat_text
 from correctly_assets.correction.points.catalogue import Catalogue, load_catalogue
 from correctly_assets.correction.points.change import Change, changes_of
 from correctly_assets.correction.points.conditions import quoted
@@ -109,6 +110,25 @@ class PointReasons:
 
     def __call__(self, before: str, after: str, edits: Sequence[Edit], language: ReasonLanguage) -> list[Explanation]:
         return explain(*self._annotator.docs(before, after), edits, language)
+
+    def by_key(self, before: str, after: str) -> tuple[tuple[EditKey, str | None], ...]:
+        """ERRANT's edits as scorers compare them, each with its grammar point (`evaluation.metrics.points.PointsOf`)."""
+        before, after = flat_text(before), flat_text(after)
+        keys = [edit.key for edit in self._annotator.token_edits(before, after)]
+        edits = self._annotator.edits(before, after) if keys else ()
+        docs = self._annotator.docs(before, after)
+        points: dict[int, str | None] = {}
+        for told in explain(*docs, edits) if keys else ():
+            points |= dict.fromkeys(told.edit_indexes, told.point)
+        # Where two edits of tokens were made into one for the eye, both have its point.
+        places = [docs[0][start].idx if start < len(docs[0]) else len(before) for start, _, _ in keys]
+        nearest = (min(range(len(edits)), key=lambda i: _distance(edits[i], place)) for place in places)
+        return tuple((key, points.get(index)) for key, index in zip(keys, nearest, strict=True))
+
+
+def _distance(edit: Edit, place: int) -> int:
+    """How far a code point stands from an edit; 0 within it."""
+    return max(edit.start - place, place - edit.end, 0)
 
 
 def _holding(change: Change, catalogue: Catalogue, far: bool = False) -> frozenset[str]:

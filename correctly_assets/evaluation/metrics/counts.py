@@ -37,6 +37,7 @@ class Statistics:
         gleu: (n, references, 10), see `gleu_statistics`; ``references``: how many each sentence has.
         errant: (n, 3) true positives, false positives, false negatives against the best reference.
         by_type: the same per ERRANT type.
+        best: (n,) which reference each sentence is compared with.
         clean: every reference leaves the sentence alone; ``wrong``: none does; ``changed``: the system did something.
         sentence_gleu: smoothed, for choosing examples, never for scores.
     """
@@ -45,6 +46,7 @@ class Statistics:
     references: Counts
     errant: Counts
     by_type: dict[str, Counts]
+    best: Counts
     clean: Flags
     wrong: Flags
     changed: Flags
@@ -87,7 +89,7 @@ def measure(data: EvaluationSet, corrections: Sequence[Correction], annotator: A
     reference_tokens = [[annotator.tokens(text) for text in row.references] for row in rows]
     counts = np.array([len(row.references) for row in rows], np.int64)
     gleu = gleu_statistics(source_tokens, answer_tokens, reference_tokens)
-    errant, by_type = _errant(data, answers, annotator)
+    errant, by_type, best = _errant(data, answers, annotator)
     pairs = list(zip(source_tokens, reference_tokens, strict=True))
     changed = [s != a for s, a in zip(source_tokens, answer_tokens, strict=True)]
     return Statistics(
@@ -95,6 +97,7 @@ def measure(data: EvaluationSet, corrections: Sequence[Correction], annotator: A
         references=counts,
         errant=errant,
         by_type=by_type,
+        best=best,
         clean=_flags(all(s == r for r in refs) for s, refs in pairs),
         wrong=_flags(all(s != r for r in refs) for s, refs in pairs),
         changed=_flags(changed),
@@ -183,10 +186,13 @@ def _prepare(data: EvaluationSet, answers: Sequence[str], annotator: Annotator) 
     annotator.prepare(texts)
 
 
-def _errant(data: EvaluationSet, answers: Sequence[str], annotator: Annotator) -> tuple[Counts, dict[str, Counts]]:
-    """Counts against the best reference of each sentence. Best means best for the corpus: the reference with which the
+def _errant(
+    data: EvaluationSet, answers: Sequence[str], annotator: Annotator
+) -> tuple[Counts, dict[str, Counts], Counts]:
+    """Counts, and counts by type, against the best reference of each sentence, and which that is. Best means best for the corpus: the reference with which the
     running totals have the highest F0.5, then the most hits and the fewest slips, as errant_compare chooses."""
     counts = np.zeros((len(answers), 3), np.int64)
+    chosen = np.zeros(len(answers), np.int64)
     by_type: dict[str, Counts] = {}
     totals = np.zeros(3, np.int64)
 
@@ -200,7 +206,7 @@ def _errant(data: EvaluationSet, answers: Sequence[str], annotator: Annotator) -
         scores = precision_recall_f(totals + tallies)[2]
         ranks = [(float(s), int(t[0]), -int(t[1]), -int(t[2])) for s, t in zip(scores, tallies, strict=True)]
         best = max(range(len(options)), key=lambda index: ranks[index])
-        counts[number] = tallies[best]
+        counts[number], chosen[number] = tallies[best], best
         totals += tallies[best]
         expected = {edit.key for edit in options[best]}
         found = {edit.key for edit in ours}
@@ -209,7 +215,7 @@ def _errant(data: EvaluationSet, answers: Sequence[str], annotator: Annotator) -
         for edit in options[best]:
             if edit.key not in found:
                 note(edit.type, number, 2)
-    return counts, by_type
+    return counts, by_type, chosen
 
 
 def _tally(ours: Sequence[TokenEdit], theirs: Sequence[TokenEdit]) -> tuple[int, int, int]:

@@ -19,6 +19,7 @@ from correctly_assets.evaluation.report.judge_section import (
     reasons_rows,
 )
 from correctly_assets.evaluation.report.plots import cost_plot, scores_plot, types_plot
+from correctly_assets.evaluation.report.points_section import badly_served, points_head, points_lines, points_rows
 from correctly_assets.evaluation.report.review_section import reviewed_html, reviewed_lines
 from correctly_assets.evaluation.report.stopwatch import Stopwatch
 from correctly_assets.evaluation.report.wording import cell, clear, number, signed, span
@@ -84,6 +85,7 @@ def _section_lines(report: Mapping[str, Any], examples: int) -> list[str]:
         lines.append(
             f"| {row['name']} | {row['edits']} | {row['candidate']:.0f} | {row['other']:.0f} | {signed(difference)} {clear(row['difference'])} |"
         )
+    lines += points_lines(report)
     for key, title in (("better", "Better"), ("worse", "Worse")):
         chosen = report[key][:examples]
         lines += [
@@ -167,6 +169,9 @@ def _view(section: Mapping[str, Any], watch: Stopwatch) -> dict[str, Any]:
         "about_explanations": _about_explanations(section),
         "explanation_head": EXPLAINED,
         "explanation_rows": _explanation_rows(section),
+        "points_head": points_head(section["rival"]),
+        "points_rows": points_rows(section),
+        "points_badly": badly_served(section),
         "about_the_judge": about_the_judge(section),
         "questions": questions_rows(section["judge"]),
         "reasons": reasons_rows(section["judge"]),

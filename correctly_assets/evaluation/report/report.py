@@ -17,8 +17,10 @@ from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.artifacts.manifests import AdapterManifest
 from correctly_assets.core.gate import GateDecision, Measured
 from correctly_assets.core.taxonomy import ERRANT_TYPES
+from correctly_assets.evaluation.metrics.points import PointsOf, count_points
 from correctly_assets.evaluation.metrics.score import Compared, Evaluation, compare_pair, intervals, resampler_for
 from correctly_assets.evaluation.report.pages import to_html, to_markdown
+from correctly_assets.evaluation.report.points_section import points_of_section
 from correctly_assets.evaluation.report.stopwatch import Stopwatch
 
 FORMAT = 1
@@ -43,6 +45,7 @@ def build_section(
     judge: Mapping[str, Any] | None = None,
     comparator: str | None = None,
     stack: str = "model",
+    points_of: PointsOf | None = None,
     rounds: int = 1000,
     seed: int = 20,
 ) -> dict[str, Any]:
@@ -55,6 +58,7 @@ def build_section(
         judge: the pairwise judge's summary (`judge.summarise`), None where none is configured.
         comparator: what stands in the comparator's row where it was not measured.
         stack: what the platform serves models behind (CORRECTLY_STACK); base, champion and candidate were measured so.
+        points_of: finds the grammar point of each edit; nothing is counted by point without it.
 
     Raises:
         PermanentError: an evaluation was made on another set.
@@ -81,6 +85,7 @@ def build_section(
         "draws": rounds,
         "types_of": {name: {row["type"]: row for row in one.types} for name, one in systems.items()},
         "types": _types(candidate, systems[rival], against[rival]),
+        "points": None if points_of is None else _points(candidate, systems[rival], rival, points_of),
         "better": _examples(candidate, systems[rival], 1),
         "worse": _examples(candidate, systems[rival], -1),
         "meddled": _meddled(candidate),
@@ -103,6 +108,7 @@ def build_report(
     judge: Mapping[str, Any] | None = None,
     comparator: str | None = None,
     stack: str = "model",
+    points_of: PointsOf | None = None,
     rounds: int = 1000,
     seed: int = 20,
 ) -> dict[str, Any]:
@@ -115,7 +121,14 @@ def build_report(
         PermanentError: an evaluation was made on another set.
     """
     section = build_section(
-        systems=systems, explained=explained, judge=judge, comparator=comparator, stack=stack, rounds=rounds, seed=seed
+        systems=systems,
+        explained=explained,
+        judge=judge,
+        comparator=comparator,
+        stack=stack,
+        points_of=points_of,
+        rounds=rounds,
+        seed=seed,
     )
     return {
         "format": FORMAT,
@@ -151,6 +164,7 @@ def write_report(
     judge: Mapping[str, Any] | None = None,
     comparator: str | None = None,
     stack: str = "model",
+    points_of: PointsOf | None = None,
     reviews: Sequence[Mapping[str, Any]] = (),
 ) -> WrittenReport:
     """Build the report and write ``report.html`` and ``report.json`` into an adapter's directory, each in one step.
@@ -167,6 +181,7 @@ def write_report(
         judge=judge,
         comparator=comparator,
         stack=stack,
+        points_of=points_of,
     )
     return write_pages(directory, report, reviews=reviews)
 
@@ -267,6 +282,14 @@ def _types(candidate: Evaluation, rival: Evaluation, pair: Compared) -> list[dic
         row = {"type": kind, "name": name, "edits": edits, "candidate": scores[0], "other": scores[1]}
         rows.append({**row, "difference": difference.to_json()})
     return sorted(rows, key=lambda row: (-row["edits"], row["type"]))
+
+
+def _points(candidate: Evaluation, other: Evaluation, rival: str, points_of: PointsOf) -> dict[str, Any]:
+    ours, theirs = (
+        count_points(one.data, one.answers.corrections, map(int, one.statistics.best), points_of)
+        for one in (candidate, other)
+    )
+    return points_of_section(rival, ours, theirs)
 
 
 def _examples(candidate: Evaluation, rival: Evaluation, sign: int) -> list[dict[str, Any]]:

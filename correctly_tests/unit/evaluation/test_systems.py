@@ -20,6 +20,7 @@ from correctly_assets.core.gate import EMBEDDED_GATE, Measured, decide_promotion
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
+from correctly_assets.correction.points.choose import PointReasons
 from correctly_assets.evaluation.answer_cache import AnswerCache, read_answers
 from correctly_assets.evaluation.metrics.score import answer, compare, evaluate
 from correctly_assets.evaluation.report.pages import marked
@@ -224,6 +225,7 @@ def written(annotator, tmp_path_factory):
         measured=measured,
         decision=decision,
         systems=systems,
+        points_of=PointReasons(annotator).by_key,
     )
 
 
@@ -251,6 +253,19 @@ def test_the_page_is_one_file_that_fetches_nothing_with_the_verdict_first(writte
     )
     assert page.count('class="sentence"') == 20  # the twenty that got better; none got worse, none was meddled with
     assert "No sentence got worse." in page
+
+
+def test_the_report_counts_edits_by_grammar_point(written):
+    points = json.loads(written.json.read_text())["points"]
+    [row] = points["rows"]
+    assert (row["point"], row["edits"]) == ("agreement_pronoun", 30)
+    assert row["candidate"] == {"edits": 30, "found": 30, "wrong": 0}
+    assert row["other"] == {"edits": 30, "found": 0, "wrong": 0}
+    assert (points["serves"], points["badly"]) == ("candidate", [])
+    cells = ["Pronoun and verb", "A1", "30", "30 of 30", "0", "0 of 30", "0"]
+    assert f"| {' | '.join(cells)} |" in written.markdown
+    page = written.html.read_text()
+    assert re.findall(r"<td[^>]*>(.*?)</td>", page[page.index("<h2>Grammar points") :])[:7] == cells
 
 
 def test_a_guard_that_refused_nothing_shows_0_and_no_guard_a_dash(written):
