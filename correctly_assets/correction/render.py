@@ -9,21 +9,23 @@ import re
 
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.left_alone import left_alone, unchanged_answer
+from correctly_assets.correction.told import rows_told
 
 _MARKDOWN = re.compile(r"([\\|*_`\[\]~])")
 
 
-def changes_table(correction: Correction) -> str:
+def changes_table(correction: Correction, language: str = "en") -> str:
     """The Markdown table ``| Was | Now | Why |``, one row an edit; empty text where nothing changed.
 
-    An insertion or a deletion is shown with the word beside it, because an empty cell says nothing.
+    An insertion or a deletion is shown with the word beside it, because an empty cell says nothing. Reasons are numbered
+    where there are several, and an error that comes again is referred to (told.py).
     """
     if not correction.edits:
         return ""
     rows = ["| Was | Now | Why |", "| --- | --- | --- |"]
-    for edit in correction.edits:
+    for edit, why in zip(correction.edits, rows_told(correction.edits, language), strict=True):
         was, now = shown(correction.before, edit)
-        rows.append(f"| {_cell(was)} | {_cell(now)} | {_cell(edit.reason or '')} |")
+        rows.append(f"| {_cell(was)} | {_cell(now)} | {_cell(why)} |")
     return "\n".join(rows)
 
 
@@ -37,7 +39,7 @@ def chat_answer(correction: Correction, language: str = "en") -> str:
 
 def below_the_text(correction: Correction, language: str = "en") -> str:
     """What stands under a corrected text: the changes table, then the line that names what was left alone, if anything was."""
-    parts = (changes_table(correction), left_alone(correction.before, correction.skipped, language))
+    parts = (changes_table(correction, language), left_alone(correction.before, correction.skipped, language))
     return "\n\n".join(part for part in parts if part)
 
 

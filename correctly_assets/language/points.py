@@ -23,12 +23,14 @@ GENERAL_FILE = "general.yaml"
 """The sentences of the ERRANT types, which is no area."""
 MOST_WORDS = 25
 _SLOT = re.compile(r"\{(\w+)\}")
+_QUOTED = re.compile(r'"([^"]*)"')
 
 
 class Told(BaseModel):
-    """A point in one language: ``short`` has slots, ``long`` has none."""
+    """A point in one language: ``short`` has slots, ``long`` has none. English has its ``name`` in the point itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str | None = None
     short: str = Field(min_length=5)
     long: str = Field(min_length=20)
 
@@ -73,9 +75,28 @@ class Point(BaseModel):
             raise PermanentError(f"The grammar points have no reasons in {language!r}: choose one of {known}.")
         return found
 
+    def title(self, language: str = "en") -> str | None:
+        """Its name in a language; None where it has none there."""
+        return self.name if language == "en" else self.told(language).name
+
     def reason(self, slots: Mapping[str, str], language: str = "en") -> str:
         """The short sentence with its slots filled, and in Korean with the particles that fit."""
         return filled(self.told(language).short, slots)
+
+    def retold(self, sentence: str, language: str) -> str | None:
+        """The sentence of this point in another language, with the words that are quoted in it.
+
+        Returns:
+            None where it is no sentence of this point, or the other language wants words that it does not quote.
+        """
+        for told in (self.en, self.ko, *self.others.values()):
+            names, words = (_QUOTED.findall(text) for text in (told.short, sentence))
+            if _bare(told.short) != _bare(sentence) or len(names) != len(words):
+                continue
+            slots = {name[1:-1]: word for name, word in zip(names, words, strict=True) if _SLOT.fullmatch(name)}
+            wanted = self.told(language).short
+            return filled(wanted, slots) if slots_of(wanted) <= slots.keys() else None
+        return None
 
     @property
     def slots(self) -> frozenset[str]:
@@ -92,6 +113,34 @@ def filled(template: str, slots: Mapping[str, str]) -> str:
 def slots_of(template: str) -> frozenset[str]:
     """The names of a template's slots, without the marks of Korean particles."""
     return frozenset(name for name in _SLOT.findall(template) if name not in PARTICLES)
+
+
+def _bare(sentence: str) -> str:
+    """A sentence, or its template, without what is quoted and the Korean particle behind a quotation."""
+    return re.sub(r'"[^"]*"(?:\{[가-힣]+\}|[가-힣]+)?', '""', sentence)
+
+
+def point_told(sentence: str) -> Point | None:
+    """The point that a reason tells of, by the name that stands before a colon or by its own words; None where no point, or
+    more than one, is told so."""
+    by_name, by_words = _told_by()
+    found = by_words.get(_bare(sentence))
+    for colon in re.finditer(r'(?: \("[^"]*"\))?: ', sentence):
+        found = found or by_name.get(sentence[: colon.start()]) or by_words.get(_bare(sentence[colon.end() :]))
+    return found
+
+
+@lru_cache(maxsize=1)
+def _told_by() -> tuple[dict[str, Point | None], dict[str, Point | None]]:
+    by_name: dict[str, Point | None] = {}
+    by_words: dict[str, Point | None] = {}
+    for point in load_points().values():
+        for language in languages():
+            words = _bare(point.told(language).short)
+            by_words[words] = None if words in by_words else point
+            if (name := point.title(language)) is not None:
+                by_name[name] = None if by_name.get(name, point) != point else point
+    return by_name, by_words
 
 
 def read_words(path: Path) -> Any:
@@ -162,11 +211,15 @@ def _read(directory: Path) -> dict[str, tuple[Point, ...]]:
 
 def _others(directory: Path, name: str) -> dict[str, dict[str, Any]]:
     """What the area's file of each further language says of its points: ``{language: {ID: {short, long}}}``."""
-    return {
-        language: read_words(directory / language / name)
-        for language in languages(directory)
-        if language not in ("en", "ko")
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for language in languages(directory):
+        if language in ("en", "ko"):
+            continue
+        path = directory / language / name
+        if not path.is_file():
+            raise PermanentError(f"{language}/{name} is missing; write it with short and long of each point of {name}.")
+        found[language] = read_words(path) or {}
+    return found
 
 
 def _point(path: Path, number: int, row: Any, others: Mapping[str, Mapping[str, Any]]) -> Point:
