@@ -14,7 +14,19 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
-from correctly_assets.commands import data, examples, judging, keys, points, reports, review, serving, training, upkeep, words
+from correctly_assets.commands import (
+    data,
+    examples,
+    judging,
+    keys,
+    points,
+    reports,
+    review,
+    serving,
+    training,
+    upkeep,
+    words,
+)
 from correctly_assets.commands.common import Json, console, print_json, stderr
 from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
 from correctly_assets.settings import InvalidSettingError, get_settings

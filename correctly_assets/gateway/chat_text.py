@@ -10,15 +10,18 @@ import json
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from correctly_assets.core.correction import ReasonLanguage
-from correctly_assets.core.taxonomy import plain_name
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.left_alone import NOTHING_TO_CHANGE
+from correctly_assets.correction.reasons import load_rule_reasons
 from correctly_assets.correction.render import shown
 from correctly_assets.correction.segment import ALONE, segments
+from correctly_assets.correction.told import AS_IN, as_in, point_of, same_error
+from correctly_assets.language.points import point_told
 
 ENGLISH_ONLY = {
     "en": "I correct English: send me an English text and I will answer with its natural version.",
@@ -32,10 +35,43 @@ NO_ANSWER = {
 COMPARATOR_SAYS_NOT_WHY = "The comparator gives no reasons; ask `correctly` for the same text to see why."
 _ENGLISHES = frozenset(("en", "pcm", "sco"))
 _SURE = 0.6
+NO_SUCH_ROW = {
+    "en": "There is no row {row} in the answer before this one; it has {count}.",
+    "ko": "이전 답변에는 {row}번이 없습니다. 모두 {count}개입니다.",
+}
+WRONG, RIGHT = {"en": "Wrong", "ko": "틀린 문장"}, {"en": "Right", "ko": "맞는 문장"}
 LONGEST_WHY = 200
 """Code points of the longest text that may be a bare "why?"; no pattern is searched for in a longer one."""
-_WHY = re.compile(r"^\W*(why|how come|why is that|why so|explain( it| that| why)?)\W*(please)?\W*$", re.IGNORECASE)
-_WHY_KO = re.compile(r"^\W*(왜|왜요|왜죠|왜지|왜 그래(요)?|이유(는|가 뭐(야|예요|죠))?|설명해( ?줘| ?주세요)?)\W*$")
+_ROWS = r"(?:(?:\s|,|&|\band\b)*(?:\b(?:no\.?|number|row|line|point|change|edit)\s*)?#?(?<!\d)\d{1,3}(?!\d)){1,9}"
+_WHY = re.compile(
+    rf"\W*(?:(?:why|how come|explain)(?:\??\s{_ROWS})?|why(?:\sis|\swas)\s?{_ROWS}(?:\swrong|\schanged)?"
+    r"|why is that|why so|explain (?:it|that|why))\W*(?:please)?\W*",
+    re.IGNORECASE,
+)
+_ROWS_KO = r"(?:\d{1,3}(?!\d)(?:번|행|줄)?(?:째)?(?:과|와|이랑|하고|은|는|이|가|을|를|의|도)?[\s,]*){1,9}"
+_LONGEST_REASON = 400
+"""Code points of a table's cell in which a grammar point is looked for."""
+_UNTYPED = "UNK"
+"""The type of an edit that is read from a table, which does not say it."""
+_CHANGED_KO = r"(?:\s?(?:그래|그런|틀렸|틀린|바꿨|바뀌었|고쳤)[가-힣]{0,4})?"
+_WHY_KO = re.compile(
+    rf"\W*(?:{_ROWS_KO})?(?:왜(?:요|죠|지|일까요?)?{_CHANGED_KO}"
+    r"|이유(?:는|가 뭐(?:야|예요|죠)|를? 알려 ?(?:줘|주세요))?|(?:(?:좀|더|자세히)\s)*설명(?:해)?(?: ?(?:줘|주세요|주실래요|부탁해요))?)"
+    rf"\W*(?:{_ROWS_KO}{_CHANGED_KO})?\W*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WhyAsked:
+    """A message that asks why, and brings no text.
+
+    Attributes:
+        language: of the question: ``ko`` where it is written in Hangul.
+        rows: numbers of the table's rows that it asks about, from 1; none where it asks about all.
+    """
+
+    language: ReasonLanguage
+    rows: tuple[int, ...] = ()
 
 
 def text_of(messages: Sequence[dict[str, Any]]) -> str:
@@ -64,19 +100,21 @@ def previous_exchange(messages: Sequence[dict[str, Any]]) -> tuple[str, str] | N
     # A "why?" after a "why?" still speaks of the text before both.
     for index in reversed(users[:-1]):
         text = content_text(messages[index].get("content"))
-        if why_language(text) is None:
+        if why_asked(text) is None:
             answer = next((m for m in messages[index + 1 :] if m.get("role") == "assistant"), {})
             return text, content_text(answer.get("content"))
     return None
 
 
-def why_language(text: str) -> ReasonLanguage | None:
-    """The language of a bare "why?"; None for any other text, one that merely contains the word included."""
+def why_asked(text: str) -> WhyAsked | None:
+    """What a bare "why?", "explain 2" or "2번은 왜요?" asks; None for any other text, one that merely begins so included."""
     if len(text) > LONGEST_WHY:
         return None
-    if _WHY.match(text):
-        return "en"
-    return "ko" if _WHY_KO.match(text) else None
+    korean = _WHY_KO.fullmatch(text) is not None
+    if not korean and _WHY.fullmatch(text) is None:
+        return None
+    rows = dict.fromkeys(int(number) for number in re.findall(r"\d+", text))
+    return WhyAsked("ko" if korean else "en", tuple(rows))
 
 
 def task_reply(text: str) -> str:
@@ -143,21 +181,86 @@ def warm() -> None:
     _identifier()
 
 
-def why_answer(before: str, edits: Sequence[Edit], language: ReasonLanguage) -> str:
-    """The reasons of an answer, one line an edit."""
+def why_answer(before: str, edits: Sequence[Edit], asked: WhyAsked, language: ReasonLanguage) -> str:
+    """The longer explanation of an answer's edits, or of those asked about: the reason, then the grammar point's longer text
+    with its pair of examples. The same error is explained once."""
     if not edits:
         return NOTHING_TO_CHANGE[language]
-    lines = []
-    for edit in edits:
+    if beyond := [row for row in asked.rows if not 1 <= row <= len(edits)]:
+        return NO_SUCH_ROW[language].format(row=beyond[0], count=len(edits))
+    rows = asked.rows or range(1, len(edits) + 1)
+    first = same_error(edits)
+    shown_at: dict[int, int] = {}
+    lines: list[str] = []
+    for row in rows:
+        edit = edits[row - 1]
         was, now = shown(before, edit)
-        lines.append(f"- ~~{_inline(was)}~~ **{_inline(now)}**: {_inline(edit.reason or plain_name(edit.type))}")
+        error = row - 1 if (earlier := first[row - 1]) is None else earlier
+        again = shown_at.setdefault(error, row)
+        said = _said(edit, language) if again == row else as_in(again, language)
+        number = f"**{row}** " if len(edits) > 1 else ""
+        lines.append(f"- {number}~~{_inline(was)}~~ **{_inline(now)}**{f': {_inline(said)}' if said else ''}")
+        lines += _longer(edit, language) if again == row else ()
     return "\n".join(lines)
 
 
-def table_of(answer: str) -> str | None:
-    """The changes table inside an earlier answer as the client sent it back; None when it holds none."""
+def _said(edit: Edit, language: ReasonLanguage) -> str:
+    """An edit's reason in the language asked for; empty where only the point's longer text is in that language."""
+    reason = edit.reason
+    if reason is not None and bool(re.search("[가-힣]", reason)) == (language == "ko"):
+        return reason
+    point = point_of(edit)
+    if point is None:
+        return reason if reason and edit.type == _UNTYPED else load_rule_reasons().reason(edit, language)
+    return point.retold(reason or "", language) or ""
+
+
+def _longer(edit: Edit, language: ReasonLanguage) -> list[str]:
+    """The longer text of an edit's grammar point and its examples, as a list within the list; nothing without a point."""
+    point = point_of(edit)
+    if point is None:
+        return []
+    name = point.title(language)
+    return [
+        f"  - {f'{name} ({point.level}): ' if name else ''}{_inline(point.told(language).long)}",
+        f"  - {WRONG[language]}: *{_inline(point.example.wrong)}*",
+        f"  - {RIGHT[language]}: *{_inline(point.example.right)}*",
+    ]
+
+
+def edits_of_table(answer: str) -> tuple[Edit, ...]:
+    """The rows of the changes table in an earlier answer as the client sent it back, with their reasons and grammar points as
+    far as these are known by their words; empty where it holds no table. The offsets mean nothing."""
     rows = [line for line in answer.splitlines() if line.startswith("|")]
-    return "\n".join(rows) if len(rows) > 2 and rows[0].replace(" ", "") == "|Was|Now|Why|" else None
+    if len(rows) < 3 or rows[0].replace(" ", "") != "|Was|Now|Why|":
+        return ()
+    edits: list[Edit] = []
+    for row in rows[2:]:
+        cells = [_unescaped(cell) for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
+        if len(cells) != 3:
+            continue
+        was, now, why = cells
+        why = re.sub(r"^\d+\. ", "", why)
+        if (earlier := _referred(why)) is not None and 1 <= earlier <= len(edits):
+            edits.append(replace(edits[earlier - 1], was=was, now=now))
+            continue
+        # A client may send anything back as our answer; a reason of ours is a sentence.
+        point = point_told(why) if len(why) <= _LONGEST_REASON else None
+        edits.append(Edit(0, 0, was, now, _UNTYPED, why or None, "rule", None if point is None else point.id))
+    return tuple(edits)
+
+
+def _referred(why: str) -> int | None:
+    """The row that stands in place of a reason; None for a reason."""
+    for wording in AS_IN.values():
+        begins, ends = wording.split("{row}")
+        if (row := re.fullmatch(rf"{re.escape(begins)}(\d{{1,3}}){re.escape(ends)}", why)) is not None:
+            return int(row.group(1))
+    return None
+
+
+def _unescaped(cell: str) -> str:
+    return re.sub(r"\\(.)", r"\1", cell.strip()).replace("&lt;", "<").replace("&gt;", ">")
 
 
 def _inline(text: str) -> str:

@@ -229,7 +229,7 @@ class Service:
         # Before anything reads it: patterns are searched in it, and they are not all linear.
         self._check_length(text)
         outside = self._outside(model)
-        if outside is not None and answers.why_language(text) is not None:
+        if outside is not None and answers.why_asked(text) is not None:
             # What we kept are our own reasons, for our own answer.
             yield answers.COMPARATOR_SAYS_NOT_WHY
             yield ChatEnd()
@@ -312,28 +312,32 @@ class Service:
             return answers.task_reply(text)
         if not text.strip():
             return answers.EMPTY[asker.language]
-        if (language := answers.why_language(text)) is not None:
-            return await self._why(messages, language, asker)
+        if (asked := answers.why_asked(text)) is not None:
+            return await self._why(messages, asked, asker)
         if (language := answers.not_english(text)) is not None:
             return answers.ENGLISH_ONLY[language]
         return None
 
-    async def _why(self, messages: Sequence[dict[str, Any]], language: ReasonLanguage, asker: Asker) -> str:
+    async def _why(self, messages: Sequence[dict[str, Any]], asked: answers.WhyAsked, asker: Asker) -> str:
+        # An English "why?" is typed by everybody; what reasons are wanted in says more.
+        language = "ko" if asked.language == "ko" else asker.language
         exchange = answers.previous_exchange(messages)
         found = self.journal.last(chat_id=asker.chat_id, text=exchange[0] if exchange else None)
         if found is not None and not found.edits:
             return unchanged_answer(found, language)
         if found is not None:
-            return answers.why_answer(found.before, found.edits, language)
+            return answers.why_answer(found.before, found.edits, asked, language)
         if asker.chat_id:
             kept = await asyncio.to_thread(self.parts.journal.corrections, chat_id=asker.chat_id, limit=1)
             # The journal does not hold what was skipped; the answer that the client sends back does.
             if kept and (kept[0].edits or exchange is None or not exchange[1]):
-                return answers.why_answer(kept[0].before, kept[0].edits, language)
+                return answers.why_answer(kept[0].before, kept[0].edits, asked, language)
         # An answer of another day or gateway: the client sends it back with the chat, table and all.
         if exchange is None or not exchange[1]:
             return answers.NO_ANSWER[language]
-        return answers.table_of(exchange[1]) or notice_of(exchange[1]) or answers.NO_ANSWER[language]
+        if sent_back := answers.edits_of_table(exchange[1]):
+            return answers.why_answer("", sent_back, asked, language)
+        return notice_of(exchange[1]) or answers.NO_ANSWER[language]
 
     # -- /v1/feedback, /v1/examples --------------------------------------------------------------------------------
 

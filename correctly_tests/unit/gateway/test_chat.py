@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import httpx
 import openai
 import pytest
 
+from correctly_assets.language.points import load_points
 from correctly_tests.serving_fakes import FakeEngine, Running, fake_engine, running_gateway
 
 BEFORE, AFTER = "She go to school every day.", "She goes to school every day."
@@ -125,14 +127,77 @@ def test_tools_and_sampling_parameters_are_dropped(gateway: Running) -> None:
     assert gateway.engine.asked[-1]["temperature"] == 0.0
 
 
-@pytest.mark.parametrize(("question", "word"), [("why?", "goes"), ("Why", "goes"), ("왜?", "goes")])
-def test_why_is_answered_from_the_answer_before_without_the_model(gateway: Running, question: str, word: str) -> None:
+def chat(gateway: Running, stream: bool, *messages: str, **body: object) -> str:
+    """What is answered to the last of these messages, read as a stream or as a whole."""
+    if not stream:
+        return said(gateway.chat(*messages, **body))
+    turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(messages)]
+    with gateway.stream({"model": "correctly", "messages": turns} | body) as answer:
+        events = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: {")]
+    return "".join(event["choices"][0]["delta"].get("content", "") for event in events if event["choices"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("question", ["why?", "Why", "explain", "why 1?", "explain 1", "Why is #1 wrong?"])
+def test_why_gives_the_longer_text_and_the_pair_without_the_model(
+    gateway: Running, question: str, stream: bool
+) -> None:
     first = said(gateway.chat(BEFORE))
     asked = len(gateway.engine.asked)
-    answer = said(gateway.chat(BEFORE, first, question))
-    assert answer.startswith("- ~~go~~ **goes**: ")
-    assert word in answer
+    head, long, wrong, right = chat(gateway, stream, BEFORE, first, question).splitlines()
+    point = load_points()["agreement_pronoun"]
+    assert head.startswith("- ~~go~~ **goes**: ") and '"goes"' in head
+    assert long == f"  - {point.name} ({point.level}): {point.en.long}"
+    assert wrong == f"  - Wrong: *{point.example.wrong}*"
+    assert right == f"  - Right: *{point.example.right}*"
     assert len(gateway.engine.asked) == asked
+
+
+@pytest.mark.parametrize("question", ["왜?", "왜요", "1번은 왜 그래요?", "1번 설명해 주세요", "왜 1번이 틀렸어요?"])
+def test_why_in_korean_is_answered_in_korean_of_an_english_answer_too(gateway: Running, question: str) -> None:
+    first = said(gateway.chat(BEFORE))
+    head, long, wrong, right = said(gateway.chat(BEFORE, first, question)).splitlines()
+    point = load_points()["agreement_pronoun"]
+    assert head.startswith("- ~~go~~ **goes**: ") and '"goes"' in head and re.search("[가-힣]", head)
+    assert long.endswith(point.ko.long)
+    assert (wrong, right) == (f"  - 틀린 문장: *{point.example.wrong}*", f"  - 맞는 문장: *{point.example.right}*")
+
+
+def test_an_english_why_is_answered_in_the_language_of_the_reasons(gateway: Running) -> None:
+    first = said(gateway.chat(BEFORE, reason_language="ko"))
+    answer = said(gateway.chat(BEFORE, first, "why?", reason_language="ko"))
+    assert load_points()["agreement_pronoun"].ko.long in answer
+
+
+TWICE = "She go to school and he go to a university."
+RIGHT = "She goes to school and he goes to university."
+
+
+def test_an_error_that_comes_again_is_referred_to_and_a_number_names_its_row(gateway: Running) -> None:
+    gateway.engine.default[TWICE] = RIGHT
+    first = said(gateway.chat(TWICE))
+    whys = [line.rsplit(" | ", 1)[1].removesuffix(" |") for line in first.splitlines() if line.startswith("| ")][2:]
+    assert whys[0].startswith("1. ") and whys[1] == "2. As in 1." and whys[2].startswith("3. ")
+    long = load_points()["agreement_pronoun"].en.long
+    everything = said(gateway.chat(TWICE, first, "why?"))
+    assert everything.count(long) == 1 and "- **2** ~~go~~ **goes**: As in 1." in everything
+    second = said(gateway.chat(TWICE, first, "why 2?"))
+    assert second.startswith("- **2** ~~go~~ **goes**: ") and long in second and "**1**" not in second
+    assert "**1**" in said(gateway.chat(TWICE, first, "explain 1 and 3"))
+    assert said(gateway.chat(TWICE, first, "explain 4")) == (
+        "There is no row 4 in the answer before this one; it has 3."
+    )
+
+
+def test_why_without_memory_or_journal_is_answered_from_the_table(gateway: Running) -> None:
+    gateway.engine.default[TWICE] = RIGHT
+    first = said(gateway.chat(TWICE))
+    journal = gateway.app.state.service.journal
+    journal._by_text.clear()
+    journal._by_chat.clear()
+    long = load_points()["agreement_pronoun"].en.long
+    assert long in said(gateway.chat(TWICE, first, "why 2?"))
+    assert said(gateway.chat(TWICE, first, "why?")).count(long) == 1
 
 
 def test_why_after_a_restart_is_answered_from_the_journal_of_that_chat(gateway: Running) -> None:
@@ -151,9 +216,22 @@ def test_why_with_no_answer_before_says_so(gateway: Running) -> None:
     assert "no answer before" in said(gateway.chat("why?"))
 
 
-def test_a_sentence_that_only_contains_why_is_corrected(gateway: Running) -> None:
-    gateway.chat("Why she go to school?")
-    assert "Why she go to school?" in gateway.engine.asked[-1]["prompt"]
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Why she go to school?",
+        "Why not?",
+        "Why 2 people is here?",
+        "Explain 2 reason for it.",
+        "Explain it to him please me.",
+        "Why is 2 bigger then 1?",
+        "Explain me why.",
+        "Why so late you are?",
+    ],
+)
+def test_a_sentence_that_only_begins_with_why_is_corrected(gateway: Running, text: str) -> None:
+    gateway.chat(BEFORE, "…", text)
+    assert text in gateway.engine.asked[-1]["prompt"]
 
 
 @pytest.mark.parametrize(
