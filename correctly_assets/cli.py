@@ -28,6 +28,7 @@ from correctly_assets.commands import (
     words,
 )
 from correctly_assets.commands.common import Json, console, print_json, stderr
+from correctly_assets.core.correction import REASON_LANGUAGES
 from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
 from correctly_assets.settings import InvalidSettingError, get_settings
 
@@ -117,8 +118,8 @@ def correct(
 
     settings = get_settings()
     tongue = language or settings.teacher.reason_language
-    if tongue not in ("en", "ko"):
-        raise UsageError("Reasons are written in en or ko.")
+    if tongue not in REASON_LANGUAGES:
+        raise UsageError(f"Reasons are written in {' or '.join(REASON_LANGUAGES)}.")
     if mode not in (None, "careful", "fluent"):
         raise UsageError("An answer is careful or fluent.")
     if lines:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from correctly_assets.commands.common import Json, console, print_json
+from correctly_assets.core.correction import REASON_LANGUAGES
 from correctly_assets.core.errors import UsageError
 from correctly_assets.settings import get_settings
 
@@ -40,8 +41,8 @@ def new(
             f"{name!r} cannot name a client: use up to 64 letters, digits, dots, dashes, and none of {OWN!r}, {CHAT_NAME!r} "
             "and 'net-…', which are the platform's own."
         )
-    if reason_language not in (None, "en", "ko"):
-        raise UsageError("Reasons are written in en or ko.")
+    if reason_language not in (None, *REASON_LANGUAGES):
+        raise UsageError(f"Reasons are written in {' or '.join(REASON_LANGUAGES)}.")
     if mode not in (None, "careful", "fluent"):
         raise UsageError("An answer is careful or fluent.")
     path = get_settings().platform.keys_path

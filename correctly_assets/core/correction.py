@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 from correctly_assets.core.house_style import NO_STYLE, HouseStyle
 from correctly_assets.core.taxonomy import family
 from correctly_assets.core.types import Correction, Edit, Fallback
 
 ReasonLanguage = Literal["en", "ko"]
+REASON_LANGUAGES: tuple[ReasonLanguage, ...] = get_args(ReasonLanguage)
+"""The languages that reasons may be asked for in; docs/languages.md says how one is added."""
 Mode = Literal["careful", "fluent"]
 """How daring an answer is: `careful` changes what is surely wrong, `fluent` mends awkward wording too."""
 

@@ -20,10 +20,9 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.taxonomy import ERRANT_TYPES, family
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.claims import untrue_claim
-from correctly_assets.language.points import GENERAL_FILE, GRAMMAR_DIR, filled
+from correctly_assets.language.points import GENERAL_FILE, GRAMMAR_DIR, filled, languages
 
 REASONS_FILE = GRAMMAR_DIR / GENERAL_FILE
-LANGUAGES: tuple[ReasonLanguage, ...] = ("en", "ko")
 
 Condition = Callable[[str, str], bool]
 
@@ -85,10 +84,11 @@ class RuleReasons:
     def __init__(self, templates: Mapping[str, Mapping[str, list[Mapping[str, Any]]]]) -> None:
         if missing := sorted(set(ERRANT_TYPES) - set(templates)):
             raise PermanentError(f"prompts/grammar/general.yaml has no reasons for {', '.join(missing)}; add them.")
+        wanted = set(languages())
         for kind, operations in templates.items():
             for operation, entries in operations.items():
                 good = bool(entries) and all(
-                    set(LANGUAGES) <= set(entry) and entry.get("when", "moved") in CONDITIONS for entry in entries
+                    wanted <= set(entry) and entry.get("when", "moved") in CONDITIONS for entry in entries
                 )
                 if operation not in ("M", "R", "U") or not good or "when" in entries[-1]:
                     raise PermanentError(f"prompts/grammar/general.yaml: mend the entries of {kind} {operation}.")

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Body, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from correctly_assets.core.correction import REASON_LANGUAGES
 from correctly_assets.core.errors import CorrectlyError, UsageError
 from correctly_assets.core.house_style import parse_house_style
 from correctly_assets.gateway.access import Client
@@ -60,7 +61,7 @@ ClientOf = Annotated[Client, Depends(client_of)]
 
 def _asker(request: Request, client: Client, body: ChatRequest | CorrectionsRequest) -> Asker:
     header = request.headers.get("x-correctly-reason-language")
-    language = body.reason_language or (header if header in ("en", "ko") else None) or client.reason_language
+    language = body.reason_language or (header if header in REASON_LANGUAGES else None) or client.reason_language
     chat_id = next((value[:200] for name in CHAT_ID_HEADERS if (value := request.headers.get(name))), None)
     how = body.mode or client.mode or request.app.state.mode
     style = request.app.state.house.styles().of(client.name)

@@ -12,9 +12,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from correctly_assets.core.correction import Mode
-
-ReasonLanguageField = Literal["en", "ko"]
+from correctly_assets.core.correction import Mode, ReasonLanguage
 
 
 class StreamOptions(BaseModel):
@@ -30,7 +28,7 @@ class ChatRequest(BaseModel):
     messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
     stream: bool = False
     stream_options: StreamOptions | None = None
-    reason_language: ReasonLanguageField | None = None
+    reason_language: ReasonLanguage | None = None
     mode: Mode | None = None
     style: dict[str, Any] | None = None
 
@@ -41,7 +39,7 @@ class CorrectionsRequest(BaseModel):
     model_config = ConfigDict(extra="ignore")
     text: str | list[str]
     reasons: bool = True
-    reason_language: ReasonLanguageField | None = None
+    reason_language: ReasonLanguage | None = None
     mode: Mode | None = None
     style: dict[str, Any] | None = None
     model: str = "correctly"

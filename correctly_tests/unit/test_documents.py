@@ -13,7 +13,9 @@ PATH = re.compile(rf"\b(?:{'|'.join(ROOTS)})/[\w./-]*\w/?")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
 
-PAGES = ["CONTRIBUTING.md", "GLOSSARY.md", "docs/architecture.md", "docs/capacity.md", "docs/questions.md"]
+PAGES = [
+    "CONTRIBUTING.md", "GLOSSARY.md", "docs/architecture.md", "docs/capacity.md", "docs/languages.md", "docs/questions.md",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -21,7 +21,7 @@ from correctly_assets.curation.layouts import detokenise
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.curation.profanity import Profanity
 from correctly_assets.curation.rows import parse_row
-from correctly_assets.gateway.chat_text import not_english, why_language
+from correctly_assets.gateway.chat_text import edits_of_table, not_english, why_asked
 from correctly_assets.language.identify import is_foreign
 from correctly_assets.language.korean import with_particles
 
@@ -45,6 +45,10 @@ HOSTILE = (
     ("", "'s "),
     ("", '" a'),
     ("", "a. <b>"),
+    ("", ": "),
+    ("", ' ("a": '),
+    ("explain", " 1"),
+    ("", "1번 "),
 )
 """What stands first, and what is repeated after it."""
 PROFANE = Profanity()
@@ -60,7 +64,8 @@ STEPS: dict[str, Callable[[str], object]] = {
     "blocks": blocks,
     "surface": lambda text: (put_right(text, (), knows), is_in_capitals(text), in_small_letters(text)),
     "words": lambda text: too_many_unknown(text, knows),
-    "why": lambda text: (why_language(text), not_english(text)),
+    "why": lambda text: (why_asked(text), why_asked(text[:199] + "x"), not_english(text)),
+    "table sent back": lambda text: edits_of_table(f"| Was | Now | Why |\n| --- | --- | --- |\n| a | b | {text} |"),
     "language": lambda text: (is_foreign(text), with_particles(text)),
     "reasons": lambda text: (kinds_named(text), quoted_phrases(text)),
     "normal form": normalise,

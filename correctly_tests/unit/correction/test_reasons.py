@@ -7,13 +7,12 @@ import re
 import pytest
 import yaml
 
-from correctly_assets.core.correction import names_the_right_kind, quoted_phrases
+from correctly_assets.core.correction import REASON_LANGUAGES, names_the_right_kind, quoted_phrases
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.taxonomy import ERRANT_TYPES
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.reasons import (
     CONDITIONS,
-    LANGUAGES,
     REASONS_FILE,
     RuleReasons,
     check_model_reason,
@@ -35,7 +34,7 @@ def edit(was: str, now: str, kind: str) -> Edit:
 def test_every_type_has_a_short_reason_in_both_languages_for_every_operation(kind, sides):
     was, now = sides
     operation = "M" if not was else "U" if not now else "R"
-    for language in LANGUAGES:
+    for language in REASON_LANGUAGES:
         reason = RULES.reason(edit(was, now, f"{operation}:{kind}"), language)
         assert 3 <= len(reason.split()) <= 25
         assert "{" not in reason
@@ -90,7 +89,7 @@ def test_rule_reasons_pass_the_check_that_model_reasons_must_pass():
     for was, now, kind in samples:
         one = edit(was, now, kind)
         before, after = f"We {was} it here.", f"We {now} it here."
-        for language in LANGUAGES:
+        for language in REASON_LANGUAGES:
             assert check_model_reason(one, RULES.reason(one, language), before, after, language) is None
 
 
