@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from correctly_assets.core.correction import ReasonLanguage
+from correctly_assets.core.correction import REASON_LANGUAGES, ReasonLanguage
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.left_alone import NOTHING_TO_CHANGE
 from correctly_assets.correction.reasons import load_rule_reasons
@@ -205,13 +205,16 @@ def why_answer(before: str, edits: Sequence[Edit], asked: WhyAsked, language: Re
 
 
 def _said(edit: Edit, language: ReasonLanguage) -> str:
-    """An edit's reason in the language asked for; empty where only the point's longer text is in that language."""
+    """An edit's reason, in the language asked for where it can be told so; empty where the point's longer text alone can."""
     reason = edit.reason
     if reason is not None and bool(re.search("[가-힣]", reason)) == (language == "ko"):
         return reason
     point = point_of(edit)
     if point is None:
-        return reason if reason and edit.type == _UNTYPED else load_rule_reasons().reason(edit, language)
+        rules = load_rule_reasons()
+        # A reason of the house style or of a model is nobody's to translate.
+        own = reason and reason not in (rules.reason(edit, known) for known in REASON_LANGUAGES)
+        return reason if reason and own else rules.reason(edit, language)
     return point.retold(reason or "", language) or ""
 
 

@@ -6,12 +6,16 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import openai
 import pytest
 
+from correctly_assets.core.types import Edit
+from correctly_assets.correction.reasons import load_rule_reasons
+from correctly_assets.gateway.chat_text import WhyAsked, why_answer
 from correctly_assets.language.points import load_points
 from correctly_tests.serving_fakes import FakeEngine, Running, fake_engine, running_gateway
 
@@ -167,6 +171,15 @@ def test_an_english_why_is_answered_in_the_language_of_the_reasons(gateway: Runn
     first = said(gateway.chat(BEFORE, reason_language="ko"))
     answer = said(gateway.chat(BEFORE, first, "why?", reason_language="ko"))
     assert load_points()["agreement_pronoun"].ko.long in answer
+
+
+def test_a_reason_of_another_language_is_retold_only_where_it_is_the_general_one() -> None:
+    why = WhyAsked("ko")
+    edit = Edit(0, 4, "also", "", "U:ADV")
+    general = replace(edit, reason=load_rule_reasons().reason(edit, "en"))
+    assert load_rule_reasons().reason(edit, "ko") in why_answer("also it", [general], why, "ko")
+    house = replace(edit, reason="The house style leaves it out.")
+    assert "The house style leaves it out." in why_answer("also it", [house], why, "ko")
 
 
 TWICE = "She go to school and he go to a university."

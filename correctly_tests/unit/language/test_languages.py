@@ -11,7 +11,7 @@ import pytest
 from correctly_assets.core.correction import REASON_LANGUAGES
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.types import Edit
-from correctly_assets.correction import left_alone, told
+from correctly_assets.correction import left_alone, told, wording
 from correctly_assets.correction.reasons import REASONS_FILE, RuleReasons
 from correctly_assets.gateway import chat_text
 from correctly_assets.language.points import GRAMMAR_DIR, areas, languages, load_points, read_words
@@ -24,6 +24,7 @@ FIXED = {
         for name in ("NOTHING_TO_CHANGE", "NOT_CHANGED", "REST_READS_WELL", "NO_PROSE", "LEFT", "MORE")
     },
     "told.AS_IN": told.AS_IN,
+    "wording.SAYS": wording.SAYS,
 }
 
 
