@@ -9,7 +9,7 @@ BENCHES := loop train data serve soak score reasons
 # Tests that start real parts run with loopback as their only network: nothing may come from a hub.
 OFFLINE := bash deploy/offline.sh $(PY)
 
-.PHONY: help install up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) bench-growth starter-adapter lock
+.PHONY: help install up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) bench-growth starter-adapter lock audit
 
 help: ## this page
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -55,7 +55,7 @@ $(addprefix bench-,$(BENCHES)): bench-%: install
 bench-train: $(VENV)/.installed-bench
 
 $(VENV)/.installed-bench: deploy/requirements-bench.lock $(VENV)/.installed-$(ACCELERATOR)
-	@$(PY) -m pip --disable-pip-version-check install -q --no-deps -r $<
+	@$(PY) -m pip --disable-pip-version-check install -q --no-deps --require-hashes -r $<
 	@touch $@
 
 bench-growth: install ## how training's time and memory grow with batch size and length
@@ -64,6 +64,10 @@ bench-growth: install ## how training's time and memory grow with batch size and
 starter-adapter: install ## train the adapter that ships, for hours; stop and start it as you like
 	@$(PY) -m correctly_assets.commands.make_starter
 
-lock: ## write the pins of the environment as it is
+lock: ## write the pins of the environment as it is, with their hashes
 	@bash deploy/lock.sh $(VENV) cpu
 	@bash deploy/lock.sh .venv-webui webui
+	@bash deploy/lock.sh $(VENV) bench
+
+audit: ## known vulnerabilities of what is pinned; says so where the database cannot be reached
+	@bash deploy/audit.sh .venv-audit

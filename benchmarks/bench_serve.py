@@ -135,7 +135,7 @@ async def measure_engine(home: Path, adapter: Path, count: int, keep: Callable[[
         with running([sys.executable, "-m", "correctly_assets.gateway"], places) as serving:
             async with supervised(settings, BY_NAME["vllm"]) as supervisor:
                 await until(lambda: ready(client, gateway, release), 400)
-                async with VllmClient(f"http://127.0.0.1:{engine_port}") as vllm:
+                async with VllmClient.of(settings) as vllm:
                     keep(await latencies(client, gateway, texts, vllm))
                 keep(await document(client, gateway, texts, psutil.Process(serving.pid)))
                 keep(await killed_under_load(client, gateway, texts, store, lambda: kill(supervisor, "vllm")))

@@ -297,7 +297,7 @@ async def rollback(chosen: argparse.Namespace, home: Path) -> tuple[dict[str, fl
         await at.serves(release)
         if not chosen.fake:
             started = time.perf_counter()
-            back = await roll_back(at.settings, at.store, DirectEngine(at.settings.serving.vllm_url), "bench")
+            back = await roll_back(at.settings, at.store, DirectEngine.of(at.settings), "bench")
             await at.serves(back.release)
             figures["rollback_warm"] = time.perf_counter() - started
             await at.serves(at.release(names[1]))
@@ -320,7 +320,7 @@ async def rollback(chosen: argparse.Namespace, home: Path) -> tuple[dict[str, fl
         if not chosen.fake:
             # Beside the engine's start, as the supervisor's: it waits a while for the gateway to serve.
             rolling = asyncio.create_task(
-                roll_back(at.settings, at.store, DirectEngine(at.settings.serving.vllm_url), "bench, without an engine")
+                roll_back(at.settings, at.store, DirectEngine.of(at.settings), "bench, without an engine")
             )
             await stack.enter_async_context(at.engine())
             release = (await rolling).release

@@ -77,7 +77,7 @@ class Place:
             return check_adapter(directory, Path(self.settings.base_model_path))
 
         started = time.perf_counter()
-        async with VllmClient(self.settings.serving.vllm_url) as engine:
+        async with VllmClient.of(self.settings) as engine:
             await load_proven(engine, self.settings.platform.adapters_dir / adapter, None if self.fake else check)
         return time.perf_counter() - started
 

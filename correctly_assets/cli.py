@@ -43,6 +43,9 @@ app = typer.Typer(
 def prepare(
     gguf: Annotated[Path | None, typer.Option(help="Make a base model from this GGUF file instead.")] = None,
     name: Annotated[str | None, typer.Option(help="What that base model is to be called.")] = None,
+    starter: Annotated[
+        bool, typer.Option("--starter", help="Land what ships too, where nothing has landed; `up` does it by itself.")
+    ] = False,
 ) -> None:
     """Make sure of the folders, the base model (converted, or downloaded where it is a hub's) and the store's tables; or make a
     base model from a GGUF file."""
@@ -61,6 +64,10 @@ def prepare(
     from correctly_assets.platform.up import prepare as prepare_home
 
     prepare_home(get_settings(), console)
+    if starter:
+        from correctly_assets.workflows.starter import land_what_ships
+
+        console.print(f"Landed {land_what_ships(get_settings())} examples that ship.", highlight=False)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import dagster as dg
 from correctly_assets.defs import (
     automation,
     backup,
+    clean_up,
     eval_report,
     examples,
     feedback,
@@ -21,6 +23,9 @@ from correctly_assets.defs import (
 )
 from correctly_assets.defs.resources import make_resources
 from correctly_assets.settings import Settings, get_settings
+
+# Dagster's own processes load this file first: what they and their runs write is for its owner alone.
+os.umask(0o077)
 
 
 def build_defs(settings: Settings | None = None, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -51,9 +56,10 @@ def build_defs(settings: Settings | None = None, overrides: Mapping[str, Any] | 
             feedback.read_feedback,
             full_report.full_report_job,
             backup.back_up,
+            clean_up.clean_up_job,
         ],
         sensors=automation.make_sensors(settings),
-        schedules=[automation.write_examples, backup.make_schedule(settings)],
+        schedules=[automation.write_examples, backup.make_schedule(settings), clean_up.daily_clean_up],
         resources={**make_resources(settings), **(overrides or {})},
         # The weight is in child processes and in vLLM; a process per step would only load the same modules again.
         executor=dg.in_process_executor,

@@ -26,6 +26,9 @@ class Loopback(ABC):
             def do_GET(self) -> None:
                 self.do_POST()
 
+            def do_DELETE(self) -> None:
+                self.do_POST()
+
             def do_HEAD(self) -> None:
                 self.do_POST()
 

@@ -34,6 +34,7 @@ from correctly_assets.curation.guards import Guards
 from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.engine.client import VllmClient
+from correctly_assets.engine.vllm_plugin.door import KeyRequired
 from correctly_assets.gateway.app import create_app
 from correctly_assets.gateway.dashboard import dashboard_page
 from correctly_assets.gateway.options import Options
@@ -60,7 +61,8 @@ class FakeEngine:
         drifted: adapters whose log-probabilities are not those of training. base_drift: the same of the base model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, key: str | None = None) -> None:
+        self.key = key
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.default: dict[str, str] = {}
@@ -109,8 +111,8 @@ class FakeEngine:
         self.poisoned, self.corrupted = False, 0
         self.start()
 
-    def _app(self) -> Starlette:
-        return Starlette(
+    def _app(self) -> Any:
+        app = Starlette(
             routes=[
                 Route("/health", self._health),
                 Route("/v1/models", self._models),
@@ -121,6 +123,7 @@ class FakeEngine:
                 Route("/v1/unload_lora_adapter", self._unload, methods=["POST"]),
             ]
         )
+        return KeyRequired(app, self.key) if self.key else app
 
     async def _health(self, request: Request) -> Response:
         return Response(status_code=503 if self.away else 200)
@@ -242,9 +245,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def fake_engine() -> Iterator[FakeEngine]:
-    """A running `FakeEngine`."""
-    engine = FakeEngine()
+def fake_engine(key: str | None = None) -> Iterator[FakeEngine]:
+    """A running `FakeEngine`; with ``key`` it asks for one, as the platform's does."""
+    engine = FakeEngine(key)
     engine.start()
     try:
         yield engine

@@ -20,7 +20,7 @@ pip="$venv/bin/python -m pip --disable-pip-version-check"
 $pip install -q "pip==26.0.1"
 # A lock file's packages, as one line that counts instead of pip's thousand.
 install_lock() {
-  PYTHONUNBUFFERED=1 $pip install --no-deps --progress-bar off -r "$1" \
+  PYTHONUNBUFFERED=1 $pip install --no-deps --require-hashes --progress-bar off -r "$1" \
     | "$venv/bin/python" "$here/pip_progress.py" "$venv" "$1"
 }
 if [ "$accelerator" = gpu ]; then

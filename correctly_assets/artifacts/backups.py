@@ -25,6 +25,8 @@ FILES = "home"
 POSTGRES_DUMP = "postgres.dump"
 FORMAT = 1
 _FORGOTTEN = "forgotten.json"
+ANSWER = "answer:"
+"""What stands before the ID of a journalled answer in that record; an example's ID stands alone."""
 
 
 class BackedUpFile(BaseModel):
@@ -131,7 +133,7 @@ def place_for_backups(place: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 def forgotten_in(place: Path) -> set[str]:
-    """IDs of the examples that were forgotten, as the record beside the backups has them."""
+    """IDs of the examples and, behind `ANSWER`, of the answers that were forgotten, as the record beside the backups has them."""
     try:
         return set(json.loads((place / _FORGOTTEN).read_text(encoding="utf-8")))
     except FileNotFoundError:

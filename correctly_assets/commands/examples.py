@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from correctly_assets.commands.common import Json, console, print_json
 from correctly_assets.core.errors import UsageError
-from correctly_assets.settings import get_settings
+from correctly_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from correctly_assets.store.records import Quarantined, StoredExample
@@ -75,7 +76,9 @@ def examples(
         marks += [f"from {origins[example.id].source_id}"] if example.id in origins else []
         marks += [f"{likeness:.2f} alike"] if likeness is not None else []
         console.print(
-            f"[dim]{example.id}[/]  {' · '.join(mark for mark in marks if mark)}", highlight=False, soft_wrap=True
+            f"[dim]{example.id}[/]  {escape(' · '.join(mark for mark in marks if mark))}",
+            highlight=False,
+            soft_wrap=True,
         )
         console.print(f"  {example.before}", highlight=False, markup=False, soft_wrap=True)
         if example.after and example.after != example.before:
@@ -101,13 +104,24 @@ def _as_json(row: StoredExample, likeness: float | None, origin: Any) -> dict[st
 
 
 def forget(
-    example: Annotated[str, typer.Argument(help="The example's id, or its beginning.")], as_json: Json = False
+    example: Annotated[str | None, typer.Argument(help="The example's id, or its beginning.")] = None,
+    client: Annotated[
+        str | None, typer.Option(help="Instead: all answers to this client (a key's name, or an address).")
+    ] = None,
+    chat: Annotated[str | None, typer.Option(help="Instead: all answers in this chat (the chat page's id).")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Remove an example everywhere, and name the adapters that saw it. It cannot be undone."""
+    """Remove an example everywhere, and name the adapters that saw it; or the answers and chats of a person. It cannot be
+    undone."""
     from correctly_assets.workflows.forget_example import forget_example
     from correctly_assets.workflows.wiring import open_platform_store
 
+    if sum(given is not None for given in (example, client, chat)) != 1:
+        raise UsageError("Say what is to be forgotten: an example's id, --client NAME, or --chat ID.")
     settings = get_settings()
+    if example is None:
+        _forget_person(settings, client, chat, as_json)
+        return
     with open_platform_store(settings.platform) as store:
         gone = forget_example(settings, store, example)
     if as_json:
@@ -127,6 +141,28 @@ def forget(
         )
     if gone.retrain:
         console.print("The retrain sensor wants a new run without it.", highlight=False, soft_wrap=True)
+    for sentence in gone.left:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def _forget_person(settings: Settings, client: str | None, chat: str | None, as_json: bool) -> None:
+    from correctly_assets.gateway.access import known_as
+    from correctly_assets.workflows.forget_person import forget_person
+    from correctly_assets.workflows.wiring import open_platform_store
+
+    name = client and known_as(client, settings.platform)
+    with open_platform_store(settings.platform) as store:
+        gone = forget_person(settings, store, client=name, chat_id=chat)
+    if as_json:
+        print_json(gone.to_json())
+        return
+    console.print(
+        f"Forgotten: {gone.answers} answers, {gone.chats} chats and {len(gone.examples)} examples that had become of them.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if gone.retrain:
+        console.print("The retrain sensor wants a new run without them.", highlight=False, soft_wrap=True)
     for sentence in gone.left:
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
@@ -192,7 +228,9 @@ def rejected(
                     console.print(f"        {refusal.row['before']}", highlight=False, markup=False, soft_wrap=True)
     for reason, count in held.items():
         console.print(
-            f"Held by the guards: {count} × {reason} See `correctly quarantine list`.", highlight=False, soft_wrap=True
+            f"Held by the guards: {count} × {escape(reason)} See `correctly quarantine list`.",
+            highlight=False,
+            soft_wrap=True,
         )
     if unread:
         console.print(f"Refused at landing: {unread}, each in its FILE.refused.jsonl.", highlight=False, soft_wrap=True)
@@ -218,7 +256,7 @@ def list_quarantine(
         print_json([_held(item) for item in items])
         return
     for item in items:
-        console.print(f"[dim]{item.id}[/]  {item.rung}: {item.reason}", highlight=False, soft_wrap=True)
+        console.print(f"[dim]{item.id}[/]  {item.rung}: {escape(item.reason)}", highlight=False, soft_wrap=True)
         if item.row.get("before"):
             console.print(f"  {item.row['before']}", highlight=False, markup=False, soft_wrap=True)
     if not items:

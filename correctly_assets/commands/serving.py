@@ -56,13 +56,14 @@ def rollback(why: Annotated[str, typer.Option(help="Why, for the record.")] = "a
 
     settings = get_settings()
     with open_platform_store(settings.platform) as store:
-        done = asyncio.run(roll_back(settings, store, DirectEngine(settings.serving.vllm_url), why))
+        done = asyncio.run(roll_back(settings, store, DirectEngine.of(settings), why))
     serves = "serves" if done.from_base is not None and done.gateway_serves is not False else "will serve"
-    console.print(f"{done.release} {serves} adapter {done.adapter}. {done.why}", highlight=False)
+    console.print(f"{done.release} {serves} adapter {done.adapter}. {done.why}", highlight=False, markup=False)
 
 
 def releases(as_json: Json = False) -> None:
     """Every release: what made it, and why."""
+    from rich.markup import escape
     from rich.table import Table
 
     from correctly_assets.workflows.find_reports import EVER
@@ -77,7 +78,7 @@ def releases(as_json: Json = False) -> None:
     for head in ("Release", "Adapter", "Kind", "At", "Why"):
         table.add_column(head)
     for row in rows:
-        table.add_row(row.id, row.adapter, row.kind, row.at[:19], row.why)
+        table.add_row(row.id, row.adapter, row.kind, row.at[:19], escape(row.why))
     console.print(table)
 
 
@@ -94,14 +95,14 @@ def promote(adapter: str, despite: Annotated[str, typer.Option(help="Why, althou
             promote_candidate(
                 settings,
                 store,
-                DirectEngine(settings.serving.vllm_url),
+                DirectEngine.of(settings),
                 adapter=adapter,
                 run_id=None,
                 log=lambda _: None,
                 despite=despite,
             )
         )
-    console.print(f"{done.release} serves adapter {done.adapter}. {done.why}", highlight=False)
+    console.print(f"{done.release} serves adapter {done.adapter}. {done.why}", highlight=False, markup=False)
 
 
 def gc(
@@ -119,7 +120,7 @@ def gc(
     settings = get_settings()
 
     runs = running_supervisor(settings.platform.home) is not None
-    loaded = asyncio.run(loaded_adapters(DirectEngine(settings.serving.vllm_url), platform_runs=runs))
+    loaded = asyncio.run(loaded_adapters(DirectEngine.of(settings), platform_runs=runs))
     with open_platform_store(settings.platform) as store:
         removed = collect_garbage(settings.platform, store, keep=keep, loaded=loaded, dry_run=dry_run)
     if as_json:

@@ -63,6 +63,14 @@ def leaks(training: Iterable[str], evaluation: Iterable[str], n: int = 8) -> dic
     return found
 
 
+_MARKDOWN = re.compile(r"([\\|*_`\[\]<&~])")
+
+
+def in_cell(text: str) -> str:
+    """A text as a cell of a Markdown table shows it: on one line, and without becoming a link, a picture or markup."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
 def slices(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """The items in lists of at most ``size``."""
     iterator = iter(items)

@@ -38,5 +38,5 @@ def make_schedule(settings: Settings) -> dg.ScheduleDefinition:
         job=back_up,
         cron_schedule="30 2 * * *",
         default_status=running if settings.platform.backup_daily else stopped,
-        description="Backs the platform up each night; CORRECTLY_BACKUP_DAILY=true has it running from the start.",
+        description="Backs the platform up each night; CORRECTLY_BACKUP_DAILY=false has it stopped from the start.",
     )

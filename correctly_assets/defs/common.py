@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from correctly_assets.core.text import in_cell
+
 if TYPE_CHECKING:
     from correctly_assets.core.errors import CorrectlyError
 
@@ -61,10 +63,10 @@ def refused(error: CorrectlyError) -> dg.Failure:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.MarkdownMetadataValue:
-    """A Markdown table; bars and line breaks in cells are escaped."""
+    """A Markdown table. A cell shows its text as it is: what would be a picture, a link or markup in it is escaped."""
 
     def cell(value: Any) -> str:
-        return str(value if value is not None else "").replace("|", "\\|").replace("\n", " ")
+        return in_cell(str(value if value is not None else ""))
 
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in rows]

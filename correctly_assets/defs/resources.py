@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+import dagster as dg
 
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.ledger import ledger_resource
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.resources.trainer import TrainerResource
-from correctly_assets.settings import Settings
+from correctly_assets.settings import PlatformSettings, Settings
+
+_DATABASE = "CORRECTLY_DATABASE_URL"
+
+
+def _store_url(platform: PlatformSettings) -> str | dg.EnvVar:
+    """The store's URL as Dagster may show it on the resources' page: of a database with a password the variable's name alone."""
+    if platform.database_url and os.environ.get(_DATABASE) == platform.database_url:
+        return dg.EnvVar(_DATABASE)
+    return platform.store_url
 
 
 def make_resources(settings: Settings) -> dict[str, Any]:
     """One resource per outside system, and the settings themselves: assets and sensors are given them and read nothing."""
     return {
         "settings": settings,
-        "store": StoreResource(url=settings.platform.store_url, sql_dir=str(settings.platform.sql_dir)),
-        "engine": EngineResource(url=settings.serving.vllm_url),
+        "store": StoreResource(url=_store_url(settings.platform), sql_dir=str(settings.platform.sql_dir)),
+        "engine": EngineResource(url=settings.serving.vllm_url, home=str(settings.platform.home)),
         "trainer": TrainerResource(),
         "mlflow": ledger_resource.configured({"tracking_uri": settings.platform.mlflow_url}),
     }

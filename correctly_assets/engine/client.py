@@ -20,10 +20,20 @@ import httpx
 from correctly_assets.core.errors import PermanentError, RefusedError, UnreachableError
 from correctly_assets.core.ports import Completion
 from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
+from correctly_assets.engine.key import engine_key
+from correctly_assets.settings import Settings
 
 _DYING = re.compile(r"after shutdown|shutting down|EngineDead|engine (core )?(is )?dead|EngineCore encountered", re.I)
 _REPEATABLE = ("/v1/completions", "/tokenize")
 _AWAY = "The engine (vLLM) is not reachable at {url}: start the platform with `correctly up`, or wait for its restart."
+_SLOW = (
+    "The engine (vLLM) at {url} took the request and did not answer within {seconds:g} s: it has too much to do, or hangs. "
+    "Ask again in a moment; `correctly logs vllm` shows what it does."
+)
+_FOREIGN = (
+    "The engine at {url} does not take this platform's key: it belongs to another HOME, or its key was replaced while it ran. "
+    "Stop it and start the platform again, or set CORRECTLY_VLLM_PORT."
+)
 
 
 PATIENT_SECONDS = 600.0
@@ -35,19 +45,27 @@ class VllmClient:
 
     Args:
         url: the engine's root, e.g. ``http://127.0.0.1:8001``.
+        key: what the engine asks for (engine/key.py); None for one that asks for none.
         timeout: seconds that one answer may take; a hanging engine counts as away.
         connections: answers in flight at most; more wait here rather than in the engine's queue.
     """
 
-    def __init__(self, url: str, *, timeout: float = 120.0, connections: int = 256) -> None:
+    def __init__(self, url: str, *, key: str | None = None, timeout: float = 120.0, connections: int = 256) -> None:
         self.url = url.rstrip("/")
+        self._timeout = timeout
         self._client = httpx.AsyncClient(
             base_url=self.url,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
             # An engine that is away refuses at once; what takes seconds is this process, busy with parsing.
             timeout=httpx.Timeout(timeout, connect=15.0),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             trust_env=False,  # A proxy for the outside must not see what goes to loopback.
         )
+
+    @classmethod
+    def of(cls, settings: Settings, *, timeout: float = 120.0) -> VllmClient:
+        """The client of the platform's own engine, with its key."""
+        return cls(settings.serving.vllm_url, key=engine_key(settings.platform.home), timeout=timeout)
 
     async def __aenter__(self) -> VllmClient:
         return self
@@ -252,8 +270,13 @@ class VllmClient:
     async def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         try:
             answer = await self._request(method, path, body)
+        except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout) as error:
+            raise UnreachableError(_SLOW.format(url=self.url, seconds=self._timeout)) from error
         except httpx.HTTPError as error:
             raise UnreachableError(_AWAY.format(url=self.url)) from error
+        if answer.status_code == 401:
+            # It says nothing of the request: taken for a refusal it would condemn a sound adapter.
+            raise UnreachableError(_FOREIGN.format(url=self.url))
         if answer.status_code in (429, 502, 503, 504):
             raise UnreachableError(f"The engine (vLLM) is busy or starting: {_words(answer)}")
         if answer.status_code >= 500 and (_DYING.search(answer.text) or not await self.is_ready()):

@@ -93,8 +93,9 @@ def vllm_command(
 
     Args:
         model: a directory (served offline) or a hub name.
-        host: loopback or a private network's address only: the engine's management routes (/adapters, /invocations,
-            /metrics) ask for no key even with ``--api-key``, so only the gateway may reach them.
+        host: loopback or a private network's address only. Every route but /health and /metrics asks for VLLM_API_KEY where that is in
+            its environment (vllm_plugin/door.py); vLLM's own ``--api-key`` would stand in its command line and leave the
+            management routes (/adapters, /invocations) open.
         max_loras: adapters in one batch; 2 or more, or a swap stalls those who still use the old one.
         max_cpu_loras: adapters that stay resident; must cover every registered name, since an evicted one whose
             directory is gone takes the whole server down with the next request for it.
@@ -110,7 +111,7 @@ def vllm_command(
     argv += ["--max-model-len", str(max_model_len), "--scheduling-policy", "priority"]
     # A model's own generation_config.json would set sampling parameters behind the caller's back.
     argv += ["--generation-config", "vllm", "--shutdown-timeout", str(shutdown_timeout)]
-    argv += ["--disable-uvicorn-access-log"]
+    argv += ["--disable-uvicorn-access-log", "--middleware", "correctly_assets.engine.vllm_plugin.door.EngineDoor"]
     # The same numbers for greedy answers, without a copy of every logit that is kept from processing.
     argv += ["--logprobs-mode", "processed_logprobs"]
     argv += ["--enable-lora", "--max-lora-rank", str(max_lora_rank)]
@@ -126,6 +127,8 @@ def vllm_command(
     environment = {
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_DO_NOT_TRACK": "1",
+        # By which name it may be asked.
+        "CORRECTLY_VLLM_HOST": host,
         "DO_NOT_TRACK": "1",
         # Counts answers computed from NaN logits, which would otherwise leave as ordinary 200s.
         "VLLM_COMPUTE_NANS_IN_LOGITS": "1",

@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.artifacts.files import kept_secret, write_text_atomically
 from correctly_assets.core.correction import Mode, ReasonLanguage
 from correctly_assets.core.errors import CorrectlyError, PermanentError, RetryableError, UsageError
 from correctly_assets.core.host_check import is_loopback
@@ -134,6 +135,20 @@ def why_closed(platform: PlatformSettings) -> str | None:
 def client_name(address: str, salt: str) -> str:
     """What a client is called that shows no key: its address is not kept, and cannot be found by trying all there are."""
     return f"net-{hmac.new(salt.encode(), address.encode(), hashlib.sha256).hexdigest()[:16]}"
+
+
+def client_salt(platform: PlatformSettings) -> str:
+    """What addresses are hashed with; made once."""
+    return kept_secret(platform.home / "run" / "client-salt")
+
+
+def known_as(client: str, platform: PlatformSettings) -> str:
+    """What the journal calls a client: a key's name is itself, an address its salted hash."""
+    try:
+        ip_address(client)
+    except ValueError:
+        return client
+    return client_name(client, client_salt(platform))
 
 
 def new_key(

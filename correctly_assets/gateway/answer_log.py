@@ -7,14 +7,16 @@ personal data (curation/).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import CorrectlyError, PermanentError
 from correctly_assets.core.serving import Journal
 from correctly_assets.core.text import clean_line, text_sha
@@ -37,39 +39,55 @@ class Entry:
 class BackgroundJournal:
     """Keeps answers behind a queue, in order.
 
+    An answer that the store does not take at once goes to the spool, a file, as soon as its personal data is replaced; from
+    then on all that follow go behind it, until the store has taken the whole file. So neither memory nor disk grows without
+    end while the store is away, and a gateway that is killed loses what it had not cleaned yet: a fraction of a second.
+
     Args:
         store: where answers end up; its calls block and run in a thread.
         scrub: replaces personal data; slow, so it runs in the same thread.
-        spool: a file for answers that the store would not take before the gateway had to stop; read at the next start.
+        spool: the file; one that an earlier process left is taken up.
         remembered: answers whose reasons are at hand, in memory only, for a "why?" that follows.
+        largest_queue: answers in memory that wait to be cleaned; of more, the oldest are given up.
+        largest_spool: bytes of the spool, from which on answers are given up.
     """
 
     def __init__(
-        self, store: Journal, scrub: Callable[[Correction], Correction], spool: Path, *, remembered: int = 2000
+        self,
+        store: Journal,
+        scrub: Callable[[Correction], Correction],
+        spool: Path,
+        *,
+        remembered: int = 2000,
+        largest_queue: int = 20_000,
+        largest_spool: int = 200_000_000,
     ) -> None:
         self._store = store
         self._scrub = scrub
         self._spool = spool
+        self._largest_queue, self._largest_spool = largest_queue, largest_spool
         self._pending: deque[Entry] = deque()
+        self._spooled = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._remembered = remembered
         self._by_text: OrderedDict[str, Correction] = OrderedDict()
-        self._by_chat: OrderedDict[str, Correction] = OrderedDict()
+        self._by_chat: OrderedDict[tuple[str | None, str], Correction] = OrderedDict()
         self._ids: OrderedDict[str, None] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def pending(self) -> int:
-        return len(self._pending)
+        """Answers that the store has not taken yet."""
+        return len(self._pending) + self._spooled
 
     def start(self) -> None:
         """Take up what an earlier process left, and begin to write."""
         if self._spool.exists():
-            for line in self._spool.read_text(encoding="utf-8").splitlines():
-                self._pending.append(_from_line(line))
-            log.info("journal spool taken up", extra={"answers": len(self._pending)})
+            with self._spool.open("rb") as file:
+                self._spooled = sum(1 for _ in file)
+            log.info("journal spool taken up", extra={"answers": self._spooled})
             self._kick()
         self._task = asyncio.create_task(self._run(), name="journal")
 
@@ -77,17 +95,20 @@ class BackgroundJournal:
         """Take an answer. Never blocks and never fails."""
         self._remember(entry)
         self._pending.append(entry)
+        if len(self._pending) > self._largest_queue:
+            given_up = self._pending.popleft()
+            log.error("answer not journalled: too many wait", extra={"correction": given_up.correction.id})
         self._kick()
 
     def known(self, correction_id: str) -> bool:
         """Whether this process gave that answer lately."""
         return correction_id in self._ids
 
-    def last(self, *, chat_id: str | None, text: str | None) -> Correction | None:
-        """The answer of this process to that text, or else the last one in that chat."""
+    def last(self, *, chat_id: str | None, text: str | None, client: str | None = None) -> Correction | None:
+        """The answer of this process to that text, or else the last one in that chat of that client's."""
         if text is not None and (found := self._by_text.get(_key(text))) is not None:
             return found
-        return self._by_chat.get(chat_id) if chat_id else None
+        return self._by_chat.get((client, chat_id)) if chat_id else None
 
     async def flush(self, seconds: float) -> bool:
         """Wait until everything taken so far is written; False when the time is up first."""
@@ -98,46 +119,110 @@ class BackgroundJournal:
         return True
 
     async def stop(self, seconds: float = 10.0) -> None:
-        """Write what is left; what the store will not take in time goes to the spool."""
+        """Write what is left; what the store will not take in time is in the spool when this returns."""
         await self.flush(seconds)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._pending:
-            lines = [_to_line(await asyncio.to_thread(self._clean, entry)) for entry in self._pending]
-            await asyncio.to_thread(write_text_atomically, self._spool, "\n".join(lines) + "\n")
-            log.warning("answers spooled", extra={"answers": len(lines)})
+        while self._pending:
+            await asyncio.to_thread(self._keep_in_spool, self._pending.popleft())
+        if self._spooled:
+            log.warning("answers spooled", extra={"answers": self._spooled})
 
     async def _run(self) -> None:
         delay = 0.2
         while True:
-            if not self._pending:
-                if self._spool.exists():
-                    self._spool.unlink()
+            if not self._pending and not self._spooled:
                 self._idle.set()
                 self._wake.clear()
                 await self._wake.wait()
-            entry = self._pending[0]
             try:
-                await asyncio.to_thread(self._write, entry)
-            except PermanentError:
-                log.exception("answer not journalled", extra={"correction": entry.correction.id})
-            except CorrectlyError as error:
-                log.warning("journal waits for the store", extra={"error": str(error), "pending": len(self._pending)})
-                await asyncio.sleep(delay)
+                if self._spooled:
+                    await asyncio.to_thread(self._empty_spool)
+                elif self._pending:
+                    await asyncio.to_thread(self._write, self._pending[0])
+                    self._pending.popleft()
+                delay = 0.2
+            except Exception as error:
+                log.warning("journal waits for the store", extra={"error": str(error), "pending": self.pending})
+                await self._into_spool(delay)
                 delay = min(2 * delay, 10.0)
-                continue
-            except Exception:
-                # One answer that cannot be written must not hold up all that follow.
-                log.exception("answer not journalled", extra={"correction": entry.correction.id})
-            delay = 0.2
-            self._pending.popleft()
+
+    async def _into_spool(self, seconds: float) -> None:
+        """For some seconds, put what comes in into the spool."""
+        until = time.monotonic() + seconds
+        while True:
+            while self._pending:
+                # Taken out first: what cannot be cleaned or written down must not be tried for ever.
+                await asyncio.to_thread(self._keep_in_spool, self._pending.popleft())
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), left)
 
     def _write(self, entry: Entry) -> None:
-        entry = self._clean(entry)
+        """Clean an answer and have the store take it; one that can never be written is logged, and holds up none behind it.
+
+        Raises:
+            CorrectlyError: the store is away or busy; the answer waits.
+        """
+        try:
+            self._put(self._clean(entry))
+        except PermanentError:
+            log.exception("answer not journalled", extra={"correction": entry.correction.id})
+        except CorrectlyError:
+            raise
+        except Exception:
+            log.exception("answer not journalled", extra={"correction": entry.correction.id})
+
+    def _put(self, entry: Entry) -> None:
         self._store.journal_correction(
             entry.correction, client=entry.client, chat_id=entry.chat_id, seconds=entry.seconds, tokens=entry.tokens
         )
+
+    def _keep_in_spool(self, entry: Entry) -> None:
+        try:
+            line = (_to_line(self._clean(entry)) + "\n").encode()
+            self._spool.parent.mkdir(parents=True, exist_ok=True)
+            with open(os.open(self._spool, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as file:
+                if file.tell() + len(line) > self._largest_spool:
+                    raise OSError(f"the spool {self._spool} is full")
+                file.write(line)
+        except Exception:
+            log.exception("answer not journalled", extra={"correction": entry.correction.id})
+            return
+        self._spooled += 1
+
+    def _empty_spool(self) -> None:
+        """Have the store take every line of the spool, then remove it. A line that is no answer is set aside.
+
+        Raises:
+            CorrectlyError: the store is away or busy; the whole file is read again, and what is there is written once.
+        """
+        try:
+            with self._spool.open("rb") as file:
+                for line in file:
+                    try:
+                        entry = _from_line(line.decode())
+                    except (ValueError, KeyError, TypeError, AttributeError):
+                        self._set_aside(line)
+                        continue
+                    try:
+                        self._put(entry)
+                    except PermanentError:
+                        log.exception("answer not journalled", extra={"correction": entry.correction.id})
+            self._spool.unlink()
+        except FileNotFoundError:
+            pass
+        self._spooled = 0
+
+    def _set_aside(self, line: bytes) -> None:
+        aside = self._spool.with_name(f"{self._spool.name}.unreadable")
+        log.error("a line of the journal's spool cannot be read and is set aside", extra={"file": str(aside)})
+        with open(os.open(aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as file:
+            file.write(line if line.endswith(b"\n") else line + b"\n")
 
     def _clean(self, entry: Entry) -> Entry:
         return replace(entry, correction=self._scrub(entry.correction))
@@ -151,8 +236,8 @@ class BackgroundJournal:
         self._by_text[_key(correction.before)] = correction
         self._by_text.move_to_end(_key(correction.before))
         if entry.chat_id:
-            self._by_chat[entry.chat_id] = correction
-            self._by_chat.move_to_end(entry.chat_id)
+            self._by_chat[entry.client, entry.chat_id] = correction
+            self._by_chat.move_to_end((entry.client, entry.chat_id))
         self._ids[correction.id] = None
         for kept in (self._by_text, self._by_chat, self._ids):
             while len(kept) > self._remembered:

@@ -19,11 +19,10 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from correctly_assets.artifacts.files import kept_secret
 from correctly_assets.core.errors import CorrectlyError, UsageError
 from correctly_assets.core.host_check import HostCheck, is_loopback
 from correctly_assets.gateway import routes
-from correctly_assets.gateway.access import Keys
+from correctly_assets.gateway.access import Keys, client_salt
 from correctly_assets.gateway.admission import Admission
 from correctly_assets.gateway.errors import error_answer
 from correctly_assets.gateway.metrics import Metrics, request_id
@@ -81,7 +80,7 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
     _shape_errors(app, options)
     beyond = not is_loopback(settings.platform.host)
     keys = Keys(options.keys_file, required=beyond)
-    salt = kept_secret(settings.platform.home / "run" / "client-salt")
+    salt = client_salt(settings.platform)
     # The last one added is the first to be asked.
     app.add_middleware(Admission, keys=keys, options=options, salt=salt)
     app.add_middleware(HostCheck, names=settings.platform.names, any_address=beyond)

@@ -322,15 +322,18 @@ class Service:
         # An English "why?" is typed by everybody; what reasons are wanted in says more.
         language = "ko" if asked.language == "ko" else asker.language
         exchange = answers.previous_exchange(messages)
-        found = self.journal.last(chat_id=asker.chat_id, text=exchange[0] if exchange else None)
+        client = asker.client.name
+        found = self.journal.last(chat_id=asker.chat_id, text=exchange[0] if exchange else None, client=client)
         if found is not None and not found.edits:
             return unchanged_answer(found, language)
         if found is not None:
             return answers.why_answer(found.before, found.edits, asked, language)
         if asker.chat_id:
             kept = await asyncio.to_thread(self.parts.journal.corrections, chat_id=asker.chat_id, limit=1)
-            # The journal does not hold what was skipped; the answer that the client sends back does.
-            if kept and (kept[0].edits or exchange is None or not exchange[1]):
+            # Another client's chat is none of this one's business, whatever id it names. And the journal does not hold what
+            # was skipped; the answer that the client sends back does.
+            of_this_client = bool(kept) and kept[0].client == client
+            if of_this_client and (kept[0].edits or exchange is None or not exchange[1]):
                 return answers.why_answer(kept[0].before, kept[0].edits, asked, language)
         # An answer of another day or gateway: the client sends it back with the chat, table and all.
         if exchange is None or not exchange[1]:

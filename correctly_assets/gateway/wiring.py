@@ -44,7 +44,7 @@ def build_parts(settings: Settings, options: Options) -> Parts:
     if settings.privacy.pii_names:
         personal_data.warm()
     guards = Guards(pii=settings.privacy.pii, personal_data=personal_data, profane=profane)
-    engine = VllmClient(settings.serving.vllm_url, timeout=options.answer_seconds)
+    engine = VllmClient.of(settings, timeout=options.answer_seconds)
     annotator = ErrantAnnotator()
     # The first parse builds what every later one uses; no person should wait for it.
     annotator.edits("He go there.", "He goes there.")
@@ -61,7 +61,7 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         return check_adapter(directory, Path(settings.base_model_path))
 
     async def turn_back(why: str, instead_of: str) -> str:
-        async with VllmClient(settings.serving.vllm_url) as client:
+        async with VllmClient.of(settings) as client:
             adapters = settings.platform.adapters_dir
             release, _ = await return_to_previous(store, client, adapters, check, why, instead_of=instead_of)
         return release.id

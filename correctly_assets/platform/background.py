@@ -15,6 +15,7 @@ import psutil
 from rich.console import Console
 
 from correctly_assets.core.errors import UnreachableError, UsageError
+from correctly_assets.platform.log_files import open_log
 from correctly_assets.platform.supervisor import clear_leftovers, remove_record, running_supervisor
 from correctly_assets.settings import PlatformSettings
 
@@ -31,7 +32,7 @@ def detach(platform: PlatformSettings, console: Console) -> None:
         return
     platform.logs_dir.mkdir(parents=True, exist_ok=True)
     path = platform.logs_dir / "up.log"
-    with path.open("ab") as log:
+    with open_log(path) as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "correctly_assets.cli", "up"],
             stdin=subprocess.DEVNULL,
@@ -91,5 +92,7 @@ def tail(platform: PlatformSettings, name: str, lines: int, *, follow: bool) -> 
             line = file.readline()
             if line:
                 yield line
-            else:
-                time.sleep(0.3)
+                continue
+            time.sleep(0.3)
+            if path.stat().st_size < file.tell():  # it was rotated: what is added stands at its beginning
+                file.seek(0)

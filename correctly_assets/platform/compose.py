@@ -14,11 +14,13 @@ from typing import Any
 import yaml
 
 from correctly_assets.core.telemetry import TELEMETRY_OFF
+from correctly_assets.engine.key import KEY_FILE, engine_key_path
 from correctly_assets.gateway.monitoring_files import COMPOSE_DASHBOARDS, COMPOSE_KEY_FILE
 from correctly_assets.platform.openwebui import ADMIN_EMAIL
 from correctly_assets.platform.processes import PROCESSES, Process, engine_command
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
 from correctly_assets.settings.alerts import AlertsSettings
+from correctly_assets.store.schemas import DAGSTER_DATABASE
 
 HEADER = """\
 # Rendered from the process table (correctly_assets/platform/processes.py) by
@@ -29,8 +31,9 @@ HEADER = """\
 #   --profile monitoring besides         Prometheus on 127.0.0.1:9090 and Grafana on 127.0.0.1:3001
 #
 # Set POSTGRES_PASSWORD, WEBUI_SECRET_KEY, WEBUI_ADMIN_PASSWORD (of admin@localhost) and WEBUI_GATEWAY_KEY (what the chat
-# shows the gateway; `openssl rand -hex 32` makes one) in .env first. Only the gateway, Dagster, MLflow, the chat and these two
-# are published, on loopback; vLLM's management routes have no key, so it stays on the private network.
+# shows the gateway; `openssl rand -hex 32` makes one) in .env first, and any other CORRECTLY_ setting in settings.env. Only the
+# gateway, Dagster, MLflow, the chat and these two are published, on loopback; vLLM stays on the private network and asks for a
+# key that `prepare` makes.
 """
 DATABASE = "postgresql://correctly:${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD in .env}@postgres:5432/correctly"
 ADMIN_PASSWORD = "${WEBUI_ADMIN_PASSWORD:?set WEBUI_ADMIN_PASSWORD in .env}"
@@ -39,8 +42,11 @@ WEBUI_PORT = 8080
 """Where Open WebUI's image listens, inside its container."""
 OF_THIS_MACHINE = ("VLLM_CPU_NUM_OF_RESERVED_CPU",)
 """What the process table reads off the machine it runs on, and a rendered file must not."""
-MLFLOW_DATABASE = f"{DATABASE.replace('postgresql://', 'postgresql+psycopg2://', 1)}?options=-csearch_path%3Dmlflow"
+SQLALCHEMY = DATABASE.replace("postgresql://", "postgresql+psycopg2://", 1)
+MLFLOW_DATABASE = f"{SQLALCHEMY}?options=-csearch_path%3Dmlflow"
 IN_CONTAINER = "/srv/correctly"
+SETTINGS_FILE = "settings.env"
+"""Where people put any other CORRECTLY_ variable for our own parts."""
 HOME = "/var/lib/correctly"
 BASE_MODEL = f"${{CORRECTLY_BASE_MODEL:-{HOME}/models/{EMBEDDED_BASE_MODEL}}}"
 
@@ -54,8 +60,8 @@ def compose_settings() -> Settings:
             "dagster_host": "0.0.0.0",
             "gateway_host": "gateway",
             "database_url": None,
-            "sql_dir": Path(IN_CONTAINER) / "sql",
-            # Read while rendering; in commands it becomes the container's.
+            # Read here; in what is rendered the checkout's place becomes the container's.
+            "sql_dir": PROJECT_ROOT / "sql",
             "prompts_dir": PROJECT_ROOT / "prompts",
         },
         serving={"vllm_host": "vllm"},
@@ -68,7 +74,8 @@ def _argv(process: Process, settings: Settings) -> list[str]:
     if process.name == "vllm":
         # The engine listens on the private network that only the other services share; no port of it is published.
         text[text.index("--host") + 1] = "0.0.0.0"
-        text[text.index("--model") + 1] = BASE_MODEL
+        # Whatever CORRECTLY_BASE_MODEL names, `prepare` makes sure of its folder and puts this link to it.
+        text[text.index("--model") + 1] = str(settings.platform.served_model_path)
     elif process.name == "mlflow":
         # Here it is reached from other containers, by its service name.
         text[text.index("--host") + 1] = "0.0.0.0"
@@ -85,27 +92,19 @@ def _service(process: Process, settings: Settings, *, image: str = "correctly") 
         "environment": {
             **TELEMETRY_OFF,
             **{
-                name: value
+                name: value.replace("$", "$$")
                 for name, value in extra.items()
-                if name.startswith(("VLLM_", "HF_", "MLFLOW_")) and name not in OF_THIS_MACHINE
+                if name.startswith(("VLLM_", "HF_", "MLFLOW_", "CORRECTLY_")) and name not in OF_THIS_MACHINE
             },
             "CORRECTLY_HOME": HOME,
-            "CORRECTLY_HOST": "0.0.0.0",
-            "CORRECTLY_DAGSTER_HOST": "0.0.0.0",
-            "CORRECTLY_GATEWAY_HOST": "gateway",
             "CORRECTLY_VLLM_HOST": "vllm",
-            "CORRECTLY_MLFLOW_HOST": "mlflow",
-            "CORRECTLY_WEBUI_HOST": "open-webui",
-            "CORRECTLY_WEBUI_PORT": str(WEBUI_PORT),
-            "CORRECTLY_WEBUI_ADMIN_PASSWORD": ADMIN_PASSWORD,
-            "CORRECTLY_DATABASE_URL": DATABASE,
-            "CORRECTLY_BASE_MODEL": BASE_MODEL,
-            "CORRECTLY_TEACHER": "${CORRECTLY_TEACHER:-embedded}",
-            "CORRECTLY_TEACHER_API_KEY": "${CORRECTLY_TEACHER_API_KEY:-}",
-            "DAGSTER_HOME": f"{HOME}/dagster",
+            # The programs of others get no key or password but their own.
+            **({} if process.foreign else _own_environment()),
             **({"MLFLOW_BACKEND_STORE_URI": MLFLOW_DATABASE} if process.name == "mlflow" else {}),
         },
         "volumes": [f"correctly-home:{HOME}"],
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
         "restart": "unless-stopped",
         "stop_grace_period": f"{process.stop_seconds:.0f}s",
         "depends_on": {
@@ -113,6 +112,8 @@ def _service(process: Process, settings: Settings, *, image: str = "correctly") 
             "prepare": {"condition": "service_completed_successfully"},
         },
     }
+    if not process.foreign:
+        service["env_file"] = [{"path": SETTINGS_FILE, "required": False}]
     if process.port is not None:
         port = process.port(settings)
         probe = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}{process.health}', timeout=5)"
@@ -138,6 +139,25 @@ def _service(process: Process, settings: Settings, *, image: str = "correctly") 
     return service
 
 
+def _own_environment() -> dict[str, str]:
+    """What our own parts are told: where the others are, and the secrets of the platform."""
+    return {
+        "CORRECTLY_HOST": "0.0.0.0",
+        "CORRECTLY_DAGSTER_HOST": "0.0.0.0",
+        "CORRECTLY_GATEWAY_HOST": "gateway",
+        "CORRECTLY_MLFLOW_HOST": "mlflow",
+        "CORRECTLY_WEBUI_HOST": "open-webui",
+        "CORRECTLY_WEBUI_PORT": str(WEBUI_PORT),
+        "CORRECTLY_WEBUI_ADMIN_PASSWORD": ADMIN_PASSWORD,
+        "CORRECTLY_DATABASE_URL": DATABASE,
+        "CORRECTLY_BASE_MODEL": BASE_MODEL,
+        "CORRECTLY_TEACHER": "${CORRECTLY_TEACHER:-embedded}",
+        "CORRECTLY_TEACHER_API_KEY": "${CORRECTLY_TEACHER_API_KEY:-}",
+        "DAGSTER_HOME": f"{HOME}/dagster",
+        DAGSTER_DATABASE: f"{SQLALCHEMY}?options=-csearch_path%3Ddagster",
+    }
+
+
 def render() -> dict[str, Any]:
     """The compose file as a mapping."""
     settings = compose_settings()
@@ -154,10 +174,13 @@ def render() -> dict[str, Any]:
             "restart": "unless-stopped",
         }
     }
-    prepare = _service(PROCESSES[0], settings)
+    prepare = _service(replace(PROCESSES[0], foreign=False), settings)
     for key in ("healthcheck", "ports", "stop_grace_period"):
         prepare.pop(key, None)
-    prepare |= {"command": ["python", "-m", "correctly_assets.cli", "prepare"], "restart": "no"}
+    # What ships lands here: no `up` does it.
+    prepare |= {"command": ["python", "-m", "correctly_assets.cli", "prepare", "--starter"], "restart": "no"}
+    # It alone downloads a base model.
+    prepare["environment"]["HF_TOKEN"] = "${HF_TOKEN:-}"
     # It lets the chat in; the gateway, which listens beyond its container's loopback, starts with keys alone.
     prepare["environment"]["CORRECTLY_WEBUI_GATEWAY_KEY"] = GATEWAY_KEY
     prepare["depends_on"] = {"postgres": {"condition": "service_healthy"}}
@@ -183,7 +206,7 @@ def render() -> dict[str, Any]:
             if profile == "gpu":
                 devices = [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
                 service["deploy"] = {"resources": {"reservations": {"devices": devices}}}
-                service["environment"]["HF_TOKEN"] = "${HF_TOKEN:-}"
+            service["environment"][KEY_FILE] = str(engine_key_path(Path(HOME)))
             services[f"vllm-{profile}"] = service
     services |= _monitoring()
     volumes = {

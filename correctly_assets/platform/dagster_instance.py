@@ -6,6 +6,7 @@ launching runs, or ending those whose worker is gone (workflows/dead_runs.py).
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,13 @@ import yaml
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.settings import PROJECT_ROOT, PlatformSettings, Settings
-from correctly_assets.store.schemas import dagster_storage, ensure_schemas, postgres_url
+from correctly_assets.store.schemas import (
+    DAGSTER_DATABASE,
+    dagster_storage,
+    ensure_schemas,
+    postgres_url,
+    schema_url,
+)
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -56,15 +63,18 @@ def open_instance(platform: PlatformSettings) -> DagsterInstance | None:
         return None
     if postgres_url(platform) is None and not (home / "storage").is_dir():
         return None  # Dagster makes its files when it opens them.
-    return _open(home)
+    return _open(platform)
 
 
 def make_instance(settings: Settings) -> DagsterInstance:
     """The platform's Dagster instance with its file written anew, and its database made where there is none."""
-    return _open(write_instance(settings))
+    write_instance(settings)
+    return _open(settings.platform)
 
 
-def _open(home: Path) -> DagsterInstance:
+def _open(platform: PlatformSettings) -> DagsterInstance:
     from dagster import DagsterInstance
 
-    return DagsterInstance.from_config(str(home))
+    if (url := postgres_url(platform)) is not None:
+        os.environ[DAGSTER_DATABASE] = schema_url(url, "dagster")
+    return DagsterInstance.from_config(str(platform.dagster_home))

@@ -26,7 +26,7 @@ async def running_engine(settings: Settings, console: Console) -> AsyncIterator[
     Raises:
         UnreachableError: none runs and none could be started.
     """
-    engine = DirectEngine(settings.serving.vllm_url)
+    engine = DirectEngine.of(settings)
     async with engine.client() as client:
         ready = await client.is_ready()
     if ready:

@@ -59,6 +59,7 @@ def show_corrections(settings: Settings, console: Console) -> None:
             json={"text": list(AWKWARD), "reasons": True},
             headers=bearer(settings),
             timeout=120,
+            trust_env=False,
         )
         answer.raise_for_status()
     except httpx.HTTPError as error:

@@ -8,14 +8,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
 
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
 
 def this_process() -> dict[str, Any]:
     """What tells this process from a later one of the same number, for `find_running`."""
-    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    return identity_of(os.getpid())
+
+
+def identity_of(pid: int) -> dict[str, Any]:
+    """What tells a running process from a later one of its number.
+
+    On Linux the machine's boot and the clock ticks from it to the process's start, which no change of the clock moves.
+
+    Raises:
+        psutil.NoSuchProcess: there is none.
+    """
+    started = psutil.Process(pid).create_time()
+    ticks = _start_ticks(pid)
+    return {"pid": pid, "started": started} | ({"ticks": ticks, "boot": _boot()} if ticks is not None else {})
 
 
 def find_running(written: Mapping[str, Any]) -> psutil.Process | None:
@@ -24,9 +40,33 @@ def find_running(written: Mapping[str, Any]) -> psutil.Process | None:
     Raises:
         KeyError: it is no such description.
     """
+    pid, started = written["pid"], written["started"]
     try:
-        process = psutil.Process(written["pid"])
-        same = abs(process.create_time() - written["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        if "ticks" in written:
+            same = (written["ticks"], written["boot"]) == (_start_ticks(pid), _boot())
+        else:
+            # Written by an earlier release, or where the system tells no ticks.
+            same = abs(process.create_time() - started) < 1
     except psutil.Error:
         return None
     return process if same else None
+
+
+def _start_ticks(pid: int) -> int | None:
+    """The 22nd field of /proc/PID/stat; None where there is no such file."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The program's name, the second field, may hold anything but ends with the last bracket.
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def _boot() -> str | None:
+    try:
+        return _BOOT.read_text(encoding="ascii").strip()
+    except OSError:
+        return None

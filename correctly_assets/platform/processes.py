@@ -13,11 +13,15 @@ from dataclasses import dataclass
 
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.telemetry import TELEMETRY_OFF
+from correctly_assets.engine.key import engine_key
 from correctly_assets.engine.launch import Device, Speculation, detect_device, vllm_command
 from correctly_assets.platform.openwebui import installed, private_environment, webui_command
 from correctly_assets.settings import PROJECT_ROOT, PlatformSettings, Settings
 from correctly_assets.settings.platform import http_url
-from correctly_assets.store.schemas import mlflow_backend
+from correctly_assets.store.schemas import DAGSTER_DATABASE, mlflow_backend, postgres_url, schema_url
+
+OURS = "CORRECTLY_"
+_FOR_ALL = ("CORRECTLY_HOME", "CORRECTLY_SUPERVISED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,10 @@ class Process:
         health: the path that answers 200 when the part is ready; readiness of a part without a port is being alive.
         ready_seconds: how long it may take to become ready before that is an error.
         stop_seconds: how long it gets between SIGTERM and SIGKILL.
+        hung_seconds: how long it may leave its health check unanswered, once it has answered, before it is started again.
         ends_own_workers: SIGTERM is for it alone: it ends its workers itself, after the answers under way.
         private: settings → secrets for its environment, made at the first start; never part of what is rendered.
+        foreign: a program of others: it is given none of our settings, which hold keys and passwords.
         face: it is there for people alone: the loop closes without it.
         host: settings → the address it listens on.
     """
@@ -43,8 +49,10 @@ class Process:
     health: str = "/"
     ready_seconds: float = 120
     stop_seconds: float = 15
+    hung_seconds: float = 90
     ends_own_workers: bool = False
     private: Callable[[Settings], dict[str, str]] = lambda settings: {}
+    foreign: bool = False
     face: bool = False
     host: Callable[[Settings], str] = lambda settings: settings.platform.host
 
@@ -59,7 +67,31 @@ def common_environment(platform: PlatformSettings, base: Mapping[str, str] | Non
     env["CORRECTLY_HOME"] = str(platform.home)
     env["CORRECTLY_SUPERVISED"] = str(platform.home)
     env["DAGSTER_HOME"] = str(platform.dagster_home)
+    # The parts reach each other on this machine; a proxy for the outside must not see it, nor can it bring it there.
+    for name in ("NO_PROXY", "no_proxy"):
+        given = [host for host in env.get(name, "").split(",") if host.strip()]
+        env[name] = ",".join(dict.fromkeys([*given, "127.0.0.1", "localhost", "::1", *sorted(_own_hosts(platform))]))
     return env
+
+
+def environment_of(process: Process, settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment that a part starts in; each part gets the secrets that are its own, and no others.
+
+    Args:
+        extra: what its command adds.
+    """
+    env = common_environment(settings.platform)
+    if process.foreign:
+        ours = [name for name in env if name.startswith(OURS) and name not in _FOR_ALL]
+        for name in (*ours, DAGSTER_DATABASE):
+            env.pop(name, None)
+    elif (url := postgres_url(settings.platform)) is not None:
+        env[DAGSTER_DATABASE] = schema_url(url, "dagster")
+    return {**env, **extra, **process.private(settings)}
+
+
+def _own_hosts(platform: PlatformSettings) -> set[str]:
+    return {host for host in (platform.gateway_host, platform.mlflow_host, platform.webui_host) if host}
 
 
 def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
@@ -101,6 +133,10 @@ def engine_command(settings: Settings, device: Device | None = None) -> tuple[li
     )
 
 
+def _engine_secrets(settings: Settings) -> dict[str, str]:
+    return {"VLLM_API_KEY": engine_key(settings.platform.home)}
+
+
 def _inbox(settings: Settings) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, "-m", "correctly_assets.platform.inbox_watcher"], {}
 
@@ -127,6 +163,8 @@ PROCESSES: tuple[Process, ...] = (
         ready_seconds=400,
         stop_seconds=30,
         ends_own_workers=True,
+        private=_engine_secrets,
+        foreign=True,
         host=lambda s: s.serving.vllm_host,
     ),
     Process(
@@ -137,9 +175,18 @@ PROCESSES: tuple[Process, ...] = (
         "/health",
         ready_seconds=180,
         private=_mlflow_secrets,
+        foreign=True,
         host=lambda s: "127.0.0.1",
     ),
-    Process("gateway", "Gateway", _gateway, lambda s: s.platform.gateway_port, "/healthz", ready_seconds=180),
+    Process(
+        "gateway",
+        "Gateway",
+        _gateway,
+        lambda s: s.platform.gateway_port,
+        "/healthz",
+        ready_seconds=180,
+        hung_seconds=60,
+    ),
     Process(
         "webserver",
         "Dagster",
@@ -157,6 +204,7 @@ PROCESSES: tuple[Process, ...] = (
         "/health",
         ready_seconds=240,
         private=private_environment,
+        foreign=True,
         face=True,
     ),
     Process("inbox", "Inbox", _inbox),

@@ -134,7 +134,9 @@ def print_status(value: dict[str, Any], console: Console) -> None:
             f"[bold]Champion[/]   {champion['release']}: adapter {champion['adapter']} of {champion['base_model']}",
             highlight=False,
         )
-        console.print(f"           built from train set {champion['train_set']}; {champion['why']}", highlight=False)
+        console.print(
+            f"           built from train set {champion['train_set']}; {escape(champion['why'])}", highlight=False
+        )
         for name, scores in champion["scores"].get("systems", {}).items():
             gleu, f05 = scores.get("gleu"), scores.get("errant_f05")
             if gleu is not None and f05 is not None:
@@ -147,14 +149,14 @@ def print_status(value: dict[str, Any], console: Console) -> None:
             highlight=False,
         )
         for reason in last["reasons"]:
-            console.print(f"           {reason}", highlight=False)
+            console.print(f"           {reason}", highlight=False, markup=False)
     if value["inbox"]["trouble"]:
         console.print(f"[red]Inbox[/]      {escape(value['inbox']['trouble'])}", highlight=False, soft_wrap=True)
     if not value["sensors"]:
         console.print("[bold]Sensors[/]    none yet: no platform has run here; `correctly up` starts one.")
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for sensor in value["sensors"]:
-        table.add_row(f"[bold]{sensor['name']}[/]", sensor["state"], sensor["says"])
+        table.add_row(f"[bold]{sensor['name']}[/]", sensor["state"], escape(sensor["says"]))
     for name, service in value["services"].items():
         table.add_row(name, "[green]ready[/]" if service["ready"] else "[red]away[/]", service["url"])
     console.print(table)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import logging
 import os
@@ -18,18 +19,24 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import httpx
 import psutil
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import CorrectlyError, PermanentError, UnreachableError
+from correctly_assets.platform.log_files import open_log, rotate_logs
 from correctly_assets.platform.process_identity import find_running, this_process
-from correctly_assets.platform.processes import Process, common_environment
+from correctly_assets.platform.processes import Process, environment_of
 from correctly_assets.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_LOOK_AGAIN = 10.0
+"""Seconds between two looks at whether a part answers, and at the size of the logs."""
+_PATIENCE = 8.0
+"""Seconds that an answer may take by which a part shows that it is there: a busy machine takes its time."""
 _TRY_AGAIN = 60.0
 """Seconds until a part whose program is gone is looked for again."""
 _LIBC = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
@@ -62,12 +69,12 @@ def check_ports(settings: Settings, processes: Iterable[Process]) -> None:
     for process in processes:
         if process.port is None:
             continue
-        port = process.port(settings)
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        port, host = process.port(settings), process.host(settings)
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
             # A port in TIME_WAIT is free for a server; without this a quick restart would be refused.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((process.host(settings), port))
+                probe.bind((host, port))
             except OSError as error:
                 name = {"webserver": "DAGSTER", "open-webui": "WEBUI"}.get(process.name, process.name.upper())
                 raise PortTaken(
@@ -77,13 +84,27 @@ def check_ports(settings: Settings, processes: Iterable[Process]) -> None:
 
 @dataclass
 class Child:
-    """A running part: its process and how often it had to be started again."""
+    """A running part: its process and how often it had to be started again.
+
+    Attributes:
+        started, next_start: when it was started, and when it may be again (monotonic).
+        probed, answered: when it was last asked whether it is there, and when it last said so.
+    """
 
     process: Process
     popen: subprocess.Popen[bytes]
     started: float
     restarts: int = 0
     next_start: float | None = None
+    probed: float = 0.0
+    answered: float | None = None
+
+    def is_hung(self, now: float) -> bool:
+        """Whether it runs and has not answered for too long: since it last did, or since it was started."""
+        if self.answered is None:
+            # Twice as long as at the start of `up`, where a person waits for it: all parts may be starting at once.
+            return now - self.started > 2 * self.process.ready_seconds
+        return now - self.answered > self.process.hung_seconds
 
 
 @dataclass
@@ -99,6 +120,8 @@ class Supervisor:
     """By a part's name, what is done once it has ended and its descendants are killed, before it is started again."""
     leaving: list[tuple[Child, float]] = field(default_factory=list)
     """Parts that were let go, and when (monotonic) they are killed."""
+    rotate_at: float = 0.0
+    """When the logs' sizes are looked at again (monotonic)."""
 
     def start(self, process: Process) -> Child:
         """Start one part. Its output is appended to ``logs/NAME.log``.
@@ -107,11 +130,9 @@ class Supervisor:
             PermanentError: its program, or the interpreter that its first line names, is missing or may not be run.
         """
         argv, extra = process.command(self.settings)
-        env = {**common_environment(self.settings.platform), **extra, **process.private(self.settings)}
+        env = environment_of(process, self.settings, extra)
         self.settings.platform.logs_dir.mkdir(parents=True, exist_ok=True)
-        log_path = self.settings.platform.logs_dir / f"{process.name}.log"
-        _rotate(log_path)
-        with log_path.open("ab") as output:
+        with open_log(self.settings.platform.logs_dir / f"{process.name}.log") as output:
             try:
                 popen = subprocess.Popen(
                     argv,
@@ -122,6 +143,8 @@ class Supervisor:
                     stderr=subprocess.STDOUT,
                     # A session of its own: Ctrl-C reaches only the supervisor, which stops the parts in order.
                     start_new_session=True,
+                    # MLflow, vLLM and Dagster's daemon are not ours to change; what they write is its owner's alone too.
+                    umask=0o077,
                     preexec_fn=_as_a_part,
                 )
             except (FileNotFoundError, PermissionError) as error:
@@ -133,8 +156,8 @@ class Supervisor:
         self.children[process.name] = child
         return child
 
-    def is_ready(self, process: Process) -> bool:
-        """Whether the part answers (or, without a port, runs)."""
+    def is_ready(self, process: Process, seconds: float = 2.0) -> bool:
+        """Whether the part answers within some seconds (or, without a port, runs)."""
         child = self.children.get(process.name)
         if child is not None and child.popen.poll() is not None:
             return False
@@ -142,9 +165,12 @@ class Supervisor:
         if url is None:
             return child is not None
         try:
-            return httpx.get(url + process.health, timeout=2).status_code == 200
+            ready = httpx.get(url + process.health, timeout=seconds, trust_env=False).status_code == 200
         except httpx.HTTPError:
             return False
+        if ready and child is not None:
+            child.answered = time.monotonic()
+        return ready
 
     def wait_ready(self, process: Process, tick: Callable[[float], None] = lambda seconds: None) -> float:
         """Wait until a part is ready; returns the seconds it took.
@@ -169,10 +195,13 @@ class Supervisor:
         return time.monotonic() - child.started
 
     def heal(self) -> list[str]:
-        """Start again every part that has ended, with back-off. Returns the names of those started."""
-        for look in () if self.stopping else self.beside:
-            look()
-        self._see_off()
+        """Start again every part that has ended, with back-off, and end one that runs and answers no more, so that the next
+        call starts it again. Returns the names of those started. No failure is raised: what cannot be done now is tried again.
+        """
+        if not self.stopping:
+            for look in (*self.beside, self._rotate_logs, self._end_hung):
+                _go_on_after(look)
+        _go_on_after(self._see_off)
         started: list[str] = []
         for name, child in list(self.children.items()):
             if self.stopping or child.popen.poll() is None:
@@ -187,15 +216,34 @@ class Supervisor:
                 self._prepare_restart(name)
                 try:
                     fresh = self.start(child.process)
-                except PermanentError as error:
-                    # It is being installed anew, say: the other parts run on, and this one is tried again.
-                    log.error(str(error))
+                except (PermanentError, OSError, MemoryError) as error:
+                    # It is being installed anew, or there is no memory or disk for it now: the other parts run on, and this
+                    # one is tried again.
+                    log.error(f"{child.process.title} could not be started again: {error}")
                     child.next_start = now + _TRY_AGAIN
                     continue
                 if now - child.started > 300:
                     fresh.restarts = 0
                 started.append(name)
         return started
+
+    def _rotate_logs(self) -> None:
+        if time.monotonic() >= self.rotate_at:
+            self.rotate_at = time.monotonic() + _LOOK_AGAIN
+            rotate_logs(self.settings.platform.logs_dir)
+
+    def _end_hung(self) -> None:
+        """Ask one part whether it is there, the one that was not asked for longest; end it where it has not been for long."""
+        now = time.monotonic()
+        running = [c for c in self.children.values() if c.process.port and c.popen.poll() is None]
+        due = [child for child in running if now - max(child.probed, child.started) >= _LOOK_AGAIN]
+        if not due:
+            return
+        child = min(due, key=lambda child: child.probed)
+        child.probed = now
+        if not self.is_ready(child.process, _PATIENCE) and child.is_hung(time.monotonic()):
+            log.error(f"{child.process.title} runs and does not answer: it is ended and started again.")
+            self.end(child.process.name)
 
     def _prepare_restart(self, name: str) -> None:
         try:
@@ -256,6 +304,13 @@ class Supervisor:
             child.popen.wait()
 
 
+def _go_on_after(work: Callable[[], object]) -> None:
+    try:
+        work()
+    except Exception:  # a disk that is full, say, must not end whoever keeps the other parts running
+        log.exception("Watching over the parts failed in one thing; it is tried again.")
+
+
 def _tree(pid: int) -> list[psutil.Process]:
     try:
         root = psutil.Process(pid)
@@ -302,12 +357,21 @@ def clear_leftovers(home: Path) -> int:
     return len(found)
 
 
-def _rotate(path: Path, limit: int = 20_000_000) -> None:
-    if path.exists() and path.stat().st_size > limit:
-        path.replace(path.with_suffix(".log.1"))
-
-
 # ------------------------------------------------------------------ the supervisor's own record
+
+
+def claim(home: Path) -> IO[str] | None:
+    """The right to supervise HOME, which lasts until what is returned is closed or the process ends; None where another
+    process has it. Two that start at once do not both get it."""
+    path = home / "run" / "supervisor.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
 
 
 def record_path(home: Path) -> Path:

@@ -7,6 +7,8 @@ are supervised (supervisor.py) or what the assets do.
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import signal
 import subprocess
 import sys
@@ -18,19 +20,23 @@ from typing import TYPE_CHECKING
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from correctly_assets.artifacts.progress import read_progress
 from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError, UsageError
+from correctly_assets.core.host_check import is_loopback
 from correctly_assets.core.retrain import decide_retrain
+from correctly_assets.engine.key import engine_key
 from correctly_assets.gateway.access import why_closed
 from correctly_assets.gateway.own_key import let_chat_in
 from correctly_assets.platform.dagster_instance import make_instance
 from correctly_assets.platform.first_screen import show_corrections, show_scores
-from correctly_assets.platform.processes import common_environment, parts
+from correctly_assets.platform.processes import Process, common_environment, parts
 from correctly_assets.platform.supervisor import (
     Supervisor,
     check_ports,
+    claim,
     clear_leftovers,
     remove_record,
     running_supervisor,
@@ -46,6 +52,8 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
 
     from correctly_assets.store import Store
+
+log = logging.getLogger(__name__)
 
 STAGES = ("examples", "train_set", "lora_adapter", "eval_report", "served_model")
 
@@ -76,8 +84,7 @@ def prepare(settings: Settings, console: Console) -> None:
         settings.platform.snapshots_dir,
     ):
         folder.mkdir(parents=True, exist_ok=True)
-    # One that an earlier release made was open to every user of the machine.
-    settings.platform.home.chmod(0o700)
+    _close_to_others(settings.platform.home)
     target = settings.platform.models_dir / EMBEDDED_BASE_MODEL
     trim = settings.training.trim_vocabulary
     if settings.is_embedded_base and not is_converted(target, trim=trim):
@@ -103,7 +110,32 @@ def prepare(settings: Settings, console: Console) -> None:
 
     write_instance(settings)
     let_chat_in(settings)
+    engine_key(settings.platform.home)
+    _name_base_model(settings)
     open_platform_store(settings.platform).close()
+
+
+def _name_base_model(settings: Settings) -> None:
+    """Give the base model's folder a name that stays the same, for an engine whose command line was written beforehand."""
+    link, fresh = settings.platform.served_model_path, settings.platform.models_dir / ".served-new"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(Path(settings.base_model_path).absolute())
+    fresh.replace(link)
+
+
+def _close_to_others(home: Path) -> None:
+    """Take from other users of the machine what an earlier release let them read; one look where HOME is closed already."""
+    if not home.stat().st_mode & 0o077:
+        return
+    for root, folders, names in os.walk(home):
+        for path in (Path(root) / name for name in (*folders, *names)):
+            # What another process takes away meanwhile, and what belongs to somebody else, is left.
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                if not path.is_symlink():
+                    path.chmod(path.stat().st_mode & ~0o077)
+    # Last: whoever is killed before comes back here.
+    home.chmod(0o700)
 
 
 @contextlib.contextmanager
@@ -165,16 +197,31 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
             with waiting(console, f"Starting {process.title}", expected=90 if process.name == "vllm" else 25):
                 seconds = supervisor.wait_ready(process)
             where = process.url(settings) or "running"
-            console.print(f"  [green]●[/] {process.title:<14} {where}  [dim]({seconds:.0f} s)[/]", highlight=False)
+            console.print(
+                f"  [green]●[/] {process.title:<14} {where}  [dim]{_reach(process, settings)}({seconds:.0f} s)[/]",
+                highlight=False,
+            )
         for process in wanted:
             if process.face:
                 supervisor.start(process)
-                console.print(f"  [yellow]●[/] {process.title:<14} {process.url(settings)}  [dim](starting)[/]")
+                reach = _reach(process, settings)
+                console.print(f"  [yellow]●[/] {process.title:<14} {process.url(settings)}  [dim]{reach}(starting)[/]")
     except BaseException:
         supervisor.stop()
         remove_record(settings.platform.home)
         raise
     return supervisor
+
+
+def _reach(process: Process, settings: Settings) -> str:
+    """From where a part can be reached, and what it then asks for."""
+    if process.port is None:
+        return ""
+    if is_loopback(process.host(settings)):
+        return "from this machine alone "
+    return (
+        f"from the network at {process.host(settings)}, with a {'password' if process.name == 'open-webui' else 'key'} "
+    )
 
 
 def _end_dead_runs(settings: Settings, console: Console) -> None:
@@ -202,14 +249,27 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
     if (why := why_closed(settings.platform)) is not None:
         raise UsageError(why)
     prepare(settings, console)
+    lock = claim(settings.platform.home)
+    if lock is None:
+        return _beside_another(settings, console, once=once)
+    with lock:
+        return _supervise(settings, console, once=once)
+
+
+def _beside_another(settings: Settings, console: Console, *, once: bool) -> int:
+    """What `up` does where another process supervises this HOME."""
     other = running_supervisor(settings.platform.home)
-    if other is not None:
-        if not once:
-            console.print(
-                f"The platform already runs (process {other.pid}): {settings.platform.gateway_url}. Stop it with `correctly down`."
-            )
-            return 0
+    if other is None:
+        raise UnreachableError("Another `correctly up` is starting this platform: look again in a minute.")
+    if once:
         return _close_and_show(settings, console, lambda: None)
+    console.print(
+        f"The platform already runs (process {other.pid}): {settings.platform.gateway_url}. Stop it with `correctly down`."
+    )
+    return 0
+
+
+def _supervise(settings: Settings, console: Console, *, once: bool) -> int:
     # SIGTERM (correctly down, systemd) ends like Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     supervisor: Supervisor | None = None
@@ -224,8 +284,15 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
             if once:
                 raise
             # Whoever stays wants to look at the run, or to be served by the champion there is.
-            console.print(f"[red]✗[/] {error}", highlight=False, soft_wrap=True)
+            console.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
             code = error.exit_code
+        except Exception as error:
+            # A database that restarts, say, is no reason to stop what people use: only they stop it.
+            if once:
+                raise
+            log.exception("Showing how the loop closes failed; the platform runs on.")
+            console.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+            code = 1
         if once:
             return code
         console.print("\nThe platform runs; files moved into the inbox land by themselves. Ctrl-C stops it.")
@@ -411,7 +478,7 @@ def _wait_served(platform: PlatformSettings, console: Console, heal: Callable[[]
     with waiting(console, "Waiting for the champion to be served", expected=20):
         while time.monotonic() - started < patience:
             with contextlib.suppress(httpx.HTTPError, ValueError):
-                answer = httpx.get(f"{platform.gateway_url}/readyz", timeout=5)
+                answer = httpx.get(f"{platform.gateway_url}/readyz", timeout=5, trust_env=False)
                 if answer.status_code == 200:
                     return
                 says = answer.text[:300]

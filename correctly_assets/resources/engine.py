@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -13,14 +14,16 @@ if TYPE_CHECKING:
 
 
 class EngineResource(dg.ConfigurableResource):
-    """Where the engine listens: loopback or a private network."""
+    """Where the engine listens: loopback or a private network. Its key is read from HOME, for Dagster shows what stands here."""
 
     url: str
+    home: str
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[VllmClient]:
         """A client of the engine, closed at the end."""
         from correctly_assets.engine.client import VllmClient
+        from correctly_assets.engine.key import engine_key
 
-        async with VllmClient(self.url) as client:
+        async with VllmClient(self.url, key=engine_key(Path(self.home))) as client:
             yield client

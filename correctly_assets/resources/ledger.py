@@ -156,7 +156,7 @@ def _open(context: dg.InitResourceContext) -> Ledger | NoLedger:
         if uri.startswith("http"):
             import httpx
 
-            httpx.get(f"{uri}/health", timeout=3).raise_for_status()
+            httpx.get(f"{uri}/health", timeout=3, trust_env=False).raise_for_status()
         from dagster_mlflow.resources import MlFlow
 
         seam = SimpleNamespace(

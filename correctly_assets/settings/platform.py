@@ -67,7 +67,7 @@ class PlatformSettings(SettingsGroup):
         default=None, description="Folder of the backups, best on another disk; HOME/backups when unset."
     )
     backup_daily: bool = Field(
-        default=False, description="Whether Dagster's schedule `daily_backup` runs from the start, at 02:30 each night."
+        default=True, description="Whether Dagster's schedule `daily_backup` runs from the start, at 02:30 each night."
     )
     sensor_seconds: int = Field(default=5, ge=1, description="Seconds between two ticks of each sensor.")
     prompts_dir: Path = Field(
@@ -96,6 +96,11 @@ class PlatformSettings(SettingsGroup):
     def models_dir(self) -> Path:
         """Base models that `correctly prepare` made or fetched."""
         return self.home / "models"
+
+    @property
+    def served_model_path(self) -> Path:
+        """A link to the base model that `correctly prepare` made sure of last."""
+        return self.models_dir / "served"
 
     @property
     def backup_place(self) -> Path:

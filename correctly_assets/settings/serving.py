@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from correctly_assets.settings.group import SettingsGroup
+from correctly_assets.settings.platform import http_url
 
 
 class ServingSettings(SettingsGroup):
@@ -57,4 +58,4 @@ class ServingSettings(SettingsGroup):
     @property
     def vllm_url(self) -> str:
         """Base URL of the engine."""
-        return f"http://{self.vllm_host}:{self.vllm_port}"
+        return http_url(self.vllm_host, self.vllm_port)

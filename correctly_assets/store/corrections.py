@@ -273,7 +273,12 @@ def erase_answers(connection: Connection, before_shas: Sequence[str], example_id
             ).scalars()
         )
         connection.execute(text("DELETE FROM thumb WHERE before_sha = :sha"), {"sha": sha})
-    for id in sorted(answers):
+    return blank_answers(connection, sorted(answers))
+
+
+def blank_answers(connection: Connection, ids: Sequence[str]) -> int:
+    """Remove the text of journalled answers and of what was said of them, inside an open transaction; returns how many."""
+    for id in ids:
         connection.execute(
             text("DELETE FROM thumb WHERE feedback_id IN (SELECT id FROM feedback WHERE correction_id = :id)"),
             {"id": id},
@@ -291,7 +296,7 @@ def erase_answers(connection: Connection, before_shas: Sequence[str], example_id
             text("UPDATE correction_journal SET before = '', after = '', edits = '[]', before_sha = '' WHERE id = :id"),
             {"id": id},
         )
-    return len(answers)
+    return len(ids)
 
 
 def _entry(row: RowMapping) -> JournalEntry:

@@ -62,10 +62,7 @@ class Forgetting(Subject):
             answers += more
             touched.update(snapshots)
             adapters.update(named)
-        if self.database.is_sqlite:
-            # The write-ahead log still has pages with the text; this moves them over and empties it.
-            with self.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.database.empty_log()
         return Forgotten(example.id, answers, tuple(sorted(touched)), tuple(sorted(adapters)), tuple(derived))
 
     def forgotten_ids(self) -> list[str]:

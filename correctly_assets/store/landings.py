@@ -65,8 +65,11 @@ class Landings(Subject):
         """The file that lands at this moment, the one that began first if there are several; None if there is none."""
         with self.database.read() as connection:
             return connection.execute(
-                text("SELECT file FROM landing_under_way WHERE seen_at >= :silent ORDER BY began_at LIMIT 1"),
-                {"silent": self._silent_since()},
+                text(
+                    "SELECT file FROM landing_under_way WHERE seen_at BETWEEN :silent AND :ahead ORDER BY began_at LIMIT 1"
+                ),
+                # What was seen well ahead of now was seen before the clock was set back.
+                {"silent": self._from_now(-SILENT_SECONDS), "ahead": self._from_now(SILENT_SECONDS)},
             ).scalar_one_or_none()
 
     def landing_unfinished(self, file: str) -> bool:
@@ -77,9 +80,9 @@ class Landings(Subject):
             )
             return found.scalar_one() > 0
 
-    def _silent_since(self) -> str:
+    def _from_now(self, seconds: float) -> str:
         now = datetime.fromisoformat(self.database.now())
-        return (now - timedelta(seconds=SILENT_SECONDS)).isoformat(timespec="milliseconds")
+        return (now + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
 
     def record_landing(self, *, file: str, sha: str | None, counts: LandCounts, refused: int) -> None:
         """Write down that a whole file has landed."""

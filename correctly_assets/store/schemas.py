@@ -10,6 +10,8 @@ from sqlalchemy.engine import URL, make_url
 
 from correctly_assets.settings import PlatformSettings
 
+DAGSTER_DATABASE = "CORRECTLY_DAGSTER_DATABASE"
+"""The variable that Dagster reads the URL of its database from, password and all."""
 SCHEMAS = ("correctly", "dagster", "mlflow")
 
 
@@ -51,5 +53,6 @@ def dagster_storage(platform: PlatformSettings) -> dict[str, object]:
     """The storage stanza of dagster.yaml."""
     url = postgres_url(platform)
     if url:
-        return {"postgres": {"postgres_url": schema_url(url, "dagster")}}
+        # Dagster shows this file to whoever asks its web server.
+        return {"postgres": {"postgres_url": {"env": DAGSTER_DATABASE}}}
     return {"sqlite": {"base_dir": str(platform.dagster_home / "storage")}}

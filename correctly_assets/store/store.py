@@ -20,6 +20,7 @@ from correctly_assets.store.landings import Landings
 from correctly_assets.store.loop_counts import LoopCounts
 from correctly_assets.store.migrations import applied_migrations, migrate_up, missing_migrations, read_migrations
 from correctly_assets.store.quarantine import Quarantine
+from correctly_assets.store.retention import Retention
 from correctly_assets.store.reviews import Reviews
 from correctly_assets.store.search import Search
 from correctly_assets.store.seen import Seen
@@ -28,7 +29,18 @@ _EARLIER = "The store is of an earlier release: `correctly prepare` brings it up
 
 
 class Store(
-    Examples, Landings, Search, DerivedFrom, Seen, Quarantine, Decisions, Corrections, Reviews, Forgetting, LoopCounts
+    Examples,
+    Landings,
+    Search,
+    DerivedFrom,
+    Seen,
+    Quarantine,
+    Decisions,
+    Corrections,
+    Reviews,
+    Forgetting,
+    LoopCounts,
+    Retention,
 ):
     """Everything that has landed, was decided, was answered and is served. Open one with ``open_store``.
 

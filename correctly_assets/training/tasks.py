@@ -107,6 +107,7 @@ def main(name: str, request: Path, result: Path) -> int:
 
 
 if __name__ == "__main__":
+    os.umask(0o077)
     if len(sys.argv) != 4 or sys.argv[1] not in TASKS:
         print(f"usage: python -m correctly_assets.training.tasks {'|'.join(TASKS)} REQUEST RESULT", file=sys.stderr)
         sys.exit(2)

@@ -54,6 +54,7 @@ NOT_BACKED_UP = frozenset(
         "logs",
         "models",
         "near",
+        "run/engine-key",
         "run/progress.json",
         "run/supervisor.json",
         "teacher/worked-out.sqlite",

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from correctly_assets.teachers.pair_checks import Ladder
 
 
+LATE_SECONDS = 3600
+"""How far before the last vote that was read votes are taken again: the answer that one speaks of may have come into the
+journal after it, when the store had been busy."""
+
+
 @dataclass(frozen=True, slots=True)
 class FeedbackWaiting:
     """What has not been read and settled yet.
@@ -76,7 +81,7 @@ def collect_feedback(store: Store, settings: Settings, *, since: int = 0) -> tup
 
     heard = ""
     try:
-        votes = [vote for vote in read_votes(settings) if vote.updated_at >= since]
+        votes = [vote for vote in read_votes(settings) if vote.updated_at >= since - LATE_SECONDS]
         if votes:
             take_votes(store, votes, _scrubber(settings.privacy.pii_names).scrub)
             since = max(vote.updated_at for vote in votes)

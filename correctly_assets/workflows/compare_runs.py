@@ -343,7 +343,7 @@ async def _on_frozen_set(
     if not await _engine_runs(settings.serving):
         console.print("No engine runs, so that the frozen set is not asked.", highlight=False)
         return [{} for _ in adapters]
-    engine = DirectEngine(settings.serving.vllm_url)
+    engine = DirectEngine.of(settings)
     return [await _score(settings, engine, base, adapter) for adapter in adapters]
 
 

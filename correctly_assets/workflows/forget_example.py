@@ -7,20 +7,25 @@ because the accepted rows have changed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.text import clean_line
 from correctly_assets.settings import PlatformSettings, Settings
+from correctly_assets.workflows.openwebui_chats import chats_holding, is_here
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
 
 _CHUNK = 1 << 20
+_LONG_ENOUGH = 15
+"""Characters from which on a text is looked for within longer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ class ForgottenEverywhere:
 
     Attributes:
         derived: examples a teacher had written from it; they went with it.
-        answers: journalled corrections whose text was removed.
+        answers: journalled corrections whose text was removed: those of its sentence, and of texts in which that stands.
         snapshots: snapshots and train sets that were rewritten without it.
         adapters: adapters trained on it; they serve until the retrain has made another.
         requests: teacher's requests that showed it and were removed from the journal.
@@ -61,7 +66,7 @@ class ForgottenEverywhere:
 
 def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEverywhere:
     """Remove an example, and what was derived from it, from the store, snapshots, train sets, stopped comparisons, journals
-    and the DVC remote.
+    and the DVC remote; and the text of answers in which its sentence stands. What is not removed is named.
 
     Args:
         prefix: the beginning of the example's id.
@@ -79,9 +84,11 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
     rows = [stored, *(store.get(id) for id in store.derived_from(stored.example.id))]
     texts = sorted({text for row in rows for text in (row.example.before, row.example.after) if text})
     # Before anything is erased: a restore after a call that was killed in between must not bring the text back.
-    in_backups = _note_in_backups(settings.platform, [row.example.id for row in rows])
+    in_backups = note_in_backups(settings.platform, [row.example.id for row in rows])
     # The journal before the store: afterwards nobody knows the text any more.
     requests = erase_from_journal(settings.platform.home / "teacher" / "journal", texts)
+    # A short text stands in many answers that have nothing to do with it; those that are it go with the example.
+    holding = store.erase_answers_holding(text for text in texts if len(text) >= _LONG_ENOUGH)
     left = _left_behind(settings.platform, texts, [(row.source_file, row.source_line) for row in rows])
     near = settings.platform.home / "near"
     if near.is_dir():
@@ -103,7 +110,7 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
     return ForgottenEverywhere(
         gone.example_id,
         gone.derived,
-        gone.answers,
+        holding + gone.answers,
         gone.snapshots,
         gone.adapters,
         requests,
@@ -112,7 +119,7 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
     )
 
 
-def _note_in_backups(platform: PlatformSettings, ids: Sequence[str]) -> list[str]:
+def note_in_backups(platform: PlatformSettings, ids: Sequence[str]) -> list[str]:
     """Note beside the backups what a restore must not bring back; what is to be said of them, a sentence a place."""
     from correctly_assets.artifacts.backups import backups_in, note_forgotten
     from correctly_assets.workflows.back_up import backup_places
@@ -140,9 +147,11 @@ def _left_behind(
     platform: PlatformSettings, texts: Sequence[str], origins: Sequence[tuple[str | None, int | None]]
 ) -> tuple[str, ...]:
     said: list[str] = []
+    kept_files: set[Path] = set()
     for file, line in origins:
         if file:
             kept = platform.inbox_dir / "done" / file
+            kept_files.add(kept)
             where = f" in {kept.parent}" if kept.exists() else ""
             said.append(
                 f"The file {file}{where}, which it came from{f' (line {line})' if line else ''}, is not changed: "
@@ -161,7 +170,34 @@ def _left_behind(
         for path in sorted(recordings.glob("*.jsonl"))
         if _holds(path, texts)
     ]
+    said += [
+        f"The file {path} shows it: remove it there yourself."
+        for path in _files_of_texts(platform)
+        if path not in kept_files and _holds(path, texts)
+    ]
+    said += _in_chats(platform, texts)
     return tuple(dict.fromkeys(said))
+
+
+def _files_of_texts(platform: PlatformSettings) -> Iterator[Path]:
+    """Files of HOME that may show a text and are changed by nobody: what was read, what was refused, logs, exports."""
+    places = (platform.inbox_dir, platform.logs_dir, platform.dagster_home / "logs", platform.home / "exports")
+    for place in places:
+        yield from sorted(path for path in place.rglob("*") if path.is_file() and path.suffix != ".safetensors")
+
+
+def _in_chats(platform: PlatformSettings, texts: Sequence[str]) -> list[str]:
+    if not is_here(platform):
+        return []
+    try:
+        chats = chats_holding(platform, texts)
+    except CorrectlyError as error:
+        if _holds(platform.home / "webui" / "webui.db", texts):
+            return [
+                "The chat page's database shows it: start the platform, and forget it again to be told in which chats."
+            ]
+        return [f"The chats could not be searched. {error}"] if platform.webui_host else []
+    return [f"The chat {id} shows it: `correctly forget --chat {id}` removes that chat." for id in chats]
 
 
 def _holds(path: Path, texts: Sequence[str]) -> bool:
@@ -173,7 +209,7 @@ def _holds(path: Path, texts: Sequence[str]) -> bool:
             forms |= {text.encode(), once.encode(), json.dumps(once, ensure_ascii=ascii_only)[1:-1].encode()}
     overlap = max((len(form) for form in forms), default=1) - 1
     tail = b""
-    with path.open("rb") as file:
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         while block := file.read(_CHUNK):
             window = tail + block
             if any(form in window for form in forms):

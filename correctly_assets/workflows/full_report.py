@@ -271,7 +271,7 @@ def full_report_here(settings: Settings, adapter: str, console: Console, session
             return await write_full_report(
                 settings,
                 store,
-                DirectEngine(settings.serving.vllm_url),
+                DirectEngine.of(settings),
                 adapter=adapter,
                 log=lambda says: console.print(says, highlight=False),
                 engine_needed=lambda: session(settings, console),

@@ -7,8 +7,13 @@ Belongs here: who signs in, and the secrets that are made once and kept. Does no
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
 
 from correctly_assets.artifacts.files import kept_secret
+from correctly_assets.core.errors import PermanentError, UnreachableError
 from correctly_assets.core.host_check import is_loopback
 from correctly_assets.settings import PlatformSettings
 
@@ -36,3 +41,29 @@ def _admin_password(platform: PlatformSettings) -> str:
     if platform.webui_admin_password is not None:
         return platform.webui_admin_password.get_secret_value()
     return kept_secret(platform.home / "webui" / "admin-password", lambda: secrets.token_urlsafe(18))
+
+
+@contextmanager
+def signed_in(platform: PlatformSettings, *, timeout: float = 10.0) -> Iterator[httpx.Client]:
+    """A client of Open WebUI's API as its administrator.
+
+    Args:
+        timeout: seconds that one answer may take.
+
+    Raises:
+        UnreachableError: Open WebUI is away, or stops answering within the block.
+        PermanentError: it does not let us in.
+    """
+    who, url = admin(platform), platform.webui_url
+    credentials = {"email": who.get("WEBUI_ADMIN_EMAIL", ""), "password": who.get("WEBUI_ADMIN_PASSWORD", "")}
+    try:
+        with httpx.Client(base_url=url, timeout=timeout, trust_env=False) as client:
+            signed = client.post("/api/v1/auths/signin", json=credentials)
+            if signed.status_code != 200:
+                raise PermanentError(f"Open WebUI does not let us sign in to read its votes ({signed.status_code}).")
+            client.headers["Authorization"] = f"Bearer {signed.json()['token']}"
+            yield client
+    except httpx.HTTPError as error:
+        raise UnreachableError(
+            f"Open WebUI does not answer at {url}: start the platform with `correctly up`."
+        ) from error

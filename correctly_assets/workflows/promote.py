@@ -174,6 +174,8 @@ async def promote_candidate(
             scores={"systems": report.get("systems", {})},
             kind="override" if despite is not None else "promotion",
             why=why,
+            # Proving took seconds: what was decided against one champion must not replace another.
+            instead_of=champion.id if champion is not None else None,
         )
     record(settings.platform, store, manifest, adapter=adapter, verdict="promoted", reasons=reasons, run_id=run_id)
     log(f"{release.id} is adapter {adapter}.")

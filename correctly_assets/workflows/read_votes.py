@@ -15,18 +15,17 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from correctly_assets.core.errors import PermanentError, UnreachableError
+from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.text import clean_line
 from correctly_assets.correction.left_alone import without_notice
 from correctly_assets.settings import Settings
-from correctly_assets.workflows.openwebui_account import admin
+from correctly_assets.workflows.openwebui_account import signed_in
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
     from correctly_assets.store.records import JournalEntry
 
+EXPORTED_VOTES = "/api/v1/evaluations/feedbacks/all/export"
 MAX_CHANGED = 0.5
 """Largest share of changed words at which a comment is taken for a better version rather than a note."""
 SERVED, BASE, CANDIDATE = "correctly", "correctly-base", "correctly-candidate"
@@ -64,23 +63,11 @@ def read_votes(settings: Settings, *, timeout: float = 10.0) -> list[Vote]:
         UnreachableError: Open WebUI is away.
         PermanentError: it does not let us read its votes.
     """
-    who = admin(settings.platform)
-    credentials = {"email": who.get("WEBUI_ADMIN_EMAIL", ""), "password": who.get("WEBUI_ADMIN_PASSWORD", "")}
-    url = settings.platform.webui_url
-    try:
-        with httpx.Client(base_url=url, timeout=timeout, trust_env=False) as client:
-            signed = client.post("/api/v1/auths/signin", json=credentials)
-            if signed.status_code != 200:
-                raise PermanentError(f"Open WebUI does not let us sign in to read its votes ({signed.status_code}).")
-            bearer = {"Authorization": f"Bearer {signed.json()['token']}"}
-            answer = client.get("/api/v1/evaluations/feedbacks/all/export", headers=bearer)
-            if answer.status_code != 200:
-                raise PermanentError(f"Open WebUI does not show its votes ({answer.status_code}).")
-            return [vote for row in answer.json() if (vote := parse_vote(row)) is not None]
-    except httpx.HTTPError as error:
-        raise UnreachableError(
-            f"Open WebUI does not answer at {url}: start the platform with `correctly up`."
-        ) from error
+    with signed_in(settings.platform, timeout=timeout) as client:
+        answer = client.get(EXPORTED_VOTES)
+        if answer.status_code != 200:
+            raise PermanentError(f"Open WebUI does not show its votes ({answer.status_code}).")
+        return [vote for row in answer.json() if (vote := parse_vote(row)) is not None]
 
 
 def parse_vote(row: Mapping[str, Any]) -> Vote | None:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from correctly_assets.artifacts.backups import (
+    ANSWER,
     FILES,
     POSTGRES_DUMP,
     BackupManifest,
@@ -189,11 +190,14 @@ def _copy_checked(path: Path, manifest: BackupManifest, work: Path) -> None:
             directory.chmod(0o755)
 
 
-def _forget_again(settings: Settings, store: Store, ids: Iterable[str]) -> tuple[list[str], list[str]]:
+def _forget_again(settings: Settings, store: Store, ids: Collection[str]) -> tuple[list[str], list[str]]:
     """Forget what the backup brought back; what is to be said of it, a sentence each."""
     again: list[str] = []
     left: list[str] = []
-    for id in sorted(ids):
+    answers = {id.removeprefix(ANSWER) for id in ids if id.startswith(ANSWER)}
+    if answers:
+        store.erase_answers(answers)
+    for id in sorted(id for id in ids if not id.startswith(ANSWER)):
         try:
             if store.get(id).status == "forgotten":
                 continue

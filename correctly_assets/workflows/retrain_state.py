@@ -7,6 +7,7 @@ Nothing here opens DuckDB or imports torch: it runs at every tick.
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 
-BESIDE_JOBS = frozenset({"read_feedback", "write_new_examples", "full_report", "back_up"})
+BESIDE_JOBS = frozenset({"read_feedback", "write_new_examples", "full_report", "back_up", "clean_up"})
 """Jobs beside the loop: they hold no retraining back."""
+
+
+CLOCKS_APART = 60.0
+"""Seconds by which the clocks of the machines that write to one store may differ."""
 
 
 class StoreLike(Protocol):
@@ -167,7 +172,7 @@ def read_retrain_state(
         spared=spared,
         setbacks=setbacks,
         interrupted=bool(kinds) and kinds[0] == INTERRUPTED,
-        seconds_since_end=time.time() - done[0].end_time if done and done[0].end_time else None,
+        seconds_since_end=max(0.0, time.time() - done[0].end_time) if done and done[0].end_time else None,
         gave_up=bool(last and last.verdict == "failed" and last.adapter is None and last.run_id is None),
         seconds_since_decision=_seconds_since(last.at) if last else None,
         undecided_seconds=_seconds_since(store.undecided_since()),
@@ -221,4 +226,7 @@ def _canceled_by_a_person(instance: DagsterInstance, want: str) -> str | None:
 def _seconds_since(at: str | None) -> float | None:
     if at is None:
         return None
-    return (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
+    # A clock that was set back must not hold the loop up until it has caught up: that was long ago. Two machines' clocks are a
+    # little apart, and that was now.
+    return math.inf if seconds < -CLOCKS_APART else max(0.0, seconds)

@@ -58,6 +58,17 @@ def install_starter(settings: Settings) -> Release | None:
         return _release(settings, store, adapter, own)
 
 
+def land_what_ships(settings: Settings) -> int:
+    """Put what ships into an empty platform, for one that nobody runs `up` on: the adapter that serves, its examples, and the
+    small batch over which the first loop closes. Does nothing the second time.
+
+    Returns:
+        How many examples landed for the loop to close over.
+    """
+    install_starter(settings)
+    return land_starter(settings) + land_first_batch(settings)
+
+
 def land_first_batch(settings: Settings) -> int:
     """Land the small batch that was kept out of the shipped adapter, over which the first loop closes.
 

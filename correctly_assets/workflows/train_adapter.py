@@ -259,7 +259,7 @@ def judge(settings: Settings, prefix: str, log: Callable[[str], object]) -> Adop
             f"No engine answers at {settings.serving.vllm_url}: start the platform with `correctly up`, then judge {identity}."
         )
     with open_platform_store(settings.platform) as store:
-        return asyncio.run(_judge(settings, store, DirectEngine(settings.serving.vllm_url), identity, log))
+        return asyncio.run(_judge(settings, store, DirectEngine.of(settings), identity, log))
 
 
 async def _judge(

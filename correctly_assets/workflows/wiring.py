@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,12 +76,20 @@ class DirectEngine:
     """The engine without Dagster: what `EngineResource` is to the assets."""
 
     url: str
+    key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> DirectEngine:
+        """The platform's own engine."""
+        from correctly_assets.engine.key import engine_key
+
+        return cls(settings.serving.vllm_url, engine_key(settings.platform.home))
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[VllmClient]:
         from correctly_assets.engine.client import VllmClient
 
-        async with VllmClient(self.url) as client:
+        async with VllmClient(self.url, key=self.key) as client:
             yield client
 
 

@@ -22,9 +22,9 @@ def test_the_job_fails_where_there_is_nothing_to_back_up(settings: Settings) -> 
     assert not done.success
 
 
-def test_the_schedule_runs_from_the_start_where_a_setting_says_so(settings: Settings) -> None:
+def test_the_schedule_runs_from_the_start_unless_a_setting_says_otherwise(settings: Settings) -> None:
     def status(given: Settings) -> dg.DefaultScheduleStatus:
         return build_defs(given).get_repository_def().get_schedule_def("daily_backup").default_status
 
-    assert status(settings) == dg.DefaultScheduleStatus.STOPPED
-    assert status(settings.changed(platform={"backup_daily": True})) == dg.DefaultScheduleStatus.RUNNING
+    assert status(settings) == dg.DefaultScheduleStatus.RUNNING
+    assert status(settings.changed(platform={"backup_daily": False})) == dg.DefaultScheduleStatus.STOPPED

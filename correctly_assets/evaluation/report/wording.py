@@ -5,6 +5,7 @@ Belongs here: one number, interval or cell as text. Does not belong here: senten
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,4 +34,4 @@ def number(value: Any, digits: int = 1, unit: str = "") -> str:
 
 def cell(text: str) -> str:
     """Text that may stand in a cell of a Markdown table."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return re.sub(r"([\\|*`\[\]])", r"\\\1", " ".join(text.split())).replace("<", "&lt;")

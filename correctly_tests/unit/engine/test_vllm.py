@@ -67,8 +67,9 @@ def test_a_hanging_engine_is_unreachable_after_the_timeout(engine: FakeEngine) -
         async with VllmClient(engine.url, timeout=0.3) as client:
             await client.complete(PROMPT, model="base", max_tokens=1)
 
-    with pytest.raises(UnreachableError):
+    with pytest.raises(UnreachableError, match=r"did not answer within 0\.3 s") as slow:
         asyncio.run(main())
+    assert "not reachable" not in str(slow.value)
 
 
 def test_a_forgotten_adapter_is_an_error_of_its_own(engine: FakeEngine, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +135,97 @@ def test_what_an_absent_store_does_not_take_is_spooled_scrubbed_and_written_at_t
     kept, about = shelf.kept[0]
     assert (kept.id, kept.edits, about["chat_id"]) == ("a", (EDIT,), "chat-1")
     assert not (tmp_path / "spool").exists()
+
+
+def test_while_the_store_is_away_answers_are_on_disk_and_not_in_memory(tmp_path: Path) -> None:
+    shelf = Shelf()
+
+    class ComesBack:
+        away = True
+
+        def journal_correction(self, correction: Correction, **about: Any) -> None:
+            if self.away:
+                raise UnreachableError("away")
+            shelf.journal_correction(correction, **about)
+
+    store = ComesBack()
+
+    async def main() -> None:
+        writer = journal(store, tmp_path)
+        writer.start()
+        for number in range(50):
+            writer.add(Entry(correction(str(number))))
+        deadline = time.monotonic() + 10
+        while writer._pending:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        # As a gateway that is killed here would leave it.
+        lines = (tmp_path / "spool").read_text().splitlines()
+        assert len(lines) == writer.pending == 50
+        assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o600
+        store.away = False
+        writer.add(Entry(correction("last")))
+        assert await writer.flush(15)
+        await writer.stop()
+
+    asyncio.run(main())
+    assert shelf.ids() == [*map(str, range(50)), "last"]
+    assert not (tmp_path / "spool").exists()
+
+
+def test_a_line_of_the_spool_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
+    shelf = Shelf()
+
+    async def stop() -> None:
+        writer = journal(shelf, tmp_path)
+        shelf.failures = [UnreachableError("away")] * 100
+        writer.start()
+        writer.add(Entry(correction("a")))
+        await writer.stop(seconds=0.1)
+
+    async def start() -> None:
+        shelf.failures = []
+        writer = journal(shelf, tmp_path)
+        writer.start()
+        assert await writer.flush(5)
+        await writer.stop()
+
+    asyncio.run(stop())
+    whole = (tmp_path / "spool").read_bytes()
+    bad = [b'{"x": 1}\n', b"[]\n", b"\xff\xfe\n", whole[:40]]
+    (tmp_path / "spool").write_bytes(b"".join(bad[:2]) + whole + b"".join(bad[2:]))
+    asyncio.run(start())
+    assert shelf.ids() == ["a"]
+    assert (tmp_path / "spool.unreadable").read_bytes() == b"".join(bad) + b"\n"
+
+
+def test_neither_the_queue_nor_the_spool_grows_without_end(tmp_path: Path) -> None:
+    shelf = Shelf()
+    shelf.failures = [UnreachableError("away")] * 1000
+
+    async def main() -> None:
+        writer = BackgroundJournal(shelf, lambda c: c, tmp_path / "spool", largest_queue=5, largest_spool=1500)
+        for number in range(20):
+            writer.add(Entry(correction(str(number))))
+        assert writer.pending == 5
+        writer.start()
+        await writer.stop(seconds=0.3)
+        assert 0 < writer.pending < 5
+
+    asyncio.run(main())
+    kept = [json.loads(line)["correction"]["id"] for line in (tmp_path / "spool").read_text().splitlines()]
+    assert kept and kept[0] == "15", "of those that were too many the oldest went"
+    assert (tmp_path / "spool").stat().st_size <= 1500
+
+
+def test_a_chat_of_another_client_shows_nothing_whatever_its_id(tmp_path: Path) -> None:
+    async def main() -> None:
+        writer = journal(Shelf(), tmp_path)
+        writer.add(Entry(correction("a"), "ann", "one"))
+        assert writer.last(chat_id="one", text=None, client="bob") is None
+        assert writer.last(chat_id="one", text=None, client="ann") is not None
+
+    asyncio.run(main())
 
 
 def test_the_last_answer_is_found_by_its_text_or_else_by_its_chat(tmp_path: Path) -> None:

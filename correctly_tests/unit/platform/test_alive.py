@@ -17,7 +17,14 @@ def test_this_very_process_runs_and_a_later_one_of_its_number_is_another():
     me = this_process()
     found = find_running(me)
     assert found is not None and found.pid == os.getpid()
-    assert find_running(me | {"started": me["started"] - 60}) is None
+    # A clock that was set says another time of start, and the same ticks since the machine was started.
+    assert find_running(me | {"started": me["started"] - 3600}) is not None
+    assert find_running(me | {"ticks": me["ticks"] - 6000}) is None
+    assert find_running(me | {"boot": "another"}) is None
+    # As an earlier release wrote it.
+    by_time = {"pid": me["pid"], "started": me["started"]}
+    assert find_running(by_time) is not None
+    assert find_running(by_time | {"started": me["started"] - 60}) is None
     with pytest.raises(KeyError):
         find_running({})
 

@@ -13,14 +13,15 @@ import yaml
 from rich.console import Console
 
 from correctly_assets.artifacts.progress import progress_writer, read_progress
+from correctly_assets.defs.resources import make_resources
 from correctly_assets.engine.vllm_plugin import health as engine_health
 from correctly_assets.gateway.access import Keys, why_closed
 from correctly_assets.platform import compose
 from correctly_assets.platform.dagster_instance import write_instance
-from correctly_assets.platform.processes import PROCESSES
-from correctly_assets.platform.up import prepare
+from correctly_assets.platform.processes import BY_NAME, PROCESSES, environment_of
+from correctly_assets.platform.up import _close_to_others, _name_base_model, prepare
 from correctly_assets.settings import PROJECT_ROOT, Settings
-from correctly_assets.store.schemas import dagster_storage, mlflow_backend
+from correctly_assets.store.schemas import DAGSTER_DATABASE, dagster_storage, mlflow_backend
 from correctly_tests.serving_fakes import fake_engine
 
 
@@ -92,6 +93,30 @@ def test_in_compose_an_engine_that_computed_nan_is_ended_by_its_healthcheck_and_
         sleeper.wait()
 
 
+def test_in_compose_the_engine_serves_what_prepare_made_sure_of(tmp_path: Path):
+    for name in ("vllm-cpu", "vllm-gpu"):
+        command = compose.render()["services"][name]["command"]
+        assert command[command.index("--model") + 1] == f"{compose.HOME}/models/served"
+    for number in (1, 2):
+        base = tmp_path / f"base{number}"
+        base.mkdir()
+        settings = Settings().changed(platform={"home": tmp_path / "home"}, training={"base_model": str(base)})
+        _name_base_model(settings)
+        assert (tmp_path / "home" / "models" / "served").resolve() == base
+    prepare_part = compose.render()["services"]["prepare"]
+    assert prepare_part["command"][-1] == "--starter" and "HF_TOKEN" in prepare_part["environment"]
+
+
+def test_in_compose_every_setting_can_be_given_to_our_own_parts_and_to_no_other():
+    services = compose.render()["services"]
+    for name in ("prepare", "gateway", "daemon", "webserver", "inbox"):
+        assert services[name]["env_file"] == [{"path": "settings.env", "required": False}]
+        assert services[name]["cap_drop"] == ["ALL"]
+    for name in ("vllm-cpu", "vllm-gpu", "mlflow", "open-webui", "postgres"):
+        assert "env_file" not in services[name]
+    assert "settings.env" in (PROJECT_ROOT / ".gitignore").read_text().splitlines()
+
+
 def test_in_compose_the_votes_reader_finds_the_chat_by_its_service_and_signs_in_as_the_chats_own_admin():
     services = compose.render()["services"]
     reader, chat = services["daemon"]["environment"], services["open-webui"]["environment"]
@@ -127,6 +152,43 @@ def test_in_compose_the_gateway_may_start_and_knows_the_key_that_the_chat_shows(
     assert settings.platform.home.stat().st_mode & 0o077 == 0, "a HOME that was there is closed to other users"
 
 
+def test_a_home_that_others_could_read_is_closed_to_its_last_file(tmp_path):
+    home = tmp_path / "home"
+    (home / "inbox" / "done").mkdir(parents=True)
+    secret, program = home / "inbox" / "done" / "rows.csv", home / "program"
+    elsewhere = tmp_path / "elsewhere"
+    for path in (secret, program, elsewhere):
+        path.write_text("x")
+    secret.chmod(0o644)
+    program.chmod(0o755)
+    elsewhere.chmod(0o644)
+    (home / "link").symlink_to(elsewhere)
+    home.chmod(0o755)
+    _close_to_others(home)
+    assert [path.stat().st_mode & 0o777 for path in (home, home / "inbox", secret, program)] == [
+        0o700,
+        0o700,
+        0o600,
+        0o700,
+    ]
+    assert elsewhere.stat().st_mode & 0o777 == 0o644, "what a link names outside is left"
+
+
+# Writers of files of the repository, which are for everybody, and checks that write nothing.
+_FOR_EVERYBODY = {"monitoring_files", "compose", "make_starter", "settings.__main__", "openwebui_password", "health"}
+
+
+def test_every_program_of_ours_writes_for_its_owner_alone():
+    package = PROJECT_ROOT / "correctly_assets"
+    for path in [*package.rglob("*.py")]:
+        source = path.read_text()
+        name = ".".join(path.relative_to(package).with_suffix("").parts)
+        if 'if __name__ == "__main__":' in source and not name.endswith(tuple(_FOR_EVERYBODY)):
+            assert "os.umask(0o077)" in source, name
+    # Dagster's daemon, code server and run workers are started by Dagster, and load this file.
+    assert "os.umask(0o077)" in (package / "definitions.py").read_text()
+
+
 def test_the_instance_file_is_the_repositorys_plus_one_storage_stanza(settings):
     written = yaml.safe_load((write_instance(settings) / "dagster.yaml").read_text())
     given = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())
@@ -138,10 +200,46 @@ def test_the_instance_file_is_the_repositorys_plus_one_storage_stanza(settings):
 
 def test_a_team_s_postgresql_gives_dagster_and_mlflow_a_schema_each(tmp_path: Path):
     settings = Settings().changed(platform={"home": tmp_path, "database_url": "postgresql://ann:secret@db/team"})
-    assert dagster_storage(settings.platform) == {
-        "postgres": {"postgres_url": "postgresql+psycopg2://ann:secret@db/team?options=-csearch_path%3Ddagster"}
-    }
+    # Dagster shows its file to whoever asks: the password stands in the environment alone.
+    assert dagster_storage(settings.platform) == {"postgres": {"postgres_url": {"env": DAGSTER_DATABASE}}}
+    given = environment_of(BY_NAME["daemon"], settings, {})[DAGSTER_DATABASE]
+    assert given == "postgresql+psycopg2://ann:secret@db/team?options=-csearch_path%3Ddagster"
     assert mlflow_backend(settings.platform).endswith("options=-csearch_path%3Dmlflow")
+
+
+def test_a_program_of_others_is_given_no_secret_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    secrets = {
+        "CORRECTLY_DATABASE_URL": "postgresql://ann:s3cret-db@db/team",
+        "CORRECTLY_TEACHER_API_KEY": "s3cret-teacher",
+        "CORRECTLY_WEBUI_ADMIN_PASSWORD": "s3cret-admin",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings().changed(platform={"home": tmp_path})
+    for part, own in (
+        ("vllm", "VLLM_API_KEY"),
+        ("mlflow", "MLFLOW_BACKEND_STORE_URI"),
+        ("open-webui", "WEBUI_SECRET_KEY"),
+    ):
+        env = environment_of(BY_NAME[part], settings, {})
+        assert own in env
+        assert not [name for name, value in env.items() if "s3cret" in value and name != own], part
+        assert not any("s3cret" in word for word in BY_NAME[part].command(settings)[0])
+    assert (
+        environment_of(BY_NAME["gateway"], settings, {})["CORRECTLY_DATABASE_URL"] == secrets["CORRECTLY_DATABASE_URL"]
+    )
+    for name in ("vllm-cpu", "vllm-gpu", "mlflow"):
+        given = compose.render()["services"][name]["environment"]
+        assert not any(
+            "TEACHER_API_KEY" in key or "ADMIN_PASSWORD" in key or key.endswith("DATABASE_URL") for key in given
+        )
+
+
+def test_the_stores_password_stands_on_no_page_of_dagster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CORRECTLY_DATABASE_URL", "postgresql://ann:s3cret@db/team")
+    settings = Settings().changed(platform={"home": tmp_path})
+    store = make_resources(settings)["store"]
+    assert "s3cret" not in str(store.model_dump()) and "s3cret" not in repr(store)
 
 
 def test_progress_is_read_back_and_a_stale_one_is_not_shown(tmp_path: Path):

@@ -15,11 +15,15 @@ import psutil
 import pytest
 
 from correctly_assets.core.errors import PermanentError, UnreachableError
+from correctly_assets.platform.background import tail
+from correctly_assets.platform.log_files import open_log, rotate_logs
 from correctly_assets.platform.processes import BY_NAME, PROCESSES, Process
 from correctly_assets.platform.supervisor import (
+    Child,
     PortTaken,
     Supervisor,
     check_ports,
+    claim,
     clear_leftovers,
     running_supervisor,
     write_record,
@@ -99,6 +103,136 @@ def test_parts_of_a_platform_that_was_started_in_the_background_can_be_stopped(s
     status = Path(f"/proc/{child.popen.pid}/status").read_text()
     ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
     assert not ignored & (1 << (signal.SIGINT - 1)) and not ignored & (1 << (signal.SIGTERM - 1))
+
+
+# Answers its health check until told to hang, then keeps every connection open and says nothing.
+HANGING = """
+import http.server, signal, sys, time
+hung = []
+signal.signal(signal.SIGUSR1, lambda *_: hung.append(1))
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        while hung: time.sleep(1)
+        self.send_response(200); self.end_headers()
+    def log_message(self, *_): pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@pytest.mark.slow
+def test_a_part_that_runs_and_does_not_answer_is_started_again(supervisor, monkeypatch):
+    monkeypatch.setattr("correctly_assets.platform.supervisor._LOOK_AGAIN", 0.1)
+    monkeypatch.setattr("correctly_assets.platform.supervisor._PATIENCE", 0.3)
+    port = free_port()
+    part = Process(
+        "hangs", "Part", lambda s: ([sys.executable, "-c", HANGING, str(port)], {}), lambda s: port, hung_seconds=1
+    )
+    child = supervisor.start(part)
+    supervisor.wait_ready(part)
+    assert supervisor.heal() == []
+    os.kill(child.popen.pid, signal.SIGUSR1)
+    hung_since = time.monotonic()
+    assert wait_until(lambda: supervisor.heal() == ["hangs"])
+    assert time.monotonic() - hung_since >= 1
+    supervisor.wait_ready(part)
+    assert supervisor.children["hangs"].popen.pid != child.popen.pid
+
+
+def test_a_part_is_given_time_to_start_before_it_counts_as_hung(supervisor):
+    part = server(free_port(), ready_seconds=100)
+    child = Child(part, supervisor.start(part).popen, started=1000.0)
+    assert not child.is_hung(1150.0) and child.is_hung(1201.0)
+    child.answered = 1100.0
+    assert not child.is_hung(1189.0) and child.is_hung(1191.0)
+
+
+def test_what_fails_beside_a_part_keeps_no_part_from_being_started_again(supervisor, caplog):
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    supervisor.beside.append(full)
+    child = supervisor.start(server(free_port()))
+    child.popen.kill()
+    child.popen.wait()
+    child.next_start = 0.0
+    assert supervisor.heal() == ["server"]
+    assert "No space left" in caplog.text
+
+
+def test_a_start_for_which_there_is_no_memory_is_tried_again(supervisor, caplog):
+    def command(settings):
+        if first:
+            first.pop()
+            return [sys.executable, "-c", ""], {}
+        raise OSError(12, "Cannot allocate memory")
+
+    first = [1]
+    child = supervisor.start(Process("part", "Part", command))
+    child.popen.wait()
+    child.next_start = 0.0
+    assert supervisor.heal() == []
+    assert child.next_start is not None and child.next_start > time.monotonic() + 30
+    assert "Part could not be started again" in caplog.text
+
+
+def test_a_log_is_rotated_while_its_part_writes_on(settings):
+    folder = settings.platform.logs_dir
+    folder.mkdir(parents=True)
+    path = folder / "part.log"
+    with open_log(path) as output:
+        output.write(b"a" * 2000)
+        output.flush()
+        assert rotate_logs(folder, largest=1000) == ["part"]
+        output.write(b"what came later")
+        output.flush()
+    assert path.read_bytes() == b"what came later"
+    assert (folder / "part.log.1").read_bytes() == b"a" * 2000
+    assert rotate_logs(folder, largest=1000) == []
+
+
+def test_whoever_follows_a_log_sees_what_comes_after_its_rotation(settings):
+    folder = settings.platform.logs_dir
+    folder.mkdir(parents=True)
+    (folder / "part.log").write_text("before " * 100 + "\n")
+    lines = tail(settings.platform, "part", 1, follow=True)
+    next(lines)
+    rotate_logs(folder, largest=10)
+    with open_log(folder / "part.log") as output:
+        output.write(b"after\n")
+    assert next(lines) == "after\n"
+
+
+def test_one_process_at_a_time_may_supervise_a_home(settings):
+    first = claim(settings.platform.home)
+    assert first is not None
+    ask = "import sys; from pathlib import Path; from correctly_assets.platform.supervisor import claim; sys.exit(claim(Path(sys.argv[1])) is None)"
+    asked = [sys.executable, "-c", ask, str(settings.platform.home)]
+    assert subprocess.run(asked).returncode == 1
+    first.close()
+    assert subprocess.run(asked).returncode == 0
+
+
+def test_a_proxy_for_the_outside_is_asked_for_nothing_on_this_machine(supervisor, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "intranet.example")
+    part = server(free_port())
+    child = supervisor.start(part)
+    assert supervisor.wait_ready(part) < 20
+    environ = Path(f"/proc/{child.popen.pid}/environ").read_bytes().split(b"\0")
+    assert b"NO_PROXY=intranet.example,127.0.0.1,localhost,::1" in environ
+
+
+def test_what_a_part_writes_is_for_its_owner_alone(supervisor):
+    before = os.umask(0o022)
+    try:
+        child = supervisor.start(server(free_port()))
+    finally:
+        os.umask(before)
+    status = Path(f"/proc/{child.popen.pid}/status").read_text()
+    assert int(status.partition("Umask:")[2].split()[0], 8) == 0o077
+    for log in supervisor.settings.platform.logs_dir.glob("*.log"):
+        assert log.stat().st_mode & 0o077 == 0
 
 
 def test_a_part_that_ends_at_start_is_named_with_its_log(supervisor):
@@ -199,6 +333,17 @@ def test_a_part_with_an_address_of_its_own_is_probed_there(supervisor):
     assert supervisor.wait_ready(part) < 10
     with pytest.raises(PortTaken):
         check_ports(settings, [part])
+
+
+def test_an_address_of_version_six_is_looked_at_as_one(supervisor):
+    part = server(free_port(), host=lambda s: "::1")
+    check_ports(supervisor.settings, [part])
+    with socket.socket(socket.AF_INET6) as other:
+        other.bind(("::1", part.port(supervisor.settings)))
+        other.listen()
+        with pytest.raises(PortTaken):
+            check_ports(supervisor.settings, [part])
+    assert part.url(supervisor.settings) == f"http://[::1]:{part.port(supervisor.settings)}"
 
 
 def test_the_record_of_a_supervisor_is_believed_only_while_that_very_process_runs(settings):

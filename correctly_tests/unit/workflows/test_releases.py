@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from correctly_assets.cli import app
-from correctly_assets.core.errors import AdapterRefused, PermanentError
+from correctly_assets.core.errors import AdapterRefused, PermanentError, RetryableError
 from correctly_assets.core.serving import EngineCorruptedError
+from correctly_assets.engine.client import VllmClient
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store
 from correctly_assets.workflows.promote import Promotion, promote_candidate, roll_back
@@ -71,6 +73,30 @@ def test_a_promotion_is_proved_in_the_engine_then_written_and_one_that_serves_al
     assert list(engine.registered) == [adapter]
     assert promote(settings, store, adapter).why == "It serves already."
     assert [release.kind for release in store.releases()] == ["override"]
+
+
+def test_a_release_that_came_while_a_candidate_was_proved_is_not_replaced_by_it(
+    engine: FakeEngine, settings: Settings, store: Store
+) -> None:
+    first, other, candidate = (put_adapter(settings, seed) for seed in (1, 2, 3))
+    promote(settings, store, first)
+
+    class Meanwhile(DirectEngine):
+        """An engine that is asked for a proof while somebody writes another release."""
+
+        @asynccontextmanager
+        async def client(self) -> AsyncIterator[VllmClient]:
+            async with super().client() as client:
+                yield client
+            store.add_release(adapter=other, base_model="tiny", kind="rollback", why="turned back meanwhile")
+
+    asked = promote_candidate(
+        settings, store, Meanwhile(engine.url), adapter=candidate, run_id=None, log=lambda _: None, despite="a test"
+    )
+    with pytest.raises(RetryableError, match="was released meanwhile"):
+        asyncio.run(asked)
+    champion = store.champion()
+    assert champion is not None and champion.adapter == other
 
 
 @pytest.mark.parametrize("fault", ["like_base", "drifted", "nan"])
