@@ -118,7 +118,7 @@ def bare_general(c: Change) -> Slots | None:
 def bare_name(c: Change) -> Slots | None:
     """The name that follows takes no article."""
     noun = c.place("right")
-    if noun is None or noun.tag_ != "NNP":
+    if noun is None or noun.tag_ != "NNP" or not noun.text[:1].isupper():
         return None
     words = [t for t in c.after[noun.i : noun.i + 3] if t.tag_ == "NNP"]
     return {"name": c.after[noun.i : noun.i + len(words)].text}

@@ -184,7 +184,10 @@ def short_form(c: Change) -> Slots | None:
         or re.sub(r"[' ]", "", was).lower() != now.replace("'", "").replace(" ", "").lower()
     ):
         return None
-    return {"word": c.now_text} if re.search(r"(n't|'(re|m|ve|ll|d|s))$", now) and not _owner(c) else None
+    whole = c.now_text
+    if whole.startswith(("'", "’")) and c.c[0] and not c.after[c.c[0] - 1].whitespace_:
+        whole = c.after[c.c[0] - 1].text + whole
+    return {"word": whole} if re.search(r"(n't|'(re|m|ve|ll|d|s))$", now) and not _owner(c) else None
 
 
 def _owner(c: Change) -> bool:

@@ -275,6 +275,10 @@ def object_noun(c: Change) -> Slots | None:
         (t for t in verb.children if t.dep_ in ("dobj", "nsubjpass") and t.tag_.startswith("NN") and t.i >= c.c[1]),
         None,
     )
+    if found is not None and found.lower_ in ("lot", "lots", "bit", "couple", "kind", "kinds"):
+        # "a lot of fun" is about the fun.
+        inside = (t for of in found.children if of.lower_ == "of" for t in of.children if t.dep_ == "pobj")
+        found = next(inside, found)
     return {"object": found.text} if found is not None else None
 
 

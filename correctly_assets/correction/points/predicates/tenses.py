@@ -71,6 +71,8 @@ def coming_time(c: Change) -> Slots | None:
         found = low if low in ("tomorrow", "tonight", "soon") else None
         if low == "next" and following in words()["last_units"]:
             found = f"next {following}"
+        if low == "soon" and c.at(token.i - 1) == "as":
+            continue
         if found and _clause_of(c, token):
             return {"marker": found}
     return None
