@@ -23,6 +23,7 @@ from correctly_assets.store import Store
 from correctly_assets.store.loop_counts import AnswersSeen
 from correctly_assets.store.records import Release
 from correctly_assets.workflows.loop_metrics import score_of
+from correctly_assets.workflows.promote import gate_settings
 from correctly_assets.workflows.watch_loop import alerts_path, limits_of, read_facts, read_told
 
 TEMPLATE = Path(__file__).with_name("dashboard.html.j2")
@@ -132,7 +133,7 @@ def _quality(releases: Sequence[Release], settings: Settings) -> list[Picture]:
     gleu, f05, changed = ([one.get(key) for one in scores] for key in ("gleu", "errant_f05", "overcorrected"))
     bases = [(release.scores.get("systems") or {}).get("base", {}).get("errant_f05") for release in releases]
     beaten = next((value for value in reversed(bases) if value is not None), None)
-    bound = settings.serving.max_overcorrected
+    bound = gate_settings(settings).max_overcorrected
     line = ("gate: the base model's F0.5", beaten) if beaten is not None else None
     has_scores, has_changed = any(v is not None for v in f05), any(v is not None for v in changed)
     return [
