@@ -379,7 +379,7 @@ def running_gateway(
             check=None,
             watched=store,
             turn_back=turn_back,
-            dashboard=lambda: dashboard_page(store, settings),
+            dashboard=lambda losses: dashboard_page(store, settings, engine_losses=losses),
             read_loop=lambda: read_loop(changed.get("watched", store), settings),
         )
         return replace(made, **changed)

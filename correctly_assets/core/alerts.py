@@ -10,12 +10,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-AlertKind = Literal["refused_gate", "failed_run", "rollback", "votes", "lag", "disk", "backup"]
+AlertKind = Literal["refused_gate", "failed_run", "rollback", "votes", "engine", "lag", "disk", "backup"]
 TITLES: dict[AlertKind, str] = {
     "refused_gate": "The gate refused an adapter",
     "failed_run": "A run failed",
     "rollback": "A release was rolled back",
     "votes": "Most votes on the release in service are thumbs down",
+    "engine": "The engine goes away again and again",
     "lag": "Examples wait too long for a decision",
     "disk": "The disk is nearly full",
     "backup": "There is no recent backup",
@@ -25,6 +26,7 @@ REMEDIES: dict[AlertKind, str] = {
     "failed_run": "`correctly why` and the run's page in Dagster say what failed.",
     "rollback": "`correctly releases` shows why; the release before serves until a better one is promoted.",
     "votes": "Read what was voted down in the chat; `correctly rollback` returns to the release before.",
+    "engine": "`correctly logs vllm` says why it ended; memory that is too small is the usual cause.",
     "lag": "`correctly why` says what the retrain sensor waits for.",
     "disk": "`correctly gc` removes adapters and snapshots that nothing needs.",
     "backup": "Run `correctly backup`, and see that it runs each day.",
@@ -55,6 +57,7 @@ class Limits:
     """When something is a cause for alarm.
 
     Attributes:
+        engine_losses: how often the engine may go away within an hour before it counts.
         votes: how many votes a release must have before their balance counts.
         undecided_hours: age of an example that no decision has seen. disk_free_gb: free space, in 10^9 bytes.
         backup_hours: age of the newest backup; None where no backup is expected.
@@ -64,6 +67,7 @@ class Limits:
     disk_free_gb: float = 5.0
     backup_hours: float | None = 48.0
     votes: int = 10
+    engine_losses: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +76,14 @@ class Facts:
 
     Attributes:
         decision: id, verdict and first reason of the last decision. release: id, kind and why of the newest release.
-        votes: thumbs up and thumbs down of the newest release.
+        votes: thumbs up and thumbs down of the newest release. engine_losses: in the last hour.
         backup_seconds: age of the newest backup, or of the first release where there is none; None before that.
     """
 
     decision: tuple[str, str, str] | None = None
     release: tuple[str, str, str] | None = None
     votes: tuple[int, int] = (0, 0)
+    engine_losses: int = 0
     undecided: int = 0
     undecided_seconds: float = 0.0
     disk_free_bytes: float | None = None
@@ -106,6 +111,9 @@ def active_alerts(facts: Facts, limits: Limits, known: Collection[str] = ()) -> 
     if facts.release is not None and ups + downs >= limits.votes and downs > ups:
         id = facts.release[0]
         found.append(Alert("votes", f"votes:{id}", f"Of {ups + downs} votes on {id} {downs} are thumbs down."))
+    if facts.engine_losses >= limits.engine_losses:
+        says = f"The engine went away {facts.engine_losses} times in the last hour."
+        found.append(Alert("engine", "engine", says))
     if facts.undecided_seconds > 3600 * limits.undecided_hours:
         hours = facts.undecided_seconds / 3600
         found.append(

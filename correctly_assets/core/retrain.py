@@ -227,7 +227,7 @@ def rules_of(state: RetrainState, policy: RetrainPolicy) -> tuple[tuple[str, str
     took, cost = f"Runs took {state.minutes_today:.0f} minutes", f"The teacher cost {state.usd_today:.2f} US dollars"
     minutes, usd = policy.daily_minutes, policy.daily_usd
     return (
-        ("minimum", f"{state.new_examples} new examples since the last decision; a run wants {policy.min_examples}."),
+        ("minimum", f"New examples since the last decision: {state.new_examples}; a run wants {policy.min_examples}."),
         ("quiet_period", f"{landed}; a run wants {policy.quiet_seconds:g} quiet seconds."),
         ("maximum_age", f"{oldest}; after {_span(policy.max_age_seconds)} a run wants neither a minimum nor quiet."),
         ("cool_down", f"{decided}; reactions alone wait for {_span(policy.cool_down_seconds)} after one."),

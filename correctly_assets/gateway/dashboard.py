@@ -40,11 +40,11 @@ class Picture:
     image: str | None
 
 
-def dashboard_page(store: Store, settings: Settings, now: float | None = None) -> str:
+def dashboard_page(store: Store, settings: Settings, now: float | None = None, *, engine_losses: int = 0) -> str:
     """The page as HTML. Reads the store and draws for some hundred milliseconds: call it off an event loop.
 
     Args:
-        now: seconds since 1970.
+        now: seconds since 1970. engine_losses: how often the engine went away in the last hour.
 
     Raises:
         CorrectlyError: the store cannot be read.
@@ -53,7 +53,8 @@ def dashboard_page(store: Store, settings: Settings, now: float | None = None) -
 
     now = time.time() if now is None else now
     releases = store.releases(_RELEASES)[::-1]
-    alerts = active_alerts(read_facts(store, settings, now), limits_of(settings), read_told(alerts_path(settings)))
+    facts = read_facts(store, settings, now, engine_losses)
+    alerts = active_alerts(facts, limits_of(settings), read_told(alerts_path(settings)))
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["when"] = when
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(

@@ -59,6 +59,7 @@ class Metrics:
         self.loop = Loop()
         self.registry.register(self.loop)
         self.engine_errors = self._counter("engine_errors", "Requests that the engine failed.", "code")
+        self.engine_losses = self._gauge("engine_losses", "Times that the engine went away in the last hour.")
         self.ready = self._gauge("ready", "1 when the champion answers.")
         self.release = self._gauge("release", "1 for the release that answers.", "release", "adapter")
         self.pending = self._gauge("journal_pending", "Answers that wait to be journalled.")

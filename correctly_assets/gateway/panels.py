@@ -224,6 +224,7 @@ def rules(limits: Limits | None = None) -> tuple[Rule, ...]:
             "0m",
             "warning",
         ),
+        ("engine", f"correctly_engine_losses >= {limits.engine_losses}", "0m", "critical"),
         ("lag", f"correctly_undecided_age_seconds > {3600 * limits.undecided_hours:.0f}", "5m", "warning"),
         ("disk", f"correctly_disk_free_bytes < {1e9 * limits.disk_free_gb:.0f}", "5m", "critical"),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,6 +84,7 @@ class Releases:
         self._suspected: dict[str, str] = {}
         self._unprovable: set[str] = set()
         self._corruptions: Counter[str] = Counter()
+        self._lost_at: deque[float] = deque(maxlen=1000)
         self._seen_sound = False
         self._flipped_at = 0.0
         self._candidate: str | None = None
@@ -151,6 +152,11 @@ class Releases:
         """What this process saw of NaN under a release."""
         return Signals(corrupted=self._corruptions[release], unprovable=release in self._unprovable)
 
+    def losses(self, seconds: float = 3600.0) -> int:
+        """How often the engine went away in the last so many seconds."""
+        since = time.monotonic() - seconds
+        return sum(at >= since for at in self._lost_at)
+
     def look(self) -> None:
         """Look at the engine at once: a request found something wrong with it."""
         self._wake.set()
@@ -204,6 +210,8 @@ class Releases:
             serving = self._champion.model if self._champion is not None else None
             corrupted = await self._engine.corrupted_requests(serving if serving in known else None)
         except UnreachableError:
+            if self.engine_up:
+                self._lost_at.append(time.monotonic())
             self.engine_up, self._previous_settled = False, False
             # What computed NaN is gone, or will be asked again: said of an engine that is starting, it would have the
             # supervisor end that one too, and the next.

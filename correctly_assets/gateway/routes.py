@@ -204,6 +204,7 @@ async def metrics(request: Request) -> Response:
     if service is not None:
         known.ready.set(service.releases.ready)
         known.pending.set(service.journal.pending)
+        known.engine_losses.set(service.releases.losses())
         await service.read_loop()
         known.release.clear()
         if (champion := service.releases.champion) is not None:

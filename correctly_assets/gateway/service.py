@@ -65,8 +65,8 @@ class Parts:
     watched: ReleaseWatch
     turn_back: TurnBack
     read_loop: Callable[[], Reading]
-    watch_loop: Callable[[], object] | None = None
-    dashboard: Callable[[], str] | None = None
+    watch_loop: Callable[[int], object] | None = None
+    dashboard: Callable[[int], str] | None = None
     comparator: OutsideModel | None = None
     close: Callable[[], None] = lambda: None
 
@@ -389,7 +389,7 @@ class Service:
         """
         async with self._drawing:
             if self.parts.dashboard is not None and time.monotonic() >= self._draw_again_at:
-                self._page = await asyncio.to_thread(self.parts.dashboard)
+                self._page = await asyncio.to_thread(self.parts.dashboard, self.releases.losses())
                 self._draw_again_at = time.monotonic() + self.options.metrics_seconds
         return self._page
 
@@ -409,7 +409,7 @@ class Service:
         while self.parts.watch_loop is not None:
             await asyncio.sleep(self.options.alert_seconds)
             try:
-                await asyncio.to_thread(self.parts.watch_loop)
+                await asyncio.to_thread(self.parts.watch_loop, self.releases.losses())
             except CorrectlyError as error:
                 log.warning("the loop was not looked at", extra={"error": str(error)})
             except Exception:

@@ -80,8 +80,8 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         watched=store,
         turn_back=turn_back,
         read_loop=lambda: read_loop(store, settings),
-        watch_loop=lambda: watch_loop(store, settings),
-        dashboard=lambda: dashboard_page(store, settings),
+        watch_loop=lambda losses: watch_loop(store, settings, engine_losses=losses),
+        dashboard=lambda losses: dashboard_page(store, settings, engine_losses=losses),
         comparator=live_comparator(settings, annotator),
         close=store.close,
     )

@@ -24,7 +24,7 @@ from correctly_assets.settings.group import SettingsGroup
 from correctly_assets.workflows.back_up import versions
 from correctly_assets.workflows.wiring import read_platform_store
 
-_LEVEL = re.compile(r"\b(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
+_LEVEL = re.compile(r"\b(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b", re.IGNORECASE)
 
 
 def write_bundle(settings: Settings, findings: Sequence[Finding], path: Path) -> None:
@@ -64,7 +64,7 @@ def _logs(folder: Path) -> dict[str, Any]:
         levels: Counter[str] = Counter()
         with path.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                levels.update(_LEVEL.findall(line[:200])[:1])
+                levels.update(level.upper() for level in _LEVEL.findall(line[:200])[:1])
         found[path.name] = {"bytes": path.stat().st_size, "levels": dict(levels)}
     return found
 

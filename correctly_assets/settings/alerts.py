@@ -44,6 +44,7 @@ class AlertsSettings(SettingsGroup):
     votes: int = Field(
         default=10, ge=1, description="Votes that a release must have before it is an alert that most are thumbs down."
     )
+    engine_losses: int = Field(default=3, ge=1, description="Times that the engine may go away within an hour.")
     undecided_hours: float = Field(
         default=24.0, gt=0, description="Hours that an accepted example may wait for a decision."
     )

@@ -39,11 +39,20 @@ log = logging.getLogger(__name__)
 def limits_of(settings: Settings) -> Limits:
     """The limits that the settings name."""
     alerts = settings.alerts
-    return Limits(alerts.undecided_hours, alerts.disk_free_gb, alerts.backup_hours or None, alerts.votes)
+    return Limits(
+        alerts.undecided_hours,
+        alerts.disk_free_gb,
+        alerts.backup_hours or None,
+        alerts.votes,
+        alerts.engine_losses,
+    )
 
 
-def read_facts(store: Store, settings: Settings, now: float) -> Facts:
-    """What alerts are decided over, now. ``now`` is in seconds since 1970.
+def read_facts(store: Store, settings: Settings, now: float, engine_losses: int = 0) -> Facts:
+    """What alerts are decided over, now.
+
+    Args:
+        now: seconds since 1970. engine_losses: how often the engine went away in the last hour, as the gateway has seen it.
 
     Raises:
         CorrectlyError: the store cannot be read.
@@ -58,6 +67,7 @@ def read_facts(store: Store, settings: Settings, now: float) -> Facts:
         and (decision.id, decision.verdict, next(iter(decision.reasons), "No reason was written down.")),
         release=release and (release.id, release.kind, release.why),
         votes=(votes.get((release.id, 1), 0), votes.get((release.id, -1), 0)) if release is not None else (0, 0),
+        engine_losses=engine_losses,
         undecided=store.new_since_decision(),
         undecided_seconds=max(0.0, now - seconds_of(since)) if since else 0.0,
         disk_free_bytes=shutil.disk_usage(settings.platform.home).free,
@@ -66,10 +76,15 @@ def read_facts(store: Store, settings: Settings, now: float) -> Facts:
     )
 
 
-def watch_loop(store: Store, settings: Settings, now: float | None = None) -> tuple[Alert, ...]:
+def watch_loop(
+    store: Store, settings: Settings, now: float | None = None, *, engine_losses: int = 0
+) -> tuple[Alert, ...]:
     """Look once: decide which alerts are active, and tell each channel what it has not heard. Blocks while it sends.
 
     A message that a receiver does not take is due again at the next look. Of several processes one looks at a time.
+
+    Args:
+        now, engine_losses: as for `read_facts`; the time of this call when None.
 
     Returns:
         The active alerts.
@@ -81,7 +96,7 @@ def watch_loop(store: Store, settings: Settings, now: float | None = None) -> tu
     path = alerts_path(settings)
     with _alone(path) as mine:
         known = read_told(path)
-        active = active_alerts(read_facts(store, settings, now), limits_of(settings), known)
+        active = active_alerts(read_facts(store, settings, now, engine_losses), limits_of(settings), known)
         if not mine:
             return active
         at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")

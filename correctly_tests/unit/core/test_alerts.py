@@ -37,6 +37,7 @@ def kinds(facts: Facts, limits: Limits | None = None, known: tuple[str, ...] = (
         ({"decision": ("d0002", "failed", "It broke.")}, "failed_run"),
         ({"release": ("r0002", "rollback", "Votes.")}, "rollback"),
         ({"votes": (4, 6)}, "votes"),
+        ({"engine_losses": 3}, "engine"),
         ({"undecided": 3, "undecided_seconds": DAY + 1}, "lag"),
         ({"disk_free_bytes": 4.9e9}, "disk"),
         ({"backup_seconds": 2 * DAY + 1}, "backup"),

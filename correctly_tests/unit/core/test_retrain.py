@@ -133,7 +133,7 @@ def test_the_daily_budgets_hold_a_run_back_and_what_was_taken_away_is_trained_al
 def test_every_rule_says_how_it_stands():
     state = replace(NEW, minutes_today=12.0, undecided_seconds=180.0, seconds_since_decision=7200.0)
     said = dict(rules_of(state, POLICY))
-    assert said["minimum"] == "5 new examples since the last decision; a run wants 2."
+    assert said["minimum"] == "New examples since the last decision: 5; a run wants 2."
     assert said["quiet_period"].startswith("The last example landed 60 seconds ago; a run wants 10 quiet")
     assert said["maximum_age"].startswith("The oldest example has waited 3 minutes; after 60 minutes")
     assert said["cool_down"].startswith("The last decision was 2 hours ago; reactions alone wait for 3 minutes")

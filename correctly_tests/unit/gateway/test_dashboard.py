@@ -99,7 +99,7 @@ def test_the_page_fetches_nothing_and_runs_nothing(store: Store, settings: Setti
 def test_the_gateway_serves_it_and_draws_it_once_for_many(tmp_path: Path) -> None:
     drawn: list[int] = []
 
-    def draw() -> str:
+    def draw(losses: int) -> str:
         drawn.append(1)
         return "<p>monday.csv</p>"
 

@@ -44,14 +44,14 @@ def test_many_scrapes_at_once_read_the_store_once_an_interval(tmp_path: Path) ->
         running_gateway(home, engine, Options(poll_seconds=0.05), read_loop=counted(home, times)) as running,
         ThreadPoolExecutor(8) as pool,
     ):
-        pages = list(pool.map(lambda _: httpx.get(f"{running.url}/metrics", trust_env=False), range(24)))
+        pages = list(pool.map(lambda _: httpx.get(f"{running.url}/metrics", trust_env=False, timeout=60), range(24)))
     assert all(page.status_code == 200 for page in pages) and len(times) == 1
 
 
 def test_the_gateway_has_the_loop_watched_by_itself_and_a_failure_does_not_end_it(tmp_path: Path) -> None:
     looked = threading.Semaphore(0)
 
-    def look() -> None:
+    def look(losses: int) -> None:
         looked.release()
         raise ValueError("a bug")
 

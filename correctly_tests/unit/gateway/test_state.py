@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from correctly_assets.core.errors import UnreachableError
@@ -158,6 +159,18 @@ def test_an_engine_that_went_away_to_restart_is_not_asked_to_restart_again(gatew
     gateway.engine.away, gateway.engine.corrupted = False, 0
     gateway.engine.registered.clear()
     gateway.serves("r0001")
+
+
+def test_how_often_the_engine_went_away_is_counted_once_each_time(gateway: Running) -> None:
+    gateway.serves(gateway.release("a"))
+    for number in (1, 2):
+        gateway.engine.away = True
+        gateway.until(lambda said: not said["engine"])
+        time.sleep(0.2)
+        gateway.engine.away = False
+        gateway.until(lambda said: said["engine"])
+        page = httpx.get(f"{gateway.url}/metrics", trust_env=False, timeout=60).text
+        assert f"correctly_engine_losses {number:.1f}" in page
 
 
 def test_nan_stops_every_answer_and_asks_for_a_restart_of_the_engine(gateway: Running) -> None:

@@ -93,7 +93,9 @@ def test_a_backup_open_doors_and_missing_keys_are_seen(settings: Settings, store
 def test_the_bundle_holds_nobodys_text_and_no_secret(run: Run, settings: Settings, tmp_path: Path):
     landed(run, tmp_path)
     settings.platform.logs_dir.mkdir(parents=True, exist_ok=True)
-    (settings.platform.logs_dir / "gateway.log").write_text("INFO ok\nERROR I wait for correcting.\n")
+    (settings.platform.logs_dir / "gateway.log").write_text(
+        '{"level": "info", "event": "ok"}\nERROR I wait for correcting.\n'
+    )
     secret = settings.changed(teacher={"api_key": "sk-very-secret", "base_url": "http://people.example/v1"})
     write_bundle(secret, examine(secret), tmp_path / "bundle.zip")
     with zipfile.ZipFile(tmp_path / "bundle.zip") as file:

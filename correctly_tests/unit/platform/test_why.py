@@ -94,7 +94,7 @@ def test_each_rule_of_the_retrain_policy_is_told(run: Run, store: Store, setting
     make_instance(settings).dispose()
     store.land([identified(Example(id="", before="He go.", after="He goes."))])
     policy = {one["name"]: one["says"] for one in json.loads(run("why", "--json")[1])["policy"]}
-    assert policy["minimum"] == "1 new examples since the last decision; a run wants 1."
+    assert policy["minimum"] == "New examples since the last decision: 1; a run wants 1."
     assert set(policy) == {
         "retrain",
         "minimum",
