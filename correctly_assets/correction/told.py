@@ -25,7 +25,7 @@ OF_WORDS = frozenset(
     )
 )
 """Areas whose points tell of single words: the same point with other words is another error there."""
-AS_IN = {"en": "As in {row}.", "ko": "{row}번과 같아요."}
+AS_IN = {"en": "As in {row}.", "ko": "{row}번과 같습니다."}
 """What stands in place of a reason that an earlier row gives."""
 _MOST_QUOTED = 4
 """Words of an edit that are quoted beside a name."""
@@ -77,7 +77,8 @@ def named(edit: Edit, language: str = "en") -> str:
     if point is None:
         return reason
     name = point.title(language)
-    name = name if name is not None and _says_more(name, reason) else ""
+    # The names of collocations are examples with other words.
+    name = name if name is not None and point.area != "collocations" and _says_more(name, reason) else ""
     words = "" if _quotes_its_words(edit, reason) else f'"{_words(edit)}"'
     both = f"{name} ({words})" if name and words else ""
     for head in filter(None, (both, name, words)):

@@ -29,6 +29,27 @@ def test_the_name_of_the_point_stands_before_a_reason_that_does_not_say_it() -> 
     assert named(SINCE) == f"Present perfect with since and for: {SINCE.reason}"
 
 
+def test_a_korean_reason_has_the_korean_name_of_its_point() -> None:
+    korean = POINTS["perfect_since"].reason({"word": "since", "now": "has worked"}, "ko")
+    # "since, for와 현재완료" says nothing that the sentence does not.
+    assert named(edit("works", "has worked", "perfect_since", korean), "ko") == korean
+    article = POINTS["article_missing_job"]
+    korean = article.reason(dict.fromkeys(article.slots, "teacher"), "ko")
+    assert named(edit("", "a", "article_missing_job", korean), "ko").startswith(f"{article.ko.name}")
+
+
+def test_a_collocation_is_not_named_after_an_example_with_other_words() -> None:
+    keep = POINTS["keep_promise"]
+    told = edit("hold", "keep", "keep_promise", keep.reason(dict.fromkeys(keep.slots, "secret")))
+    assert not named(told).startswith(keep.name)
+
+
+def test_no_two_points_have_the_same_name() -> None:
+    for language in ("en", "ko"):
+        names = [name for point in POINTS.values() if (name := point.title(language)) is not None]
+        assert len(set(names)) == len(names) > 300
+
+
 def test_a_name_that_the_reason_says_already_is_left_out() -> None:
     also = edit("also", "even", "also_even")
     assert named(also).endswith(also.reason or "") and not named(also).startswith(POINTS["also_even"].name)
@@ -58,7 +79,7 @@ def test_no_row_has_more_than_25_words_with_its_name() -> None:
 def test_the_same_error_twice_is_explained_once_and_referred_to() -> None:
     again = edit("lives", "has lived", "perfect_since", word="for")
     assert rows_told([SINCE, AN, again])[2] == "3. As in 1."
-    assert rows_told([SINCE, AN, again], "ko")[2] == "3. 1번과 같아요."
+    assert rows_told([SINCE, AN, again], "ko")[2] == "3. 1번과 같습니다."
     assert same_error([SINCE, AN, again, again]) == [None, None, 0, 0]
 
 
@@ -86,7 +107,7 @@ def test_the_table_refers_in_the_language_that_is_asked_for() -> None:
     edits = tuple(Edit(at, at + 5, "works", "has worked", *_like_since()) for at in (4, 19))
     correction = Correction("c", text, "She has worked here and has worked there.", edits)
     assert changes_table(correction).splitlines()[-1] == "| works | has worked | 2. As in 1. |"
-    assert changes_table(correction, "ko").splitlines()[-1] == "| works | has worked | 2. 1번과 같아요. |"
+    assert changes_table(correction, "ko").splitlines()[-1] == "| works | has worked | 2. 1번과 같습니다. |"
 
 
 def _like_since() -> tuple[str, str | None, str, str | None]:
