@@ -1,4 +1,4 @@
-"""Commands that keep the platform over years: `backup`, `restore`, `why`, `doctor`.
+"""Commands that keep the platform over years: `backup`, `restore`, `why`, `doctor`, `drill`.
 
 Belongs here: arguments and printing. Does not belong here: work; each command calls a room, imported by the command that
 needs it.
@@ -17,7 +17,7 @@ from correctly_assets.settings import get_settings
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
-    for command in (backup, restore, why, doctor):
+    for command in (backup, restore, why, doctor, drill):
         app.command()(command)
 
 
@@ -100,3 +100,25 @@ def doctor(
             console.print(f"The bundle is {bundle}.", highlight=False, soft_wrap=True)
     if wrong:
         raise typer.Exit(4)
+
+
+def drill(as_json: Json = False) -> None:
+    """Break a copy of the champion's adapter on purpose, and time how soon the proof refuses it. Nobody is answered by it."""
+    import asyncio
+
+    from correctly_assets.workflows.drill import run_drill
+    from correctly_assets.workflows.wiring import DirectEngine, read_platform_store
+
+    settings = get_settings()
+    with read_platform_store(settings.platform) as store:
+        done = asyncio.run(run_drill(settings, store, DirectEngine(settings.serving.vllm_url)))
+    if as_json:
+        print_json(done.to_json())
+        return
+    console.print(
+        f"A broken copy of adapter {done.adapter} was refused after {done.detected_seconds:.1f} s; the champion "
+        f"had proved itself again {done.recovered_seconds:.1f} s later.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(done.says, highlight=False, markup=False, soft_wrap=True)
