@@ -6,10 +6,11 @@ belong here: metrics (evaluation/) or the gate (gate.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.types import Correction
 
 FULL = "report.full"
@@ -33,7 +34,8 @@ class EvaluationSet:
     """Rows with the hash of what they were read from.
 
     Attributes:
-        sha256: of the file's bytes; of each file's for parallel text; of that and the limit for a limited set.
+        sha256: of the file's bytes; of each file's for parallel text; of that and the limit, or the rows left out, for a part
+            of a set.
     """
 
     name: str
@@ -43,6 +45,11 @@ class EvaluationSet:
     @property
     def sources(self) -> list[str]:
         return [row.source for row in self.rows]
+
+    def without(self, numbers: Collection[int]) -> EvaluationSet:
+        """The set without some rows, numbered from 1; its hash says that it is another set."""
+        rows = tuple(row for number, row in enumerate(self.rows, 1) if number not in numbers)
+        return EvaluationSet(self.name, rows, sha256_of([self.sha256, "without", sorted(numbers)]))
 
     @property
     def small(self) -> bool:

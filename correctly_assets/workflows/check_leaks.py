@@ -28,8 +28,61 @@ def refuse_trained_on(
     Raises:
         PermanentError: a pair of a train set shows a row of a set; the message names set and rows.
     """
-    from correctly_assets.artifacts.train_set import TRAIN_FILE, read_train_set
     from correctly_assets.evaluation.metrics.score import refuse_leaks
+
+    texts, unknown = _trained_on(platform, manifest)
+    for one in sets:
+        refuse_leaks(texts, one)
+    return _unchecked(unknown, log)
+
+
+def without_trained_on(
+    platform: PlatformSettings,
+    manifest: AdapterManifest,
+    data: EvaluationSet,
+    log: Callable[[str], object] = lambda _: None,
+) -> tuple[EvaluationSet, str | None]:
+    """A registered set without the rows that the adapter was trained on, by the same records as `refuse_trained_on`.
+
+    A person's own set may stand near what people land, and one such row says nothing against the others. The frozen set is kept
+    out of every train set; a row of it that was trained on is a fault, and is refused.
+
+    Returns:
+        The set, and a sentence on what was left out or could not be checked; None where neither is so.
+
+    Raises:
+        PermanentError: every row was trained on; the message names them.
+    """
+    from correctly_assets.evaluation.metrics.score import leaked_rows, named_rows, refuse_leaks
+
+    texts, unknown = _trained_on(platform, manifest)
+    _, rows = leaked_rows(texts, data)
+    if len(rows) == len(data.rows):
+        refuse_leaks(texts, data)
+    says: list[str] = []
+    if rows:
+        says.append(
+            f"{data.name} is measured without {'row' if len(rows) == 1 else 'rows'} {named_rows(rows)}, "
+            f"which adapter {manifest.id} was trained on or near."
+        )
+        log(says[0])
+        data = data.without(rows)
+    if unchecked := _unchecked(unknown, log):
+        says.append(unchecked)
+    return data, " ".join(says) or None
+
+
+def _unchecked(unknown: Sequence[str], log: Callable[[str], object]) -> str | None:
+    if not unknown:
+        return None
+    says = f"Whether it was trained on these sentences could not be checked in full: {'; '.join(unknown)}."
+    log(says)
+    return says
+
+
+def _trained_on(platform: PlatformSettings, manifest: AdapterManifest) -> tuple[list[str], list[str]]:
+    """(every text that an adapter and those it was started from were trained on, what of that is not here)."""
+    from correctly_assets.artifacts.train_set import TRAIN_FILE, read_train_set
 
     manifests, unknown = _lineage(platform, manifest)
     texts: dict[str, None] = {}
@@ -40,13 +93,7 @@ def refuse_trained_on(
             texts |= dict.fromkeys(text for pair in pairs for text in (pair.before, pair.after))
         else:
             unknown.append(f"the train set of adapter {one.id} is not here")
-    for one in sets:
-        refuse_leaks(list(texts), one)
-    if not unknown:
-        return None
-    says = f"Whether it was trained on these sentences could not be checked in full: {'; '.join(unknown)}."
-    log(says)
-    return says
+    return list(texts), unknown
 
 
 def _lineage(platform: PlatformSettings, manifest: AdapterManifest) -> tuple[list[AdapterManifest], list[str]]:

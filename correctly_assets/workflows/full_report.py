@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.engine.load_adapter import load_proven
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
-from correctly_assets.workflows.check_leaks import refuse_trained_on
+from correctly_assets.workflows.check_leaks import refuse_trained_on, without_trained_on
 from correctly_assets.workflows.judge_candidate import adapter_manifest, left_as_found
 from correctly_assets.workflows.measured_systems import (
     EngineSession,
@@ -48,6 +48,7 @@ from correctly_assets.workflows.wiring import (
 )
 
 if TYPE_CHECKING:
+    from correctly_assets.artifacts.manifests import AdapterManifest
     from correctly_assets.engine.client import VllmClient
     from correctly_assets.evaluation.answer_cache import AnswerCache
     from correctly_assets.evaluation.metrics.score import Evaluation
@@ -168,9 +169,7 @@ async def write_full_report(
     report = read_report(directory)
     reviews = reviews_so_far(settings.platform, store)
     with watch.on("checks"):
-        sets = registered_sets(settings)
-        read = [one.data for one in sets]
-        unchecked = await asyncio.to_thread(refuse_trained_on, settings.platform, manifest, read, log)
+        sets, says = await asyncio.to_thread(_measurable, settings, manifest, log)
     with watch.on("parser"):
         annotator = await asyncio.to_thread(make_annotator)
     cache = AnswerCache(settings.platform.answers_dir)
@@ -185,7 +184,7 @@ async def write_full_report(
                 await stack.enter_async_context(engine_needed())
             brought = [name for name in (adapter, reigning) if name is not None]
             await stack.enter_async_context(left_as_found(settings, client, brought, log))
-        for one in sets:
+        for one, unchecked in zip(sets, says, strict=True):
             log(f"Measuring on {one.data.name}, {len(one.data.rows)} rows.")
             outside = choose_comparator(settings, one.data, annotator, path=one.path, may_ask=True)
             if outside.system is not None:
@@ -196,6 +195,21 @@ async def write_full_report(
     written = await asyncio.to_thread(write_pages, directory, full, FULL, watch, reviews=reviews)
     log(f"The report took {seconds_say(written.report['seconds'])}")
     return written
+
+
+def _measurable(settings: Settings, manifest: AdapterManifest, log: Log) -> tuple[list[Registered], list[str | None]]:
+    """The sets that an adapter is measured on, without rows that it was trained on, and for each what is to be said of that.
+
+    Raises:
+        PermanentError: the frozen set shows what it was trained on, or nothing is left of another.
+    """
+    frozen, *own = registered_sets(settings)
+    sets, says = [frozen], [refuse_trained_on(settings.platform, manifest, [frozen.data], log)]
+    for one in own:
+        data, said = without_trained_on(settings.platform, manifest, one.data, log)
+        sets.append(replace(one, data=data))
+        says.append(said)
+    return sets, says
 
 
 async def _section(

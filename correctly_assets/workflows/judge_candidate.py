@@ -30,7 +30,7 @@ from correctly_assets.engine.load_adapter import load_proven
 from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.card import write_card
-from correctly_assets.workflows.check_leaks import refuse_trained_on
+from correctly_assets.workflows.check_leaks import refuse_trained_on, without_trained_on
 from correctly_assets.workflows.choose_bounds import inherit_bounds
 from correctly_assets.workflows.measured_systems import EngineSession, adapter_named, model_system
 from correctly_assets.workflows.promote import EngineLike, champion_on_this_base, gate_settings, record
@@ -298,9 +298,11 @@ def evaluate_system(
     """
     from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 
-    chosen = read_evaluation_set(data or settings.platform.evaluation_path, limit)
+    shipped = settings.platform.evaluation_path
+    frozen = data is None or data.resolve() == shipped.resolve()
+    chosen = read_evaluation_set(data or shipped, limit)
     evaluation = asyncio.run(
-        _evaluate(settings, system, chosen, reasons=reasons, console=console, session=session, mode=mode)
+        _evaluate(settings, system, chosen, frozen, reasons=reasons, console=console, session=session, mode=mode)
     )
     if predictions is not None:
         lines = [" ".join(correction.after.split()) for correction in evaluation.answers.corrections]
@@ -320,6 +322,7 @@ async def _evaluate(
     settings: Settings,
     system: str,
     data: EvaluationSet,
+    frozen: bool,
     *,
     reasons: bool,
     console: Console,
@@ -357,7 +360,12 @@ async def _evaluate(
         brought = [adapter]
         # Before an engine is started: what was learnt by heart says nothing.
         manifest = adapter_manifest(settings.platform, adapter)
-        unchecked = await asyncio.to_thread(refuse_trained_on, settings.platform, manifest, [data], console.print)
+        if frozen:
+            unchecked = await asyncio.to_thread(refuse_trained_on, settings.platform, manifest, [data], console.print)
+        else:
+            data, unchecked = await asyncio.to_thread(
+                without_trained_on, settings.platform, manifest, data, console.print
+            )
     async with (
         session(settings, console) as engine,
         engine.client() as client,

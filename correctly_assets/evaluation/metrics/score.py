@@ -17,7 +17,7 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.evaluation import Answers, Costs, EvaluationSet
 from correctly_assets.core.gate import Interval, Measured
 from correctly_assets.core.ports import Annotator, SystemUnderTest
-from correctly_assets.core.text import leaks
+from correctly_assets.core.text import normalise, word_ngrams
 from correctly_assets.evaluation.answer_cache import AnswerCache
 from correctly_assets.evaluation.metrics.bootstrap import ROUNDS, Resampler, difference, interval
 from correctly_assets.evaluation.metrics.counts import (
@@ -215,16 +215,37 @@ def compare(
     )
 
 
+def leaked_rows(training: Sequence[str], data: EvaluationSet) -> tuple[int, list[int]]:
+    """(how many training texts show some row of a set, every row that they show, numbered from 1).
+
+    A text shows a row that is equal to it when both are normalised, or shares eight words in a row with it.
+    """
+    by_key: dict[str | tuple[str, ...], set[int]] = {}
+    for number, row in enumerate(data.rows, 1):
+        for text in (row.source, *row.references):
+            for key in (normalise(text), *word_ngrams(text)):
+                by_key.setdefault(key, set()).add(number)
+    shown: set[int] = set()
+    texts = 0
+    for text in training:
+        found = set[int]().union(*(by_key.get(key, ()) for key in (normalise(text), *word_ngrams(text))))
+        texts += bool(found)
+        shown |= found
+    return texts, sorted(shown)
+
+
 def refuse_leaks(training: Sequence[str], data: EvaluationSet) -> None:
     """Refuse to score on rows that were trained on (equal when normalised, or sharing eight words in a row).
 
     Raises:
         PermanentError: some training text shows an evaluation text; the message names the rows.
     """
-    numbers = {text: number for number, row in enumerate(data.rows, 1) for text in (*row.references, row.source)}
-    found = leaks(training, list(numbers))
-    if found:
-        rows = sorted({numbers[text] for text in found.values()})
-        named = ", ".join(map(str, rows[:10])) + (" and more" if len(rows) > 10 else "")
+    texts, rows = leaked_rows(training, data)
+    if rows:
         remedy = "take them out of the examples or the set"
-        raise PermanentError(f"{len(found)} training texts show rows {named} of {data.name}; {remedy}.")
+        raise PermanentError(f"{texts} training texts show rows {named_rows(rows)} of {data.name}; {remedy}.")
+
+
+def named_rows(rows: Sequence[int]) -> str:
+    """Numbers of rows for a sentence: the first ten, and that there are more."""
+    return ", ".join(map(str, rows[:10])) + (" and more" if len(rows) > 10 else "")

@@ -14,7 +14,7 @@ from correctly_assets.core.types import TrainPair
 from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.workflows.build_train_set import train_config
-from correctly_assets.workflows.check_leaks import refuse_trained_on
+from correctly_assets.workflows.check_leaks import refuse_trained_on, without_trained_on
 from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.commands import invoke
 from correctly_tests.serving_fakes import fake_engine
@@ -66,6 +66,28 @@ def test_an_adapter_started_from_another_is_held_against_what_that_one_was_train
         refuse_trained_on(settings.platform, manifest(settings, "third", train_set=clean, warm_start="third"), read)
         is None
     )
+
+
+def test_a_registered_set_is_measured_without_the_rows_that_were_trained_on(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "ours.jsonl"
+    near = "We met them on the first day of spring in town."
+    rows = [("It is late.", "It is late."), ("He go to  the pool", "He goes."), (near, near), (near.upper(), near)]
+    path.write_text("".join(json.dumps({"before": before, "after": after}) + "\n" for before, after in rows))
+    data = read_evaluation_set(path)
+    pairs = [
+        TrainPair("p1", "e1", "example", "He go to the pool.", "He went to the pool."),
+        TrainPair("p2", "e2", "example", "Yesterday we met them on the first day of spring.", "So it was."),
+    ]
+    made = write_train_set(
+        pairs, settings.platform.snapshots_dir, TrainSetManifest(seed=1), sql_dir=settings.platform.sql_dir
+    )
+    one, said = manifest(settings, "one", train_set=made.id, warm_start=None), list[str]()
+    kept, says = without_trained_on(settings.platform, one, data, said.append)
+    assert [row.source for row in kept.rows] == ["It is late."] and kept.sha256 != data.sha256
+    assert says == "ours.jsonl is measured without rows 2, 3, 4, which adapter one was trained on or near."
+    assert said == [says]
+    other = manifest(settings, "other", train_set=trained_on(settings, "Those is mine."), warm_start=None)
+    assert without_trained_on(settings.platform, other, data) == (data, None)
 
 
 def test_where_the_line_of_adapters_is_lost_it_is_said(settings: Settings, tmp_path: Path) -> None:
