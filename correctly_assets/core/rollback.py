@@ -17,7 +17,8 @@ class Signals:
 
     Attributes:
         answers: sentences or texts answered. failed: of them, where a guard put the writer's own text in place of an answer.
-        ups, downs: votes of either kind.
+        ups, downs: people who voted for and against its answers. Somebody counts once, however often they vote, so that nobody
+            turns a release back alone.
         corrupted: times that the engine was found to compute NaN while this release answered; only ever counted live.
         unprovable: its adapter made an engine compute NaN in which no other one was loaded.
     """
@@ -45,7 +46,7 @@ class RollbackPolicy:
     """When a difference counts.
 
     Attributes:
-        min_answers, min_votes: fewer of the champion's say nothing yet.
+        min_answers, min_votes: fewer answers, or people who voted, say nothing yet.
         z: standard errors by which its rate must be the higher one (two-proportion z-test; 2.58 is one in a hundred).
         min_rise: points (0 to 1) by which it must be higher besides, since with many answers any difference is certain.
         min_corrupted: corruptions of the engine that suffice. Each takes every answer away until a restart; one alone may
@@ -93,7 +94,7 @@ def decide_rollback(champion: Signals, previous: Signals, policy: RollbackPolicy
     votes, before_votes = champion.ups + champion.downs, previous.ups + previous.downs
     if votes >= policy.min_votes and rate_rose(champion.downs, votes, previous.downs, before_votes, policy):
         before = f"{_percent(previous.downs, before_votes)} before" if before_votes else "no votes before"
-        return f"{champion.downs} of {votes} votes are thumbs down ({before})."
+        return f"{champion.downs} of {votes} people who voted gave thumbs down ({before})."
     return None
 
 

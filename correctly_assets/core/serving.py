@@ -140,8 +140,9 @@ class Journal(Protocol):
         better: str | None = None,
         edits: Sequence[Mapping[str, Any]] = (),
         comment: str | None = None,
+        giver: str | None = None,
     ) -> FeedbackTaken:
-        """Keep one reaction; the same ``source_key`` with the same words counts once."""
+        """Keep one reaction; the same ``source_key`` with the same words counts once. ``giver`` is who gives it."""
         ...
 
 

@@ -359,6 +359,7 @@ class Service:
             scrub = self.parts.scrub
             taken = self.parts.journal.add_feedback(
                 source_key=f"api:{client.name}:{request.correction_id}",
+                giver=f"api:{client.name}",
                 correction_id=request.correction_id,
                 rating=request.rating,
                 better=scrub(request.better) if request.better else request.better,

@@ -21,7 +21,20 @@ from correctly_assets.store.records import Feedback, FeedbackState, JournalEntry
 from correctly_assets.store.subject import Subject, like_prefix
 
 _JOURNAL = "id, at, release, adapter, before, after, edits, fallback, client, chat_id, seconds, tokens"
-_FEEDBACK = "id, source_key, correction_id, rating, better, edits, comment, state, says, example_id, at"
+FEEDBACK_COLUMNS = (
+    "id, source_key, correction_id, rating, better, edits, comment, state, says, example_id, at, giver, ticked"
+)
+_FEEDBACK_OF_KEY = text(f"SELECT {FEEDBACK_COLUMNS} FROM feedback WHERE source_key = :k")
+_INSERT_FEEDBACK = text(
+    "INSERT INTO feedback (id, source_key, correction_id, rating, better, edits, comment, state, at, giver, ticked) VALUES "
+    "(:id, :source_key, :correction_id, :rating, :better, :edits, :comment, 'pending', :at, :giver, :ticked)"
+)
+_CHANGE_FEEDBACK = text(
+    "UPDATE feedback SET correction_id = :correction_id, rating = :rating, better = :better, edits = :edits, "
+    "comment = :comment, giver = :giver, ticked = :ticked, state = 'pending', says = NULL, at = :at, settled_at = NULL "
+    "WHERE id = :id"
+)
+_CHANGE_BESIDE = text("UPDATE feedback SET giver = :giver, ticked = :ticked WHERE id = :id")
 _THUMB = "id, feedback_id, before, after, at"
 
 
@@ -107,7 +120,11 @@ class Corrections(Subject):
             ).rowcount
 
     def signals(self, release: str) -> Signals:
-        """What was seen of a release: answers, answers that a guard replaced, and votes on them."""
+        """What was seen of a release: answers, answers that a guard replaced, and the people who voted on them.
+
+        However often somebody votes on answers of one release, they count once: for the side that they took more often, and for
+        neither where they took both as often. Votes of which nobody knows who gave them count as one person's.
+        """
         with self.database.read() as connection:
             answers, failed = connection.execute(
                 text("SELECT count(*), count(fallback) FROM correction_journal WHERE release = :release"),
@@ -115,9 +132,9 @@ class Corrections(Subject):
             ).one()
             ups, downs = connection.execute(
                 text(
-                    "SELECT coalesce(sum(CASE WHEN f.rating > 0 THEN 1 ELSE 0 END), 0), "
-                    "coalesce(sum(CASE WHEN f.rating < 0 THEN 1 ELSE 0 END), 0) "
-                    "FROM feedback f JOIN correction_journal c ON c.id = f.correction_id WHERE c.release = :release"
+                    "SELECT count(CASE WHEN side > 0 THEN 1 END), count(CASE WHEN side < 0 THEN 1 END) FROM "
+                    "(SELECT sum(f.rating) AS side FROM feedback f JOIN correction_journal c ON c.id = f.correction_id "
+                    "WHERE c.release = :release AND f.rating <> 0 GROUP BY coalesce(f.giver, '')) AS people"
                 ),
                 {"release": release},
             ).one()
@@ -147,6 +164,8 @@ class Corrections(Subject):
         better: str | None = None,
         edits: Sequence[Mapping[str, Any]] = (),
         comment: str | None = None,
+        giver: str | None = None,
+        ticked: Sequence[str] = (),
     ) -> Feedback:
         """Take one piece of feedback. The same ``source_key`` with the same words counts once; with other words it
         replaces what was said before and is pending again (a thumb that was turned round).
@@ -155,44 +174,36 @@ class Corrections(Subject):
             rating: 1, -1, or 0 when only edits or a better text were given.
             better: the person's own text, personal data already replaced or none.
             edits: ``{"index", "accepted"}`` for edits of the answer.
+            giver: who gives it, as nothing that names a person; None where it is not known.
+            ticked: reasons that a person chose from a list.
         """
+        said = {
+            "correction_id": correction_id,
+            "rating": rating,
+            "better": better,
+            "edits": to_json([dict(edit) for edit in edits]),
+            "comment": comment,
+        }
+        beside = {"giver": giver, "ticked": to_json(list(ticked))}
         with self.database.write() as connection:
-            found = (
-                connection.execute(text(f"SELECT {_FEEDBACK} FROM feedback WHERE source_key = :k"), {"k": source_key})
-                .mappings()
-                .first()
-            )
-            said = {
-                "correction_id": correction_id,
-                "rating": rating,
-                "better": better,
-                "edits": to_json([dict(edit) for edit in edits]),
-                "comment": comment,
-            }
-            if found is not None and all(found[name] == value for name, value in said.items()):
-                return _feedback(found)
-            now = self.database.now()
+            found = connection.execute(_FEEDBACK_OF_KEY, {"k": source_key}).mappings().first()
             if found is None:
                 connection.execute(
-                    text(
-                        "INSERT INTO feedback "
-                        "(id, source_key, correction_id, rating, better, edits, comment, state, at) VALUES "
-                        "(:id, :source_key, :correction_id, :rating, :better, :edits, :comment, 'pending', :at)"
-                    ),
-                    {**said, "id": uuid.uuid4().hex[:16], "source_key": source_key, "at": now},
+                    _INSERT_FEEDBACK,
+                    {
+                        **said,
+                        **beside,
+                        "id": uuid.uuid4().hex[:16],
+                        "source_key": source_key,
+                        "at": self.database.now(),
+                    },
                 )
-            else:
+            elif any(found[name] != value for name, value in said.items()):
                 connection.execute(text("DELETE FROM thumb WHERE feedback_id = :id"), {"id": found["id"]})
-                connection.execute(
-                    text(
-                        "UPDATE feedback SET correction_id = :correction_id, rating = :rating, better = :better, "
-                        "edits = :edits, comment = :comment, state = 'pending', says = NULL, at = :at, "
-                        "settled_at = NULL WHERE id = :id"
-                    ),
-                    {**said, "id": found["id"], "at": now},
-                )
-            row = connection.execute(text(f"SELECT {_FEEDBACK} FROM feedback WHERE source_key = :k"), {"k": source_key})
-            return _feedback(row.mappings().one())
+                connection.execute(_CHANGE_FEEDBACK, {**said, **beside, "id": found["id"], "at": self.database.now()})
+            elif any(found[name] != value for name, value in beside.items()):
+                connection.execute(_CHANGE_BESIDE, {**beside, "id": found["id"]})
+            return feedback_from(connection.execute(_FEEDBACK_OF_KEY, {"k": source_key}).mappings().one())
 
     def pending_feedback(self, limit: int = 100) -> list[Feedback]:
         """Feedback that nothing was made of yet, oldest first."""
@@ -203,10 +214,10 @@ class Corrections(Subject):
         order = "at, id" if oldest_first else "at DESC, id"
         with self.database.read() as connection:
             rows = connection.execute(
-                text(f"SELECT {_FEEDBACK} FROM feedback WHERE state = :state ORDER BY {order} LIMIT :limit"),
+                text(f"SELECT {FEEDBACK_COLUMNS} FROM feedback WHERE state = :state ORDER BY {order} LIMIT :limit"),
                 {"state": state, "limit": limit},
             ).mappings()
-            return [_feedback(row) for row in rows]
+            return [feedback_from(row) for row in rows]
 
     def settle_feedback(
         self,
@@ -303,5 +314,7 @@ def _entry(row: RowMapping) -> JournalEntry:
     return JournalEntry(**{**row, "edits": edits_from(row["edits"])})
 
 
-def _feedback(row: RowMapping) -> Feedback:
-    return Feedback(**{**row, "edits": tuple(json.loads(row["edits"]))})
+def feedback_from(row: Mapping[Any, Any]) -> Feedback:
+    """A piece of feedback from a row with ``FEEDBACK_COLUMNS``."""
+    lists = {name: tuple(json.loads(row[name])) for name in ("edits", "ticked")}
+    return Feedback(**{**row, **lists})

@@ -117,7 +117,8 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What somebody said of one answer. ``rating`` is 1, -1, or 0 when only edits or a better text were given."""
+    """What somebody said of one answer. ``rating`` is 1, -1, or 0 when only edits or a better text were given; ``giver`` tells
+    people apart and names nobody; ``ticked`` are reasons chosen from a list."""
 
     id: str
     source_key: str
@@ -130,6 +131,19 @@ class Feedback:
     says: str | None
     example_id: str | None
     at: str
+    giver: str | None = None
+    ticked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """A piece of feedback beside the answer it speaks of, as a reviewer reads them. The answer's fields are None where it is not,
+    or no longer, journalled."""
+
+    feedback: Feedback
+    before: str | None
+    after: str | None
+    release: str | None
 
 
 @dataclass(frozen=True, slots=True)

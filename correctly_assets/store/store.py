@@ -20,6 +20,7 @@ from correctly_assets.store.landings import Landings
 from correctly_assets.store.loop_counts import LoopCounts
 from correctly_assets.store.migrations import applied_migrations, migrate_up, missing_migrations, read_migrations
 from correctly_assets.store.quarantine import Quarantine
+from correctly_assets.store.reactions import Reactions
 from correctly_assets.store.retention import Retention
 from correctly_assets.store.reviews import Reviews
 from correctly_assets.store.search import Search
@@ -37,6 +38,7 @@ class Store(
     Quarantine,
     Decisions,
     Corrections,
+    Reactions,
     Reviews,
     Forgetting,
     LoopCounts,

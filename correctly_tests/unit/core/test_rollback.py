@@ -23,7 +23,9 @@ def test_a_certain_but_trifling_rise_is_none():
 
 def test_thumbs_down_count_against_the_previous_releases_rate():
     bad = Signals(ups=2, downs=12)
-    assert "12 of 14 votes are thumbs down (20 % before)" in (decide_rollback(bad, Signals(ups=40, downs=10)) or "")
+    assert "12 of 14 people who voted gave thumbs down (20 % before)" in (
+        decide_rollback(bad, Signals(ups=40, downs=10)) or ""
+    )
     # The same votes after a release that people liked as little are its equal.
     assert decide_rollback(bad, Signals(ups=3, downs=15)) is None
 

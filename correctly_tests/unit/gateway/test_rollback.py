@@ -26,12 +26,13 @@ def gateway(tmp_path: Path) -> Iterator[Running]:
         yield running
 
 
-def vote(running: Running, release: str, *, ups: int, downs: int) -> None:
+def vote(running: Running, release: str, *, ups: int, downs: int, by: str | None = None) -> None:
     for number in range(ups + downs):
         id = f"c_{release}_{number}"
         answer = Correction(id, f"He go {number}.", f"He goes {number}.", (), release, "a", None)
         running.store.journal_correction(answer)
-        running.store.add_feedback(source_key=id, correction_id=id, rating=1 if number < ups else -1)
+        rating = 1 if number < ups else -1
+        running.store.add_feedback(source_key=id, correction_id=id, rating=rating, giver=by or id)
 
 
 def released_by(running: Running) -> str:
@@ -51,7 +52,7 @@ def test_thumbs_down_return_to_the_release_before_and_it_stays_there(gateway: Ru
     vote(gateway, second, ups=3, downs=14)
     said = gateway.until(lambda said: said["rollback"] is not None and said["release"] == "r0003")
     assert f"Rolled back from {second} to adapter old (r0003)" in said["rollback"]
-    assert "votes are thumbs down (10 % before)" in said["rollback"] and said["adapter"] == "old"
+    assert "people who voted gave thumbs down (10 % before)" in said["rollback"] and said["adapter"] == "old"
     assert released_by(gateway) == "r0003"
     champion = gateway.store.champion()
     assert champion is not None and champion.kind == "rollback" and "automatically" in champion.why
@@ -92,6 +93,15 @@ def test_few_votes_votes_on_other_releases_and_a_release_that_somebody_chose_cha
     gateway.serves(chosen)
     time.sleep(0.5)
     assert kinds(gateway) == ["override", "promotion", "promotion"]
+
+
+def test_votes_of_one_person_alone_turn_nothing_back(gateway: Running) -> None:
+    gateway.serves(gateway.release("old"))
+    second = gateway.release("new")
+    gateway.serves(second)
+    vote(gateway, second, ups=0, downs=30, by="api:pupil")
+    time.sleep(0.4)
+    assert kinds(gateway) == ["promotion", "promotion"] and gateway.ready()["rollback"] is None
 
 
 def test_a_first_release_has_nothing_to_return_to(gateway: Running) -> None:

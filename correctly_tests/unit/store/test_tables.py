@@ -430,6 +430,45 @@ def test_the_same_feedback_counts_once_and_a_turned_thumb_is_pending_again(store
     assert [item.id for item in store.pending_feedback()] == [first.id]
 
 
+def test_however_often_somebody_votes_they_count_once_for_the_side_they_took(store: Store) -> None:
+    def vote(giver: str | None, *ratings: int) -> None:
+        for number, rating in enumerate(ratings):
+            id = f"c{giver}{number}"
+            store.journal_correction(correction(id))
+            store.add_feedback(source_key=f"k{id}", correction_id=id, rating=rating, giver=giver)
+
+    vote("api:pupil", *[-1] * 10)
+    vote("api:teacher", 1, 1, -1)
+    vote("api:torn", 1, -1)
+    vote("api:silent", 0)
+    vote(None, -1, -1, -1)
+    signals = store.signals("r0001")
+    assert (signals.ups, signals.downs) == (1, 2)
+    assert store.votes() == {("r0001", 1): 3, ("r0001", -1): 15}
+
+
+def test_what_was_taken_back_counts_no_more(store: Store) -> None:
+    store.journal_correction(correction("c1"))
+    for key in ("open-webui:1", "open-webui:2", "api:me:c1"):
+        one = store.add_feedback(source_key=key, correction_id="c1", rating=1, giver=key)
+        store.settle_feedback(one.id, "thumb", says="Counted.", thumb=("He go.", "He goes."))
+    assert store.feedback_keys("open-webui:") == {"open-webui:1", "open-webui:2"}
+    assert store.withdraw_feedback(["open-webui:1", "open-webui:9"]) == 1
+    assert (store.signals("r0001").ups, len(list(store.thumbs()))) == (2, 2)
+
+
+def test_a_reviewer_reads_what_people_ticked_and_wrote_beside_the_answer(store: Store) -> None:
+    store.journal_correction(correction("c1"))
+    store.add_feedback(source_key="1", correction_id="c1", rating=-1, comment="Too stiff.", ticked=["not helpful"])
+    store.add_feedback(source_key="2", correction_id="gone", rating=1)
+    [down] = store.reactions(rating=-1)
+    assert (down.before, down.after, down.release) == ("He go.", "He goes.", "r0001")
+    assert (down.feedback.comment, down.feedback.ticked) == ("Too stiff.", ("not helpful",))
+    assert {one.after for one in store.reactions()} == {"He goes.", None}
+    again = store.add_feedback(source_key="1", correction_id="c1", rating=-1, comment="Too stiff.", ticked=["other"])
+    assert again.ticked == ("other",) and store.reactions(rating=-1)[0].feedback.ticked == ("other",)
+
+
 def test_old_answers_are_pruned_but_not_those_that_feedback_waits_for(store: Store) -> None:
     for id in ("c1", "c2", "c3"):
         store.journal_correction(correction(id))

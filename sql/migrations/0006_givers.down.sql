@@ -1,0 +1,3 @@
+DROP INDEX feedback_correction;
+ALTER TABLE feedback DROP COLUMN ticked;
+ALTER TABLE feedback DROP COLUMN giver;
