@@ -1,13 +1,13 @@
-"""`correctly review`: a reviewer walks through chats and rates the answers.
+"""`correctly review`: a reviewer walks through chats and rates the answers; `correctly votes`: what people said of answers.
 
-Belongs here: showing an answer, asking for grades. Does not belong here: asking the gateway, keeping grades (workflows/).
+Belongs here: showing an answer or a vote, asking for grades. Does not belong here: asking the gateway, keeping grades (workflows/).
 """
 
 from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markdown import Markdown
@@ -21,10 +21,71 @@ from correctly_assets.evaluation.report.review_section import grade_says
 from correctly_assets.settings import get_settings
 from correctly_assets.workflows.review_answers import Grades, Task
 
+if TYPE_CHECKING:
+    from correctly_assets.store.records import Reaction
+
 
 def register(app: typer.Typer) -> None:
-    """Add this command to the program."""
-    app.command()(review)
+    """Add these commands to the program."""
+    for command in (review, votes):
+        app.command()(command)
+
+
+def votes(
+    down: Annotated[bool, typer.Option("--down", help="Thumbs down alone.")] = False,
+    up: Annotated[bool, typer.Option("--up", help="Thumbs up alone.")] = False,
+    limit: Annotated[int, typer.Option(min=1)] = 20,
+    as_json: Json = False,
+) -> None:
+    """What people said of answers, newest first: their vote, what they ticked and wrote, and what became of it."""
+    from correctly_assets.workflows.wiring import read_platform_store
+
+    if up and down:
+        raise UsageError("--up and --down do not go together: leave both out to see all.")
+    with read_platform_store(get_settings().platform) as store:
+        found = store.reactions(rating=1 if up else -1 if down else None, limit=limit)
+    if as_json:
+        print_json([_vote_json(one) for one in found])
+        return
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    for one in found:
+        told = one.feedback
+        thumb = {1: "👍", -1: "👎"}.get(told.rating, "✎")
+        marks = [told.at[:16].replace("T", " "), one.release or "", ", ".join(told.ticked)]
+        say(f"{thumb} {' · '.join(mark for mark in marks if mark)}")
+        say(f"  {one.before}" if one.before is not None else "  (the answer is not in the journal any more)")
+        if one.after and one.after != one.before:
+            say(f"  → {one.after}")
+        if told.better:
+            say(f"  better: {told.better}")
+        if told.comment:
+            say(f"  comment: {told.comment}")
+        if told.says:
+            say(f"  {told.says}")
+    if not found:
+        say("Nobody has said anything of an answer yet.")
+
+
+def _vote_json(one: Reaction) -> dict[str, Any]:
+    told = one.feedback
+    return {
+        "id": told.id,
+        "at": told.at,
+        "rating": told.rating,
+        "ticked": list(told.ticked),
+        "comment": told.comment,
+        "better": told.better,
+        "before": one.before,
+        "after": one.after,
+        "release": one.release,
+        "giver": told.giver,
+        "state": told.state,
+        "says": told.says,
+        "example": told.example_id,
+    }
 
 
 def review(

@@ -19,6 +19,11 @@ from correctly_assets.workflows.openwebui_account import ADMIN_EMAIL, admin, sec
 VENV = PROJECT_ROOT / ".venv-webui"
 LOOPBACK_PASSWORD = "admin"
 """What Open WebUI signs its only account in with while it asks nobody for a password (its own constant)."""
+NOT_OFFERED = (
+    "file_upload", "file_context", "vision", "web_search", "image_generation", "code_interpreter", "terminal", "memory",
+    "builtin_tools", "citations",
+)  # fmt: skip
+"""What Open WebUI would let people do with a model unless told otherwise."""
 SUGGESTIONS = (
     ("A mail to a colleague", "about a delay", "I am sorry for answer you so late, I was in holidays the last week and didn't saw your mail."),
     ("A review of a café", "with three small errors", "The coffee was amazing but the staffs was too busy for to smile, I will come back although."),
@@ -97,6 +102,13 @@ def environment() -> dict[str, str]:
         "DEFAULT_MODELS": "correctly",
         # Native function calling sends three dozen tools with every sentence.
         "DEFAULT_MODEL_PARAMS": json.dumps({"function_calling": "legacy"}),
+        # What is new in Open WebUI would cover the first page, which shows a person what to try here.
+        "DEFAULT_INTERFACE_SETTINGS": json.dumps({"showChangelog": False, "showUpdateToast": False}),
+        # What a corrector does not do is not offered: attached files above all, which it would not read.
+        "DEFAULT_MODEL_METADATA": json.dumps({"capabilities": dict.fromkeys(NOT_OFFERED, False)}),
+        "USER_PERMISSIONS_CHAT_FILE_UPLOAD": "False",
+        "USER_PERMISSIONS_CHAT_WEB_UPLOAD": "False",
+        "ENABLE_MEMORIES": "False",
         "DEFAULT_PROMPT_SUGGESTIONS": json.dumps(suggestions, ensure_ascii=False),
         **{f"ENABLE_{task}_GENERATION": "False" for task in tasks},
         "ENABLE_EVALUATION_ARENA_MODELS": "False",

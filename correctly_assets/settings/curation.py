@@ -1,6 +1,6 @@
-"""How examples become neighbours, and where versions of data go.
+"""How examples become neighbours, how many land by feedback, and where versions of data go.
 
-Belongs here: embeddings and DVC's remote. Does not belong here: personal data (privacy.py).
+Belongs here: embeddings, that bound and DVC's remote. Does not belong here: personal data (privacy.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from correctly_assets.settings.group import SettingsGroup
 
 
 class CurationSettings(SettingsGroup):
-    """Embeddings and versions of data."""
+    """Embeddings, feedback and versions of data."""
 
     embedding: Literal["ngrams", "base", "openai"] | None = Field(
         default=None,
@@ -29,6 +29,12 @@ class CurationSettings(SettingsGroup):
     )
     embedding_api_key: SecretStr | None = Field(
         default=None, description="Key of that endpoint; none is sent when unset."
+    )
+    feedback_per_day: int = Field(
+        default=50,
+        ge=1,
+        description="Corrections of one person that land within a day by themselves; more are held for a reviewer "
+        "(`correctly quarantine`).",
     )
     dvc_remote: str | None = Field(
         default=None, description="URL or folder of a DVC remote that snapshots are pushed to; none are when unset."

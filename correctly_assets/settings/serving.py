@@ -28,6 +28,10 @@ class ServingSettings(SettingsGroup):
         description="The engine's cache on a CPU, in GiB: 1 holds some 56,000 tokens of the embedded model.",
     )
     vllm_max_model_len: int = Field(default=1024, ge=256, description="Most tokens of one request, prompt and answer.")
+    vllm_dtype: Literal["auto", "bfloat16", "float32"] = Field(
+        default="auto",
+        description="What the engine computes in; auto is float32 on a CPU without AVX-512, where bfloat16 is many times slower.",
+    )
     mode: Literal["careful", "fluent"] = Field(
         default="careful",
         description="How far a correction goes: errors alone (careful), or wording too (fluent).",

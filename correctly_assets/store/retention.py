@@ -103,7 +103,7 @@ class Retention(Subject):
                 connection.execute(
                     text(
                         "UPDATE feedback SET source_key = 'erased:' || id, better = NULL, comment = NULL, edits = '[]', "
-                        "state = CASE state WHEN 'pending' THEN 'ignored' ELSE state END "
+                        "giver = 'erased:' || id, state = CASE state WHEN 'pending' THEN 'ignored' ELSE state END "
                         "WHERE source_key LIKE :own ESCAPE '!'"
                     ),
                     {"own": _own_reactions(client)},

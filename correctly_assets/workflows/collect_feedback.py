@@ -7,6 +7,7 @@ guards (curation/) or the ladder's rungs (teachers/).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -52,12 +53,11 @@ def ask_for_feedback(store: Store, settings: Settings, known: str) -> FeedbackWa
     Args:
         known: the state of the votes that were read last; it is handed back where the chat does not answer.
     """
-    from correctly_assets.workflows.read_votes import read_votes
+    from correctly_assets.workflows.read_votes import votes_state
 
     votes, heard = known, ""
     try:
-        given = read_votes(settings, timeout=5.0)
-        votes = f"{max((vote.updated_at for vote in given), default=0)}:{len(given)}"
+        votes = votes_state(settings)
     except CorrectlyError as error:
         # The chat is one of several ways in; what came another way is settled all the same.
         heard = f" {error}"
@@ -69,25 +69,31 @@ def ask_for_feedback(store: Store, settings: Settings, known: str) -> FeedbackWa
 
 
 def collect_feedback(store: Store, settings: Settings, *, since: int = 0) -> tuple[str, int]:
-    """Take the votes given in the chat, where it runs, and settle everything that is pending.
+    """Take the votes given in the chat, where it runs, remove those taken back, and settle everything that is pending.
 
     Args:
-        since: votes changed before this second (since 1970) were taken already; taking them again would change nothing.
+        since: votes changed before this second (since 1970) were taken already and are not fetched.
 
     Returns:
         One sentence, and the ``since`` of the next time.
     """
-    from correctly_assets.workflows.read_votes import read_votes, take_votes
+    from correctly_assets.workflows.read_votes import follow_withdrawn, read_votes, take_votes
 
     heard = ""
     try:
-        votes = [vote for vote in read_votes(settings) if vote.updated_at >= since - LATE_SECONDS]
-        if votes:
-            take_votes(store, votes, _scrubber(settings.privacy.pii_names).scrub)
-            since = max(vote.updated_at for vote in votes)
+        read = read_votes(settings, since=since - LATE_SECONDS)
+        if read.votes:
+            taken = take_votes(store, read.votes, _scrubber(settings.privacy.pii_names).scrub)
+            if lost := len(read.votes) - taken:
+                heard += f" {lost} votes speak of no answer in the journal and do not count."
+        if gone := follow_withdrawn(store, read):
+            heard += f" {gone} votes were taken back."
+        if read.others:
+            heard += f" {len(read.others)} votes speak of no answer of ours."
+        since = read.newest
     except CorrectlyError as error:
         # The chat is one of several ways in; what came another way is settled all the same.
-        heard = f" {error}"
+        heard += f" {error}"
     return settle_feedback(store, settings) + heard, since
 
 
@@ -144,7 +150,7 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
             )
         )
         [(guarded, held)] = guards.check([example])
-        held = held or on_the_ladder(guarded, ladder)
+        held = held or on_the_ladder(guarded, ladder) or _too_many(store, feedback, guarded, settings)
         store.land([LandRow(identified(guarded), held=held)], file="feedback")
         store.settle_feedback(
             feedback.id,
@@ -158,6 +164,19 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
         f"{len(pending)} reactions settled: {landed} corrections landed, {kept_back} held in quarantine, "
         f"{thumbs} confirmations, {ignored} votes only."
     )
+
+
+def _too_many(store: Store, feedback: Feedback, example: Example, settings: Settings) -> Refusal | None:
+    """Why a correction waits for a reviewer whose giver has had many land today: what one person sends weighs much in training,
+    and nobody should teach the next adapter alone."""
+    from correctly_assets.curation.guards import row_of
+
+    day = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="milliseconds")
+    limit = settings.curation.feedback_per_day
+    if store.landed_of(feedback.giver, day) < limit:
+        return None
+    why = f"{limit} corrections of the same person have landed within a day; a reviewer lets the others in."
+    return Refusal("giver", why, row_of(example))
 
 
 def on_the_ladder(example: Example, ladder: Ladder) -> Refusal | None:

@@ -60,7 +60,10 @@ def signed_in(platform: PlatformSettings, *, timeout: float = 10.0) -> Iterator[
         with httpx.Client(base_url=url, timeout=timeout, trust_env=False) as client:
             signed = client.post("/api/v1/auths/signin", json=credentials)
             if signed.status_code != 200:
-                raise PermanentError(f"Open WebUI does not let us sign in to read its votes ({signed.status_code}).")
+                raise PermanentError(
+                    f"Open WebUI does not let us sign in to read its votes ({signed.status_code}); restart the platform, "
+                    "which sets the administrator's password."
+                )
             client.headers["Authorization"] = f"Bearer {signed.json()['token']}"
             yield client
     except httpx.HTTPError as error:

@@ -1,16 +1,18 @@
 """Votes given in Open WebUI, joined to the answers they speak of.
 
 Belongs here: reading Open WebUI's feedback and finding each vote's answer in our journal. Does not belong here: what
-becomes of a reaction (feedback.py), or starting Open WebUI (webui.py).
+becomes of a reaction (collect_feedback.py), or starting Open WebUI (platform/openwebui.py).
 
 Open WebUI forwards the chat's id with every request and no message's, so a vote is joined by chat and text
-(open-webui 0.12.4; `GET /api/v1/evaluations/feedbacks/all/export` carries the chat as a snapshot).
+(open-webui 0.12.4: `GET /api/v1/evaluations/feedbacks/all/ids` lists votes without their chats, `feedback/ID` and
+`feedbacks/all/export` carry the chat as a snapshot).
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
@@ -22,14 +24,26 @@ from correctly_assets.settings import Settings
 from correctly_assets.workflows.openwebui_account import signed_in
 
 if TYPE_CHECKING:
+    import httpx
+
     from correctly_assets.store import Store
     from correctly_assets.store.records import JournalEntry
 
-EXPORTED_VOTES = "/api/v1/evaluations/feedbacks/all/export"
+_VOTES = "/api/v1/evaluations"
+EXPORTED_VOTES = f"{_VOTES}/feedbacks/all/export"
 MAX_CHANGED = 0.5
 """Largest share of changed words at which a comment is taken for a better version rather than a note."""
 SERVED, BASE, CANDIDATE = "correctly", "correctly-base", "correctly-candidate"
-"""The names under which the gateway lists what it journals; whatever else a chat holds is somebody else's answer."""
+"""Who gives the answers that the gateway journals; whatever else a chat holds is somebody else's answer."""
+_NAMES = {
+    **{name: name for name in (SERVED, BASE, CANDIDATE)},
+    **dict.fromkeys((f"{SERVED}-fluent", f"{SERVED}-text"), SERVED),
+}
+"""Every name under which the gateway lists them."""
+KEY = "open-webui:"
+"""What the source keys of these votes begin with."""
+_ONE_BY_ONE = 100
+"""New votes that are fetched each by itself; of more, all are fetched at once."""
 TABLE = re.compile(r"\n+\s*\|\s*(?:Was|이전|전)\s*\|", re.I)
 
 
@@ -40,10 +54,13 @@ class Vote:
     Attributes:
         id: Open WebUI's id of the vote; a vote that is changed keeps it.
         rating: 1 or -1.
-        model: which of the gateway's models gave the answer; only a vote on `SERVED` says something of a release.
+        model: which of the gateway's models gave the answer; only a vote on `SERVED` says something of a release. None where
+            an arena does not tell, and only the answer's own words do.
         asked, answered: the message voted on and the user's before it, as they stand in the chat now: an edited answer
             is the edited one. None where the chat no longer shows them.
         updated_at: when it was last changed, in seconds since 1970.
+        giver: whose vote it is, as a hash of the account.
+        ticked: the reason chosen from Open WebUI's list, and its grade from 1 to 10.
     """
 
     id: str
@@ -53,25 +70,82 @@ class Vote:
     answered: str | None
     comment: str | None
     updated_at: int = 0
-    model: str = SERVED
+    model: str | None = SERVED
+    giver: str | None = None
+    ticked: tuple[str, ...] = ()
 
 
-def read_votes(settings: Settings, *, timeout: float = 10.0) -> list[Vote]:
-    """Every vote that Open WebUI holds.
+@dataclass(frozen=True, slots=True)
+class ReadVotes:
+    """What was read of Open WebUI's votes.
+
+    Attributes:
+        states: every vote that it holds now, by id: when it was last changed, in seconds since 1970.
+        votes: of those changed lately, the ones on our answers. others: ids of those that are no vote of ours (any more).
+    """
+
+    states: Mapping[str, int]
+    votes: tuple[Vote, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def newest(self) -> int:
+        return max(self.states.values(), default=0)
+
+
+def read_votes(settings: Settings, *, since: int = 0, timeout: float = 10.0) -> ReadVotes:
+    """The votes that Open WebUI holds: of all, when they were last changed; in full, those changed at or after ``since``.
 
     Raises:
         UnreachableError: Open WebUI is away.
         PermanentError: it does not let us read its votes.
     """
     with signed_in(settings.platform, timeout=timeout) as client:
-        answer = client.get(EXPORTED_VOTES)
-        if answer.status_code != 200:
-            raise PermanentError(f"Open WebUI does not show its votes ({answer.status_code}).")
-        return [vote for row in answer.json() if (vote := parse_vote(row)) is not None]
+        states = _states(client)
+        new = [id for id, at in states.items() if at >= since]
+        rows = _export(client, set(new)) if len(new) > _ONE_BY_ONE else [row for id in new if (row := _one(client, id))]
+    votes = [vote for row in rows if (vote := parse_vote(row)) is not None]
+    ours = {vote.id for vote in votes}
+    return ReadVotes(states, tuple(votes), tuple(str(row["id"]) for row in rows if str(row["id"]) not in ours))
+
+
+def votes_state(settings: Settings, *, timeout: float = 5.0) -> str:
+    """``NEWEST:COUNT`` of Open WebUI's votes, which any vote that is given, changed or taken back changes; no chat is fetched.
+
+    Raises:
+        UnreachableError, PermanentError: as ``read_votes``.
+    """
+    with signed_in(settings.platform, timeout=timeout) as client:
+        states = _states(client)
+    return f"{ReadVotes(states).newest}:{len(states)}"
+
+
+def _states(client: httpx.Client) -> dict[str, int]:
+    rows = _got(client, f"{_VOTES}/feedbacks/all/ids")
+    return {str(row["id"]): int(row.get("updated_at") or 0) for row in rows}
+
+
+def _export(client: httpx.Client, wanted: set[str]) -> list[Mapping[str, Any]]:
+    return [row for row in _got(client, EXPORTED_VOTES) if str(row["id"]) in wanted]
+
+
+def _one(client: httpx.Client, id: str) -> Mapping[str, Any] | None:
+    """One vote with its chat; None where it was taken back meanwhile."""
+    answer = client.get(f"{_VOTES}/feedback/{id}")
+    return answer.json() if answer.status_code == 200 else None
+
+
+def _got(client: httpx.Client, path: str) -> list[Mapping[str, Any]]:
+    answer = client.get(path)
+    if answer.status_code != 200:
+        raise PermanentError(
+            f"Open WebUI does not show its votes ({answer.status_code}); it must be the version that `make install` installs."
+        )
+    return answer.json()
 
 
 def parse_vote(row: Mapping[str, Any]) -> Vote | None:
-    """A row of the export as a vote; None for what is no thumb on an answer of ours in a chat."""
+    """A vote of Open WebUI's with its chat; None for what is no thumb on an answer of ours in a chat."""
     data, meta = row.get("data") or {}, row.get("meta") or {}
     try:
         rating = int(data.get("rating") or 0)
@@ -80,18 +154,49 @@ def parse_vote(row: Mapping[str, Any]) -> Vote | None:
     chat_id = meta.get("chat_id")
     if rating not in (1, -1) or not chat_id:
         return None
-    model = str(data.get("model_id") or SERVED)
-    if model not in (SERVED, BASE, CANDIDATE):
-        return None  # it speaks of somebody else's answer, which may stand beside ours in the same chat
     messages = _messages(row.get("snapshot") or {})
     answer = messages.get(str(meta.get("message_id"))) or {}
+    model = _model_voted_on(data, meta, answer)
+    if model is None and not meta.get("arena"):
+        return None  # it speaks of somebody else's answer, which may stand beside ours in the same chat
     question = messages.get(str(answer.get("parentId"))) or {}
     comment = str(data.get("comment") or "").strip() or None
     asked, answered = _said(question.get("content")), _said(answer.get("content"))
-    return Vote(str(row["id"]), rating, str(chat_id), asked, answered, comment, int(row.get("updated_at") or 0), model)
+    at = int(row.get("updated_at") or 0)
+    return Vote(
+        str(row["id"]), rating, str(chat_id), asked, answered, comment, at, model, _giver(row), _ticked(data)
+    )  # fmt: skip
 
 
-def take_votes(store: Store, votes: list[Vote], scrub: Callable[[str], str]) -> int:
+def _model_voted_on(data: Mapping[str, Any], meta: Mapping[str, Any], answer: Mapping[str, Any]) -> str | None:
+    """Which of our models was voted on, by the first name that is one of ours: the model that an arena chose, the one named in
+    the vote, or what a workspace model of that name is made of."""
+    named = [answer.get("selectedModelId"), data.get("model_id"), answer.get("model") if meta.get("arena") else None]
+    if not any(named):
+        return SERVED
+    bases = meta.get("base_models") or {}
+    for name in [*named, *(bases.get(name) for name in named if name)]:
+        # A connection's prefix stands before a model's name, with a dot; our names have none.
+        if name and (ours := _NAMES.get(str(name).rsplit(".", 1)[-1])):
+            return ours
+    return None
+
+
+def _giver(row: Mapping[str, Any]) -> str | None:
+    """Whose vote it is, so that people are told apart and none is named."""
+    account = str(row.get("user_id") or "")
+    return KEY + hashlib.sha256(account.encode()).hexdigest()[:16] if account else None
+
+
+def _ticked(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a person ticked beside the thumb: a reason of Open WebUI's list, and its grade."""
+    reason, details = data.get("reason"), data.get("details")
+    grade = details.get("rating") if isinstance(details, Mapping) else None
+    found = [str(reason).replace("_", " ")[:60]] if reason else []
+    return (*found, f"{grade} of 10") if isinstance(grade, int) else tuple(found)
+
+
+def take_votes(store: Store, votes: Sequence[Vote], scrub: Callable[[str], str]) -> int:
     """Write votes down as feedback on the answers they speak of; returns how many had an answer in the journal.
 
     A vote that was taken already changes nothing; one that was turned round or edited is pending again. Raw chat text is
@@ -105,9 +210,21 @@ def take_votes(store: Store, votes: list[Vote], scrub: Callable[[str], str]) -> 
         taken += 1
         better, note = better_version(vote, entry, scrub)
         store.add_feedback(
-            source_key=f"open-webui:{vote.id}", correction_id=entry.id, rating=vote.rating, better=better, comment=note
+            source_key=KEY + vote.id,
+            correction_id=entry.id,
+            rating=vote.rating,
+            better=better,
+            comment=note,
+            giver=vote.giver,
+            ticked=vote.ticked,
         )
     return taken
+
+
+def follow_withdrawn(store: Store, read: ReadVotes) -> int:
+    """Remove the votes that Open WebUI holds no more, or that are no thumb any more; returns how many there were."""
+    there = {KEY + id for id in read.states} - {KEY + id for id in read.others}
+    return store.withdraw_feedback(sorted(store.feedback_keys(KEY) - there))
 
 
 def better_version(vote: Vote, entry: JournalEntry, scrub: Callable[[str], str]) -> tuple[str | None, str | None]:
@@ -169,8 +286,12 @@ def corrected_part(answer: str) -> str:
 
 def _answer_of(vote: Vote, entries: list[JournalEntry], scrub: Callable[[str], str]) -> JournalEntry | None:
     """The newest answer of the vote's chat, by the model voted on, to the text that was asked; that model's only answer
-    where its text is not shown."""
-    entries = [entry for entry in entries if _model_of(entry) == vote.model]
+    where its text is not shown. Where the model is not known, the answer must be the one voted on word for word."""
+    if vote.model is None:
+        said = clean_line(scrub(corrected_part(vote.answered or "")))
+        entries = [entry for entry in entries if said and clean_line(entry.after) == said]
+    else:
+        entries = [entry for entry in entries if _model_of(entry) == vote.model]
     if vote.asked is None:
         return entries[0] if len(entries) == 1 else None
     asked = clean_line(scrub(vote.asked))

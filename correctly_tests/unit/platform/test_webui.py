@@ -41,6 +41,8 @@ NEEDED = {
     "ENABLE_CODE_EXECUTION": "False",
     "ENABLE_CODE_INTERPRETER": "False",
     "ENABLE_DIRECT_CONNECTIONS": "False",
+    "DEFAULT_INTERFACE_SETTINGS": '{"showChangelog": false, "showUpdateToast": false}',
+    "USER_PERMISSIONS_CHAT_FILE_UPLOAD": "False",
 }
 
 
@@ -53,6 +55,28 @@ def test_the_settings_that_matter_stand_in_the_environment_here_and_in_compose()
         assert name in of_the_chat, name
     tasks = [name for name in made if name.endswith("_GENERATION")]
     assert len(tasks) >= 6 and {made[name] for name in tasks} == {"False"}
+
+
+def test_no_model_offers_what_a_corrector_does_not_do_attachments_above_all() -> None:
+    offered = json.loads(environment()["DEFAULT_MODEL_METADATA"])["capabilities"]
+    assert offered["file_upload"] is False and not any(offered.values())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (VENV / "bin" / "python").exists(), reason="Open WebUI is not installed")
+def test_open_webui_takes_these_settings_as_they_are_meant(tmp_path: Path) -> None:
+    """By its own code: its configuration, read with our environment."""
+    code = (
+        "import json; from open_webui.config import DEFAULT_CONFIG as c; "
+        "print(json.dumps({k: c[k] for k in ('ui.default_interface_settings', 'models.default_metadata', "
+        "'ui.prompt_suggestions')}))"
+    )
+    env = {**environment(), "DATA_DIR": str(tmp_path), "PATH": "/usr/bin:/bin", "WEBUI_SECRET_KEY": "x" * 32}
+    done = subprocess.run([str(VENV / "bin" / "python"), "-c", code], env=env, capture_output=True, text=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["ui.default_interface_settings"]["showChangelog"] is False
+    assert found["models.default_metadata"]["capabilities"]["file_upload"] is False
+    assert len(found["ui.prompt_suggestions"]) == len(SUGGESTIONS)
 
 
 def test_suggestions_are_awkward_sentences_to_try_with_a_title() -> None:

@@ -14,8 +14,14 @@ from correctly_assets.core.types import Correction, Edit
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store
-from correctly_assets.workflows.collect_feedback import collect_feedback, settle_feedback
-from correctly_assets.workflows.read_votes import corrected_part, is_version_of, parse_vote, read_votes
+from correctly_assets.workflows.collect_feedback import ask_for_feedback, collect_feedback, settle_feedback
+from correctly_assets.workflows.read_votes import (
+    corrected_part,
+    is_version_of,
+    parse_vote,
+    read_votes,
+    take_votes,
+)
 from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.loopback import Loopback, answer
 
@@ -58,21 +64,26 @@ def row(rating: int, *, comment: str = "", asked: str = BEFORE, answered: str = 
 
 
 class Chat(Loopback):
-    """A server on loopback with Open WebUI's two routes."""
+    """A server on loopback with the routes of Open WebUI by which votes are read."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.credentials: list[dict[str, str]] = []
+        self.asked: list[str] = []
         super().__init__()
 
     def handle(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         if handler.command == "POST":
             self.credentials.append(json.loads(body))
             answer(handler, 200, {"token": "t"})
-        elif handler.headers.get("Authorization") == "Bearer t":
-            answer(handler, 200, self.rows)
-        else:
+        elif handler.headers.get("Authorization") != "Bearer t":
             answer(handler, 401, {"detail": "no"})
+        else:
+            self.asked.append(what := handler.path.removeprefix("/api/v1/evaluations/"))
+            whole = {f"feedback/{row['id']}": row for row in self.rows}
+            brief = [{name: row[name] for name in ("id", "user_id", "created_at", "updated_at")} for row in self.rows]
+            known = {"feedbacks/all/ids": brief, "feedbacks/all/export": self.rows, **whole}
+            answer(handler, 200 if what in known else 404, known.get(what, {"detail": "not found"}))
 
 
 @pytest.fixture
@@ -157,7 +168,7 @@ def test_votes_are_read_where_the_chat_is_reached_and_with_the_admin_that_was_pr
     monkeypatch.setenv("CORRECTLY_WEBUI_HOST", "127.0.0.1")
     monkeypatch.setenv("CORRECTLY_WEBUI_ADMIN_PASSWORD", "as in .env")
     chat.rows = [row(1)]
-    assert [vote.rating for vote in read_votes(get_settings())] == [1]
+    assert [vote.rating for vote in read_votes(get_settings()).votes] == [1]
     assert chat.credentials == [{"email": "admin@localhost", "password": "as in .env"}]
 
 
@@ -188,3 +199,101 @@ def test_a_comment_is_a_version_when_at_most_half_of_its_words_differ():
     assert is_version_of("She goes to the office every day.", BEFORE)
     assert not is_version_of("wrong", BEFORE)
     assert not is_version_of("Please say that she commutes daily instead of this.", BEFORE)
+
+
+def voted(store: Store, given: dict[str, Any]) -> list[tuple[str, int]]:
+    """(answer, rating) of every reaction kept, after one row was taken."""
+    vote = parse_vote(given)
+    if vote is not None:
+        take_votes(store, [vote], str)
+    return [(one.correction_id, one.rating) for one in store.pending_feedback()]
+
+
+@pytest.mark.parametrize(
+    ("data", "meta"),
+    [
+        ({"model_id": "corr.correctly"}, {}),
+        ({"model_id": "my.prefix.correctly-fluent"}, {}),
+        ({"model_id": "correctly-text"}, {}),
+        ({"model_id": "house-corrector"}, {"base_models": {"house-corrector": "corr.correctly"}}),
+        ({"model_id": "arena-model"}, {"arena": True, "model_id": "arena-model"}),
+    ],
+)
+def test_a_vote_counts_under_prefixes_workspace_models_and_arenas(
+    store: Store, data: dict[str, Any], meta: dict[str, Any]
+):
+    journal(store)
+    given = row(-1)
+    given["data"] |= data
+    given["meta"] |= meta
+    assert voted(store, given) == [("c_1", -1)]
+
+
+def test_an_arena_that_names_the_model_it_chose_is_believed(store: Store):
+    journal(store)
+    store.journal_correction(Correction("c_base", BEFORE, BEFORE, (), None, None), chat_id="chat-1")
+    given = row(1, answered=BEFORE)
+    given["data"]["model_id"], given["meta"]["arena"] = "arena-model", True
+    given["snapshot"]["chat"]["chat"]["history"]["messages"]["m2"]["selectedModelId"] = "corr.correctly-base"
+    assert voted(store, given) == [("c_base", 1)]
+
+
+def test_a_workspace_model_made_of_another_is_none_of_ours():
+    given = row(1)
+    given["data"]["model_id"], given["meta"]["base_models"] = "helper", {"helper": "gpt-x"}
+    assert parse_vote(given) is None
+
+
+def test_only_new_votes_are_fetched_with_their_chats(chat: Chat, store: Store):
+    journal(store)
+    chat.rows = [row(1, id="v1", at=10000), row(1, id="v2", at=20000)]
+    _, since = collect_feedback(store, get_settings())
+    assert since == 20000 and {"feedback/v1", "feedback/v2"} <= set(chat.asked)
+    chat.asked.clear()
+    chat.rows.append(row(-1, id="v3", at=30000))
+    assert collect_feedback(store, get_settings(), since=30000)[1] == 30000
+    assert chat.asked == ["feedbacks/all/ids", "feedback/v3"]
+    assert ask_for_feedback(store, get_settings(), "0:0").votes == "30000:3"
+    chat.asked.clear()
+    chat.rows = [row(1, id=f"v{number}", at=40000) for number in range(150)]
+    assert len(read_votes(get_settings(), since=40000).votes) == 150
+    assert chat.asked == ["feedbacks/all/ids", "feedbacks/all/export"]
+
+
+def test_a_vote_that_is_turned_round_or_taken_back_follows(chat: Chat, store: Store):
+    journal(store)
+    chat.rows = [row(1, id="v1", at=10000), row(1, id="v2", at=10000)]
+    collect_feedback(store, get_settings())
+    assert store.signals("r0001").ups == 1 and len(list(store.thumbs())) == 2
+    chat.rows = [row(-1, id="v1", at=20000)]
+    says, since = collect_feedback(store, get_settings(), since=20000)
+    assert "1 votes were taken back" in says and since == 20000
+    assert (store.signals("r0001").ups, store.signals("r0001").downs) == (0, 1) and not list(store.thumbs())
+    chat.rows = [row(0, id="v1", at=30000)]
+    assert "1 votes were taken back" in collect_feedback(store, get_settings(), since=30000)[0]
+    assert store.signals("r0001").downs == 0
+
+
+def test_what_was_ticked_and_written_is_kept_for_a_reviewer_and_names_nobody(chat: Chat, store: Store):
+    journal(store)
+    given = row(-1, comment="Far too stiff for me, thanks")
+    given["data"] |= {"reason": "dont_like_the_style", "details": {"rating": 3}}
+    given["user_id"] = "6f1c-account"
+    chat.rows = [given]
+    collect_feedback(store, get_settings())
+    [one] = store.reactions()
+    assert one.feedback.ticked == ("dont like the style", "3 of 10")
+    assert (one.feedback.comment, one.after) == ("Far too stiff for me, thanks", AFTER)
+    assert one.feedback.giver is not None and "6f1c" not in one.feedback.giver
+
+
+def test_a_person_alone_teaches_only_so_much_a_day(settings: Settings, store: Store):
+    settings = settings.changed(curation={"feedback_per_day": 2})
+    for number in range(4):
+        before, better = f"She go to shop number {number} by the sea.", f"She goes to shop number {number} by the sea."
+        store.journal_correction(Correction(f"c{number}", before, before, (), "r0001", "abc"))
+        who = "api:pupil" if number < 3 else "api:teacher"
+        store.add_feedback(source_key=f"k{number}", correction_id=f"c{number}", rating=-1, better=better, giver=who)
+    assert "3 corrections landed, 1 held in quarantine" in settle_feedback(store, settings)
+    [held] = store.quarantined()
+    assert held.rung == "giver" and "a reviewer lets the others in" in held.reason
