@@ -4,6 +4,16 @@ set -euo pipefail
 venv=$1 accelerator=$2
 here=$(cd "$(dirname "$0")" && pwd)
 
+case "$(uname -m)" in
+  x86_64 | amd64) ;;
+  *)
+    if [ "$accelerator" = cpu ]; then
+      echo "Correctly's engine is built for x86-64 processors, and this one is $(uname -m): use an x86-64 machine (Intel or AMD)." >&2
+      exit 2
+    fi
+    ;;
+esac
+
 works() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1; }
 if ! [ -x "$venv/bin/python" ] || ! works "$venv/bin/python"; then
   python=

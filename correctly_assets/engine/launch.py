@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from correctly_assets.engine.cpu import Dtype, read_cpu
 from correctly_assets.engine.vllm_plugin.drafts import PROMPT_HEAD, PROMPT_TAIL
 
 Device = Literal["cpu", "gpu"]
@@ -72,6 +73,13 @@ def engine_identity() -> dict[str, str | None]:
     return {"vllm": vllm_version(), "device": detect_device()}
 
 
+def engine_dtype(setting: Literal["auto"] | Dtype, device: Device) -> Dtype:
+    """What the engine computes in: as set, else bfloat16 on a GPU and on a CPU that multiplies it fast."""
+    if setting != "auto":
+        return setting
+    return "bfloat16" if device == "gpu" else read_cpu().dtype
+
+
 def vllm_command(
     model: str,
     *,
@@ -87,6 +95,7 @@ def vllm_command(
     speculation: Speculation | None = Speculation(),
     gpu_memory_utilization: float = 0.9,
     shutdown_timeout: int = 20,
+    dtype: Dtype = "bfloat16",
     python: str = sys.executable,
 ) -> tuple[list[str], dict[str, str]]:
     """The command that starts the engine, and what it needs in its environment beside the caller's own.
@@ -100,6 +109,7 @@ def vllm_command(
         max_cpu_loras: adapters that stay resident; must cover every registered name, since an evicted one whose
             directory is gone takes the whole server down with the next request for it.
         kvcache_gb: memory for the cache on a CPU, in GiB.
+        dtype: what it computes in.
         shutdown_timeout: seconds that running answers get after SIGTERM; without it streams are cut.
 
     Returns:
@@ -107,7 +117,7 @@ def vllm_command(
     """
     device = device or detect_device()
     argv = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", BASE_NAME]
-    argv += ["--host", host, "--port", str(port), "--dtype", "bfloat16", "--chat-template", str(chat_template)]
+    argv += ["--host", host, "--port", str(port), "--dtype", dtype, "--chat-template", str(chat_template)]
     argv += ["--max-model-len", str(max_model_len), "--scheduling-policy", "priority"]
     # A model's own generation_config.json would set sampling parameters behind the caller's back.
     argv += ["--generation-config", "vllm", "--shutdown-timeout", str(shutdown_timeout)]

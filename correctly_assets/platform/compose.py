@@ -76,6 +76,8 @@ def _argv(process: Process, settings: Settings) -> list[str]:
         text[text.index("--host") + 1] = "0.0.0.0"
         # Whatever CORRECTLY_BASE_MODEL names, `prepare` makes sure of its folder and puts this link to it.
         text[text.index("--model") + 1] = str(settings.platform.served_model_path)
+        # Which machine it will run on is not known here.
+        text[text.index("--dtype") + 1] = "${CORRECTLY_VLLM_DTYPE:-bfloat16}"
     elif process.name == "mlflow":
         # Here it is reached from other containers, by its service name.
         text[text.index("--host") + 1] = "0.0.0.0"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.telemetry import TELEMETRY_OFF
 from correctly_assets.engine.key import engine_key
-from correctly_assets.engine.launch import Device, Speculation, detect_device, vllm_command
+from correctly_assets.engine.launch import Device, Speculation, detect_device, engine_dtype, vllm_command
 from correctly_assets.platform.openwebui import installed, private_environment, webui_command
 from correctly_assets.settings import PROJECT_ROOT, PlatformSettings, Settings
 from correctly_assets.settings.platform import http_url
@@ -130,6 +130,7 @@ def engine_command(settings: Settings, device: Device | None = None) -> tuple[li
         kvcache_gb=settings.serving.vllm_kvcache_gb,
         max_model_len=settings.serving.vllm_max_model_len,
         max_lora_rank=settings.training.lora_rank,
+        dtype=engine_dtype(settings.serving.vllm_dtype, device or detect_device()),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import logging
@@ -60,26 +61,54 @@ def _as_a_part() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+class PortRefused(CorrectlyError):
+    """A port, or the address before it, may not be listened on here."""
+
+    code = "port_refused"
+    exit_code = 4
+
+
 def check_ports(settings: Settings, processes: Iterable[Process]) -> None:
-    """Refuse to start when a port is taken.
+    """Refuse to start when a part could not listen where it should.
 
     Raises:
-        PortTaken: names the port, the part and the setting to change.
+        PortTaken: another program listens there. PortRefused: this user may not, or the address is not this machine's. Both name
+            the port, the part and the setting to change.
     """
     for process in processes:
         if process.port is None:
             continue
-        port, host = process.port(settings), process.host(settings)
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
-            # A port in TIME_WAIT is free for a server; without this a quick restart would be refused.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+        host, port = process.host(settings), process.port(settings)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                # A port in TIME_WAIT is free for a server; without this a quick restart would be refused.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, port))
-            except OSError as error:
-                name = {"webserver": "DAGSTER", "open-webui": "WEBUI"}.get(process.name, process.name.upper())
-                raise PortTaken(
-                    f"Port {port} for {process.title} is taken: stop what listens there, or set CORRECTLY_{name}_PORT."
-                ) from error
+        except OSError as error:
+            raise _unusable(process, host, port, error) from error
+
+
+def _unusable(process: Process, host: str, port: int, error: OSError) -> CorrectlyError:
+    name = {"webserver": "DAGSTER", "open-webui": "WEBUI"}.get(process.name, process.name.upper())
+    if error.errno == errno.EADDRINUSE:
+        return PortTaken(
+            f"Port {port} for {process.title} is taken: stop what listens there, or set CORRECTLY_{name}_PORT."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return PortRefused(
+            f"Port {port} for {process.title} may not be opened by this user (ports below 1024 take rights of their own): set "
+            f"CORRECTLY_{name}_PORT to a higher one."
+        )
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        setting = f"CORRECTLY_{name}_HOST" if name in ("DAGSTER", "VLLM") else "CORRECTLY_HOST"
+        return PortRefused(
+            f"{host}, where {process.title} should listen, is no address of this machine: set {setting} to one of its own, or to "
+            "127.0.0.1."
+        )
+    return PortRefused(
+        f"{process.title} cannot listen on {host}, port {port} ({error.strerror}); set CORRECTLY_{name}_PORT."
+    )
 
 
 @dataclass

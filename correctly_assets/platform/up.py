@@ -27,7 +27,9 @@ from correctly_assets.artifacts.progress import read_progress
 from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError, UsageError
 from correctly_assets.core.host_check import is_loopback
 from correctly_assets.core.retrain import decide_retrain
+from correctly_assets.engine.cpu import Cpu, read_cpu
 from correctly_assets.engine.key import engine_key
+from correctly_assets.engine.launch import detect_device
 from correctly_assets.gateway.access import why_closed
 from correctly_assets.gateway.own_key import let_chat_in
 from correctly_assets.platform.dagster_instance import make_instance
@@ -136,6 +138,26 @@ def _close_to_others(home: Path) -> None:
                     path.chmod(path.stat().st_mode & ~0o077)
     # Last: whoever is killed before comes back here.
     home.chmod(0o700)
+
+
+def check_machine(settings: Settings, console: Console, cpu: Cpu | None = None) -> None:
+    """Say what this machine's processor makes slow, before minutes are spent.
+
+    Args:
+        cpu: this machine's when None.
+
+    Raises:
+        UsageError: the engine cannot run on it.
+    """
+    device = detect_device()
+    if device == "gpu":
+        return
+    cpu = cpu or read_cpu()
+    if cpu.stops is not None:
+        raise UsageError(cpu.stops)
+    setting = settings.serving.vllm_dtype
+    if says := cpu.slow_says(cpu.dtype if setting == "auto" else setting):
+        console.print(f"[yellow]![/] {says}", highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -248,6 +270,7 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
     """
     if (why := why_closed(settings.platform)) is not None:
         raise UsageError(why)
+    check_machine(settings, console)
     prepare(settings, console)
     lock = claim(settings.platform.home)
     if lock is None:

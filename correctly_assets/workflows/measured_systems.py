@@ -21,7 +21,7 @@ from correctly_assets.core.evaluation import Costs
 from correctly_assets.core.ports import Annotator, SystemUnderTest
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.types import Correction
-from correctly_assets.engine.launch import engine_identity
+from correctly_assets.engine.launch import detect_device, engine_dtype, engine_identity
 from correctly_assets.language.harper import linter_identity
 from correctly_assets.language.points import GRAMMAR_DIR
 from correctly_assets.settings import PlatformSettings, Settings
@@ -62,7 +62,7 @@ def answer_parts(
         "prompts": load_prompts(settings.platform.prompts_dir, family_of(settings.training.base_model)).sha256,
         "reasons": [sha256_file(path) for path in sorted((grammar or GRAMMAR_DIR).rglob("*.yaml"))],
         "model_reasons": settings.serving.model_reasons,
-        "engine": dict(engine or engine_identity()),
+        "engine": dict(engine or engine_identity()) | computed_in(settings),
         "max_model_len": settings.serving.vllm_max_model_len,
         "path": ANSWERS,
         "bounds": adapter_bounds(settings, adapter).model_dump(),
@@ -70,6 +70,12 @@ def answer_parts(
     if settings.serving.stack != "model":
         parts["stack"] = [settings.serving.stack, linter_identity()]
     return parts
+
+
+def computed_in(settings: Settings) -> dict[str, str]:
+    """What the engine here computes in, where it is not bfloat16: answers in another precision are others."""
+    dtype = engine_dtype(settings.serving.vllm_dtype, detect_device())
+    return {} if dtype == "bfloat16" else {"dtype": dtype}
 
 
 def model_system(

@@ -20,6 +20,7 @@ from correctly_assets.platform.log_files import open_log, rotate_logs
 from correctly_assets.platform.processes import BY_NAME, PROCESSES, Process
 from correctly_assets.platform.supervisor import (
     Child,
+    PortRefused,
     PortTaken,
     Supervisor,
     check_ports,
@@ -304,6 +305,32 @@ def test_a_taken_port_is_one_sentence_with_exit_code_4(settings):
         with pytest.raises(PortTaken, match=f"Port {port} for Server is taken.*CORRECTLY_SERVER_PORT") as caught:
             check_ports(settings, [server(port)])
         assert caught.value.exit_code == 4
+
+
+def test_an_address_that_is_none_of_this_machines_is_told_from_a_taken_port(settings):
+    settings = settings.changed(platform={"host": "203.0.113.9"})
+    with pytest.raises(PortRefused, match=r"203\.0\.113\.9, where Server should listen, is no address.*CORRECTLY_HOST"):
+        check_ports(settings, [server(18123)])
+
+
+def privileged_ports() -> bool:
+    """Whether low ports take rights here; in some containers they do not."""
+    told = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+    return told.exists() and int(told.read_text()) > 81
+
+
+@pytest.mark.skipif(not privileged_ports(), reason="any user may open any port here")
+def test_a_port_without_rights_is_told_from_a_taken_port(settings):
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(
+            PortRefused, match=r"Port 81 for Server may not be opened by this user.*CORRECTLY_SERVER_PORT"
+        ):
+            check_ports(settings, [server(81)])
+    finally:
+        os.seteuid(user)
 
 
 @pytest.mark.parametrize("vllm_host", ["127.0.0.1", "10.0.0.9"])
