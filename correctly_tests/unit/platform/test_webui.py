@@ -72,6 +72,7 @@ def test_open_webui_takes_these_settings_as_they_are_meant(tmp_path: Path) -> No
         "'ui.prompt_suggestions')}))"
     )
     env = {**environment(), "DATA_DIR": str(tmp_path), "PATH": "/usr/bin:/bin", "WEBUI_SECRET_KEY": "x" * 32}
+    env["FROM_INIT_PY"] = "true"  # where it looks for its pages
     done = subprocess.run([str(VENV / "bin" / "python"), "-c", code], env=env, capture_output=True, text=True)
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["ui.default_interface_settings"]["showChangelog"] is False
