@@ -105,6 +105,11 @@ def test_a_point_takes_no_unrelated_edit_beside_its_own_into_a_group() -> None:
     assert [each.edit_indexes for each in told] == [(index,) for index in range(len(edits))]
 
 
+def test_as_soon_as_is_quoted_in_full() -> None:
+    _, [told] = explained("I will call you as soon as I will arrive.", "I will call you as soon as I arrive.")
+    assert told.point == "if_will" and '"as soon as"' in told.reason
+
+
 def test_edits_that_belong_together_are_one_group() -> None:
     _, told = explained("Tell me what did he say.", "Tell me what he said.")
     assert [each.point for each in told] == ["embedded_question_do"]

@@ -102,9 +102,18 @@ def in_clause_of(c: Change, value: str) -> Slots | None:
             if token.text in ",;:.!?":
                 return None
             if matches(token.lower_) and token.tag_ in ("IN", "WRB", "RB"):
-                return {"word": quoted(token)}
+                return {"word": _whole_mark(token)}
         return None
-    return {"word": quoted(mark)} if matcher(value)(mark.lower_) else None
+    return {"word": _whole_mark(mark)} if matcher(value)(mark.lower_) else None
+
+
+def _whole_mark(mark: Token) -> str:
+    """The word that begins a clause, as a sentence about it quotes it: "as soon as" in full."""
+    for first in (mark.i, mark.i - 2):
+        words = mark.doc[max(0, first) : first + 3]
+        if first >= 0 and len(words) == 3 and words[0].lower_ == words[2].lower_ == "as":
+            return words.text.lower()
+    return quoted(mark)
 
 
 @predicate()
