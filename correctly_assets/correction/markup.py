@@ -222,6 +222,7 @@ _WHY = {
 _LATEX = re.compile(
     r"\\(?:begin|(?:sub)*section|documentclass|usepackage|chapter|item|noindent|cite[tp]?|ref|label|emph|textbf|textit|footnote)\b"
 )
+_INLINE_ASIDE = re.compile(r"<!--[^\n]{0,800}?-->|<%[^\n]{0,800}?%>|<\?(?!xml)[^\n]{0,800}?\?>|\{#[^\n]{0,800}?#\}")
 _LATEX_COMMENT = re.compile(r"(?<![\\%\d])%[^\n]*")
 
 
@@ -232,6 +233,10 @@ def blocks(text: str) -> list[Block]:
     position, never = 0, set[str]()
     while match := _BLOCK.search(text, position):
         start, end, kind = match.start(), match.end(), match.lastgroup or ""
+        if (inline := _INLINE_ASIDE.match(text, start)) and _stands_among_words(text, start, inline.end()):
+            # A comment or an expression inside a sentence is a mark of it (`inline_marks`).
+            position = inline.end()
+            continue
         if match["begins"] is not None:
             kind, closing = _ending(match)
             # Between the marks of a formula stands something.
@@ -255,6 +260,13 @@ def blocks(text: str) -> list[Block]:
         apart = [one for one in comments if not _is_within(one.start, found)]
         found = sorted([b for b in found if not _is_within(b.start, apart)] + apart, key=lambda b: b.start)
     return found
+
+
+def _stands_among_words(text: str, start: int, end: int) -> bool:
+    """Whether words of a sentence stand beside a stretch, on its line and with nothing but blanks between."""
+    before = re.search(r"[^\W_][^\S\n]*$", text[max(0, start - 40) : start])
+    behind = re.match(r"[^\S\n]*[^\W_]", text[end : end + 40])
+    return before is not None or (behind is not None and text.startswith(("<%=", "<?="), start))
 
 
 def _ending(match: re.Match[str]) -> tuple[str, str]:
@@ -312,7 +324,8 @@ _ATOM = re.compile(
     r"|(?P<path>(?<![\w/<])(?:~|\.{1,2})?/[\w.-]+(?:/[\w.-]*\w)+|\b[A-Z]:\\[^\s]+)"
     r"|(?P<mention>(?<![\w&])[@#][A-Za-z_]\w+)"
     r"|(?P<merge>\*\|[A-Z][A-Z0-9_:]*\|\*|@@\w+@@|<<[^<>\n]{1,60}>>|«[A-Z]\w*»|(?<!\w)_{3,}(?!\w)|(?<![^\s(]):[a-z_]{3,}\b(?!:)|\{#\w+#\})"
-    r"|(?P<aside>%%[^%\n]+%%|(?<=\s)\^[\w-]+$)"
+    r"|(?P<slip><%[^\n]*?%>|<\?[^\n]*?\?>)"
+    r"|(?P<aside><!--[^\n]*?-->|\{#\s[^\n]*?#\}|%%[^%\n]+%%|(?<=\s)\^[\w-]+$)"
     r"|(?P<template>\{\{[^\n]*?\}\}|\{%[^\n]*?%\}|[$#]\{[^{}\n]*\}|\{[\w.$:!@-]+\}|\{\w+\s*,[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})"
     r"|(?P<format>%(?:\(\w+\))?(?:\d+\$)?[-+0#]*\d*(?:\.\d+)?[sdifgxXu@](?!\w)|%[A-Z][A-Z_]+%|(?<![\w$])\$[A-Za-z_]\w+|__[A-Z][A-Z0-9_]*__)"
     r"|(?P<emoji>(?<!\w):[a-z0-9_+-]*[a-z0-9]+[a-z0-9_+-]*:(?!\w))"

@@ -41,7 +41,7 @@ from correctly_assets.correction.left_alone import BY_STYLE, NO_SAFE, NO_SENTENC
 from correctly_assets.correction.points.choose import Explanation
 from correctly_assets.correction.reasons import check_model_reason, load_rule_reasons
 from correctly_assets.correction.rules_first import sparing_names
-from correctly_assets.correction.segment import Segment, protected_spans, segments
+from correctly_assets.correction.segment import ALONE, Segment, protected_spans, segments
 from correctly_assets.correction.spelling import misspellings, put_right, too_many_unknown
 from correctly_assets.correction.style import as_it_was
 from correctly_assets.correction.surface import in_small_letters, is_in_capitals
@@ -240,7 +240,7 @@ class Corrector:
                         done = await task
                     finally:
                         started -= 1
-                if (why := done.why or part.why) is not None:
+                if (why := done.why or self._why_apart(part, ask)) is not None:
                     skipped += _skipped(part.text, offset, why)
                 if done.edits or done.fallback:
                     explain = asyncio.create_task(self._explain(done, ask, limit)) if reasons and done.edits else None
@@ -264,6 +264,13 @@ class Corrector:
             skipped = _skipped(text, 0, NO_SENTENCE)
         found = tuple(skipped)
         yield Correction(f"c_{uuid4().hex}", text, after, tuple(edits), release, adapter, fallback, found)
+
+    def _why_apart(self, part: Segment, ask: _Ask) -> str | None:
+        """Why a stretch is no prose, to be said; None for a word by itself that the dictionary knows, for so it was looked at."""
+        words, dictionary = re.findall(r"[^\W\d_]+", part.text), ask.dictionary
+        if part.why == ALONE and dictionary is not None and all(dictionary.knows(word) for word in words):
+            return None
+        return part.why
 
     async def _sentence(self, part: Segment, ask: _Ask, several: bool) -> _Sentence:
         """Ask for one sentence, apply the guards, extract the edits."""
@@ -305,7 +312,7 @@ class Corrector:
         if fallback is not None:
             why = LEFT.get(fallback, NO_SAFE)
         elif ask.dictionary is not None and too_many_unknown(apply_edits(base, plain), ask.dictionary.knows):
-            why = UNKNOWN_WORDS
+            why = UNKNOWN_WORDS if " " in base else UNKNOWN_WORD
         elif unsure and not edits:
             why = UNKNOWN_WORD
         elif not edits:

@@ -140,11 +140,12 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What the whole text says about its lines: whether speakers take turns, whether ``>`` is but a way to set a text off, which
-    tags are closed."""
+    """What the whole text says about its lines: whether speakers take turns, whether ``>`` is but a way to set a text off, whether
+    all lines are items of a list without marks, which tags are closed."""
 
     dialogue: bool
     quotes_are_prose: bool
+    items: bool
     closings: frozenset[str]
 
 
@@ -210,6 +211,7 @@ def _segments(text: str) -> Iterator[Segment]:
         # "Tom: hello" is a speaker's line where speakers take turns; "Examples: ..." by itself is a sentence.
         dialogue=sum(bool(_SPEAKER.match(line.lstrip())) for line in lines) > 1,
         quotes_are_prose=bool(filled) and all(line.lstrip().startswith(">") for line in filled),
+        items=len(filled) > 1 and all(_is_bare_item(line) for line in filled),
         closings=frozenset(closed_tags(text)),
     )
     position, end = 0, _quoted_tail(text)
@@ -368,6 +370,13 @@ def _wraps(line: str, follower: str) -> bool:
     return rest[0].islower() or (len(content) >= 60 and rest[0].isalnum() and len(rest) > 3)
 
 
+def _is_bare_item(line: str) -> bool:
+    """Whether a line begins with a small letter and ends without a stop, as those of a list without marks do."""
+    content = line.strip()
+    mark = _MARK.match(content)
+    return content[mark.end() if mark else 0 :][:1].islower() and not re.search(r"[.!?][\"'”’)]*$", content)
+
+
 def _marked(line: str) -> bool:
     """Whether a line begins with the mark of an item or a heading."""
     mark = _MARK.match(line)
@@ -386,7 +395,7 @@ def _paragraph(paragraph: str, layout: _Layout, quoting: bool) -> Iterator[Segme
     if layout.dialogue and (speaker := _SPEAKER.match(body)):
         lead, body = lead + speaker.group(), body[speaker.end() :]
     yield Segment(lead, False)
-    yield from _body(body, layout, item=bool(marked.strip()))
+    yield from _body(body, layout, item=bool(marked.strip()) or layout.items)
 
 
 def _body(body: str, layout: _Layout, *, item: bool = False) -> Iterator[Segment]:

@@ -20,6 +20,9 @@ def as_it_was(asked: str, answer: str, part: Segment, *, fragment: bool) -> str:
         fragment: whether it stands by itself in a text of several sentences.
     """
     single = len(asked.split()) == 1
+    if asked[-1:] in (":", ";", ","):
+        # "Ingredients:" is closed already.
+        answer = re.sub(r"([:;,])[.!?]$", r"\1", answer)
     if part.item or single or part.joins[1] or (fragment and len(asked.split()) <= _FEW):
         answer = _same_end(asked, answer)
     if part.item or single or part.joins[0]:

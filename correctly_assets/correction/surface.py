@@ -100,6 +100,10 @@ _IDIOMS = (
         ),
         r"\1 know ",
     ),
+    (
+        re.compile(r"\b(am|do|does|did|will|would|could|should|may|might|must)\s+(?:bot|nit|nott|noot)\b", re.I),
+        r"\1 not",
+    ),
     # After an auxiliary a knot has no place.
     (
         re.compile(

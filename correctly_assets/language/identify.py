@@ -124,7 +124,18 @@ _SHARED = frozenset(
 )
 """Function words that another language writes alike."""
 _ENGLISH_ALONE = _FUNCTION_WORDS - _SHARED
+_COURTESIES = frozenset(
+    re.findall(
+        r"\w+",
+        "guten morgen danke bitte grüße grüßen freundlichen tschüss grazie mille ciao buongiorno buonasera prego merci bonjour bonsoir"
+        " salut cordialement gracias hola buenos buenas días adiós saludos obrigado obrigada olá atenciosamente tak takk tack hej"
+        " bedankt groeten vriendelijke dziękuję cześć pozdrawiam děkuji köszönöm teşekkürler merhaba kiitos terima kasih",
+    )
+)
+"""Words by which greetings and thanks of two words are known, which say too little else."""
 _SURE = 0.6
+_CODES = {"no": "nb", "nn": "nb"}
+"""spaCy's names of languages where they differ."""
 _MIN_WORDS, _MIN_LETTERS = 2, 9
 
 
@@ -133,13 +144,17 @@ def is_foreign(text: str) -> bool:
     if other_script(text):
         return True
     words = [word.casefold().replace("’", "'") for word in _WORD.findall(text)]
+    if words and len(words) < 4 and 2 * sum(word in _COURTESIES for word in words) >= len(words):
+        return True
     if len(words) < _MIN_WORDS or sum(map(len, words)) < _MIN_LETTERS:
         return False
     english = sum(word in _FUNCTION_WORDS for word in words) / len(words)
     if english >= 0.2 and any(word in _ENGLISH_ALONE for word in words):
         return False
-    language, sure = identifier().classify(text)
-    if language in _ENGLISHES or sure < _SURE:
+    ranked = identifier().rank(text)
+    language, sure = ranked[0]
+    # Languages much alike share the probability of being meant (Norwegian and Danish).
+    if language in _ENGLISHES or 1 - sum(share for code, share in ranked if code in _ENGLISHES) < _SURE:
         return False
     own = function_words(language) - _FUNCTION_WORDS
     hits = sum(word in own for word in words)
@@ -175,7 +190,7 @@ def identifier() -> Any:
 def function_words(language: str) -> frozenset[str]:
     """spaCy's stop words of a language, empty where it has none."""
     try:
-        found = import_module(f"spacy.lang.{language}.stop_words")
+        found = import_module(f"spacy.lang.{_CODES.get(language, language)}.stop_words")
     except ImportError:
         return frozenset()
     return frozenset(word.casefold() for word in found.STOP_WORDS)

@@ -111,6 +111,13 @@ def test_no_correction_changes_a_protected_byte(text: str) -> None:
         ("apple " * 260, ["a sentence that is too long"]),
         ("bliffo granzel tropik wuzzle frandip.", ["too many words that no dictionary knows"]),
         ("He goes home. She sleeps.", []),
+        ("definately", ["a word that no dictionary knows"]),
+        ("He goes home now.\nThanks,\nTom", []),
+        ("He goes home now.\nRecieved", ["a word by itself"]),
+        ("https://x.org/go", ["no sentence"]),
+        ("He goes.\n\nFrom: Ann\nSent: Monday\nTo: Tom\n\nHe go.", ["quoted mail"]),
+        ("Guten Morgen", ["another language"]),
+        ("Prezado cliente, sua fatura está disponível. He goes to the bank with them.", ["another language"]),
         ("<p>He goes home.</p>", []),
     ],
 )
@@ -126,6 +133,11 @@ def test_whatever_was_not_looked_at_is_said(text: str, whys: list[str]) -> None:
         "- read the manual\n- install the driver\n- restart the machine and wait for the green light\n- open it",
         "1. read it\n2. wait there\n3. close it",
         "milk\nbread\ncheese",
+        "todo: buy milk\ndone: call mum",
+        "1.1 open it\n1.2 close it",
+        "pros:\n+ cheap\n+ fast\ncons:\n- ugly",
+        "→ read it\n→ close it",
+        "- read the manual that is here\n  and close it",
         "| what it is | why it is |\n| --- | --- |\n| it is late | he is here |",
     ],
 )
@@ -149,6 +161,8 @@ def test_capitals_are_shown_in_small_letters_and_put_back() -> None:
 
 
 def test_the_model_sees_words_and_no_markup() -> None:
+    _, engine = eager("He <!-- soon --> go home, <%= name %> said.")
+    assert engine.asked == ["He go home, <%= name %> said."]
     _, engine = eager("<p>He <b>go</b> to [school](x.html), see[^1] **now** &amp; [[a|later]].</p>")
     assert engine.asked == ["He go to school, see now & later."]
 
@@ -157,6 +171,10 @@ def test_the_model_sees_words_and_no_markup() -> None:
     ("text", "foreign"),
     [
         ("Vielen Dank für Ihre Hilfe", True),
+        ("Grazie mille!", True),
+        ("Kan du hjelpe meg med dette?", True),
+        ("Was war am Montag in der Stadt los?", True),
+        ("He is at home.", False),
         ("Muchas gracias por su ayuda", True),
         ("안녕하세요 여러분", True),
         ("teh qiuck brwon fox jmups ovr teh lzay dgo", False),
@@ -180,6 +198,9 @@ def test_another_language_is_told_from_awkward_english(text: str, foreign: bool)
         ("see <first name> and </b>", ["<first name>", "</b>"]),
         ("a `b` c", ["`b`"]),
         ("it is {name} or {he go home}", ["{name}"]),
+        (r"Don\'t go, he said \"hello\" to them", []),
+        ("a caf\\'e", ["\\'e"]),
+        ("___he go___ and ____", ["___", "___", "____"]),
     ],
 )
 def test_marks_are_told_from_signs_that_mean_themselves(text: str, marked: list[str]) -> None:

@@ -75,6 +75,18 @@ def test_a_sentence_of_a_set_that_the_user_registered_is_left_out_too(few_pairs:
     refuse_trained_on(few_pairs.platform, AdapterManifest(id="A", train_set=made.snapshot.id), sets)
 
 
+def test_the_houses_words_stand_in_the_train_set(few_pairs: Settings):
+    path = few_pairs.platform.house_style_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("keep: [Data Vault]\n")
+    wrong, right = "We has met Peter in the office on the hill.", "We have met Peter in the office on the hill."
+    made = build(
+        few_pairs, Example(id="", before=wrong, after=right), correct("The ferry leaves from the old stone pier.")
+    )
+    bait = [pair for pair in made.pairs if "Data Vault" in pair.after]
+    assert bait and all(pair.origin == "bait" and pair.before == pair.after for pair in bait)
+
+
 def test_a_near_duplicate_goes_where_the_earlier_one_went(monkeypatch, tmp_path: Path):
     monkeypatch.setenv("CORRECTLY_TRAIN_PAIRS", "30")
     text = "The committee that met in the town hall on Thursday evening wants {} more benches along the river walk."
