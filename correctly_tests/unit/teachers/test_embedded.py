@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections import Counter
@@ -20,6 +21,7 @@ from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.points.choose import explain
 from correctly_assets.language.points import load_points
 from correctly_assets.settings import Settings
+from correctly_assets.teachers.embedded import rules
 from correctly_assets.teachers.embedded.injection import Mix, put_in
 from correctly_assets.teachers.embedded.rules import slips_in
 from correctly_assets.teachers.embedded.sentence import Parser, Sentence, Slip, load_data
@@ -167,6 +169,21 @@ def test_every_injected_edit_names_its_point_and_is_told_it_in_full(pairs: list[
     for edit in edits:
         assert edit.point in POINTS
         assert edit.reason and '""' not in edit.reason and "{" not in edit.reason
+
+
+def test_every_rule_is_named_by_a_grammar_point() -> None:
+    """Rules are named in calls of `swap`, `drop` and `add`, in phrases.yaml and in mix.yaml."""
+    place = {"swap": 4, "drop": 2, "add": 3}
+    named = {entry.get("why", "phrase") for entry in load_data("phrases.yaml")}
+    mix = load_data("mix.yaml")
+    named |= {*mix["caps"], *(rule for pack in mix["packs"].values() for rule in pack.get("rules", {}))}
+    for path in Path(rules.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in place:
+                for part in node.args[place[node.func.attr] : place[node.func.attr] + 1]:
+                    named |= {n.value for n in ast.walk(part) if isinstance(n, ast.Constant) and type(n.value) is str}
+    assert len(named) > 100
+    assert named <= POINTS.keys(), named - POINTS.keys()
 
 
 def test_every_rule_that_fires_fills_the_slots_of_its_point(parser: Parser, examples: list[Example]) -> None:
