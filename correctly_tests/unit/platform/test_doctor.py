@@ -7,6 +7,7 @@ import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from correctly_assets.engine.cpu import Cpu
 from correctly_assets.platform import doctor_checks as doctor
 from correctly_assets.platform.doctor import examine
 from correctly_assets.platform.doctor_bundle import write_bundle
@@ -33,11 +34,9 @@ def test_numbers_are_judged_at_their_bounds():
     ]
     ages = [None, NOW - timedelta(hours=49), NOW - timedelta(hours=47)]
     assert [doctor.judge_backup(at, NOW).status for at in ages] == ["warning", "warning", "ok"]
-    assert [doctor.judge_instructions(flags).status for flags in ({"sse4_2"}, {"avx2"}, None)] == [
-        "problem",
-        "ok",
-        "ok",
-    ]
+    processors = [Cpu("x86_64", frozenset(flags.split())) for flags in ("sse4_2", "avx2", "")] + [Cpu("aarch64")]
+    statuses = [doctor.judge_instructions(cpu).status for cpu in processors]
+    assert statuses == ["problem", "warning", "ok", "problem"]
     assert "a 2 (wanted 1)" in doctor.judge_pins({"a": "1", "b": "1"}, {"a": "2", "b": "1"}).says
     assert doctor.judge_memory(8_000_000_000).status == "warning"
 
