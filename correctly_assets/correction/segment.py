@@ -285,7 +285,7 @@ def _rows(lines: Sequence[str]) -> set[int]:
     """The lines of tables whose rows may have no bar at their ends: those around a line such as ``--- | ---``."""
     rows = set[int]()
     for number, line in enumerate(lines):
-        if number and _TABLE_RULE.match(line) and "|" in lines[number - 1]:
+        if number and number not in rows and _TABLE_RULE.match(line) and "|" in lines[number - 1]:
             rows |= {number - 1, number}
             rows.update(takewhile(lambda row: "|" in lines[row], range(number + 1, len(lines))))
     return rows
