@@ -28,9 +28,15 @@ def chat(platform: Platform, page: Page) -> Page:
         assert time.monotonic() < deadline, platform.run("logs", "open-webui").stdout[-2000:]
         time.sleep(1)
     page.goto(platform.url("WEBUI"))
-    # What is new in Open WebUI covers its first page.
-    page.get_by_role("button", name="Okay, Let's Go!").click()
     return page
+
+
+def test_the_first_page_shows_what_to_try_with_nothing_over_it_and_takes_no_attachments(chat: Page):
+    expect(chat.get_by_text("A mail to a colleague")).to_be_visible()
+    expect(chat.locator("#chat-input")).to_be_visible()
+    expect(chat.get_by_role("dialog")).to_have_count(0)
+    expect(chat.get_by_role("button", name="Okay, Let's Go!")).to_have_count(0)
+    expect(chat.get_by_text("Upload Files")).to_have_count(0)
 
 
 def test_an_awkward_paragraph_typed_into_the_chat_comes_back_corrected_with_its_reasons(chat: Page):

@@ -22,7 +22,6 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Page, expect
 
 from correctly_assets.correction.left_alone import NOTHING_TO_CHANGE
@@ -115,9 +114,6 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def chat(platform: Platform, page: Page) -> Page:
     wait_for(lambda: httpx.get(f"{platform.url('WEBUI')}/health", timeout=3).status_code == 200, 240, platform)
     page.goto(platform.url("WEBUI"))
-    # What is new in Open WebUI covers its first page, once for each person.
-    with contextlib.suppress(BrowserError):
-        page.get_by_role("button", name="Okay, Let's Go!").click(timeout=15_000)
     return page
 
 
