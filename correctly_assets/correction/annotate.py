@@ -220,7 +220,7 @@ def _token_spans(flat: str, tokens: list[str]) -> list[Span]:
     spans: list[Span] = []
     position = 0
     for token in tokens:
-        if flat[position : position + 1] == " " and token != " ":
+        if flat[position : position + 1] == " " and token != " ":  # noqa: S105 - a token of the parser's
             position += 1
         spans.append((position, position + len(token)))
         position += len(token)

@@ -159,7 +159,7 @@ def read_words(path: Path) -> Any:
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Words)
+        return yaml.load(path.read_text(encoding="utf-8"), Words)  # noqa: S506 - Words is a SafeLoader, over files of ours
     except FileNotFoundError as error:
         raise PermanentError(f"The file {path} is missing; restore prompts/ from the repository.") from error
     except yaml.YAMLError as error:

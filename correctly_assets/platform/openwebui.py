@@ -17,7 +17,7 @@ from correctly_assets.settings import PROJECT_ROOT, PlatformSettings, Settings
 from correctly_assets.workflows.openwebui_account import ADMIN_EMAIL, admin, secret_key
 
 VENV = PROJECT_ROOT / ".venv-webui"
-LOOPBACK_PASSWORD = "admin"
+LOOPBACK_PASSWORD = "admin"  # noqa: S105 - Open WebUI's own, which lets in nobody beyond loopback
 """What Open WebUI signs its only account in with while it asks nobody for a password (its own constant)."""
 NOT_OFFERED = (
     "file_upload", "file_context", "vision", "web_search", "image_generation", "code_interpreter", "terminal", "memory",

@@ -216,5 +216,5 @@ class PlatformSettings(SettingsGroup):
 
 def http_url(host: str, port: int) -> str:
     """The URL at which a part that listens on an address is reached from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
