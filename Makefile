@@ -18,7 +18,7 @@ help: ## this page
 install: $(VENV)/.installed-$(ACCELERATOR) .venv-webui/.installed ## .venv with pinned dependencies, Open WebUI's own, and the embedded model converted
 	@$(PY) -m correctly_assets.cli prepare
 
-$(VENV)/.installed-$(ACCELERATOR): deploy/requirements-cpu.lock pyproject.toml deploy/install.sh
+$(VENV)/.installed-$(ACCELERATOR): deploy/requirements-$(ACCELERATOR).lock pyproject.toml deploy/install.sh
 	@bash deploy/install.sh $(VENV) $(ACCELERATOR)
 	@touch $@
 
@@ -68,6 +68,7 @@ lock: ## write the pins of the environment as it is, with their hashes
 	@bash deploy/lock.sh $(VENV) cpu
 	@bash deploy/lock.sh .venv-webui webui
 	@bash deploy/lock.sh $(VENV) bench
+	@bash deploy/lock.sh $(VENV) gpu
 
 audit: ## known vulnerabilities of what is pinned; says so where the database cannot be reached
 	@bash deploy/audit.sh .venv-audit

@@ -34,7 +34,9 @@ install_lock() {
     | "$venv/bin/python" "$here/pip_progress.py" "$venv" "$1"
 }
 if [ "$accelerator" = gpu ]; then
-  $pip install -e "$here/..[gpu,test]"
+  # PyPI's torch is the CUDA build, and stands in the lock.
+  install_lock "$here/requirements-gpu.lock"
+  $pip install --no-deps --no-build-isolation -q -e "$here/.."
 elif [ "$accelerator" = dvc ]; then
   # No lock: this is what our own sentence tells people to install, and whether that works is to be tested.
   $pip install -q "dvc==$(sed -n 's/^DVC_VERSION = "\(.*\)"/\1/p' "$here/../correctly_assets/workflows/version_data.py")"

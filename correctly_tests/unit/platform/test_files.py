@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,6 +92,16 @@ def test_in_compose_an_engine_that_computed_nan_is_ended_by_its_healthcheck_and_
     finally:
         sleeper.kill()
         sleeper.wait()
+
+
+def test_every_pin_of_a_lock_file_stands_with_the_hashes_of_its_files():
+    locks = sorted((PROJECT_ROOT / "deploy").glob("*.lock"))
+    assert len(locks) >= 3
+    for lock in locks:
+        pins = [pin for pin in re.split(r"(?m)^(?=[A-Za-z0-9])", lock.read_text()) if not pin.startswith("#")]
+        assert pins and all(re.match(r"\S+==\S+ \\\n {4}--hash=sha256:[0-9a-f]{64}", pin) for pin in pins), lock.name
+    install = (PROJECT_ROOT / "deploy" / "install.sh").read_text()
+    assert all("--require-hashes" in line for line in install.splitlines() if '-r "$1"' in line)
 
 
 def test_in_compose_the_engine_serves_what_prepare_made_sure_of(tmp_path: Path):
