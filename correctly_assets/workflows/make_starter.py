@@ -44,15 +44,12 @@ class Round:
         bait: untouched sentences.
         edits: injected edits a sentence, by weight: nearer to learners' essays than the loop's own mix, which is gentler.
         stages: the curriculum.
-        natural: natural sides of written pairs that are shown untouched too: the same sentence as what is right and as what
-            is left alone.
     """
 
     injected: int
     bait: int
     edits: dict[int, int]
     stages: tuple[Stage, ...]
-    natural: int = 0
 
 
 ROUNDS = (
@@ -77,13 +74,6 @@ ROUNDS = (
             Stage(name="settle", mix={"injected": 0.25}, passes=1.0, learning_rate=1.2e-4),
         ),
     ),
-)
-RESTRAIN = Round(
-    6000,
-    5000,
-    {1: 30, 2: 25, 3: 18, 4: 12, 5: 8, 6: 4, 7: 3},
-    (Stage(name="restrain", mix={}, passes=1.0, learning_rate=1e-4),),
-    natural=6000,
 )
 SHOWN = ("gleu", "errant_p", "errant_r", "errant_f05", "exact_match", "overcorrected")
 
@@ -152,10 +142,7 @@ def write_train_file(settings: Settings, path: Path, kind: Round) -> None:
     correct = [row["after"] for row in rows if row["before"] == row["after"]]
     random.Random(settings.training.seed).shuffle(correct)
     injected = _inject(settings, [*correct, *(after for _, after in pairs)], kind)
-    natural = [after for _, after in pairs]
-    random.Random(settings.training.seed + 1).shuffle(natural)
-    untouched = [*correct[: kind.bait], *natural[: kind.natural]]
-    kinds = (("example", pairs), ("bait", [(text, text) for text in untouched]), ("injected", injected))
+    kinds = (("example", pairs), ("bait", [(text, text) for text in correct[: kind.bait]]), ("injected", injected))
     table = [_row(before, after, origin) for origin, some in kinds for before, after in some]
     pq.write_table(pa.Table.from_pylist(list({row["id"]: row for row in table}.values())), path)
 
