@@ -55,6 +55,9 @@ MOST_MISSPELT = 4
 """Misspelt words of one sentence that are looked up: with more of them it is no English."""
 SPELLING_SHARE: dict[Mode, float] = {"careful": 0.5, "fluent": 0.35}
 """Least part of the probability of all candidates together that the best one must have, from 0 to 1."""
+LEAST_SPELLING_GAIN = 2.0
+"""Nats by which the base model must find a sentence likelier with a word put right, and both models together. Of 69 misspellings of
+learners' sentences that had been put right, 67 gained more; of eleven terms and foreign words (cron, stollen, inter alia) one."""
 LEFT: dict[Fallback, str] = {"length": "a sentence that is too long"}
 """What is said of a sentence that a guard left as it was, where it is not `NO_SAFE`."""
 TAKES_ALL = ModeBounds(careful=Bounds(edit=0, word=0), fluent=Bounds(edit=0, word=0))
@@ -412,18 +415,30 @@ class Corrector:
         left = await asyncio.to_thread(misspellings, text, ask.dictionary.knows, apart)
         changed, unsure = text, len(left) > MOST_MISSPELT
         for wrong in reversed(left[:MOST_MISSPELT]):
-            whole_texts = [put_right(changed, wrong, candidate) for candidate in wrong.candidates]
+            options = [put_right(changed, wrong, candidate) for candidate in wrong.candidates]
             # The prompt counts the same for each of them.
-            scores = await self._ranker.text_logprobs(
-                ask.model, [prompt + option for option in whole_texts], priority=ask.priority
+            as_it_is, *scores = await self._ranker.text_logprobs(
+                ask.model, [prompt + option for option in (changed, *options)], priority=ask.priority
             )
             best = max(range(len(scores)), key=scores.__getitem__)
             share = 1 / sum(math.exp(score - scores[best]) for score in scores)
-            if share >= SPELLING_SHARE[ask.mode]:
-                changed = whole_texts[best]
-            else:
+            if share < SPELLING_SHARE[ask.mode]:
                 unsure = True
+            elif await self._is_no_term(changed, options[best], scores[best] - as_it_is, ask):
+                changed = options[best]
         return (changed if changed != text else None), unsure
+
+    async def _is_no_term(self, text: str, spelt: str, gain: float, ask: _Ask) -> bool:
+        """Whether a word that no dictionary knows is misspelt, rather than a term or of another language.
+
+        Args:
+            gain: nats by which the adapter finds the sentence likelier with the word put right.
+        """
+        score = self._base_score(ask)
+        if score is None:
+            return True
+        before, after = await score([text, spelt])
+        return min(after - before, after - before + gain) >= LEAST_SPELLING_GAIN
 
     async def _explain(self, sentence: _Sentence, ask: _Ask, limit: asyncio.Semaphore) -> tuple[Edit, ...]:
         """A reason for each edit: that of its grammar point, else the general one of its type, else the model's if wanted."""

@@ -26,6 +26,9 @@ SHORTEST = 4
 """Letters of the shortest word that is looked up: shorter ones are near to far too many others."""
 
 _WORD = re.compile(r"(?<![\w@#/.'’-])[A-Za-z]+(?![\w@/'’-]|\.\w)")
+# A word by itself in quotation marks is spoken about: it is shown as somebody wrote it.
+_MENTION = re.compile(r"[\"“‘']([A-Za-z]+)[\"”’']")
+_CODE = re.compile(r"[a-z][A-Z]")
 
 
 UNKNOWN_SHARE = 0.34
@@ -58,18 +61,19 @@ def misspellings(
     """The words of a sentence that neither dictionary knows, each with what it may stand for.
 
     Capitalised words inside the sentence are left alone, since a list takes every name for a misspelling; so are words in
-    capitals, beside digits, in addresses, and in ``protected`` stretches.
+    capitals or with a capital inside, beside digits, in addresses, by themselves in quotation marks, and in ``protected`` stretches.
 
     Args:
         knows: whether a word, in any case and form, is one (`core.correction.Dictionary.knows`).
     """
     found: list[Misspelling] = []
+    spared = [*protected, *(match.span(1) for match in _MENTION.finditer(text))]
     for match in _WORD.finditer(text):
         word = match.group()
         inside = any(character.isalnum() for character in text[: match.start()])
         if len(word) < SHORTEST or (word[0].isupper() and inside) or (word.isupper() and len(word) > 1):
             continue
-        if knows(word) or any(match.start() < b and a < match.end() for a, b in protected):
+        if knows(word) or _CODE.search(word) or any(match.start() < b and a < match.end() for a, b in spared):
             continue
         choices = candidates(word, knows)
         # A name may open a sentence; a misspelt word there is nearer to what it stands for.

@@ -39,7 +39,7 @@ SHOTS = 6
 """Solved pairs that the few-shot prompt shows; more leave a long text no room in the embedded model's context."""
 
 
-ANSWERS = 8
+ANSWERS = 9
 """Raised when the correction path or its checks change what the same model answers: kept answers then no longer count."""
 
 
