@@ -336,6 +336,7 @@ def running_gateway(
     *,
     answer_seconds: float = 30.0,
     model_reasons: bool = False,
+    cors_origins: str = "",
     **changed: Any,
 ) -> Iterator[Running]:
     """A gateway served by uvicorn; ``changed`` replaces fields of its `Parts`.
@@ -343,7 +344,8 @@ def running_gateway(
     Args:
         model_reasons: reasons are the model's, and no grammar point is looked for.
     """
-    settings = Settings().changed(platform={"home": home}, serving={"vllm_port": engine.port})
+    platform = {"home": home, "cors_origins": cors_origins}
+    settings = Settings().changed(platform=platform, serving={"vllm_port": engine.port})
     home.mkdir(parents=True, exist_ok=True)
     store = open_store(settings.platform.store_url, settings.platform.sql_dir)
     personal_data = PersonalData()

@@ -40,7 +40,12 @@ def host_name(host: str) -> str:
 
 
 def why_refused(
-    method: str, headers: Iterable[tuple[bytes, bytes]], names: Collection[str], *, any_address: bool = False
+    method: str,
+    headers: Iterable[tuple[bytes, bytes]],
+    names: Collection[str],
+    *,
+    any_address: bool = False,
+    origins: Collection[str] = (),
 ) -> tuple[int, str, str] | None:
     """Why a request is not answered, as (status, code, sentence); None where it may be.
 
@@ -50,6 +55,7 @@ def why_refused(
         names: names that are ours besides those of loopback.
         any_address: whether every address is one of ours. An address cannot be rebound as a name can, so this is safe where
             the platform listens beyond loopback.
+        origins: pages of other sites that may ask all the same, as ``http://localhost:5173``, in small letters.
     """
     found: dict[bytes, list[bytes]] = {}
     for name, value in headers:
@@ -63,10 +69,12 @@ def why_refused(
             f"This is not {shown or 'a host without a name'}: set CORRECTLY_ALLOWED_HOSTS to its names.",
         )
     host = hosts[0].decode("latin-1").strip().lower()
-    if any(not _same_origin(origin.decode("latin-1"), host) for origin in found.get(b"origin", [])):
+    asking = [origin.decode("latin-1").strip().lower() for origin in found.get(b"origin", [])]
+    if any(origin not in origins and not _same_origin(origin, host) for origin in asking):
         return 403, "foreign_origin", "A page of another origin may not ask here."
     site = found.get(b"sec-fetch-site", [None])[0]
-    if site not in _OWN_SITE and not _is_link(method, found):
+    is_named = bool(asking) and all(origin in origins for origin in asking)
+    if site not in _OWN_SITE and not is_named and not _is_link(method, found):
         return 403, "foreign_origin", "A page of another site may not ask here."
     return None
 
@@ -101,19 +109,22 @@ class HostCheck:
 
     Args:
         names: names that are ours besides those of loopback.
-        any_address: see `why_refused`.
+        any_address, origins: see `why_refused`.
     """
 
-    def __init__(self, app: _App, names: Collection[str] = (), *, any_address: bool = False) -> None:
+    def __init__(
+        self, app: _App, names: Collection[str] = (), *, any_address: bool = False, origins: Collection[str] = ()
+    ) -> None:
         self.app = app
         self.names = frozenset(name.strip().lower() for name in names if name.strip())
         self.any_address = any_address
+        self.origins = frozenset(origin.strip().lower() for origin in origins)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
         method = scope.get("method", "GET")
-        refused = why_refused(method, scope["headers"], self.names, any_address=self.any_address)
+        refused = why_refused(method, scope["headers"], self.names, any_address=self.any_address, origins=self.origins)
         if refused is None:
             return await self.app(scope, receive, send)
         if scope["type"] == "websocket":

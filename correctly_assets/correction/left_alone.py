@@ -26,6 +26,10 @@ NO_PROSE = {
     "en": "There is no English prose here that I could correct.",
     "ko": "고칠 수 있는 영어 문장이 없습니다.",
 }
+FILES_NOT_READ = {
+    "en": "I did not read the attached files: paste the text that I should correct.",
+    "ko": "첨부 파일은 읽지 않았습니다. 고칠 글을 붙여 넣어 주세요.",
+}
 LEFT = {"en": "Left as it was:", "ko": "그대로 둔 부분:"}
 """How the line begins that names what was left alone."""
 MORE = {"en": "and {count} more", "ko": "외 {count}곳"}
@@ -103,7 +107,10 @@ def unchanged_answer(correction: Correction, language: str = "en") -> str:
 def without_notice(answer: str) -> str:
     """An answer without the sentences that the gateway itself wrote behind or instead of a text."""
     leads = "|".join(map(re.escape, LEFT.values()))
-    text = re.sub(rf"(?:^|\s)(?:{leads}) “[^\n]*\.$", "", answer.strip()).rstrip()
+    text = answer.strip()
+    for notice in FILES_NOT_READ.values():
+        text = text.removesuffix(notice).rstrip()
+    text = re.sub(rf"(?:^|\s)(?:{leads}) “[^\n]*\.$", "", text).rstrip()
     for notices in (NOTHING_TO_CHANGE, NOT_CHANGED, REST_READS_WELL, NO_PROSE, BY_STYLE_ALONE):
         for notice in notices.values():
             text = text.removesuffix(notice).rstrip()

@@ -1,16 +1,21 @@
-"""A correction as people read it in a chat: the text, then a table of what changed and why.
+"""A correction as it is written down for a reader: the text, then a table of what changed and why; or in another layout.
 
-Belongs here: Markdown. Does not belong here: terminals (cli) or HTML (evaluation/report/report.py).
+Belongs here: Markdown, and which layouts there are. Does not belong here: terminals (cli) or HTML (evaluation/report/report.py).
 """
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Literal
 
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.left_alone import left_alone, unchanged_answer
 from correctly_assets.correction.told import rows_told
 
+Layout = Literal["text", "diff", "table", "json"]
+"""How an answer is laid out: the corrected text and nothing else; the text with its changes marked; the text and the table of changes;
+the correction as ``/v1/corrections`` has it."""
 _MARKDOWN = re.compile(r"([\\|*_`\[\]~])")
 
 
@@ -35,6 +40,35 @@ def chat_answer(correction: Correction, language: str = "en") -> str:
     if not correction.changed:
         return unchanged_answer(correction, language)
     return f"{correction.after}\n\n{below_the_text(correction, language)}"
+
+
+def laid_out(correction: Correction, layout: Layout, language: str = "en") -> str:
+    """The whole answer in a layout. Only that of people, `table`, says anything in place of a text that is not changed."""
+    if layout == "text":
+        return correction.after
+    if layout == "diff":
+        return marked(correction)
+    if layout == "json":
+        return json.dumps(correction.to_json(), ensure_ascii=False)
+    return chat_answer(correction, language)
+
+
+def marked(correction: Correction) -> str:
+    """The text with each change in its place: what went is struck, what came is bold, both in Markdown."""
+    pieces, position = [], 0
+    for edit in sorted(correction.edits, key=lambda edit: edit.start):
+        pieces += [correction.before[position : edit.start], _marked(edit)]
+        position = edit.end
+    return "".join(pieces) + correction.before[position:]
+
+
+def _marked(edit: Edit) -> str:
+    was, now = edit.was.strip(), edit.now.strip()
+    # Marks stand at the words themselves, or Markdown does not take them for marks.
+    around = edit.now if now else edit.was
+    lead, rest = around[: len(around) - len(around.lstrip())], around[len(around.rstrip()) :]
+    shown = [f"~~{was}~~"] * bool(was) + [f"**{now}**"] * bool(now)
+    return f"{lead}{' '.join(shown)}{rest}" if shown else edit.now
 
 
 def below_the_text(correction: Correction, language: str = "en") -> str:

@@ -13,7 +13,7 @@ import json
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -120,6 +120,15 @@ def as_bearer(authorization: str) -> str:
         return f"Bearer {base64.b64decode(value).decode().partition(':')[2]}"
     except ValueError:  # no base64, no ASCII, or no UTF-8 within
         return ""
+
+
+def key_shown(headers: Mapping[bytes, bytes]) -> str:
+    """The key of a request as a bearer's header, wherever its client puts one: ``Authorization`` as a bearer or as the password of
+    an address (``http://any:KEY@host``), ``api-key`` or ``x-api-key``. Empty where none is shown."""
+    if (shown := headers.get(b"authorization")) is not None:
+        return as_bearer(shown.decode("latin-1"))
+    key = headers.get(b"api-key") or headers.get(b"x-api-key")
+    return f"Bearer {key.decode('latin-1')}" if key else ""
 
 
 def why_closed(platform: PlatformSettings) -> str | None:

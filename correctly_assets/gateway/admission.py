@@ -22,8 +22,8 @@ from correctly_assets.gateway.access import (
     RateLimit,
     TooManyRequestsError,
     UnauthorizedError,
-    as_bearer,
     client_name,
+    key_shown,
 )
 from correctly_assets.gateway.errors import error_answer
 from correctly_assets.gateway.options import Options
@@ -85,9 +85,8 @@ class Admission:
         headers = dict(scope["headers"])
         address = scope["client"][0] if scope.get("client") else "local"
         named = client_name(address, self._salt)
-        shown = headers.get(b"authorization", b"").decode("latin-1")
         try:
-            client = self._keys.client(as_bearer(shown) if scope["path"] == DASHBOARD else shown, named)
+            client = self._keys.client(key_shown(headers), named)
         except UnauthorizedError:
             self._wrong.take(named)
             raise

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from correctly_assets.core.errors import CorrectlyError, UsageError
@@ -24,7 +25,8 @@ from correctly_assets.core.host_check import HostCheck, is_loopback
 from correctly_assets.gateway import routes
 from correctly_assets.gateway.access import Keys, client_salt
 from correctly_assets.gateway.admission import Admission
-from correctly_assets.gateway.errors import error_answer
+from correctly_assets.gateway.errors import error_answer, error_body, nothing_at
+from correctly_assets.gateway.methods import AnswerOptions, HeadAndSlash
 from correctly_assets.gateway.metrics import Metrics, request_id
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.service import Parts, Service
@@ -32,6 +34,8 @@ from correctly_assets.settings import Settings
 from correctly_assets.workflows.house_file import HouseFile
 
 log = logging.getLogger(__name__)
+
+_AS_JSON = "Send the request as JSON, with the header `Content-Type: application/json`."
 
 
 def create_app(settings: Settings, options: Options | None = None, parts: Callable[[], Parts] | None = None) -> FastAPI:
@@ -83,8 +87,21 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
     salt = client_salt(settings.platform)
     # The last one added is the first to be asked.
     app.add_middleware(Admission, keys=keys, options=options, salt=salt)
-    app.add_middleware(HostCheck, names=settings.platform.names, any_address=beyond)
+    app.add_middleware(AnswerOptions)
+    origins = settings.platform.origins
+    if origins:
+        # Without credentials: a page shows its key in a header, and no cookie is ever read.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=("GET", "HEAD", "POST", "DELETE", "OPTIONS"),
+            allow_headers=("*",),
+            allow_private_network=True,
+            expose_headers=("x-request-id", "retry-after"),
+        )
+    app.add_middleware(HostCheck, names=settings.platform.names, any_address=beyond, origins=origins)
     app.add_middleware(Envelope, metrics=app.state.metrics)
+    app.add_middleware(HeadAndSlash)
     return app
 
 
@@ -112,26 +129,26 @@ def _shape_errors(app: FastAPI, options: Options) -> None:
         assert isinstance(error, CorrectlyError)
         return error_answer(error, options)
 
-    def invalid(_: Request, error: Exception) -> JSONResponse:
+    def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         place = ".".join(str(step) for step in first["loc"] if step != "body")
-        return error_answer(UsageError(f"{place or 'body'}: {first['msg']}.", code="invalid_request"), options)
+        if not place and "json" not in request.headers.get("content-type", ""):
+            return error_answer(UsageError(_AS_JSON, code="invalid_request"), options)
+        message = f"{place or 'body'}: {first['msg']}."
+        return JSONResponse(error_body(message, 400, "invalid_request", place or None), 400)
 
-    def http(_: Request, error: Exception) -> JSONResponse:
+    def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        body = {
-            "error": {
-                "message": f"{str(error.detail).rstrip('.')}.",
-                "type": "HTTPException",
-                "code": f"http_{error.status_code}",
-            }
-        }
+        if error.status_code == 404:
+            return nothing_at(request.url.path)
+        message = f"{str(error.detail).rstrip('.')}."
+        body = error_body(message, error.status_code, f"http_{error.status_code}")
         return JSONResponse(body, error.status_code, headers=dict(error.headers or {}))
 
     def unforeseen(_: Request, error: Exception) -> JSONResponse:
         message = "Something in the gateway broke; its log says what. The request id names the place."
-        return JSONResponse({"error": {"message": message, "type": "InternalError", "code": "internal"}}, 500)
+        return JSONResponse(error_body(message, 500, "internal"), 500)
 
     app.add_exception_handler(CorrectlyError, own)
     app.add_exception_handler(RequestValidationError, invalid)

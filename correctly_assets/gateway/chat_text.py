@@ -6,6 +6,7 @@ Belongs here: pure functions over messages. Does not belong here: how a correcti
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import unicodedata
@@ -21,6 +22,7 @@ from correctly_assets.correction.reasons import load_rule_reasons
 from correctly_assets.correction.render import shown
 from correctly_assets.correction.segment import ALONE, segments
 from correctly_assets.correction.told import AS_IN, as_in, point_of, same_error
+from correctly_assets.gateway.errors import UnsupportedField
 from correctly_assets.language.points import point_told
 
 ENGLISH_ONLY = {
@@ -40,6 +42,9 @@ NO_SUCH_ROW = {
     "ko": "이전 답변에는 {row}번이 없습니다. 모두 {count}개입니다.",
 }
 WRONG, RIGHT = {"en": "Wrong", "ko": "틀린 문장"}, {"en": "Right", "ko": "맞는 문장"}
+_TEXT_PARTS = frozenset(("text", "input_text", "output_text"))
+_TASK = "### Task:"
+_TASK_MARKS = ("<chat_history>", "### Chat History:", "### **Output Rules**")
 LONGEST_WHY = 200
 """Code points of the longest text that may be a bare "why?"; no pattern is searched for in a longer one."""
 _ROWS = r"(?:(?:\s|,|&|\band\b)*(?:\b(?:no\.?|number|row|line|point|change|edit)\s*)?#?(?<!\d)\d{1,3}(?!\d)){1,9}"
@@ -76,20 +81,78 @@ class WhyAsked:
 
 def text_of(messages: Sequence[dict[str, Any]]) -> str:
     """The last user message's text; parts of a list content are joined, pictures are left out."""
+    text = _last(messages)
+    return _own_words(text) if _holds_files(text) else text
+
+
+def has_files(messages: Sequence[dict[str, Any]]) -> bool:
+    """Whether a chat client has put the text of attached files before the last user message."""
+    return _holds_files(_last(messages))
+
+
+def content_text(content: Any) -> str:
+    """The text of a message's content, which clients send as a string or as a list of strings and parts.
+
+    Raises:
+        UnsupportedField: a part is a file that holds no text, or sound.
+    """
+    if isinstance(content, list):
+        parts = [_part_text(part) for part in content]
+        return "\n".join(part for part in parts if part is not None)
+    return content if isinstance(content, str) else ""
+
+
+def _part_text(part: Any) -> str | None:
+    if isinstance(part, str):
+        return part
+    kind = part.get("type", "text") if isinstance(part, dict) else None
+    if kind in _TEXT_PARTS:
+        return part["text"] if isinstance(part.get("text"), str) else None
+    if kind in ("file", "input_file"):
+        file = part.get("file")
+        return _file_text(file if isinstance(file, dict) else part)
+    if kind == "input_audio":
+        raise UnsupportedField("messages", "Sound (`input_audio`) is not listened to here: send the text.")
+    return None  # a picture, which clients leave in the chat; or a part of no meaning here
+
+
+def _file_text(file: dict[str, Any]) -> str:
+    """The text of a file that was sent within a message.
+
+    Raises:
+        UnsupportedField: it is none that holds text.
+    """
+    data = str(file.get("file_data") or "")
+    kind, comma, coded = data.partition(",")
+    try:
+        if kind.startswith("data:text/") and kind.endswith(";base64") and comma:
+            return base64.b64decode(coded, validate=True).decode("utf-8-sig")
+    except ValueError:
+        pass  # said below
+    raise UnsupportedField(
+        "messages", "A file in a message is read where its `file_data` is UTF-8 text: `data:text/plain;base64,…`."
+    )
+
+
+def _last(messages: Sequence[dict[str, Any]]) -> str:
     for message in reversed(messages):
         if message.get("role") == "user":
             return content_text(message.get("content"))
     return ""
 
 
-def content_text(content: Any) -> str:
-    """The text of a message's content, which clients send as a string or as a list of parts."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        parts = [part.get("text", "") for part in content if isinstance(part, dict) and part.get("type") == "text"]
-        return "\n".join(part for part in parts if isinstance(part, str))
-    return ""
+def _holds_files(text: str) -> bool:
+    """Whether a text is Open WebUI's template over attached files: it begins as its tasks do and asks no task."""
+    head = text[:600].lstrip()
+    return head.startswith(_TASK) and "user query" in head and "<context>" in text and "</context>" in text
+
+
+def _own_words(text: str) -> str:
+    """What the user wrote: behind the files' text, or, in older versions, between marks of its own."""
+    own = text.rpartition("</context>")[2]
+    if "<user_query>" in own:
+        own = own.partition("<user_query>")[2].rpartition("</user_query>")[0]
+    return own.strip("\n")
 
 
 def previous_exchange(messages: Sequence[dict[str, Any]]) -> tuple[str, str] | None:
@@ -118,9 +181,11 @@ def why_asked(text: str) -> WhyAsked | None:
 
 
 def task_reply(text: str) -> str:
-    """The answer to a task that a chat client sends behind the user's back (they begin ``### Task:``), without a model:
-    the empty value of the JSON shape that it asks for."""
-    wanted = text.lower()
+    """The answer to a task that a chat client sends behind the user's back, without a model: the empty value of the JSON shape
+    that it asks for."""
+    wanted = text.lower().partition("### chat history")[0]
+    if "autocompl" in wanted:
+        return json.dumps({"text": ""})
     for mark, key in (
         ("follow_ups", "follow_ups"),
         ("follow-up", "follow_ups"),
@@ -131,15 +196,17 @@ def task_reply(text: str) -> str:
             return json.dumps({key: []})
     if "title" in wanted:
         return json.dumps({"title": "English correction"})
-    if "autocompl" in wanted or '"text"' in wanted:
-        return json.dumps({"text": ""})
-    return ""
+    return json.dumps({"prompt": ""}) if "image" in wanted else ""
 
 
 def is_task(messages: Sequence[dict[str, Any]]) -> bool:
-    """Whether the request is such a task: one user message that begins with ``### Task:``."""
+    """Whether the request is such a task: one user message that begins with ``### Task:`` and goes on with the chat so far, or with
+    how its JSON must look. A text that only begins so is a person's, and is read like any other."""
     asked = [message for message in messages if message.get("role") == "user"]
-    return len(asked) == 1 and content_text(asked[0].get("content")).lstrip().startswith("### Task:")
+    if len(asked) != 1:
+        return False
+    text = content_text(asked[0].get("content"))
+    return text.lstrip().startswith(_TASK) and any(mark in text for mark in _TASK_MARKS)
 
 
 def not_english(text: str) -> ReasonLanguage | None:

@@ -1,6 +1,7 @@
-"""Errors over HTTP: which status a failure has.
+"""Errors over HTTP: which status a failure has, and OpenAI's shape for it.
 
-Belongs here: the one mapping from error types to status codes, and the shape of an error. Does not belong here: raising them.
+Belongs here: the one mapping from error types to status codes, the shape of an error, and the errors that only HTTP knows. Does
+not belong here: raising them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def status_of(error: CorrectlyError) -> int:
         return _BY_CODE[error.code]
     if isinstance(error, UnauthorizedError):
         return 401
+    if isinstance(error, NotAllowedError):
+        return 403
     if isinstance(error, TooManyRequestsError):
         return 429
     if isinstance(error, UsageError):
@@ -40,8 +43,39 @@ def status_of(error: CorrectlyError) -> int:
     return 503 if isinstance(error, RetryableError) else 500
 
 
+class UnsupportedField(UsageError):
+    """A request asks for what is not done here; ``param`` names the field."""
+
+    code = "unsupported_parameter"
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class NotAllowedError(CorrectlyError):
+    """A key that is known here, without the right to what was asked for."""
+
+    code = "not_allowed"
+
+
+def error_body(message: str, status: int, code: str, param: str | None = None) -> dict[str, dict[str, str | None]]:
+    """An error as OpenAI's clients read it. Its ``type`` tells who can mend it: the client, patience, or nobody but us."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    if status in (401, 403, 429):
+        kind = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}[status]
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def nothing_at(path: str) -> JSONResponse:
+    """The answer to a path that is no route's."""
+    shown = path if len(path) <= 80 else f"{path[:80]}…"
+    return JSONResponse(error_body(f"There is nothing at {shown}: `/docs` lists what there is.", 404, "http_404"), 404)
+
+
 def error_answer(error: CorrectlyError, options: Options) -> JSONResponse:
     """An error as CONTRACTS has it; with Retry-After where trying again helps."""
     status = status_of(error)
+    body = error_body(str(error), status, error.code, getattr(error, "param", None))
     headers = {"Retry-After": str(getattr(error, "retry_after", options.retry_after))} if status in (429, 503) else None
-    return JSONResponse(error.to_json(), status, headers)
+    return JSONResponse(body, status, headers)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from correctly_assets.core.correction import Mode
+from correctly_assets.correction.render import Layout
 
 PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE = "correctly", "correctly-base", "correctly-candidate"
 PUBLIC_COMPARATOR = "correctly-comparator"
@@ -21,12 +22,12 @@ class Wanted:
     Attributes:
         model: the name of who answers: `PUBLIC`, `PUBLIC_BASE`, `PUBLIC_CANDIDATE` or `PUBLIC_COMPARATOR`.
         mode: how daring; None is as the request or the client's key says.
-        text_only: the corrected text and nothing else, as editors and plug-ins take it.
+        layout: how the answer is laid out; None is as the request says.
     """
 
     model: str
     mode: Mode | None = None
-    text_only: bool = False
+    layout: Layout | None = None
 
 
 def wanted(name: str) -> Wanted:
@@ -34,5 +35,5 @@ def wanted(name: str) -> Wanted:
     if name == FLUENT:
         return Wanted(PUBLIC, "fluent")
     if name == TEXT_ONLY:
-        return Wanted(PUBLIC, text_only=True)
+        return Wanted(PUBLIC, layout="text")
     return Wanted(name)

@@ -18,6 +18,7 @@ from correctly_assets.core.errors import CorrectlyError, UsageError
 from correctly_assets.core.house_style import parse_house_style
 from correctly_assets.gateway.access import Client
 from correctly_assets.gateway.admission import DASHBOARD
+from correctly_assets.gateway.errors import error_body, status_of
 from correctly_assets.gateway.releases import NotReadyError
 from correctly_assets.gateway.service import Asker, ChatEnd, Service
 from correctly_assets.gateway.shapes import (
@@ -27,6 +28,7 @@ from correctly_assets.gateway.shapes import (
     CorrectionsRequest,
     ErrorAnswer,
     FeedbackRequest,
+    HowAsked,
     event,
 )
 
@@ -59,7 +61,8 @@ ServiceOf = Annotated[Service, Depends(service_of)]
 ClientOf = Annotated[Client, Depends(client_of)]
 
 
-def _asker(request: Request, client: Client, body: ChatRequest | CorrectionsRequest) -> Asker:
+def asker_of(request: Request, client: Client, body: HowAsked) -> Asker:
+    """Who asks and how: what a body leaves open is as its header, its client's key or the settings say."""
     header = request.headers.get("x-correctly-reason-language")
     language = body.reason_language or (header if header in REASON_LANGUAGES else None) or client.reason_language
     chat_id = next((value[:200] for name in CHAT_ID_HEADERS if (value := request.headers.get(name))), None)
@@ -90,13 +93,18 @@ async def get_model(name: str, service: ServiceOf, client: ClientOf) -> dict[str
 async def chat_completions(body: ChatRequest, request: Request, service: ServiceOf, client: ClientOf) -> Response:
     """OpenAI's chat completions. The last user message is the text; the answer is the corrected text, a blank line,
     and a table of changes, streamed in order when ``stream`` is set."""
-    shape = ChatShape(body.model)
-    pieces = service.chat(body.messages, model=body.model, asker=_asker(request, client, body))
+    with_usage = body.stream and body.stream_options is not None and body.stream_options.include_usage
+    shape = ChatShape(body.model, with_usage=with_usage)
+    pieces = service.chat(
+        body.messages,
+        model=body.model,
+        asker=asker_of(request, client, body),
+        layout=body.format,
+    )
     if body.stream:
         # The first piece is waited for, so that a failure before it is an HTTP status and not a broken stream.
         first = await anext(pieces)
-        with_usage = bool(body.stream_options and body.stream_options.include_usage)
-        events = _events(shape, first, pieces, with_usage)
+        events = _events(shape, first, pieces)
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
     content: list[str] = []
     end = ChatEnd()
@@ -108,9 +116,7 @@ async def chat_completions(body: ChatRequest, request: Request, service: Service
     return JSONResponse(shape.whole("".join(content), end.usage, end.extra))
 
 
-async def _events(
-    shape: ChatShape, first: str | ChatEnd, rest: AsyncIterator[str | ChatEnd], with_usage: bool
-) -> AsyncIterator[str]:
+async def _events(shape: ChatShape, first: str | ChatEnd, rest: AsyncIterator[str | ChatEnd]) -> AsyncIterator[str]:
     yield shape.first()
     item: str | ChatEnd = first
     try:
@@ -120,11 +126,11 @@ async def _events(
     except CorrectlyError as error:
         # The status is sent already: clients read an error event as the stream's failure.
         log.warning("stream broken off", extra={"code": error.code})
-        yield event(error.to_json())
+        yield event(error_body(str(error), status_of(error), error.code))
         yield DONE
         return
     yield shape.last(item.extra)
-    if with_usage:
+    if shape.with_usage:
         yield shape.usage(item.usage)
     yield DONE
 
@@ -135,7 +141,7 @@ async def corrections(
 ) -> dict[str, Any]:
     """Corrections with edits and reasons, in order. Offsets are code points into ``before``, half-open."""
     texts = [body.text] if isinstance(body.text, str) else body.text
-    asker = _asker(request, client, body)
+    asker = asker_of(request, client, body)
     done = await service.correct(texts, model=body.model, reasons=body.reasons, asker=asker)
     return {"corrections": [correction.to_json() for correction in done]}
 

@@ -30,14 +30,14 @@ from correctly_assets.core.serving import (
     UnknownModelError,
 )
 from correctly_assets.core.types import Correction
-from correctly_assets.correction.left_alone import notice_of, unchanged_answer
-from correctly_assets.correction.render import below_the_text, chat_answer
+from correctly_assets.correction.left_alone import FILES_NOT_READ, notice_of, unchanged_answer
+from correctly_assets.correction.render import Layout, below_the_text, chat_answer, laid_out
 from correctly_assets.engine.client import VllmClient
 from correctly_assets.gateway import chat_text as answers
 from correctly_assets.gateway.access import Client
 from correctly_assets.gateway.answer_log import BackgroundJournal, Entry
 from correctly_assets.gateway.metrics import Metrics
-from correctly_assets.gateway.model_names import PUBLIC_COMPARATOR, Wanted, wanted
+from correctly_assets.gateway.model_names import PUBLIC_COMPARATOR, wanted
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.release_watch import RollbackWatch
 from correctly_assets.gateway.releases import Current, Releases
@@ -196,9 +196,12 @@ class Service:
     # -- /v1/chat/completions ------------------------------------------------------------------------------------
 
     async def chat(
-        self, messages: Sequence[dict[str, Any]], *, model: str, asker: Asker
+        self, messages: Sequence[dict[str, Any]], *, model: str, asker: Asker, layout: Layout | None = None
     ) -> AsyncIterator[str | ChatEnd]:
         """A chat answer in pieces, ended by a `ChatEnd`. Failures before the first piece are raised as such.
+
+        Args:
+            layout: how it is laid out; as the model's name says when None, which is the text and the table for most.
 
         The answer is made in a task of its own, so that a slow reader holds it back and one who leaves ends it.
         """
@@ -206,7 +209,7 @@ class Service:
 
         async def make() -> None:
             try:
-                async for item in self._chat(messages, model, asker):
+                async for item in self._chat(messages, model, asker, layout or wanted(model).layout or "table"):
                     await queue.put(item)
             except Exception as error:
                 await queue.put(error)
@@ -224,24 +227,26 @@ class Service:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _chat(self, messages: Sequence[dict[str, Any]], model: str, asker: Asker) -> AsyncIterator[str | ChatEnd]:
+    async def _chat(
+        self, messages: Sequence[dict[str, Any]], model: str, asker: Asker, layout: Layout
+    ) -> AsyncIterator[str | ChatEnd]:
         text = answers.text_of(messages)
         # Before anything reads it: patterns are searched in it, and they are not all linear.
         self._check_length(text)
         outside = self._outside(model)
-        if outside is not None and answers.why_asked(text) is not None:
+        if outside is not None and layout == "table" and answers.why_asked(text) is not None:
             # What we kept are our own reasons, for our own answer.
             yield answers.COMPARATOR_SAYS_NOT_WHY
             yield ChatEnd()
             return
-        without_model = await self._without_model(messages, text, asker)
+        without_model = await self._without_model(messages, text, asker, layout)
         if without_model is not None:
             yield without_model
             yield ChatEnd()
             return
         if outside is not None:
             correction = await outside.correct(text)
-            yield chat_answer(correction, asker.language)
+            yield laid_out(correction, layout, asker.language)
             yield ChatEnd(extra={"changed": correction.changed, "fallback": correction.fallback})
             return
         for again in (True, False):
@@ -249,7 +254,9 @@ class Service:
             said = False
             try:
                 with self.releases.using(current):
-                    async for item in self._corrected(text, current, asker, wanted(model)):
+                    async for item in self._corrected(text, current, asker, wanted(model).mode, layout):
+                        if isinstance(item, ChatEnd) and layout == "table" and answers.has_files(messages):
+                            yield f"\n\n{FILES_NOT_READ[asker.language]}"
                         said = True
                         yield item
                 return
@@ -258,7 +265,9 @@ class Service:
                 if not (await self._recover(error) and again and not said):
                     raise
 
-    async def _corrected(self, text: str, current: Current, asker: Asker, name: Wanted) -> AsyncIterator[str | ChatEnd]:
+    async def _corrected(
+        self, text: str, current: Current, asker: Asker, mode: Mode | None, layout: Layout
+    ) -> AsyncIterator[str | ChatEnd]:
         started, meter = time.perf_counter(), start_meter()
         held, opened = "", False
         correction: Correction | None = None
@@ -267,9 +276,9 @@ class Service:
             model=current.model,
             release=current.release,
             adapter=current.adapter,
-            reasons=not name.text_only,
+            reasons=layout in ("table", "json"),
             reason_language=asker.language,
-            mode=name.mode or asker.mode,
+            mode=mode or asker.mode,
             style=asker.style,
         )
         async for item in stream:
@@ -280,6 +289,8 @@ class Service:
             if opened:
                 yield item.text
                 continue
+            if layout in ("diff", "json"):
+                continue  # what is shown of a piece is known only when its edits are
             held += item.text
             if item.changed or len(held) > self.options.hold_back:
                 self.metrics.first.labels(current.release or current.model).observe(time.perf_counter() - started)
@@ -288,9 +299,9 @@ class Service:
         if correction is None:
             raise AssertionError("the path ends with a correction")
         self._keep(correction, meter, time.perf_counter() - started, asker)
-        if name.text_only:
+        if layout != "table":
             if not opened:
-                yield correction.after
+                yield laid_out(correction, layout, asker.language)
         elif not opened:
             yield chat_answer(correction, asker.language)
         elif correction.changed:
@@ -306,12 +317,16 @@ class Service:
         }
         yield ChatEnd((meter.prompt, meter.completion), extra)
 
-    async def _without_model(self, messages: Sequence[dict[str, Any]], text: str, asker: Asker) -> str | None:
+    async def _without_model(
+        self, messages: Sequence[dict[str, Any]], text: str, asker: Asker, layout: Layout
+    ) -> str | None:
         """The answer to what needs no model; None for a text to correct."""
         if answers.is_task(messages):
             return answers.task_reply(text)
+        if layout != "table":
+            return None  # a program puts the answer in the text's place: whatever it is, it comes back
         if not text.strip():
-            return answers.EMPTY[asker.language]
+            return (FILES_NOT_READ if answers.has_files(messages) else answers.EMPTY)[asker.language]
         if (asked := answers.why_asked(text)) is not None:
             return await self._why(messages, asked, asker)
         if (language := answers.not_english(text)) is not None:

@@ -7,42 +7,91 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from correctly_assets.core.correction import Mode, ReasonLanguage
+from correctly_assets.correction.render import Layout
+from correctly_assets.gateway.errors import UnsupportedField
 
 
-class StreamOptions(BaseModel):
+class Asked(BaseModel):
+    """A request in which null means that the field was left out, and fields of no meaning here are left aside."""
+
     model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        return {name: one for name, one in value.items() if one is not None} if isinstance(value, dict) else value
+
+
+class HowAsked(Asked):
+    """What every request may say of how it is to be answered; left out, it is as the client's key or the settings say."""
+
+    reason_language: ReasonLanguage | None = None
+    mode: Mode | None = None
+    style: dict[str, Any] | None = None
+
+
+class StreamOptions(Asked):
     include_usage: bool = False
 
 
-class ChatRequest(BaseModel):
-    """A chat completion request. Whatever else clients send (tools, temperature, penalties, users) is dropped."""
+class ChatRequest(HowAsked):
+    """A chat completion request. What an answer cannot keep to is refused by name (`refuse_unsupported`); whatever else
+    clients send (temperature, penalties, limits of tokens, tools, users) is left aside, as docs/clients.md says."""
 
-    model_config = ConfigDict(extra="ignore")
     model: str = "correctly"
     messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
     stream: bool = False
     stream_options: StreamOptions | None = None
-    reason_language: ReasonLanguage | None = None
-    mode: Mode | None = None
-    style: dict[str, Any] | None = None
+    format: Layout | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            refuse_unsupported(value)
+        return value
 
 
-class CorrectionsRequest(BaseModel):
+class CorrectionsRequest(HowAsked):
     """``POST /v1/corrections``. A string or a list of strings; ``model`` as in chat."""
 
-    model_config = ConfigDict(extra="ignore")
     text: str | list[str]
     reasons: bool = True
-    reason_language: ReasonLanguage | None = None
-    mode: Mode | None = None
-    style: dict[str, Any] | None = None
     model: str = "correctly"
+
+
+_ONLY = "the one answer that there is"
+_KEPT_TO: dict[str, tuple[tuple[Any, ...], str]] = {
+    "n": ((1,), f"ask for {_ONLY}, or leave `n` out"),
+    "logprobs": ((False,), "leave it out"),
+    "top_logprobs": ((0,), "leave it out"),
+    "response_format": (({"type": "text"},), 'ask for `"format": "json"` to get edits and reasons as JSON'),
+    "modalities": ((["text"],), "an answer is text"),
+    "audio": ((), "an answer is text"),
+    "tool_choice": (("auto", "none"), "no tool is ever called"),
+    "function_call": (("auto", "none"), "no function is ever called"),
+    "web_search_options": ((), "nothing is searched for"),
+}
+"""The fields that an answer cannot keep to: the values at which it does so by itself, and what to do instead."""
+
+
+def refuse_unsupported(body: Mapping[str, Any], kept_to: Mapping[str, tuple[tuple[Any, ...], str]] = _KEPT_TO) -> None:
+    """Refuse what a request asks for and would not get.
+
+    Raises:
+        UnsupportedField: a field has a value that the answer cannot keep to.
+    """
+    for name, (values, instead) in kept_to.items():
+        value = body.get(name)
+        if value is not None and value not in values:
+            raise UnsupportedField(name, f"`{name}` cannot be kept to here as it is sent: {instead}.")
 
 
 class AcceptedEdit(BaseModel):
@@ -64,6 +113,7 @@ class FeedbackRequest(BaseModel):
 class ErrorBody(BaseModel):
     message: str
     type: str
+    param: str | None = None
     code: str
 
 
@@ -74,10 +124,15 @@ class ErrorAnswer(BaseModel):
 
 
 class ChatShape:
-    """Builds the objects of one chat answer, whole or streamed, under one id."""
+    """Builds the objects of one chat answer, whole or streamed, under one id.
 
-    def __init__(self, model: str) -> None:
+    Args:
+        with_usage: each chunk of the stream has ``usage``, null but in the last.
+    """
+
+    def __init__(self, model: str, *, with_usage: bool = False) -> None:
         self.id = f"chatcmpl-{uuid4().hex}"
+        self.with_usage = with_usage
         self.created = int(time.time())
         self.model = model
 
@@ -106,7 +161,8 @@ class ChatShape:
 
     def _chunk(self, delta: dict[str, Any], finish: str | None, extra: dict[str, Any] | None = None) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return event(self._object("chat.completion.chunk") | {"choices": [choice]} | (extra or {}))
+        usage = {"usage": None} if self.with_usage else {}
+        return event(self._object("chat.completion.chunk") | {"choices": [choice]} | usage | (extra or {}))
 
     def _object(self, kind: str) -> dict[str, Any]:
         return {

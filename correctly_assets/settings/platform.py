@@ -6,12 +6,16 @@ engine's host and port (serving.py).
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 
 from correctly_assets.settings.group import PROJECT_ROOT, SettingsGroup
 
+_ORIGIN = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.-]+(:\d{1,5})?|[A-Za-z][A-Za-z0-9+.-]*://\[[0-9A-Fa-f:]+\](:\d{1,5})?"
+)
 _STARTER = PROJECT_ROOT / "correctly_assets" / "starter"
 
 
@@ -31,6 +35,11 @@ class PlatformSettings(SettingsGroup):
     allowed_hosts: str = Field(
         default="",
         description="Names by which the platform is reached beyond loopback, with commas between; addresses need none.",
+    )
+    cors_origins: str = Field(
+        default="",
+        description="Web pages of other origins that may ask the gateway, with commas between, such as http://localhost:5173; "
+        "none when empty.",
     )
     gateway_port: int = Field(default=8080, ge=1, le=65535, description="TCP port of the gateway.")
     gateway_host: str | None = Field(
@@ -81,6 +90,16 @@ class PlatformSettings(SettingsGroup):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value and value.expanduser().resolve()
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        wrong = [one.strip() for one in value.split(",") if one.strip() and not _ORIGIN.fullmatch(one.strip())]
+        if wrong:
+            raise ValueError(
+                f"name each origin as a scheme, a host and its port if it has one, such as http://localhost:5173; not {wrong[0]!r}"
+            )
+        return value
 
     @property
     def snapshots_dir(self) -> Path:
@@ -186,6 +205,11 @@ class PlatformSettings(SettingsGroup):
     def store_url(self) -> str:
         """SQLAlchemy URL of the relational store; a bare ``postgresql://`` is driven by psycopg2."""
         return self.database_url or f"sqlite:///{self.home / 'store.sqlite'}"
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins of other pages that may ask the gateway, in small letters, as browsers write them."""
+        return frozenset(one.strip().lower() for one in self.cors_origins.split(",") if one.strip())
 
     @property
     def names(self) -> frozenset[str]:

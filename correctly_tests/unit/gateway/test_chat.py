@@ -126,7 +126,7 @@ def test_a_message_in_parts_is_read_and_its_picture_left_out(gateway: Running) -
 
 def test_tools_and_sampling_parameters_are_dropped(gateway: Running) -> None:
     tool = {"type": "function", "function": {"name": "search", "parameters": {}}}
-    answer = gateway.chat(BEFORE, tools=[tool], tool_choice="auto", temperature=1.5, n=3, max_tokens=1)
+    answer = gateway.chat(BEFORE, tools=[tool], tool_choice="auto", temperature=1.5, n=1, max_tokens=1)
     assert said(answer).startswith(AFTER)
     assert gateway.engine.asked[-1]["temperature"] == 0.0
 
@@ -250,16 +250,20 @@ def test_a_sentence_that_only_begins_with_why_is_corrected(gateway: Running, tex
 @pytest.mark.parametrize(
     ("task", "shape"),
     [
-        ('### Task:\nGenerate a title. JSON format: { "title": "..." }', {"title": "English correction"}),
-        ('### Task:\nSuggest 3-5 follow-up questions. JSON: {"follow_ups": []}', {"follow_ups": []}),
-        ('### Task:\nGenerate 1-3 broad tags. JSON: {"tags": []}', {"tags": []}),
+        ('Generate a concise title. ### Output:\nJSON format: { "title": "…" }', {"title": "English correction"}),
+        ('Predict 3-5 useful messages. ### Output:\nJSON format: { "follow_ups": ["…"] }', {"follow_ups": []}),
+        ('Generate 1-3 broad tags. ### Output:\nJSON format: { "tags": ["tag1"] }', {"tags": []}),
+        ('Generate search queries. ### Output:\nJSON: { "queries": ["query1"] }', {"queries": []}),
+        ('Generate a detailed prompt for an image. ### Output:\nJSON: { "prompt": "…" }', {"prompt": ""}),
+        ('You are an autocompletion system. ### **Output Rules**:\n- JSON: `{ "text": "…" }`', {"text": ""}),
     ],
 )
 def test_tasks_behind_the_users_back_are_answered_without_the_model(
     gateway: Running, task: str, shape: dict[str, object]
 ) -> None:
+    history = "### Chat History:\n<chat_history>\nUSER: My title have two tags and an image.\n</chat_history>"
     asked = len(gateway.engine.asked)
-    assert json.loads(said(gateway.chat(task))) == shape
+    assert json.loads(said(gateway.chat(f"### Task:\n{task}\n{history}"))) == shape
     assert len(gateway.engine.asked) == asked
 
 
@@ -344,7 +348,7 @@ def test_without_a_release_correctly_answers_503_and_says_so(tmp_path: Path) -> 
         answer = running.chat(BEFORE)
         assert answer.status_code == 503
         assert answer.json()["error"]["message"] == "no adapter has been promoted yet"
-        assert set(answer.json()["error"]) == {"message", "type", "code"}
+        assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
         assert int(answer.headers["retry-after"]) > 0
         assert running.ready()["ready"] is False
         assert "no adapter has been promoted yet" in running.ready()["says"]

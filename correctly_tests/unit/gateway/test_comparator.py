@@ -136,7 +136,7 @@ def test_why_is_not_answered_with_our_own_reasons_and_hidden_tasks_cost_nothing(
 ) -> None:
     gateway.chat(BEFORE)
     assert "gives no reasons" in content(chat(gateway, BEFORE, AFTER, "why?"))
-    chat(gateway, "### Task:\nGenerate a title for this chat.")
+    chat(gateway, "### Task:\nGenerate a title.\n### Chat History:\n<chat_history>\nUSER: She go.\n</chat_history>")
     assert server.requests == []
 
 

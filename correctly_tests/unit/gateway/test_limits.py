@@ -41,7 +41,7 @@ def send(running: Running, path: str, body: bytes, **headers: str) -> httpx.Resp
 
 def code(answer: httpx.Response) -> tuple[int, str]:
     error = answer.json()["error"]
-    assert set(error) == {"message", "type", "code"} and error["message"].endswith(".")
+    assert set(error) == {"message", "type", "param", "code"} and error["message"].endswith(".")
     return answer.status_code, error["code"]
 
 

@@ -89,7 +89,7 @@ def test_input_that_cannot_be_corrected_is_one_sentence(gateway: Running, body: 
     answer = gateway.post("/v1/corrections", body)
     assert answer.status_code == status
     error = answer.json()["error"]
-    assert set(error) == {"message", "type", "code"}
+    assert set(error) == {"message", "type", "param", "code"}
     assert error["message"].endswith(".")
 
 

@@ -1,0 +1,59 @@
+"""What every route answers to besides its own method: HEAD, OPTIONS, and its path with a slash at the end.
+
+Belongs here: the two middlewares that do so. Does not belong here: which pages of other origins may ask (core/host_check.py),
+any route.
+"""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from correctly_assets.gateway.errors import nothing_at
+
+
+class HeadAndSlash:
+    """Answers HEAD as GET without the body, and a path that ends in a slash as the one without: a redirect would lose the
+    body of clients that do not follow it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"].rstrip("/") or "/"
+        if path != scope["path"]:
+            scope = {**scope, "path": path, "raw_path": path.encode("utf-8", "surrogateescape")}
+        if scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)
+
+
+class AnswerOptions:
+    """Answers OPTIONS with the methods of the path. It says nothing that the page of the API does not, so no key is asked for."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "OPTIONS":
+            await self._app(scope, receive, send)
+            return
+        routes = [route for route in scope["app"].routes if isinstance(route, Route)]
+        methods = {
+            method for route in routes if route.matches(scope)[0] is not Match.NONE for method in route.methods or ()
+        }
+        if not methods:
+            answer: Response = nothing_at(scope["path"])
+        else:
+            methods |= {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
+            answer = Response(status_code=204, headers={"Allow": ", ".join(sorted(methods))})
+        await answer(scope, receive, send)
