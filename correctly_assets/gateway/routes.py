@@ -34,9 +34,7 @@ from correctly_assets.gateway.shapes import (
 
 log = logging.getLogger(__name__)
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    code: {"model": ErrorAnswer} for code in (400, 401, 404, 408, 413, 429, 503)
-}
+ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorAnswer} for code in (400, 401, 404, 408, 413, 429, 503)}
 CHAT_ID_HEADERS = ("x-openwebui-chat-id", "x-chat-id")
 
 
@@ -73,7 +71,7 @@ def asker_of(request: Request, client: Client, body: HowAsked) -> Asker:
     return Asker(client, chat_id, language or request.app.state.reason_language, how, style)
 
 
-v1 = APIRouter(prefix="/v1", responses=_ERRORS)
+v1 = APIRouter(prefix="/v1", responses=ERRORS)
 platform = APIRouter()
 
 

@@ -1,0 +1,187 @@
+"""``POST /v1/responses``: OpenAI's newer way to ask for what a chat answers.
+
+Belongs here: its request, its object, its stream of events, and the route. Does not belong here: what an answer says (service.py).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import Field, model_validator
+
+from correctly_assets.core.errors import CorrectlyError, UsageError
+from correctly_assets.correction.render import Layout
+from correctly_assets.gateway.routes import ERRORS, ClientOf, ServiceOf, asker_of
+from correctly_assets.gateway.service import ChatEnd
+from correctly_assets.gateway.shapes import HowAsked, refuse_unsupported
+
+log = logging.getLogger(__name__)
+router = APIRouter(prefix="/v1", responses=ERRORS)
+
+_NOT_KEPT = "answers are not kept here, so send the whole conversation in `input`"
+_KEPT_TO: dict[str, tuple[tuple[Any, ...], str]] = {
+    "previous_response_id": ((), _NOT_KEPT),
+    "conversation": ((), _NOT_KEPT),
+    "prompt": ((), "no prompts are kept here, so send `input`"),
+    "background": ((False,), "ask with `stream` instead"),
+    "tool_choice": (("auto", "none"), "no tool is ever called"),
+    "top_logprobs": ((0,), "leave it out"),
+    "text.format": (({"type": "text"},), 'ask for `"format": "json"` to get edits and reasons as JSON'),
+}
+
+
+class ResponsesRequest(HowAsked):
+    """``input`` is a text, or messages as OpenAI has them, of which the last one of the user is corrected."""
+
+    model: str = "correctly"
+    input: str | list[Any]
+    stream: bool = False
+    instructions: Any = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    format: Layout | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            text = value.get("text")
+            refuse_unsupported(
+                value | {"text.format": text.get("format") if isinstance(text, dict) else None}, _KEPT_TO
+            )
+        return value
+
+    def messages(self) -> list[dict[str, Any]]:
+        """The input as a chat has it; items that are no messages (calls of tools, reasoning) are left out.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if isinstance(self.input, str):
+            return [{"role": "user", "content": self.input}]
+        found = [item for item in self.input if isinstance(item, dict) and "role" in item]
+        if not found:
+            raise UsageError("`input` holds no message: send a text, or messages with `role` and `content`.")
+        return found
+
+
+class ResponseShape:
+    """Builds the objects of one answer, whole or streamed, under one id."""
+
+    def __init__(self, request: ResponsesRequest) -> None:
+        self._request = request
+        self._id, self._item_id = f"resp_{uuid4().hex}", f"msg_{uuid4().hex}"
+        self._created = int(time.time())
+        self._sent = 0
+
+    def response(
+        self, status: str, text: str | None = None, end: ChatEnd | None = None, error: CorrectlyError | None = None
+    ) -> dict[str, Any]:
+        """A ``response``. What stands under ``correctly`` is release, adapter and correction id."""
+        body = {
+            "id": self._id,
+            "object": "response",
+            "created_at": self._created,
+            "completed_at": int(time.time()) if status == "completed" else None,
+            "status": status,
+            "background": False,
+            "error": {"code": "server_error", "message": str(error)} if error else None,
+            "incomplete_details": None,
+            "instructions": self._request.instructions,
+            "max_output_tokens": None,
+            "metadata": self._request.metadata,
+            "model": self._request.model,
+            "output": [self.item("completed", text)] if text is not None else [],
+            "parallel_tool_calls": True,
+            "previous_response_id": None,
+            "reasoning": {"effort": None, "summary": None},
+            "service_tier": "default",
+            "store": False,
+            "temperature": 0.0,
+            "text": {"format": {"type": "text"}},
+            "tool_choice": "none",
+            "tools": [],
+            "top_p": 1.0,
+            "truncation": "disabled",
+            "usage": _usage(end.usage) if end else None,
+            "user": None,
+        }
+        return body | ({"correctly": end.extra} if end else {})
+
+    def item(self, status: str, text: str | None = None) -> dict[str, Any]:
+        """The one message of the output."""
+        content = [] if text is None else [self.part(text)]
+        return {"id": self._item_id, "type": "message", "status": status, "role": "assistant", "content": content}
+
+    def part(self, text: str) -> dict[str, Any]:
+        return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+    def event(self, kind: str, **fields: Any) -> str:
+        """One server-sent event, numbered."""
+        value = {"type": kind, "sequence_number": self._sent, **fields}
+        self._sent += 1
+        return f"event: {kind}\ndata: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
+
+    def of_text(self, kind: str, **fields: Any) -> str:
+        """An event that speaks of the output's one text."""
+        return self.event(kind, item_id=self._item_id, output_index=0, content_index=0, **fields)
+
+
+@router.post("/responses", summary="Correct a text, as OpenAI's Responses have it")
+async def responses(body: ResponsesRequest, request: Request, service: ServiceOf, client: ClientOf) -> Response:
+    """The answer is the one that `/v1/chat/completions` gives. Nothing is kept to be asked for again."""
+    shape = ResponseShape(body)
+    asker = asker_of(request, client, body)
+    pieces = service.chat(body.messages(), model=body.model, asker=asker, layout=body.format)
+    # The first piece is waited for, so that a failure before it is an HTTP status and not a broken stream.
+    first = await anext(pieces)
+    if body.stream:
+        events = _events(shape, first, pieces)
+        return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+    content: list[str] = []
+    item: str | ChatEnd = first
+    while not isinstance(item, ChatEnd):
+        content.append(item)
+        item = await anext(pieces)
+    return JSONResponse(shape.response("completed", "".join(content), item))
+
+
+async def _events(shape: ResponseShape, first: str | ChatEnd, rest: AsyncIterator[str | ChatEnd]) -> AsyncIterator[str]:
+    yield shape.event("response.created", response=shape.response("in_progress"))
+    yield shape.event("response.in_progress", response=shape.response("in_progress"))
+    yield shape.event("response.output_item.added", output_index=0, item=shape.item("in_progress"))
+    yield shape.of_text("response.content_part.added", part=shape.part(""))
+    content: list[str] = []
+    item: str | ChatEnd = first
+    try:
+        while not isinstance(item, ChatEnd):
+            content.append(item)
+            yield shape.of_text("response.output_text.delta", delta=item, logprobs=[])
+            item = await anext(rest)
+    except CorrectlyError as error:
+        log.warning("stream broken off", extra={"code": error.code})
+        yield shape.event("error", code=error.code, message=str(error), param=None)
+        yield shape.event("response.failed", response=shape.response("failed", error=error))
+        return
+    text = "".join(content)
+    yield shape.of_text("response.output_text.done", text=text, logprobs=[])
+    yield shape.of_text("response.content_part.done", part=shape.part(text))
+    yield shape.event("response.output_item.done", output_index=0, item=shape.item("completed", text))
+    yield shape.event("response.completed", response=shape.response("completed", text, item))
+
+
+def _usage(usage: tuple[int, int]) -> dict[str, Any]:
+    prompt, completion = usage
+    return {
+        "input_tokens": prompt,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": completion,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": prompt + completion,
+    }
