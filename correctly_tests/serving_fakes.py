@@ -43,6 +43,8 @@ from correctly_assets.gateway.service import Parts
 from correctly_assets.gateway.token_usage import MeteredCompleter
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store, open_store
+from correctly_assets.workflows.dagster_runs import DagsterRuns
+from correctly_assets.workflows.fine_tune import FineTunes
 from correctly_assets.workflows.loop_metrics import read_loop
 from correctly_assets.workflows.promote import return_to_previous
 
@@ -337,12 +339,14 @@ def running_gateway(
     answer_seconds: float = 30.0,
     model_reasons: bool = False,
     cors_origins: str = "",
+    dagster: str = "",
     **changed: Any,
 ) -> Iterator[Running]:
     """A gateway served by uvicorn; ``changed`` replaces fields of its `Parts`.
 
     Args:
         model_reasons: reasons are the model's, and no grammar point is looked for.
+        dagster: URL of the web server that fine-tuning jobs ask for runs.
     """
     platform = {"home": home, "cors_origins": cors_origins}
     settings = Settings().changed(platform=platform, serving={"vllm_port": engine.port})
@@ -383,6 +387,7 @@ def running_gateway(
             turn_back=turn_back,
             dashboard=lambda losses: dashboard_page(store, settings, engine_losses=losses),
             read_loop=lambda: read_loop(changed.get("watched", store), settings),
+            tuning=FineTunes(settings, store, guards, DagsterRuns(dagster)),
         )
         return replace(made, **changed)
 

@@ -29,6 +29,9 @@ def new(
     name: Annotated[str, typer.Argument(help="Whose key it is: a person, a team, a program.")],
     reason_language: Annotated[str | None, typer.Option(help="Language of its reasons: en or ko.")] = None,
     mode: Annotated[str | None, typer.Option(help="careful or fluent; as configured when left out.")] = None,
+    may_train: Annotated[
+        bool, typer.Option("--may-train", help="Give it the right to upload files and start fine-tuning jobs.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a client's key, which is shown this once. An earlier key of the same name ends."""
@@ -47,7 +50,7 @@ def new(
         raise UsageError("An answer is careful or fluent.")
     path = get_settings().platform.keys_path
     first = not path.exists()
-    key = new_key(path, name, reason_language, mode)  # pyright: ignore[reportArgumentType]
+    key = new_key(path, name, reason_language, mode, may_train=may_train)  # pyright: ignore[reportArgumentType]
     if as_json:
         print_json({"name": name, "key": key})
         return
@@ -68,10 +71,11 @@ def list_keys(as_json: Json = False) -> None:
         print_json(found)
         return
     table = Table()
-    for head in ("Name", "Made at", "Reasons", "Mode"):
+    for head in ("Name", "Made at", "Reasons", "Mode", "May train"):
         table.add_column(head)
     for entry in found:
-        table.add_row(*(str(entry.get(field, "")) for field in ("name", "at", "reason_language", "mode")))
+        shown = [str(entry.get(field, "")) for field in ("name", "at", "reason_language", "mode")]
+        table.add_row(*shown, "yes" if entry.get("may_train") else "")
     console.print(table if found else "There is no key; the gateway asks for none on loopback.")
 
 

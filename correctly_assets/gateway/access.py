@@ -46,11 +46,18 @@ class TooManyRequestsError(RetryableError):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks: a key's name, or the address where no keys are used."""
+    """Who asks: a key's name, or the address where no keys are used.
+
+    Attributes:
+        may_train: has the right to upload files and start fine-tuning jobs, as everybody has where no keys are used.
+        shows_key: is known by a key.
+    """
 
     name: str
     reason_language: ReasonLanguage | None = None
     mode: Mode | None = None
+    may_train: bool = True
+    shows_key: bool = False
 
 
 class Keys:
@@ -100,7 +107,9 @@ class Keys:
         if (stat.st_mtime_ns, stat.st_size) == self._stamp:
             return
         self._clients = {
-            str(entry["sha256"]): Client(name, entry.get("reason_language"), entry.get("mode"))
+            str(entry["sha256"]): Client(
+                name, entry.get("reason_language"), entry.get("mode"), entry.get("may_train") is True, shows_key=True
+            )
             for name, entry in _load(self._path).items()
         }
         self._stamp = (stat.st_mtime_ns, stat.st_size)
@@ -167,11 +176,13 @@ def new_key(
     mode: Mode | None = None,
     *,
     key: str | None = None,
+    may_train: bool = False,
 ) -> str:
     """Make a key for a client, keep its hash and return the key, which is shown this once. An old key of it ends.
 
     Args:
         key: one that was made elsewhere; a new one of 256 random bits when None.
+        may_train: whether it has the right to upload files and start fine-tuning jobs.
 
     Raises:
         PermanentError: the keys file cannot be read.
@@ -181,6 +192,7 @@ def new_key(
         "sha256": hash_key(key),
         "reason_language": reason_language,
         "mode": mode,
+        "may_train": may_train or None,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     with _changing(path) as known:

@@ -25,10 +25,12 @@ from correctly_assets.gateway.access import (
     client_name,
     key_shown,
 )
-from correctly_assets.gateway.errors import error_answer
+from correctly_assets.gateway.errors import NotAllowedError, error_answer
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.releases import NotReadyError
 
+TRAINING_PATHS = ("/v1/files", "/v1/fine_tuning")
+"""How the paths begin that only keys with the right to train may ask."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """What whoever watches the process may ask without a key; neither shows anybody's text."""
 DASHBOARD = "/dashboard"
@@ -48,6 +50,7 @@ class Admission:
         self._limit = RateLimit(options.rate_per_minute)
         self._wrong = RateLimit(options.wrong_keys_per_minute)
         self._at_once: Counter[str] = Counter()
+        self._uploads = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
@@ -63,7 +66,11 @@ class Admission:
         try:
             client = self._client(scope)
             scope["client_of_key"] = client
-            with self._one_more(client.name):
+            if scope["path"].startswith(TRAINING_PATHS) and not client.may_train:
+                raise NotAllowedError(
+                    "This key has no right to train: ask whoever runs the platform for one made with `correctly keys new NAME --may-train`."
+                )
+            with self._one_more(client.name), self._upload(scope):
                 body = await self._body(scope, receive)
                 async with asyncio.timeout(self._options.request_seconds):
                     await self._app(scope, _replay(body, receive), noted)
@@ -107,13 +114,27 @@ class Admission:
             if not self._at_once[name]:
                 del self._at_once[name]
 
+    @contextmanager
+    def _upload(self, scope: Scope) -> Iterator[None]:
+        """Count a file that arrives: each is held in memory, and may be larger than any other body."""
+        if not _is_upload(scope):
+            yield
+            return
+        if self._uploads >= self._options.uploads:
+            raise TooManyRequestsError("Other files are on their way; send yours when they have arrived.", 5)
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
+
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body, once its size and content are allowed.
 
         Raises:
             UsageError: it is too large, or holds what no text does.
         """
-        limit = self._options.max_body_bytes
+        limit = self._options.max_file_bytes if _is_upload(scope) else self._options.max_body_bytes
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > limit:
             raise _too_large(limit)
@@ -132,8 +153,13 @@ class Admission:
         except TimeoutError:
             raise UsageError("The request did not arrive in time.", code="request_timeout") from None
         body = b"".join(parts)
-        check_body(body, self._options.max_items)
+        if not _is_upload(scope):  # a file is read line by line, and each line refused for itself
+            check_body(body, self._options.max_items)
         return body
+
+
+def _is_upload(scope: Scope) -> bool:
+    return scope["method"] == "POST" and scope["path"] == "/v1/files"
 
 
 def check_body(body: bytes, max_items: int) -> None:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from correctly_assets.core.errors import CorrectlyError, UsageError
 from correctly_assets.core.host_check import HostCheck, is_loopback
-from correctly_assets.gateway import languagetool, responses, routes
+from correctly_assets.gateway import fine_tuning, languagetool, responses, routes
 from correctly_assets.gateway.access import Keys, client_salt
 from correctly_assets.gateway.admission import Admission
 from correctly_assets.gateway.errors import error_answer, error_body, nothing_at
@@ -81,6 +81,7 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
     app.state.house = HouseFile(settings.platform.house_style_path)
     app.include_router(routes.v1)
     app.include_router(responses.router)
+    app.include_router(fine_tuning.router)
     app.include_router(languagetool.router)
     app.include_router(routes.platform)
     _shape_errors(app, options)

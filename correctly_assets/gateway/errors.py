@@ -23,6 +23,9 @@ _BY_CODE = {
     "request_timeout": 408,
     "no_candidate": 404,
     "comparator_refused": 502,
+    "files_full": 413,
+    "no_such_file": 404,
+    "no_such_job": 404,
 }
 
 

@@ -12,6 +12,8 @@ from correctly_assets.correction.render import Layout
 
 PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE = "correctly", "correctly-base", "correctly-candidate"
 PUBLIC_COMPARATOR = "correctly-comparator"
+TUNED = "ft:correctly:"
+"""How the name of an adapter begins as fine-tuning jobs tell it; its ID follows."""
 FLUENT, TEXT_ONLY = "correctly-fluent", "correctly-text"
 
 

@@ -26,6 +26,7 @@ class Options:
         max_characters: longest text of a request, in code points. max_texts: texts of one /v1/corrections.
         max_body_bytes: largest request body. max_total_characters: all texts of one /v1/corrections together.
         max_rows: rows of one /v1/examples. max_items: lists and objects of one body, which bounds what parsing it takes.
+        max_file_bytes: largest upload to /v1/files. uploads: how many may arrive at once, of all clients.
         parallel_of_client, parallel: requests under way at once, of one client and of all.
         body_seconds: how long a body may take to arrive. request_seconds: how long one answer may take, to its last byte.
         wrong_keys_per_minute: requests with a wrong key, or none, that an address may send.
@@ -49,6 +50,8 @@ class Options:
     max_total_characters: int = 240_000
     max_rows: int = 2_000
     max_items: int = 100_000
+    max_file_bytes: int = 32_000_000
+    uploads: int = 2
     parallel_of_client: int = 128
     parallel: int = 256
     body_seconds: float = 30.0

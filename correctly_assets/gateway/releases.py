@@ -21,7 +21,7 @@ from correctly_assets.core.serving import AdapterCheck, EngineCorruptedError, Re
 from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.engine.load_adapter import load_proven, retire
-from correctly_assets.gateway.model_names import FLUENT, PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE, TEXT_ONLY
+from correctly_assets.gateway.model_names import FLUENT, PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE, TEXT_ONLY, TUNED
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +117,8 @@ class Releases:
             UsageError: there is no such name (code ``model_not_found``).
             NotReadyError: nothing can answer to it now.
         """
+        if name.startswith(TUNED):
+            return self._tuned(name)
         if name not in (PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE):
             raise UsageError(
                 f"There is no model {name!r} here: ask for one of {', '.join(self.names())}.", code="model_not_found"
@@ -136,6 +138,19 @@ class Releases:
                 raise NotReadyError(NO_RELEASE, code="no_release")
             raise NotReadyError(self.says)
         return self._champion
+
+    def _tuned(self, name: str) -> Current:
+        """What answers to an adapter's own name, as long as it is loaded: the champion or the candidate."""
+        adapter = name.removeprefix(TUNED)
+        if self._candidate is not None and adapter == self._candidate:
+            return self.resolve(PUBLIC_CANDIDATE)
+        current = self.resolve(PUBLIC)
+        if current.adapter != adapter:
+            raise UsageError(
+                f"Adapter {adapter[:40]} is not served now; {current.adapter} is, as `{PUBLIC}`.",
+                code="model_not_found",
+            )
+        return current
 
     @contextmanager
     def using(self, current: Current) -> Iterator[None]:

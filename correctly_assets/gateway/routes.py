@@ -19,6 +19,7 @@ from correctly_assets.core.house_style import parse_house_style
 from correctly_assets.gateway.access import Client
 from correctly_assets.gateway.admission import DASHBOARD
 from correctly_assets.gateway.errors import error_body, status_of
+from correctly_assets.gateway.model_names import TUNED
 from correctly_assets.gateway.releases import NotReadyError
 from correctly_assets.gateway.service import Asker, ChatEnd, Service
 from correctly_assets.gateway.shapes import (
@@ -82,7 +83,9 @@ async def list_models(service: ServiceOf, client: ClientOf) -> dict[str, Any]:
 
 @v1.get("/models/{name}", summary="One model")
 async def get_model(name: str, service: ServiceOf, client: ClientOf) -> dict[str, Any]:
-    if name not in service.names():
+    if name.startswith(TUNED):
+        service.releases.resolve(name)
+    elif name not in service.names():
         raise UsageError(f"There is no model {name!r} here.", code="model_not_found")
     return service.card(name)
 

@@ -43,6 +43,7 @@ from correctly_assets.gateway.release_watch import RollbackWatch
 from correctly_assets.gateway.releases import Current, Releases
 from correctly_assets.gateway.shapes import FeedbackRequest, model_card
 from correctly_assets.gateway.token_usage import Meter, start_meter
+from correctly_assets.workflows.fine_tune import FineTunes
 from correctly_assets.workflows.loop_metrics import Reading
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Parts:
     watch_loop: Callable[[int], object] | None = None
     dashboard: Callable[[int], str] | None = None
     comparator: OutsideModel | None = None
+    tuning: FineTunes | None = None
     close: Callable[[], None] = lambda: None
 
 

@@ -22,10 +22,13 @@ from correctly_assets.gateway import chat_text as answers
 from correctly_assets.gateway.dashboard import dashboard_page
 from correctly_assets.gateway.live_comparator import live_comparator
 from correctly_assets.gateway.options import Options
+from correctly_assets.gateway.own_key import bearer
 from correctly_assets.gateway.service import Parts
 from correctly_assets.gateway.token_usage import MeteredCompleter
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
+from correctly_assets.workflows.dagster_runs import DagsterRuns
+from correctly_assets.workflows.fine_tune import FineTunes
 from correctly_assets.workflows.loop_metrics import read_loop
 from correctly_assets.workflows.promote import return_to_previous
 from correctly_assets.workflows.watch_loop import watch_loop
@@ -83,5 +86,8 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         watch_loop=lambda losses: watch_loop(store, settings, engine_losses=losses),
         dashboard=lambda losses: dashboard_page(store, settings, engine_losses=losses),
         comparator=live_comparator(settings, annotator),
+        tuning=FineTunes(
+            settings, store, guards, DagsterRuns(settings.platform.dagster_api_url, lambda: bearer(settings))
+        ),
         close=store.close,
     )

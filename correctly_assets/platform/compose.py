@@ -146,6 +146,7 @@ def _own_environment() -> dict[str, str]:
     return {
         "CORRECTLY_HOST": "0.0.0.0",
         "CORRECTLY_DAGSTER_HOST": "0.0.0.0",
+        "CORRECTLY_DAGSTER_WEB_HOST": "webserver",
         "CORRECTLY_GATEWAY_HOST": "gateway",
         "CORRECTLY_MLFLOW_HOST": "mlflow",
         "CORRECTLY_WEBUI_HOST": "open-webui",

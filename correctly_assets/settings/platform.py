@@ -50,6 +50,10 @@ class PlatformSettings(SettingsGroup):
         default="127.0.0.1",
         description="Address that Dagster's web server listens on; beyond loopback it asks for a key of the gateway's.",
     )
+    dagster_web_host: str | None = Field(
+        default=None,
+        description="Address at which other parts reach Dagster's web server; when unset, the one that it listens on.",
+    )
     dagster_port: int = Field(default=3000, ge=1, le=65535, description="TCP port of Dagster's web server.")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="TCP port of MLflow.")
     mlflow_host: str | None = Field(
@@ -214,7 +218,8 @@ class PlatformSettings(SettingsGroup):
     @property
     def names(self) -> frozenset[str]:
         """The names, beside those of loopback, that requests may come in under."""
-        named = (*self.allowed_hosts.split(","), self.gateway_host, self.mlflow_host, self.webui_host, self.host)
+        hosts = (self.gateway_host, self.dagster_web_host, self.mlflow_host, self.webui_host, self.host)
+        named = (*self.allowed_hosts.split(","), *hosts)
         return frozenset(name.strip().lower() for name in named if name and name.strip())
 
     @property
@@ -234,8 +239,13 @@ class PlatformSettings(SettingsGroup):
 
     @property
     def dagster_url(self) -> str:
-        """Base URL at which Dagster's web server is reached."""
+        """Base URL at which people reach Dagster's pages."""
         return http_url(self.dagster_host, self.dagster_port)
+
+    @property
+    def dagster_api_url(self) -> str:
+        """Base URL at which other parts reach Dagster's web server."""
+        return http_url(self.dagster_web_host or self.dagster_host, self.dagster_port)
 
 
 def http_url(host: str, port: int) -> str:

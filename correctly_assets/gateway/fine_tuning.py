@@ -1,0 +1,286 @@
+"""``/v1/files`` and ``/v1/fine_tuning/jobs`` in OpenAI's shapes: a script that trains there can train here.
+
+Belongs here: the routes, their requests and objects. Does not belong here: what a job does (workflows/fine_tune.py), who may ask
+(admission.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import Field, model_validator
+from starlette.datastructures import UploadFile
+
+from correctly_assets.core.errors import PermanentError, UsageError
+from correctly_assets.gateway.access import Client
+from correctly_assets.gateway.errors import UnsupportedField
+from correctly_assets.gateway.model_names import PUBLIC, PUBLIC_BASE, TUNED
+from correctly_assets.gateway.routes import ERRORS, ClientOf, ServiceOf
+from correctly_assets.gateway.shapes import Asked, refuse_unsupported
+from correctly_assets.workflows.dagster_runs import RunEvent
+from correctly_assets.workflows.fine_tune import FineTunes, Job, Status, Wish
+from correctly_assets.workflows.uploaded_files import UploadedFile
+
+router = APIRouter(prefix="/v1", responses=ERRORS)
+
+_PURPOSE = "fine-tune"
+_KEPT_TO: dict[str, tuple[tuple[Any, ...], str]] = {
+    "method.type": (("supervised",), "only `supervised` trains here"),
+    "integrations": (([],), "what is trained is recorded in the platform's own MLflow"),
+}
+_AUTO = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
+Kept = TypeVar("Kept", UploadedFile, Job)
+
+
+class JobRequest(Asked):
+    """``POST /v1/fine_tuning/jobs``. ``model`` is `correctly`: training starts from the adapter that serves."""
+
+    model: str
+    training_file: str
+    validation_file: str | None = None
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    method: dict[str, Any] = Field(default_factory=dict)
+    suffix: Annotated[str, Field(max_length=64)] | None = None
+    seed: int | None = None
+    metadata: Annotated[dict[str, str], Field(max_length=16)] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            method = value.get("method")
+            refuse_unsupported(
+                value | {"method.type": method.get("type") if isinstance(method, dict) else None}, _KEPT_TO
+            )
+        return value
+
+    def wish(self) -> Wish:
+        """What is kept of it, with the names of what has no effect."""
+        chosen = self.hyperparameters | (self.method.get("supervised") or {}).get("hyperparameters", {})
+        ignored = [f"`{name}`" for name, value in chosen.items() if value not in (None, "auto")]
+        ignored += [f"`{name}`" for name in ("validation_file", "seed", "suffix") if getattr(self, name) is not None]
+        return Wish(
+            model=self.model,
+            validation_file=self.validation_file,
+            suffix=self.suffix,
+            seed=self.seed or 0,
+            metadata=self.metadata,
+            ignored=ignored,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is asked for: so many, behind the one with this id."""
+
+    limit: int
+    after: str | None
+
+
+async def page_of(limit: Annotated[int, Query(ge=1, le=10_000)] = 20, after: str | None = None) -> Page:
+    """The part of a list that a request asks for."""
+    return Page(limit, after)
+
+
+async def tuning_of(service: ServiceOf) -> FineTunes:
+    """The jobs of this platform.
+
+    Raises:
+        PermanentError: the gateway was put together without them.
+    """
+    if service.parts.tuning is None:
+        raise PermanentError("This gateway has no platform to train on.")
+    return service.parts.tuning
+
+
+TuningOf = Annotated[FineTunes, Depends(tuning_of)]
+PageOf = Annotated[Page, Depends(page_of)]
+
+
+# -- files ---------------------------------------------------------------------------------------------------------
+
+
+@router.post("/files", summary="Upload a file to train on")
+async def upload(request: Request, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+    """A form with ``file``, one chat of a text and its correction a line, and ``purpose`` `fine-tune`."""
+    form = await request.form(max_files=1, max_fields=10)
+    file, purpose = form.get("file"), form.get("purpose")
+    if purpose != _PURPOSE:
+        raise UnsupportedField("purpose", f"`purpose` is `{_PURPOSE}`; files serve no other purpose here.")
+    if not isinstance(file, UploadFile):
+        raise UsageError("Send the file as the field `file` of a form (multipart/form-data).")
+    data = await file.read()
+    return _file(await asyncio.to_thread(tuning.files.add, file.filename or "", data, client.name))
+
+
+@router.get("/files", summary="Uploaded files")
+async def list_files(
+    tuning: TuningOf,
+    client: ClientOf,
+    page: PageOf,
+    purpose: str | None = None,
+    order: Literal["asc", "desc"] = "desc",
+) -> dict[str, Any]:
+    own = _own(await asyncio.to_thread(tuning.files.all), client) if purpose in (None, _PURPOSE) else []
+    shown, has_more = _part(own if order == "desc" else own[::-1], page)
+    return _list([_file(known) for known in shown], has_more)
+
+
+@router.get("/files/{file_id}", summary="What is known of a file")
+async def get_file(file_id: str, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+    return _file(await _file_of(tuning, client, file_id))
+
+
+@router.get("/files/{file_id}/content", summary="A file as it was sent")
+async def file_content(file_id: str, tuning: TuningOf, client: ClientOf) -> Response:
+    known = await _file_of(tuning, client, file_id)
+    data = await asyncio.to_thread(tuning.files.path(known.id).read_bytes)
+    # Never shown as a page, whatever somebody has put into it.
+    headers = {"Content-Disposition": f'attachment; filename="{known.id}.jsonl"', "X-Content-Type-Options": "nosniff"}
+    return Response(data, media_type="application/octet-stream", headers=headers)
+
+
+@router.delete("/files/{file_id}", summary="Delete a file")
+async def delete_file(file_id: str, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+    """What has landed of it stays landed; `correctly forget` takes an example back."""
+    known = await _file_of(tuning, client, file_id)
+    await asyncio.to_thread(tuning.files.delete, known.id)
+    return {"id": known.id, "object": "file", "deleted": True}
+
+
+# -- jobs ----------------------------------------------------------------------------------------------------------
+
+
+@router.post("/fine_tuning/jobs", summary="Train on a file")
+async def create_job(body: JobRequest, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+    """The file's pairs land as examples, and Dagster trains on all that has landed. An adapter that the gate lets through
+    serves as `correctly`; one that it refuses is a job that failed, with the gate's reasons."""
+    if body.model not in (PUBLIC, PUBLIC_BASE) and not body.model.startswith(TUNED):
+        raise UsageError(f"`{PUBLIC}` is the model that is trained here, not {body.model!r}.", code="model_not_found")
+    file = await _file_of(tuning, client, body.training_file)
+    job = await asyncio.to_thread(tuning.create, file, body.wish())
+    return _job(job, "queued")
+
+
+@router.get("/fine_tuning/jobs", summary="Fine-tuning jobs")
+async def list_jobs(tuning: TuningOf, client: ClientOf, page: PageOf) -> dict[str, Any]:
+    shown, has_more = _part(_own(await asyncio.to_thread(tuning.all), client), page)
+    return _list([_job(*await asyncio.to_thread(tuning.followed, job)) for job in shown], has_more)
+
+
+@router.get("/fine_tuning/jobs/{job_id}", summary="A fine-tuning job as it stands")
+async def get_job(job_id: str, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+    job = await _job_of(tuning, client, job_id)
+    return _job(*await asyncio.to_thread(tuning.followed, job))
+
+
+@router.post("/fine_tuning/jobs/{job_id}/cancel", summary="End a fine-tuning job")
+async def cancel_job(job_id: str, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+    job = await _job_of(tuning, client, job_id)
+    await asyncio.to_thread(tuning.cancel, job)
+    return _job(*await asyncio.to_thread(tuning.followed, job))
+
+
+@router.get("/fine_tuning/jobs/{job_id}/events", summary="What has happened to a fine-tuning job")
+async def job_events(job_id: str, tuning: TuningOf, client: ClientOf, page: PageOf) -> dict[str, Any]:
+    """Newest first: what became of the file's rows, then Dagster's events of the run."""
+    job = await _job_of(tuning, client, job_id)
+    events = [_event(job, at, event) for at, event in enumerate(await asyncio.to_thread(tuning.events, job))]
+    ids = [event["id"] for event in events]
+    first = ids.index(page.after) if page.after in ids else len(events)
+    shown = events[max(0, first - page.limit) : first]
+    return _list(shown[::-1], first > page.limit)
+
+
+# -- within --------------------------------------------------------------------------------------------------------
+
+
+async def _file_of(tuning: FineTunes, client: Client, id: str) -> UploadedFile:
+    known = await asyncio.to_thread(tuning.files.get, id)
+    if known is None or not _own([known], client):
+        raise UsageError(f"There is no file {id[:60]!r}: upload it to /v1/files first.", code="no_such_file")
+    return known
+
+
+async def _job_of(tuning: FineTunes, client: Client, id: str) -> Job:
+    job = await asyncio.to_thread(tuning.get, id)
+    if job is None or not _own([job], client):
+        raise UsageError(f"There is no fine-tuning job {id[:60]!r}.", code="no_such_job")
+    return job
+
+
+def _own(kept: Sequence[Kept], client: Client) -> list[Kept]:
+    """What a client may see: its own, and everything where no keys are in use."""
+    return [one for one in kept if not client.shows_key or one.owner == client.name]
+
+
+def _part(kept: Sequence[Kept], page: Page) -> tuple[Sequence[Kept], bool]:
+    """The part of a list that a page shows, and whether more follows."""
+    ids = [one.id for one in kept]
+    first = ids.index(page.after) + 1 if page.after in ids else 0
+    return kept[first : first + page.limit], len(kept) > first + page.limit
+
+
+def _list(data: list[dict[str, Any]], has_more: bool) -> dict[str, Any]:
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
+    return {"object": "list", "data": data, **ends, "has_more": has_more}
+
+
+def _file(known: UploadedFile) -> dict[str, Any]:
+    return {
+        "id": known.id,
+        "object": "file",
+        "bytes": known.bytes,
+        "created_at": known.created_at,
+        "expires_at": None,
+        "filename": known.filename,
+        "purpose": _PURPOSE,
+        "status": "processed",
+        "status_details": None,
+    }
+
+
+def _job(job: Job, status: Status) -> dict[str, Any]:
+    ended = job.ended
+    failed = {"code": "failed", "message": ended.why, "param": None} if ended and ended.why else None
+    tuned = f"{TUNED}{ended.adapter}" if ended and ended.status == "succeeded" and ended.adapter else None
+    return {
+        "id": job.id,
+        "object": "fine_tuning.job",
+        "created_at": job.created_at,
+        "error": failed,
+        "estimated_finish": None,
+        "fine_tuned_model": tuned,
+        "finished_at": ended.at if ended else None,
+        "hyperparameters": _AUTO,
+        "integrations": [],
+        "metadata": job.metadata,
+        "method": {"type": "supervised", "supervised": {"hyperparameters": _AUTO}},
+        "model": job.model,
+        "organization_id": "correctly",
+        "result_files": [],
+        "seed": job.seed,
+        "status": status,
+        "trained_tokens": None,
+        "training_file": job.training_file,
+        "validation_file": job.validation_file,
+        "user_provided_suffix": job.suffix,
+        "correctly": {"run_id": job.run_id, "adapter": ended.adapter if ended else None, "landed": job.landed},
+    }
+
+
+def _event(job: Job, number: int, event: RunEvent) -> dict[str, Any]:
+    return {
+        "object": "fine_tuning.job.event",
+        "id": f"ftevent-{job.id.removeprefix('ftjob-')}-{number}",
+        "created_at": int(event.at),
+        "level": event.level,
+        "message": event.message,
+        "type": "message",
+        "data": None,
+    }
