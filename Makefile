@@ -9,7 +9,7 @@ BENCHES := loop train data serve soak score reasons
 # Tests that start real parts run with loopback as their only network: nothing may come from a hub.
 OFFLINE := bash deploy/offline.sh $(PY)
 
-.PHONY: help install up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) bench-growth starter-adapter lock audit
+.PHONY: help install up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) bench-growth starter-adapter lock clients audit
 
 help: ## this page
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -65,6 +65,15 @@ starter-adapter: install ## train the adapter that ships, for hours; stop and st
 	@$(PY) -m correctly_assets.commands.make_starter
 
 lock: ## write the pins of the environment as it is, with their hashes
+clients: .venv-clients/.installed ## the clients that `make test-full` runs against the gateway
+
+.venv-clients/.installed: deploy/requirements-clients.txt
+	@$(PY) -m venv .venv-clients
+	@.venv-clients/bin/pip --disable-pip-version-check install -q -r $<
+	@! command -v npm > /dev/null || npm install --silent --no-audit --no-fund --prefix .venv-clients openai@6.49.0
+	@touch $@
+
+lock: ## write the pins of the environment as it is
 	@bash deploy/lock.sh $(VENV) cpu
 	@bash deploy/lock.sh .venv-webui webui
 	@bash deploy/lock.sh $(VENV) bench
