@@ -111,7 +111,7 @@ def drill(as_json: Json = False) -> None:
 
     settings = get_settings()
     with read_platform_store(settings.platform) as store:
-        done = asyncio.run(run_drill(settings, store, DirectEngine(settings.serving.vllm_url)))
+        done = asyncio.run(run_drill(settings, store, DirectEngine.of(settings)))
     if as_json:
         print_json(done.to_json())
         return
