@@ -69,7 +69,7 @@ def write_rows(path: Path, count: int, first: int = 0) -> None:
 
 def part_rows(size: int) -> dict[str, Any]:
     """Land ``size`` rows, write the snapshot, place every row, make a train set of them; then the same with 100 more."""
-    from correctly_assets.artifacts.snapshots import write_examples_snapshot
+    from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
     from correctly_assets.curation.files import land_file
     from correctly_assets.curation.guards import make_guards
     from correctly_assets.curation.near import NearIndex
@@ -200,10 +200,11 @@ def part_teacher(count: int = 20_000) -> dict[str, Any]:
     """Pairs a minute from parsing on (the parser's load apart), ladder with decontamination included."""
     from correctly_assets.core.taxonomy import family
     from correctly_assets.teachers.embedded.injection import Mix
-    from correctly_assets.teachers.factory import make_teacher
+    from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
+    from correctly_assets.teachers.pair_checks import Ladder
 
     examples = landed_examples()
-    teacher = make_teacher("embedded", prompts_dir=ROOT / "prompts", evaluation=evaluation_texts())
+    teacher = EmbeddedTeacher(prompts_dir=ROOT / "prompts", ladder=Ladder(evaluation_texts()))
     teacher.write_pairs(examples[:4], count=4, seed=1)
     started = time.perf_counter()
     output = teacher.write_pairs(examples, count=count, seed=20)
@@ -266,11 +267,12 @@ def part_score(minutes: float, pairs: int, keep: Path | None = None) -> dict[str
     Args:
         keep: a home to work in, kept afterwards: what was made there already is not made again.
     """
-    from correctly_assets.artifacts.snapshots import write_examples_snapshot
+    from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
     from correctly_assets.settings import get_settings
     from correctly_assets.workflows.build_train_set import make_train_set, train_config
+    from correctly_assets.workflows.land_rows import land_starter
     from correctly_assets.workflows.train_adapter import run_training
-    from correctly_assets.workflows.wiring import land_starter, open_platform_store
+    from correctly_assets.workflows.wiring import open_platform_store
 
     folder = Path(os.environ["CORRECTLY_BENCHMARK_DATA"])
     base = get_settings().base_model_path

@@ -283,8 +283,8 @@ async def telling_sentences(at: Place, both: list[Path], count: int) -> tuple[li
 
 async def rollback(chosen: argparse.Namespace, home: Path) -> tuple[dict[str, float], dict[str, Any]]:
     """Seconds until the release before answers again: while it stands by, by the command, and after everything was killed."""
+    from correctly_assets.workflows.make_corrector import DirectEngine
     from correctly_assets.workflows.promote import roll_back
-    from correctly_assets.workflows.wiring import DirectEngine
 
     both = adapters(chosen, home, 2)
     figures: dict[str, float] = {}

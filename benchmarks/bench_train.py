@@ -96,7 +96,8 @@ def run_ours(batches: list[list[Any]], held_out: list[Any], engine_name: str) ->
     from correctly_assets.training.config import Stage
     from correctly_assets.training.data import Batch, TrainData
     from correctly_assets.training.engines.choose import make_engine
-    from correctly_assets.training.run import keep_freed_memory, peak_rss_mb
+    from correctly_assets.training.reporter import peak_rss_mb
+    from correctly_assets.training.run import keep_freed_memory
     from correctly_assets.training.trainer import Trainer
 
     keep_freed_memory()
@@ -142,7 +143,7 @@ def run_trl(batches: list[list[Any]], held_out: list[Any], *, tuned: bool) -> di
     from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     from correctly_assets.settings import get_settings
-    from correctly_assets.training.run import peak_rss_mb
+    from correctly_assets.training.reporter import peak_rss_mb
 
     logging.disable(logging.WARNING)
     adapter, _ = prepare()

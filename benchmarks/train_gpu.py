@@ -80,7 +80,7 @@ def _result(
 
     from correctly_assets.training.engines.cuda_graphs import widened
     from correctly_assets.training.engines.packing import choose_rows, row_width
-    from correctly_assets.training.run import peak_rss_mb
+    from correctly_assets.training.reporter import peak_rss_mb
 
     counted = [[turn.length for turn in batch] for batch in batches[WARM:]]
     laid = [(lengths, choose_rows(lengths, pack, device.type)) for lengths in counted]

@@ -31,8 +31,8 @@ from correctly_assets.evaluation.systems import ModelSystem
 from correctly_assets.platform.engine_session import running_engine
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.workflows.compare_runs import loaded
+from correctly_assets.workflows.make_corrector import make_annotator, make_corrector
 from correctly_assets.workflows.measured_systems import adapter_named
-from correctly_assets.workflows.wiring import make_annotator, make_corrector
 
 OURS = Path(__file__).with_name("tuning.jsonl")
 FORMS = (0.0, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)

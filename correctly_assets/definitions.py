@@ -1,4 +1,8 @@
-"""The one Dagster entry point; loads defs/ and nothing else."""
+"""The one Dagster entry point.
+
+Belongs here: putting assets, checks, jobs, sensors, schedules and resources together. Does not belong here: any of them (defs/), or
+what the resources are (resources/).
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store.records import Verdict
 from correctly_assets.training.adapter import CONTENT
 from correctly_assets.workflows.judge_candidate import judge_candidate
-from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
+from correctly_assets.workflows.make_corrector import DirectEngine
+from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.serving_fakes import FakeEngine, canary
 from correctly_tests.teaching_fakes import answer, completion
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 from correctly_assets.core.types import Example, Reason
-from correctly_assets.teachers.factory import make_teacher
+from correctly_assets.llm_api.answer_journal import Journal
+from correctly_assets.llm_api.batches import Batched
+from correctly_assets.llm_api.budget import Budget, price_of
+from correctly_assets.llm_api.endpoint import Endpoint
+from correctly_assets.llm_api.recordings import Replay, recording_path
+from correctly_assets.llm_api.requests import ChatTransport, Recording
+from correctly_assets.teachers.pair_checks import Ladder
 from correctly_assets.teachers.prompted.teacher import PromptedTeacher
 from correctly_tests.loopback import Loopback, answer
 
@@ -115,21 +121,75 @@ class ChatServer(Loopback):
 
 
 def teacher(server: ChatServer, tmp_path: Path, **more: Any) -> PromptedTeacher:
-    options: dict[str, Any] = {
-        "batch": 1,
-        "concurrency": 2,
-        "attempts": 3,
-        "backoff_seconds": 0.02,
-        "timeout_seconds": 0.6,
-    }
-    made = make_teacher(
+    """An openai teacher that asks ``server``, as `workflows/make_teacher.py` builds it, but impatient."""
+    return teacher_of(server.url, tmp_path / "journal", **more)
+
+
+def teacher_of(
+    url: str,
+    journal_dir: Path,
+    *,
+    prices: dict[str, Any] | None = None,
+    budget_usd: float | None = None,
+    batch_at: int | None = None,
+    batch_price_share: float = 1.0,
+    batch_poll_seconds: float = 30.0,
+    attempts: int = 3,
+    backoff_seconds: float = 0.02,
+    timeout_seconds: float = 0.6,
+    prompt_token_limit: int = 6000,
+    batch: int = 1,
+    concurrency: int = 2,
+    evaluation: Iterable[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+    **more: Any,
+) -> PromptedTeacher:
+    """An openai teacher for an address; ``more`` goes to `PromptedTeacher`."""
+    journal = Journal(journal_dir)
+    budget = Budget(budget_usd, price_of("toy", url, prices), "toy")
+
+    def connect() -> ChatTransport:
+        direct = Endpoint(
+            base_url=url,
+            model="toy",
+            api_key="k",
+            journal=journal,
+            budget=budget,
+            timeout_seconds=timeout_seconds,
+            attempts=attempts,
+            backoff_seconds=backoff_seconds,
+            prompt_token_limit=prompt_token_limit,
+        )
+        return Batched(
+            direct,
+            journal,
+            budget,
+            at=batch_at,
+            price_share=batch_price_share,
+            poll_seconds=batch_poll_seconds,
+            attempts=attempts,
+            backoff_seconds=backoff_seconds,
+            progress=progress,
+        )
+
+    return PromptedTeacher(
         "openai",
-        prompts_dir=PROMPTS,
+        connect,
         model="toy",
-        base_url=server.url,
-        api_key="k",
-        journal_dir=tmp_path / "journal",
-        **{**options, **more},
+        prompts_dir=PROMPTS,
+        ladder=Ladder(evaluation),
+        batch=batch,
+        concurrency=concurrency,
+        wave=4 * concurrency if batch_at is None else None,
+        progress=progress,
+        **more,
     )
-    assert isinstance(made, PromptedTeacher)
-    return made
+
+
+def replaying_teacher(recordings: Path, model: str, **more: Any) -> PromptedTeacher:
+    """A recorded teacher, as `workflows/make_teacher.py` builds it."""
+    recording = Recording.load(recording_path(recordings, model), requested=model, kind="teacher")
+    source = recording.sha256
+    return PromptedTeacher(
+        "recorded", lambda: Replay(recording), model=model, prompts_dir=PROMPTS, source=source, **more
+    )

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import gettempdir
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import duckdb
+from duckdb import DuckDBPyConnection
 
 from correctly_assets.core.errors import PermanentError
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 
 def open_duckdb(scratch: Path | None = None) -> DuckDBPyConnection:
     """An in-memory DuckDB that loads no extension from the network; what does not fit goes to ``scratch``."""
-    import duckdb
-
     return duckdb.connect(
         ":memory:",
         config={

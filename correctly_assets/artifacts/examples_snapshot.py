@@ -1,7 +1,7 @@
 """The rows of a snapshot, in order and in pages: from the store alone, or from the snapshot before and what changed.
 
-Belongs here: finding out what changed since a snapshot, and merging it in. Does not belong here: naming, writing and
-listing snapshots (snapshots.py).
+Belongs here: writing a snapshot of the examples, finding out what changed since the one before, and merging it in. Does not belong
+here: naming directories, reading and forgetting (snapshots.py).
 
 Both ways give the same pages, and so the same file: a snapshot's ID does not tell how it was made. Reading and sorting a
 million rows afresh for a hundred new ones is what this saves.
@@ -9,30 +9,21 @@ million rows afresh for a hundred new ones is what this saves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from correctly_assets.artifacts.duckdb_queries import open_duckdb, quoted
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-ACCEPTED_COLUMNS = (
-    "id", "content_sha", "before", "after", "reason", "reasons", "form", "tone", "topic", "language", "style",
-    "key_expressions", "speaker", "source", "cefr", "licence", "verified", "weight",
-)  # fmt: skip
-STAMP_COLUMNS = ("id", "content_sha", "verified", "weight")
-"""What tells whether an accepted row still stands as it did: its content's address and what may change beside it."""
-
-
-class AcceptedRows(Protocol):
-    """What a snapshot needs of the store: the accepted rows of one moment, column by column."""
-
-    def accepted_columns(self, size: int) -> Iterator[list[list[Any]]]: ...
-    def accepted_columns_of(self, ids: Sequence[str]) -> Iterator[list[list[Any]]]: ...
-    def accepted_stamps(self, size: int) -> Iterator[list[list[Any]]]: ...
-
+from correctly_assets.artifacts.accepted_rows import ACCEPTED_COLUMNS, STAMP_COLUMNS, AcceptedRows
+from correctly_assets.artifacts.duckdb_queries import is_disk_error, open_duckdb, quoted
+from correctly_assets.artifacts.manifests import ExamplesManifest, read_manifest
+from correctly_assets.artifacts.snapshots import EXAMPLES_FILE, EXAMPLES_FORMAT, Snapshot, write_snapshot
+from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.retrain import rows_digest
 
 PAGE = 20_000
 CHANGED_SHARE = 0.1
@@ -41,8 +32,6 @@ CHANGED_SHARE = 0.1
 
 def schema() -> pa.Schema:
     """Columns of ``examples.parquet``."""
-    import pyarrow as pa
-
     kinds = {"verified": pa.bool_(), "weight": pa.int32()}
     texts = [name for name in ACCEPTED_COLUMNS if name not in kinds]
     return pa.schema([*((name, pa.string()) for name in texts), *kinds.items()])
@@ -50,8 +39,6 @@ def schema() -> pa.Schema:
 
 def table_of(columns: list[list[Any]]) -> pa.Table:
     """One page as the store gives it (``ACCEPTED_COLUMNS``, flags as 0 and 1)."""
-    import pyarrow as pa
-
     named = dict(zip(ACCEPTED_COLUMNS, columns, strict=True))
     named["verified"] = [value == 1 for value in named["verified"]]
     return pa.table({name: named[name] for name in schema().names}, schema=schema())
@@ -59,9 +46,6 @@ def table_of(columns: list[list[Any]]) -> pa.Table:
 
 def all_pages(store: AcceptedRows, scratch: Path) -> Iterator[pa.Table]:
     """Every accepted row by id, read afresh: in the order of the table, which is fast, and sorted by DuckDB outside memory."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     staged = scratch / "staged.parquet"
     with pq.ParquetWriter(staged, schema(), compression="lz4") as writer:
         for columns in store.accepted_columns(PAGE):
@@ -84,10 +68,56 @@ def merged_pages(store: AcceptedRows, base: Path) -> Iterator[pa.Table] | None:
     return _pages(_merged(base, gone, fresh))
 
 
+def write_examples_snapshot(store: AcceptedRows, directory: Path) -> Snapshot[ExamplesManifest]:
+    """Write the accepted examples as ``directory/ID/examples.parquet``, in the order of their ids.
+
+    The same rows give the same ID, whenever and in whatever order they landed, and whether they were read afresh or
+    merged into the snapshot before (`merged_pages`). The rows are those of one moment, and memory does not grow with them.
+
+    Raises:
+        PermanentError: the disk is full or cannot be written; nothing is left behind.
+    """
+    manifest = ExamplesManifest(kind="examples", format=EXAMPLES_FORMAT)
+
+    def fill(work: Path) -> None:
+        with TemporaryDirectory(prefix=".stage-", dir=directory) as scratch:
+            base = _newest_examples(directory)
+            pages = (merged_pages(store, base) if base else None) or all_pages(store, Path(scratch))
+            shas: list[str] = []
+            with pq.ParquetWriter(work / EXAMPLES_FILE, schema(), compression="zstd") as writer:
+                for page in pages:
+                    shas += page["content_sha"].to_pylist()
+                    writer.write_table(page)
+        manifest.rows, manifest.row_digest = len(shas), rows_digest(shas)
+
+    try:
+        return write_snapshot(
+            directory,
+            fill,
+            content=[EXAMPLES_FILE],
+            manifest=lambda: manifest,
+        )
+    except duckdb.Error as error:
+        if is_disk_error(error):
+            raise PermanentError(f"There is no room left under {directory}; free some space and run again.") from error
+        raise
+
+
+def _newest_examples(directory: Path) -> Path | None:
+    """The file of the snapshot of examples that was written last, if there is one that can be read on from."""
+    found = [path for path in directory.glob(f"[!.]*/{EXAMPLES_FILE}") if _is_current(path.parent)]
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def _is_current(directory: Path) -> bool:
+    try:
+        return read_manifest(directory, ExamplesManifest).format == EXAMPLES_FORMAT
+    except PermanentError:
+        return False  # whoever asks for that snapshot is told; the next one is simply read afresh
+
+
 def _changes(store: AcceptedRows, base: Path) -> tuple[frozenset[str], pa.Table] | None:
     """(ids of the base's rows that no longer stand so, the rows that stand now and did not, by id)."""
-    import pyarrow as pa
-
     parts = [
         pa.table(dict(zip(STAMP_COLUMNS, columns, strict=True))).cast(_stamp_schema())
         for columns in store.accepted_stamps(10 * PAGE)
@@ -114,9 +144,6 @@ def _changes(store: AcceptedRows, base: Path) -> tuple[frozenset[str], pa.Table]
 
 
 def _merged(base: Path, gone: frozenset[str], fresh: pa.Table) -> Iterator[pa.Table]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     taken = 0
     ids = fresh["id"].to_pylist()
     with pq.ParquetFile(base) as file:
@@ -137,8 +164,6 @@ def _merged(base: Path, gone: frozenset[str], fresh: pa.Table) -> Iterator[pa.Ta
 
 def _pages(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """The same rows, ``PAGE`` to a table and each column in one piece: what makes the written bytes the same."""
-    import pyarrow as pa
-
     waiting: list[pa.Table] = []
     count = 0
     for table in tables:
@@ -154,13 +179,9 @@ def _pages(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 def _solid(table: pa.Table) -> pa.Table:
     # take() copies: a slice would be written like the table it was cut from, with that table's pages.
-    import pyarrow as pa
-
     return table.take(pa.array(range(table.num_rows), type=pa.int32())).combine_chunks()
 
 
 def _stamp_schema() -> pa.Schema:
-    import pyarrow as pa
-
     kinds = {"verified": pa.int32(), "weight": pa.int32()}
     return pa.schema([(name, kinds.get(name, pa.string())) for name in STAMP_COLUMNS])

@@ -13,12 +13,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Generic, TypeVar
 
 from correctly_assets.artifacts.directory import write_artefact
-from correctly_assets.artifacts.duckdb_queries import is_disk_error
-from correctly_assets.artifacts.examples_snapshot import AcceptedRows, all_pages, merged_pages, schema
 from correctly_assets.artifacts.files import sha256_file
 from correctly_assets.artifacts.manifests import (
     AdapterManifest,
@@ -94,57 +91,6 @@ def disk_error(error: OSError, where: Path) -> PermanentError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return PermanentError(f"{where} cannot be written; check the folder and its rights.")
     return PermanentError(f"Writing under {where} failed ({error.strerror or error}); check the disk and run again.")
-
-
-def write_examples_snapshot(store: AcceptedRows, directory: Path) -> Snapshot[ExamplesManifest]:
-    """Write the accepted examples as ``directory/ID/examples.parquet``, in the order of their ids.
-
-    The same rows give the same ID, whenever and in whatever order they landed, and whether they were read afresh or
-    merged into the snapshot before (increment.py). The rows are those of one moment, and memory does not grow with them.
-
-    Raises:
-        PermanentError: the disk is full or cannot be written; nothing is left behind.
-    """
-    import duckdb
-    import pyarrow.parquet as pq
-
-    manifest = ExamplesManifest(kind="examples", format=EXAMPLES_FORMAT)
-
-    def fill(work: Path) -> None:
-        with TemporaryDirectory(prefix=".stage-", dir=directory) as scratch:
-            base = _newest_examples(directory)
-            pages = (merged_pages(store, base) if base else None) or all_pages(store, Path(scratch))
-            shas: list[str] = []
-            with pq.ParquetWriter(work / EXAMPLES_FILE, schema(), compression="zstd") as writer:
-                for page in pages:
-                    shas += page["content_sha"].to_pylist()
-                    writer.write_table(page)
-        manifest.rows, manifest.row_digest = len(shas), rows_digest(shas)
-
-    try:
-        return write_snapshot(
-            directory,
-            fill,
-            content=[EXAMPLES_FILE],
-            manifest=lambda: manifest,
-        )
-    except duckdb.Error as error:
-        if is_disk_error(error):
-            raise PermanentError(f"There is no room left under {directory}; free some space and run again.") from error
-        raise
-
-
-def _newest_examples(directory: Path) -> Path | None:
-    """The file of the snapshot of examples that was written last, if there is one that can be read on from."""
-    found = [path for path in directory.glob(f"[!.]*/{EXAMPLES_FILE}") if _is_current(path.parent)]
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
-
-
-def _is_current(directory: Path) -> bool:
-    try:
-        return read_manifest(directory, ExamplesManifest).format == EXAMPLES_FORMAT
-    except PermanentError:
-        return False  # whoever asks for that snapshot is told; the next one is simply read afresh
 
 
 def example_ids(directory: Path) -> Iterator[str]:

@@ -11,7 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from correctly_assets.artifacts.duckdb_queries import fetch_rows, is_disk_error, open_duckdb, quoted, read_query
 from correctly_assets.artifacts.manifests import TrainSetManifest
@@ -68,8 +71,6 @@ def write_train_set(
     Raises:
         PermanentError: the disk is full or cannot be written (nothing is left behind), or two pairs share an id.
     """
-    import duckdb
-
     manifest = made_from.model_copy(
         update={
             "kind": "train_set",
@@ -100,9 +101,6 @@ def write_train_set(
 
 def _deduplicate(staged: Path, target: Path, sql_dir: Path, human_weight: int) -> tuple[int, str]:
     """Run sql/queries/train_set.sql over the staged pairs and write what it leaves; returns (rows, their digest)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     rows = 0
     with open_duckdb(staged.parent) as connection:
         connection.execute(f"CREATE VIEW staged AS SELECT * FROM read_parquet('{quoted(staged)}')")
@@ -111,9 +109,9 @@ def _deduplicate(staged: Path, target: Path, sql_dir: Path, human_weight: int) -
             raise PermanentError(f"Two train pairs share the id {twice[0]}; the teacher must give each its own.")
         connection.execute(read_query(sql_dir, "train_set"), {"human_weight": human_weight, "thumb_share": THUMB_SHARE})
         reader = connection.to_arrow_reader(_STAGE_ROWS)
-        with pq.ParquetWriter(target, _schema(pa), compression="zstd") as writer:
+        with pq.ParquetWriter(target, _schema(), compression="zstd") as writer:
             for batch in reader:
-                writer.write_table(pa.Table.from_batches([batch]).cast(_schema(pa)))
+                writer.write_table(pa.Table.from_batches([batch]).cast(_schema()))
                 rows += batch.num_rows
         [[digest]] = connection.execute(read_query(sql_dir, "train_set_digest"), {"path": str(target)}).fetchall()
     return rows, digest
@@ -128,8 +126,6 @@ def read_train_set(path: Path) -> Iterator[TrainPair]:
     Raises:
         PermanentError: the directory holds no train set.
     """
-    import pyarrow.parquet as pq
-
     try:
         file = pq.ParquetFile(path / TRAIN_FILE)
     except (OSError, ValueError) as error:
@@ -166,11 +162,9 @@ def count_train_set(path: Path, *, sql_dir: Path) -> TrainSetCounts:
 
 
 def _stage(pairs: Iterable[TrainPair], path: Path, held_out_percent: int, splits: Mapping[str, str]) -> int:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     count = 0
-    with pq.ParquetWriter(path, _schema(pa), compression="zstd") as writer:
+    with pq.ParquetWriter(path, _schema(), compression="zstd") as writer:
         for chunk in slices(pairs, _STAGE_ROWS):
             rows = [
                 {
@@ -188,11 +182,11 @@ def _stage(pairs: Iterable[TrainPair], path: Path, held_out_percent: int, splits
                 }
                 for pair in chunk
             ]
-            writer.write_table(pa.Table.from_pylist(rows, schema=_schema(pa)))
+            writer.write_table(pa.Table.from_pylist(rows, schema=_schema()))
             count += len(rows)
     return count
 
 
-def _schema(pa: Any) -> Any:
+def _schema() -> pa.Schema:
     texts = {name: pa.string() for name in COLUMNS} | {"weight": pa.int32()}
     return pa.schema([*((name, texts[name]) for name in COLUMNS), ("source_sha", pa.string())])

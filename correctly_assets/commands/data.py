@@ -81,7 +81,7 @@ def _added(path: Path, columns: Columns, *, verified: bool, dry_run: bool) -> di
     """What became, or would become, of one file, as JSON."""
     from correctly_assets.core.layouts import spellchecked_twins
     from correctly_assets.curation.landing import train_files
-    from correctly_assets.workflows.wiring import land, preview
+    from correctly_assets.workflows.land_rows import land, preview
 
     left_out = [f"{twin.name}: it is another source with its spelling mended." for twin in spellchecked_twins(path)]
     left_out += [f"{file.name}: it is no split for training." for file in train_files(path)[1]]
@@ -137,7 +137,8 @@ def generate(
     from correctly_assets.workflows.complete_examples import complete_waiting
     from correctly_assets.workflows.generate_examples import ONLY_REPLAYS
     from correctly_assets.workflows.generate_examples import generate as write
-    from correctly_assets.workflows.wiring import make_platform_teacher, open_platform_store
+    from correctly_assets.workflows.make_teacher import make_platform_teacher
+    from correctly_assets.workflows.wiring import open_platform_store
 
     settings = get_settings()
     with open_platform_store(settings.platform) as store:

@@ -16,6 +16,7 @@ from correctly_assets.core.errors import UsageError
 from correctly_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
+    from correctly_assets.artifacts.rejected_pairs import Rung
     from correctly_assets.store.records import Quarantined, StoredExample
 
 _STATUSES = ("accepted", "waiting", "quarantined", "forgotten")
@@ -46,7 +47,8 @@ def examples(
 ) -> None:
     """Look through the examples, by what they are and by what they are like."""
     from correctly_assets.store.search import ExampleFilter
-    from correctly_assets.workflows.wiring import make_embedding, read_platform_store
+    from correctly_assets.workflows.make_embedding import make_embedding
+    from correctly_assets.workflows.wiring import read_platform_store
 
     if status is not None and status not in _STATUSES:
         raise UsageError(f"--status is one of {', '.join(_STATUSES)}, not {status!r}.")
@@ -188,24 +190,11 @@ def rejected(
         held = store.quarantine_reasons()
         unread = sum(landing.refused for landing in store.landings(limit=1000))
     if as_json:
-        shown = {"pairs": rungs, "new_examples": written}
         print_json(
             {
                 "train_set": directory.name if directory else None,
-                **{
-                    name: [
-                        {
-                            "rung": rung.name,
-                            "count": rung.count,
-                            "reasons": [
-                                {"reason": reason, "count": count, "row": dict(refusal.row)}
-                                for reason, count, refusal in rung.reasons[:limit]
-                            ],
-                        }
-                        for rung in found
-                    ]
-                    for name, found in shown.items()
-                },
+                "pairs": [_rung_json(rung, limit) for rung in rungs],
+                "new_examples": [_rung_json(rung, limit) for rung in written],
                 "held_by_guards": held,
                 "refused_at_landing": unread,
             }
@@ -217,15 +206,8 @@ def rejected(
             highlight=False,
             soft_wrap=True,
         )
-    for title, found in ((f"Train set {directory.name if directory else ''}", rungs), ("New examples", written)):
-        if found:
-            console.print(f"{title}: {sum(rung.count for rung in found)} refused.", highlight=False, soft_wrap=True)
-        for rung in found:
-            console.print(f"  [bold]{rung.name}[/]  {rung.count}", highlight=False, soft_wrap=True)
-            for reason, count, refusal in rung.reasons[:limit]:
-                console.print(f"    {count} × {reason}", highlight=False, markup=False, soft_wrap=True)
-                if refusal.row.get("before"):
-                    console.print(f"        {refusal.row['before']}", highlight=False, markup=False, soft_wrap=True)
+    _print_rungs(f"Train set {directory.name if directory else ''}", rungs, limit)
+    _print_rungs("New examples", written, limit)
     for reason, count in held.items():
         console.print(
             f"Held by the guards: {count} × {escape(reason)} See `correctly quarantine list`.",
@@ -234,6 +216,26 @@ def rejected(
         )
     if unread:
         console.print(f"Refused at landing: {unread}, each in its FILE.refused.jsonl.", highlight=False, soft_wrap=True)
+
+
+def _rung_json(rung: Rung, limit: int) -> dict[str, Any]:
+    """A check and what it refused, with ``limit`` of its reasons."""
+    reasons = [
+        {"reason": reason, "count": count, "row": dict(refusal.row)} for reason, count, refusal in rung.reasons[:limit]
+    ]
+    return {"name": rung.name, "count": rung.count, "reasons": reasons}
+
+
+def _print_rungs(title: str, rungs: list[Rung], limit: int) -> None:
+    """Print what each check refused, with ``limit`` of its reasons and a row for each."""
+    if rungs:
+        console.print(f"{title}: {sum(rung.count for rung in rungs)} refused.", highlight=False, soft_wrap=True)
+    for rung in rungs:
+        console.print(f"  [bold]{rung.name}[/]  {rung.count}", highlight=False, soft_wrap=True)
+        for reason, count, refusal in rung.reasons[:limit]:
+            console.print(f"    {count} × {reason}", highlight=False, markup=False, soft_wrap=True)
+            if refusal.row.get("before"):
+                console.print(f"        {refusal.row['before']}", highlight=False, markup=False, soft_wrap=True)
 
 
 # ------------------------------------------------------------------ quarantine

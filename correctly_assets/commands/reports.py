@@ -44,7 +44,7 @@ def report(
 
         written = full_report_here(settings, found["adapter"], stderr, running_engine)
         found["full"] = str(written.html)
-        found["seconds"] = written.report["seconds"]
+        found["seconds"] = written.report.seconds
     page = found["full"] if full or found["html"] is None else found["html"]
     if as_json:
         print_json(found)
@@ -122,9 +122,9 @@ def record(
 ) -> None:
     """Record a comparator's answers to a set, or a teacher's for what waits and a train set, once, to be used for ever."""
     from correctly_assets.llm_api.recordings import recording_path
+    from correctly_assets.workflows.make_teacher import teacher_recordings_dir
     from correctly_assets.workflows.record_comparator import record_comparator, recordings_dir
     from correctly_assets.workflows.record_teacher import record_teacher
-    from correctly_assets.workflows.wiring import teacher_recordings_dir
 
     settings = get_settings()
     if kind not in ("comparator", "teacher"):

@@ -130,7 +130,7 @@ def review(
                 )
             except (KeyboardInterrupt, EOFError):
                 stopped = True
-        rows = reviews_so_far(settings.platform, store)
+        rows = [one.model_dump(mode="json", exclude_unset=True) for one in reviews_so_far(settings.platform, store)]
         left = left_to_review(settings.platform, store, reviewer)
     if as_json:
         print_json({"rated": rated, "stopped": stopped, "left": left, "systems": rows})

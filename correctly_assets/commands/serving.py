@@ -51,8 +51,9 @@ def rollback(why: Annotated[str, typer.Option(help="Why, for the record.")] = "a
     """Return to the previous release."""
     import asyncio
 
+    from correctly_assets.workflows.make_corrector import DirectEngine
     from correctly_assets.workflows.promote import roll_back
-    from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
+    from correctly_assets.workflows.wiring import open_platform_store
 
     settings = get_settings()
     with open_platform_store(settings.platform) as store:
@@ -86,8 +87,9 @@ def promote(adapter: str, despite: Annotated[str, typer.Option(help="Why, althou
     """Promote an adapter although the gate refuses; recorded as an override."""
     import asyncio
 
+    from correctly_assets.workflows.make_corrector import DirectEngine
     from correctly_assets.workflows.promote import promote_candidate
-    from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
+    from correctly_assets.workflows.wiring import open_platform_store
 
     settings = get_settings()
     with open_platform_store(settings.platform) as store:
@@ -115,7 +117,8 @@ def gc(
 
     from correctly_assets.platform.supervisor import running_supervisor
     from correctly_assets.workflows.collect_garbage import collect_garbage, loaded_adapters
-    from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
+    from correctly_assets.workflows.make_corrector import DirectEngine
+    from correctly_assets.workflows.wiring import open_platform_store
 
     settings = get_settings()
 

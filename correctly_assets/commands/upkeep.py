@@ -107,7 +107,8 @@ def drill(as_json: Json = False) -> None:
     import asyncio
 
     from correctly_assets.workflows.drill import run_drill
-    from correctly_assets.workflows.wiring import DirectEngine, read_platform_store
+    from correctly_assets.workflows.make_corrector import DirectEngine
+    from correctly_assets.workflows.wiring import read_platform_store
 
     settings = get_settings()
     with read_platform_store(settings.platform) as store:

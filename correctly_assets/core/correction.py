@@ -62,6 +62,7 @@ class Usage:
     completion_tokens: int = 0
 
     def copy(self) -> Usage:
+        """Another counter with the same counts; counting on one leaves the other as it is."""
         return Usage(self.requests, self.prompt_tokens, self.completion_tokens)
 
 

@@ -44,6 +44,7 @@ class EvaluationSet:
 
     @property
     def sources(self) -> list[str]:
+        """The texts to correct, in the order of the rows."""
         return [row.source for row in self.rows]
 
     def without(self, numbers: Collection[int]) -> EvaluationSet:
@@ -53,6 +54,7 @@ class EvaluationSet:
 
     @property
     def small(self) -> bool:
+        """Whether the set has fewer than `SMALL_SET` rows, so that only large differences show."""
         return len(self.rows) < SMALL_SET
 
 
@@ -116,12 +118,6 @@ class Comparison:
     first: str
     second: str
     label: Verdict | None = None
-
-
-class SystemCosts(Protocol):
-    """A system that knows what its last `correct_all` took."""
-
-    costs: Costs
 
 
 def answers_in_order(answers: Answers) -> Sequence[str]:

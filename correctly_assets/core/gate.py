@@ -20,10 +20,16 @@ class Interval:
     high: float
 
     def to_json(self) -> dict[str, float]:
+        """``{"point", "low", "high"}``, in points, as a report holds it."""
         return {"point": self.point, "low": self.low, "high": self.high}
 
     @classmethod
     def from_json(cls, value: Mapping[str, float]) -> Interval:
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError: one of the three is missing.
+        """
         return cls(value["point"], value["low"], value["high"])
 
 

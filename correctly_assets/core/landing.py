@@ -144,17 +144,3 @@ class ExampleGuard(Protocol):
     def check(self, examples: Sequence[Example]) -> list[tuple[Example, Refusal | None]]:
         """For each example, in order: the example (personal data replaced when set so) and why it is held, if it is."""
         ...
-
-
-class ProfanityGuard(Protocol):
-    """Finds profane words that a model added (curation/profanity.py); correction vetoes such an answer."""
-
-    def added_profanity(self, before: str, after: str) -> list[str]:
-        """Profane words of ``after`` that ``before`` does not have, in order; what a person wrote is never listed."""
-        ...
-
-
-class Scrubber(Protocol):
-    """Replaces personal data by typed placeholders such as ``<EMAIL>`` (curation/pii.py)."""
-
-    def scrub(self, text: str) -> str: ...

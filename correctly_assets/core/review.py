@@ -71,6 +71,12 @@ class Review:
 
 
 def review_id(reviewer: str, scenario: str, scenario_sha: str, subject: str) -> str:
+    """The first 24 hex digits of a hash over person, scenario, its content and the subject of the grades.
+
+    Args:
+        scenario_sha: hash of the scenario's content: a changed scenario is reviewed anew.
+        subject: the adapter's ID, or the system's name.
+    """
     return sha256_of([reviewer, scenario, scenario_sha, subject])[:24]
 
 

@@ -40,6 +40,7 @@ class Canary:
     tokens: int
 
     def to_json(self) -> dict[str, Any]:
+        """As it stands in an adapter's manifest."""
         return asdict(self)
 
 
@@ -88,6 +89,7 @@ class TrainResult:
     model_tflops: float | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """As it stands in the file at ``result_path``."""
         return {
             **asdict(self),
             "forgetting": {k: dict(v) for k, v in self.forgetting.items()},

@@ -25,6 +25,7 @@ class Reason:
     reason: str
 
     def to_json(self) -> dict[str, str]:
+        """``{"was", "now", "reason"}``, as in a landed row."""
         return {"was": self.was, "now": self.now, "reason": self.reason}
 
 
@@ -70,9 +71,16 @@ class Edit:
     point: str | None = None
 
     def explained(self, reason: str, origin: ReasonOrigin, point: str | None = None) -> Edit:
+        """The same edit with a reason.
+
+        Args:
+            origin: who gave it: ``model``, ``chosen`` or ``rule``.
+            point: ID of the grammar point that it was made from; None where it comes from none.
+        """
         return replace(self, reason=reason, reason_origin=origin, point=point)
 
     def to_json(self) -> dict[str, Any]:
+        """An item of ``edits`` of a correction; ``start`` and ``end`` are code points into ``before``, half-open."""
         return {
             "start": self.start,
             "end": self.end,
@@ -96,6 +104,7 @@ class TokenEdit:
 
     @property
     def key(self) -> EditKey:
+        """What makes two edits the same one to a scorer: position and replacement, whatever the type."""
         return (self.start, self.end, self.text)
 
 
@@ -109,6 +118,7 @@ class Skipped:
     why: str
 
     def to_json(self) -> dict[str, Any]:
+        """An item of ``skipped`` of a correction: ``{"start", "end", "why"}``."""
         return {"start": self.start, "end": self.end, "why": self.why}
 
 
@@ -127,9 +137,11 @@ class Correction:
 
     @property
     def changed(self) -> bool:
+        """Whether the answer differs from what was asked."""
         return self.before != self.after
 
     def to_json(self) -> dict[str, Any]:
+        """As `/v1/corrections` and ``correct --json`` give it."""
         return {
             "id": self.id,
             "before": self.before,

@@ -194,18 +194,23 @@ class LateAnnotator:
         return self._made
 
     def prepare(self, texts: Iterable[str]) -> None:
+        """Parse texts together, which is faster than one by one; see `ErrantAnnotator.prepare`."""
         self._errant().prepare(texts)
 
     def tokens(self, text: str) -> list[str]:
+        """A text's words, as ERRANT counts them."""
         return self._errant().tokens(text)
 
     def token_edits(self, before: str, after: str) -> tuple[TokenEdit, ...]:
+        """The changes between two texts over token positions, as scorers compare them."""
         return self._errant().token_edits(before, after)
 
     def edits(self, before: str, after: str) -> tuple[Edit, ...]:
+        """The changes between two texts over code points, each with its ERRANT type and without a reason."""
         return self._errant().edits(before, after)
 
     def docs(self, before: str, after: str) -> tuple[Doc, Doc]:
+        """Both texts, parsed by spaCy."""
         return self._errant().docs(before, after)
 
 

@@ -98,7 +98,7 @@ class Found:
 
 
 class PersonalData:
-    """Finds and replaces personal data (core.landing.Scrubber). Safe for several threads.
+    """Finds and replaces personal data. Safe for several threads.
 
     Args:
         threshold: Presidio's least score.

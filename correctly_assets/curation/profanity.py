@@ -48,7 +48,7 @@ class Profanity:
         return [word for word, _ in self._found(text)]
 
     def added_profanity(self, before: str, after: str) -> list[str]:
-        """Profane words of ``after`` whose root ``before`` does not have (core.landing.ProfanityGuard).
+        """Profane words of ``after`` whose root ``before`` does not have (the correction path's `core.correction.ProfanityGuard`).
 
         A swear word that the person wrote, or misspelt, may stand in the answer; one of another root may not.
         """

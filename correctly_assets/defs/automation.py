@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from correctly_assets.core.errors import passes
+from correctly_assets.core.errors import CorrectlyError, passes
 from correctly_assets.core.retrain import FAILURE_TAG, PASSES, decide_retrain
 from correctly_assets.defs.common import DATA_VERSION_TAG, refused
 from correctly_assets.defs.feedback import read_feedback, tick_feedback
@@ -16,6 +16,7 @@ from correctly_assets.defs.given import tick_observe
 from correctly_assets.resources.ledger import point_alias
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import Settings
+from correctly_assets.workflows import generate_examples
 from correctly_assets.workflows.dead_runs import fail_dead_runs, note_interrupted_run
 from correctly_assets.workflows.retrain_state import policy, read_retrain_state, recipe_digest
 
@@ -135,12 +136,14 @@ def make_sensors(settings: Settings) -> list[dg.SensorDefinition]:
 def land_new_examples(
     context, store: StoreResource, settings: dg.ResourceParam[Settings]
 ) -> str:  # Dagster takes no context type that is text
-    from correctly_assets.core.errors import CorrectlyError
-    from correctly_assets.workflows.generate_examples import write_new_examples as write
+    """Have the teacher complete what waits and land new examples; returns one sentence on what came of it.
 
+    Raises:
+        Failure: the teacher, the store or the disk, with the sentence that says so.
+    """
     with store.open() as opened:
         try:
-            says = write(opened, settings)
+            says = generate_examples.write_new_examples(opened, settings)
         except CorrectlyError as error:
             raise refused(error) from error
     context.log.info(says)
@@ -150,6 +153,7 @@ def land_new_examples(
 # A run of its own: a teacher takes longer than a schedule's tick may.
 @dg.job(description="The teacher lands new examples; the retrain sensor does the rest.")
 def write_new_examples():
+    """The job of one step behind the schedule `write_examples`."""
     land_new_examples()
 
 
@@ -161,4 +165,5 @@ def write_new_examples():
     description="Has the teacher land new examples over the thinnest cells of the taxonomy; the retrain sensor does the rest.",
 )
 def write_examples(context: dg.ScheduleEvaluationContext):
+    """Ask for one run a night; the schedule is stopped until somebody starts it."""
     return dg.RunRequest()

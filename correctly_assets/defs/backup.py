@@ -5,19 +5,23 @@ Belongs here: both. Does not belong here: making a backup (workflows/back_up.py)
 
 import dagster as dg
 
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.defs.common import refused
 from correctly_assets.settings import Settings
+from correctly_assets.workflows.back_up import back_up as write_backup
 
 
 @dg.op(
     description="Backs up the store, Dagster, MLflow, the chat, adapters and snapshots; removes backups too old to keep."
 )
 def make_backup(context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings]) -> str:
-    from correctly_assets.core.errors import CorrectlyError
-    from correctly_assets.workflows.back_up import back_up as make
+    """Back HOME up and remove old backups; returns one sentence with the path and the sizes.
 
+    Raises:
+        Failure: the disk or the database, with the sentence that says so.
+    """
     try:
-        made = make(settings.platform, why="daily")
+        made = write_backup(settings.platform, why="daily")
     except CorrectlyError as error:
         raise refused(error) from error
     says = f"{made.path}: {made.manifest.size / 1e6:.1f} MB, of which {made.new_bytes / 1e6:.1f} MB are new; {made.kept} kept."
@@ -27,6 +31,7 @@ def make_backup(context: dg.OpExecutionContext, settings: dg.ResourceParam[Setti
 
 @dg.job(description="A backup of the whole platform, while it runs; seven daily and four weekly ones are kept.")
 def back_up():
+    """The job of one step behind the daily backup."""
     make_backup()
 
 

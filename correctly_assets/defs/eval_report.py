@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.defs.common import LOOP, OWNERS, latest, refused, sources_version
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.ledger import Ledger, NoLedger
@@ -39,7 +40,6 @@ def eval_report(
     settings: dg.ResourceParam[Settings],
 ):
     """The candidate's report on the frozen set, through vLLM and the same path as the chat: verdict first."""
-    from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.workflows.judge_candidate import judge_candidate
 
     head = latest(context, "lora_adapter")

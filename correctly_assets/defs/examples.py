@@ -5,10 +5,14 @@ Belongs here: the asset and its check. Does not belong here: landing (curation/,
 
 import dagster as dg
 
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.retrain import WHY_TAG
 from correctly_assets.defs.common import LOOP, OWNERS, refused, sources_version, table
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import Settings
+from correctly_assets.workflows.collect_garbage import require_space
+from correctly_assets.workflows.complete_examples import CompletedWaiting, complete_waiting
+from correctly_assets.workflows.version_data import version_snapshot
 
 
 @dg.asset(
@@ -26,11 +30,7 @@ from correctly_assets.settings import Settings
 )
 def examples(context: dg.AssetExecutionContext, store: StoreResource, settings: dg.ResourceParam[Settings]):
     """Every accepted example, as one immutable snapshot. Examples land from files, the inbox, the API and the chat."""
-    from correctly_assets.artifacts.snapshots import write_examples_snapshot
-    from correctly_assets.core.errors import CorrectlyError
-    from correctly_assets.workflows.collect_garbage import require_space
-    from correctly_assets.workflows.complete_examples import CompletedWaiting, complete_waiting
-    from correctly_assets.workflows.version_data import version_snapshot
+    from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 
     completed = CompletedWaiting()
     try:

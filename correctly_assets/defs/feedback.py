@@ -8,6 +8,7 @@ import time
 
 import dagster as dg
 
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.defs.common import refused
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import Settings
@@ -30,7 +31,11 @@ class FeedbackConfig(dg.Config):
 def settle_feedback(
     context: dg.OpExecutionContext, config: FeedbackConfig, store: StoreResource, settings: dg.ResourceParam[Settings]
 ) -> str:
-    from correctly_assets.core.errors import CorrectlyError
+    """Land what people rated and edited until nothing is pending; returns one sentence on what came of it.
+
+    Raises:
+        Failure: the chat or the store cannot be read, with the sentence that says so.
+    """
     from correctly_assets.workflows.collect_feedback import collect_feedback
 
     try:
@@ -49,6 +54,7 @@ def settle_feedback(
 
 @dg.job(description="Votes, ratings and edited answers become examples, after the guards and the checks of a pair.")
 def read_feedback():
+    """The job of one step that `feedback_sensor` asks for."""
     settle_feedback()
 
 

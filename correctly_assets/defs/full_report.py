@@ -8,6 +8,7 @@ import asyncio
 
 import dagster as dg
 
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.defs.common import LOOP, OWNERS, refused, sources_version
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.store import StoreResource
@@ -42,7 +43,6 @@ def write_full_report(
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult:
     """Generates the answers that are not kept, scores them all, and writes the report."""
-    from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.workflows.find_reports import describe_report
     from correctly_assets.workflows.full_report import write_full_report as write
 

@@ -13,9 +13,11 @@ from typing import Any
 import dagster as dg
 
 from correctly_assets.artifacts.manifests import Provenance
+from correctly_assets.core.errors import CorrectlyError, PermanentError
 from correctly_assets.core.retrain import WHY_TAG
 from correctly_assets.core.training import ADAPTER_CHECK
 from correctly_assets.defs.common import LOOP, OWNERS, latest, refused, sources_version
+from correctly_assets.evaluation.report.plots import loss_curve
 from correctly_assets.resources.ledger import EXPERIMENT, Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.resources.trainer import Trained, TrainerResource
@@ -46,7 +48,6 @@ def lora_adapter(
     settings: dg.ResourceParam[Settings],
 ):
     """A LoRA adapter of the base model, trained on completion tokens only. Its ID is its content's hash."""
-    from correctly_assets.core.errors import CorrectlyError, PermanentError
     from correctly_assets.workflows.build_train_set import train_config
 
     ledger: Ledger | NoLedger = mlflow
@@ -118,8 +119,6 @@ def _decide_failed(
 
 
 def _loss_curve(adapter: Path) -> str | None:
-    from correctly_assets.evaluation.report.plots import loss_curve
-
     try:
         losses = json.loads((adapter / "loss.json").read_text())["loss"]
     except (FileNotFoundError, KeyError, ValueError):

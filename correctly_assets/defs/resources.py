@@ -1,4 +1,7 @@
-"""Which resources the definitions use, from the settings."""
+"""Which resources the definitions use, from the settings.
+
+Belongs here: one resource for each name that assets ask for. Does not belong here: the resources themselves (resources/).
+"""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.defs.common import LOOP, OWNERS, latest, refused, sources_version
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.ledger import Ledger, NoLedger
@@ -40,7 +41,6 @@ def served_model(
 ):
     """The release that answers as `correctly`. A blocking check does not stop a later or manual run, so this asset holds
     the candidate's own report against the champion once more before it flips."""
-    from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.workflows.promote import promote_candidate
 
     head = latest(context, "lora_adapter")

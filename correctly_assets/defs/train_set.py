@@ -4,12 +4,22 @@ Belongs here: the asset and its blocking checks. Does not belong here: how pairs
 (artifacts/train_set.py).
 """
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.retrain import renewed_tags
 from correctly_assets.core.text import leaks
 from correctly_assets.defs.common import LOOP, OWNERS, latest, refused, sources_version, table
 from correctly_assets.settings import Settings
+from correctly_assets.workflows import describe_train_set as page
+from correctly_assets.workflows.retrain_state import fingerprint_of, recipe
+from correctly_assets.workflows.version_data import version_snapshot
+from correctly_assets.workflows.wiring import read_evaluation_texts
+
+if TYPE_CHECKING:
+    from correctly_assets.workflows.build_train_set import MadeTrainSet
 
 
 @dg.asset(
@@ -32,13 +42,7 @@ from correctly_assets.settings import Settings
 )
 def train_set(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]):
     """The teacher's pairs, guarded, de-duplicated, split and weighed: one content-addressed Parquet file."""
-    from correctly_assets.core.errors import CorrectlyError
-    from correctly_assets.workflows import describe_train_set as page
     from correctly_assets.workflows.build_train_set import make_train_set
-    from correctly_assets.workflows.read_examples import read_some
-    from correctly_assets.workflows.retrain_state import fingerprint_of, recipe
-    from correctly_assets.workflows.version_data import version_snapshot
-    from correctly_assets.workflows.wiring import read_evaluation_texts
 
     head = latest(context, "examples")
     try:
@@ -52,38 +56,8 @@ def train_set(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Sett
     leaked = leaks(
         (text for pair in made.pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings.platform)
     )
-    mix = page.error_mix(made.pairs, settings.teacher.first_languages)
-    used = read_some(settings.platform, head["snapshot"], (pair.example_id for pair in made.pairs))
-    sources = {example.id: example.source or "" for example in used}
     yield dg.MaterializeResult(
-        data_version=dg.DataVersion(made.snapshot.id),
-        metadata={
-            "snapshot": made.snapshot.id,
-            "path": dg.MetadataValue.path(str(made.snapshot.path)),
-            "examples_snapshot": head["snapshot"],
-            "rows_digest": rows,
-            "pairs": len(made.pairs),
-            "dropped_as_leaks": len(made.leaked),
-            "rejected": len(made.refused),
-            "quarantined_as_straddling": len(made.straddling),
-            "dvc": version_snapshot(settings, made.snapshot.path) or "No DVC remote is set.",
-            "teacher": made.teacher,
-            "cost_usd": made.journalled_usd,
-            "cost_usd_of_this_run": made.cost_usd,
-            "cost_usd_per_pair": made.usd_per_pair,
-            "error_mix": dg.MetadataValue.md(f"![error mix](data:image/png;base64,{page.draw_mix(mix)})"),
-            "mix_beside_learners": page.departure(mix),
-            "by_origin": table(["Origin", "Pairs"], sorted(made.by_origin.items())),
-            "by_error_type": table(
-                ["Type", "In words", "Edits", "% of edits", "Target %", "Learners (W&I) %"], page.type_rows(mix)
-            ),
-            "by_source": table(*page.source_rows(made.pairs, sources)),
-            "rejected_because": table(["Rung", "Fell", "Reason", "For example"], page.rejected_rows(made.refused)),
-            "samples": table(
-                ["Before", "After", "Edits", "Origin", "Example"],
-                [page.sample_row(pair) for pair in page.samples(made.pairs)],
-            ),
-        },
+        data_version=dg.DataVersion(made.snapshot.id), metadata=_metadata(settings, made, head["snapshot"])
     )
     yield dg.AssetCheckResult(
         check_name="no_evaluation_sentence_is_trained_on",
@@ -93,3 +67,41 @@ def train_set(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Sett
     yield dg.AssetCheckResult(
         check_name="there_is_enough_to_train_on", passed=len(made.pairs) >= 8, description=f"{len(made.pairs)} pairs."
     )
+
+
+def _metadata(
+    settings: Settings, made: "MadeTrainSet", examples_snapshot: str
+) -> dict[str, dg.MetadataValue | str | int | float]:
+    """What the asset's page shows of a train set: figures, the mix of errors, samples, and what was left out and why."""
+    from correctly_assets.workflows.read_examples import read_some
+
+    mix = page.error_mix(made.pairs, settings.teacher.first_languages)
+    used = read_some(settings.platform, examples_snapshot, (pair.example_id for pair in made.pairs))
+    sources = {example.id: example.source or "" for example in used}
+    return {
+        "snapshot": made.snapshot.id,
+        "path": dg.MetadataValue.path(str(made.snapshot.path)),
+        "examples_snapshot": examples_snapshot,
+        "rows_digest": made.snapshot.manifest.rows_digest or "",
+        "pairs": len(made.pairs),
+        "dropped_as_leaks": len(made.leaked),
+        "rejected": len(made.refused),
+        "quarantined_as_straddling": len(made.straddling),
+        "dvc": version_snapshot(settings, made.snapshot.path) or "No DVC remote is set.",
+        "teacher": made.teacher,
+        "cost_usd": made.journalled_usd,
+        "cost_usd_of_this_run": made.cost_usd,
+        "cost_usd_per_pair": made.usd_per_pair,
+        "error_mix": dg.MetadataValue.md(f"![error mix](data:image/png;base64,{page.draw_mix(mix)})"),
+        "mix_beside_learners": page.departure(mix),
+        "by_origin": table(["Origin", "Pairs"], sorted(made.by_origin.items())),
+        "by_error_type": table(
+            ["Type", "In words", "Edits", "% of edits", "Target %", "Learners (W&I) %"], page.type_rows(mix)
+        ),
+        "by_source": table(*page.source_rows(made.pairs, sources)),
+        "rejected_because": table(["Rung", "Fell", "Reason", "For example"], page.rejected_rows(made.refused)),
+        "samples": table(
+            ["Before", "After", "Edits", "Origin", "Example"],
+            [page.sample_row(pair) for pair in page.samples(made.pairs)],
+        ),
+    }

@@ -76,6 +76,7 @@ class VllmClient:
         await self.aclose()
 
     async def aclose(self) -> None:
+        """Close the connections; nothing may be asked afterwards."""
         await self._client.aclose()
 
     async def complete(

@@ -124,7 +124,13 @@ def vllm_command(
         argv += ["--gpu-memory-utilization", f"{gpu_memory_utilization:g}"]
     if speculation is not None:
         argv += ["--speculative-config", speculation.to_json()]
+    return argv, _environment(model, host, device, kvcache_gb, speculation, python)
 
+
+def _environment(
+    model: str, host: str, device: Device, kvcache_gb: int, speculation: Speculation | None, python: str
+) -> dict[str, str]:
+    """What the engine needs in its environment beside the caller's own."""
     environment = {
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_DO_NOT_TRACK": "1",
@@ -135,8 +141,8 @@ def vllm_command(
         "VLLM_COMPUTE_NANS_IN_LOGITS": "1",
         # Ours alone (engine_plugin.py): the filesystem resolver can be walked out of its folder by a model name.
         "VLLM_PLUGINS": "correctly_cpu" if device == "cpu" else "",
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
     }
-    environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     if device == "cpu":
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(kvcache_gb)
         # Speculation runs on numba, whose OpenMP layer would set the whole process to one thread at its first use.
@@ -152,4 +158,4 @@ def vllm_command(
             environment["LD_PRELOAD"] = os.pathsep.join(p for p in (str(openmp), os.environ.get("LD_PRELOAD")) if p)
     if Path(model).is_dir():
         environment |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    return argv, environment
+    return environment

@@ -1,7 +1,6 @@
 """Rolling out: the one way an adapter is loaded and proved, and how what is older is retired.
 
-Belongs here: `Engine`, the interface behind which both ways of rolling out stand; `load_proven`, through which every load
-goes, for evaluation too. Does not belong here: the files' checks (training/, passed in), whether a candidate may serve
+Belongs here: `load_proven`, through which every load goes, for evaluation too. Does not belong here: the files' checks (training/, passed in), whether a candidate may serve
 (the gate), writing the release (workflows/promote.py), flipping the public name (the gateway follows the newest release).
 """
 
@@ -13,12 +12,13 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError, read_manifest
 from correctly_assets.core.errors import AdapterRefused, CorrectlyError, RefusedError
 from correctly_assets.core.serving import AdapterCheck, EngineCorruptedError
 from correctly_assets.core.training import Canary
+from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.launch import BASE_NAME
 
 log = logging.getLogger(__name__)
@@ -30,16 +30,6 @@ AGREES_WITHIN = 0.15
 AGREES_WITHIN_SHARE = 0.05
 BASE_WITHIN = 0.6
 DIFFERS_BY = 0.01
-
-
-class Engine(Protocol):
-    """What rolling out needs of the engine (`engine.client.VllmClient`): adapters are loaded beside each other in it."""
-
-    async def load_adapter(self, name: str, path: Path) -> None: ...
-    async def unload_adapter(self, name: str) -> None: ...
-    async def prompt_logprob(self, model: str, prompt: str, completion: str) -> float: ...
-    async def corrupted_requests(self, model: str | None = None) -> int: ...
-    async def models(self) -> dict[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +49,11 @@ class Proof:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
+        """As a release's record keeps it."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-async def load_proven(client: Engine, adapter_dir: Path, check: AdapterCheck | None) -> Proof:
+async def load_proven(client: VllmClient, adapter_dir: Path, check: AdapterCheck | None) -> Proof:
     """Check an adapter's files, load it under its ID, and prove that the engine serves it and not the base model.
 
     An adapter whose keys match no module loads with 200 and answers with the base model's text; one with NaN weights
@@ -114,7 +105,7 @@ async def load_proven(client: Engine, adapter_dir: Path, check: AdapterCheck | N
     return proof
 
 
-async def _prove(client: Engine, name: str, canary: Sequence[Canary], started: float) -> Proof:
+async def _prove(client: VllmClient, name: str, canary: Sequence[Canary], started: float) -> Proof:
     async def ask(model: str, item: Canary) -> float:
         return await client.prompt_logprob(model, item.prompt, item.completion)
 
@@ -153,7 +144,7 @@ async def _prove(client: Engine, name: str, canary: Sequence[Canary], started: f
     return Proof(name, len(canary), moved, gap, base_gap, time.perf_counter() - started)
 
 
-async def _unload_quietly(client: Engine, name: str) -> None:
+async def _unload_quietly(client: VllmClient, name: str) -> None:
     try:
         await client.unload_adapter(name)
     except CorrectlyError as error:
@@ -172,7 +163,7 @@ def _read_canary(adapter_dir: Path) -> list[Canary]:
     return canary
 
 
-async def retire(client: Engine, served: Sequence[str], in_flight: Collection[str], *, keep: int = 2) -> list[str]:
+async def retire(client: VllmClient, served: Sequence[str], in_flight: Collection[str], *, keep: int = 2) -> list[str]:
     """Unload adapters that were released once and are older than the previous release.
 
     Args:

@@ -36,9 +36,11 @@ class IdentitySystem:
         self.costs = Costs()
 
     def identity(self) -> str:
+        """A hash that changes when its answers would: never."""
         return sha256_of({"system": self.name})
 
     async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
+        """Every text as it is, without edits."""
         return [_plain(number, text, text) for number, text in enumerate(texts)]
 
 
@@ -52,6 +54,7 @@ class HarperSystem:
         self._annotator = annotator
 
     def identity(self) -> str:
+        """A hash over the linter's version and the rules that are on."""
         return sha256_of({"system": self.name, **linter_identity()})
 
     async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
@@ -91,6 +94,7 @@ class FileSystem:
         self._lines = lines[:-1] if lines and not lines[-1] else lines
 
     def identity(self) -> str:
+        """A hash over the predictions file's bytes."""
         return sha256_of({"system": "file", "sha256": sha256_file(self._path)})
 
     async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
@@ -147,6 +151,7 @@ class ModelSystem:
         self._mode: Mode = mode
 
     def identity(self) -> str:
+        """A hash over all that decides the answers: base model, adapter, prompts, engine and correction path."""
         return sha256_of({"system": "model", **self._parts})
 
     async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:
@@ -236,6 +241,7 @@ class ChatSystem:
         await self._transport.close()
 
     def identity(self) -> str:
+        """A hash over the model's name, the prompt, and the recording or address that answers."""
         parts = {"model": self._transport.model, "prompt": self._prompt, "source": self._source}
         return sha256_of({"system": "chat", **parts})
 

@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from correctly_assets.core.errors import CorrectlyError, PermanentError
-from correctly_assets.core.serving import Journal
 from correctly_assets.core.text import clean_line, text_sha
 from correctly_assets.core.types import Correction, Edit
+from correctly_assets.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class BackgroundJournal:
 
     def __init__(
         self,
-        store: Journal,
+        store: Store,
         scrub: Callable[[Correction], Correction],
         spool: Path,
         *,

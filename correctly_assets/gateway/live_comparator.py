@@ -40,7 +40,7 @@ class _NothingKept(Journal):
 
 
 class LiveComparator:
-    """The configured comparator behind ``correctly-comparator`` (`core.serving.OutsideModel`).
+    """The configured comparator behind ``correctly-comparator``.
 
     Args:
         timeout_seconds: one request; a person waits, so there are two attempts.

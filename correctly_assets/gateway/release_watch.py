@@ -15,8 +15,9 @@ from dataclasses import replace
 
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.rollback import RollbackPolicy, Signals, decide_rollback, seen
-from correctly_assets.core.serving import ReleaseWatch, TurnBack
+from correctly_assets.core.serving import TurnBack
 from correctly_assets.core.types import Correction
+from correctly_assets.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class RollbackWatch:
 
     def __init__(
         self,
-        book: ReleaseWatch,
+        book: Store,
         turn_back: TurnBack,
         flipped: Callable[[], Awaitable[None]],
         harm: Callable[[str], Signals] = lambda release: Signals(),

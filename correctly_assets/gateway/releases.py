@@ -17,11 +17,13 @@ from pathlib import Path
 
 from correctly_assets.core.errors import AdapterRefused, CorrectlyError, UnreachableError, UsageError
 from correctly_assets.core.rollback import Signals
-from correctly_assets.core.serving import AdapterCheck, EngineCorruptedError, ReleaseBook, ReleaseLike
+from correctly_assets.core.serving import AdapterCheck, EngineCorruptedError
 from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.engine.load_adapter import load_proven, retire
 from correctly_assets.gateway.model_names import FLUENT, PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE, TEXT_ONLY, TUNED
+from correctly_assets.store import Store
+from correctly_assets.store.records import Release
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class Releases:
     def __init__(
         self,
         engine: VllmClient,
-        book: ReleaseBook,
+        book: Store,
         adapters_dir: Path,
         check: AdapterCheck | None,
         *,
@@ -248,7 +250,7 @@ class Releases:
             return None
         return known
 
-    async def _follow(self, releases: list[ReleaseLike], known: dict[str, str]) -> None:
+    async def _follow(self, releases: list[Release], known: dict[str, str]) -> None:
         champion = releases[0]
         previous = next((release for release in releases if release.adapter != champion.adapter), None)
         if self._champion is not None and self._champion.model not in known:
@@ -271,7 +273,7 @@ class Releases:
         else:
             self._say(f"Serving {champion.id}.")
 
-    async def _bring(self, release: ReleaseLike, known: dict[str, str]) -> bool:
+    async def _bring(self, release: Release, known: dict[str, str]) -> bool:
         """Have a release's adapter loaded and proved. A released name that this engine knows was proved when loaded."""
         if release.adapter in known:
             return True
@@ -297,7 +299,7 @@ class Releases:
         known[release.adapter] = str(self._adapters / release.adapter)
         return True
 
-    def _why_not(self, release: ReleaseLike) -> str:
+    def _why_not(self, release: Release) -> str:
         if release.adapter in self._refused:
             return self._refused[release.adapter][0]
         nan = self._makes_nan.get(release.adapter) or self._suspected.get(release.adapter)
@@ -305,13 +307,13 @@ class Releases:
             return nan
         return "It is being loaded."
 
-    def _flip(self, release: ReleaseLike) -> None:
+    def _flip(self, release: Release) -> None:
         if self._champion is None or self._champion.release != release.id:
             self._champion = Current(release.adapter, release.id, release.adapter)
             self._flipped_at = time.monotonic()
             log.info("serving release", extra={"release": release.id, "adapter": release.adapter})
 
-    def _find_candidate(self, known: dict[str, str], releases: list[ReleaseLike]) -> str | None:
+    def _find_candidate(self, known: dict[str, str], releases: list[Release]) -> str | None:
         served = {release.adapter for release in releases} | {BASE_NAME}
         return next((name for name in reversed(list(known)) if name not in served), None)
 

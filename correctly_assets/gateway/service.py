@@ -21,11 +21,7 @@ from correctly_assets.core.landing import LandOutcome
 from correctly_assets.core.serving import (
     AdapterCheck,
     EngineCorruptedError,
-    Journal,
     Lander,
-    OutsideModel,
-    ReleaseBook,
-    ReleaseWatch,
     TurnBack,
     UnknownModelError,
 )
@@ -36,6 +32,7 @@ from correctly_assets.engine.client import VllmClient
 from correctly_assets.gateway import chat_text as answers
 from correctly_assets.gateway.access import Client
 from correctly_assets.gateway.answer_log import BackgroundJournal, Entry
+from correctly_assets.gateway.live_comparator import LiveComparator
 from correctly_assets.gateway.metrics import Metrics
 from correctly_assets.gateway.model_names import PUBLIC_COMPARATOR, wanted
 from correctly_assets.gateway.options import Options
@@ -43,6 +40,7 @@ from correctly_assets.gateway.release_watch import RollbackWatch
 from correctly_assets.gateway.releases import Current, Releases
 from correctly_assets.gateway.shapes import FeedbackRequest, model_card
 from correctly_assets.gateway.token_usage import Meter, start_meter
+from correctly_assets.store import Store
 from correctly_assets.workflows.fine_tune import FineTunes
 from correctly_assets.workflows.loop_metrics import Reading
 
@@ -55,20 +53,20 @@ class Parts:
 
     engine: VllmClient
     corrector: CorrectionPath
-    book: ReleaseBook
-    journal: Journal
+    book: Store
+    journal: Store
     scrub: Callable[[str], str]
     scrub_correction: Callable[[Correction], Correction]
     lander: Lander
     adapters_dir: Path
     spool: Path
     check: AdapterCheck | None
-    watched: ReleaseWatch
+    watched: Store
     turn_back: TurnBack
     read_loop: Callable[[], Reading]
     watch_loop: Callable[[int], object] | None = None
     dashboard: Callable[[int], str] | None = None
-    comparator: OutsideModel | None = None
+    comparator: LiveComparator | None = None
     tuning: FineTunes | None = None
     close: Callable[[], None] = lambda: None
 
@@ -417,7 +415,7 @@ class Service:
 
     # -- the comparator ------------------------------------------------------------------------------------------
 
-    def _outside(self, model: str) -> OutsideModel | None:
+    def _outside(self, model: str) -> LiveComparator | None:
         """The comparator where it is asked for. Its answers are not journalled: they are none of ours, and a vote on them
         must teach us nothing."""
         return self.parts.comparator if model == PUBLIC_COMPARATOR else None

@@ -30,9 +30,10 @@ from correctly_assets.training.adapter import check_adapter
 from correctly_assets.workflows.dagster_runs import DagsterRuns
 from correctly_assets.workflows.fine_tune import FineTunes
 from correctly_assets.workflows.loop_metrics import read_loop
+from correctly_assets.workflows.make_corrector import make_corrector
 from correctly_assets.workflows.promote import return_to_previous
 from correctly_assets.workflows.watch_loop import watch_loop
-from correctly_assets.workflows.wiring import make_corrector, open_platform_store
+from correctly_assets.workflows.wiring import open_platform_store
 
 
 def build_parts(settings: Settings, options: Options) -> Parts:

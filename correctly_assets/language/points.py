@@ -13,12 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.language.korean import PARTICLES, with_particles
+from correctly_assets.settings import shipped
 
-GRAMMAR_DIR = Path(__file__).resolve().parents[2] / "prompts" / "grammar"
+GRAMMAR_DIR = shipped("prompts") / "grammar"
 GENERAL_FILE = "general.yaml"
 """The sentences of the ERRANT types, which is no area."""
 MOST_WORDS = 25
@@ -149,7 +151,6 @@ def read_words(path: Path) -> Any:
     Raises:
         PermanentError: the file is missing or not valid YAML.
     """
-    import yaml
 
     class Words(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
         pass

@@ -217,3 +217,29 @@ class Journal:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def erase_from_journal(journal_dir: Path, texts: Sequence[str]) -> int:
+    """Remove the requests that show one of these texts, with their answers; returns how many.
+
+    A request that is asked for again is paid for again: that is the price of forgetting.
+
+    Args:
+        journal_dir: the openai teacher's journal; nothing is done where there is none.
+    """
+    path = journal_dir / "journal.sqlite"
+    if not path.is_file():
+        return 0
+    forms: set[str] = set()
+    for text in texts:
+        # A prompt shows a text plain or inside a JSON object, and the journal keeps the prompt as JSON.
+        once = json.dumps(text, ensure_ascii=False)[1:-1]
+        forms |= {once, json.dumps(once, ensure_ascii=False)[1:-1]}
+    with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
+        connection.execute("PRAGMA secure_delete = ON")
+        return sum(
+            connection.execute(
+                "DELETE FROM request WHERE instr(request, ?) > 0 OR instr(coalesce(answer, ''), ?) > 0", (form, form)
+            ).rowcount
+            for form in sorted(forms)
+        )

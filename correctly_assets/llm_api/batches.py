@@ -93,6 +93,7 @@ class Batched:
             self._work = None  # these are settled like the ones before them
 
     async def close(self) -> None:
+        """Stop waiting for batches, which go on at the endpoint and are taken up by the next run, and close the connection."""
         if self._work is not None and not self._work.done():
             self._work.cancel()
         await self._endpoint.close()

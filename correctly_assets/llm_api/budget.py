@@ -52,6 +52,7 @@ class Price:
     completion: float
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """US dollars for so many tokens."""
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1_000_000
 
 
@@ -103,6 +104,7 @@ class Budget:
         return fresh
 
     def most(self, request: ChatRequest) -> float:
+        """The most US dollars that a request can cost: every token of its prompt, and an answer of ``max_tokens``."""
         return self.price.cost(tokens_at_most(request), request.max_tokens)
 
     def reserve(self, request: ChatRequest, share: float = 1.0) -> float:

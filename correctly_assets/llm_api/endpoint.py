@@ -96,6 +96,7 @@ class Endpoint:
         self.client = AsyncOpenAI(base_url=base_url, api_key=api_key or "none", max_retries=0, timeout=timeout_seconds)
 
     async def close(self) -> None:
+        """Close the connection; nothing may be sent afterwards."""
         await self.client.close()
 
     def begin(self, requests: Sequence[ChatRequest]) -> None:

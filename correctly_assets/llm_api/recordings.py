@@ -17,6 +17,7 @@ from correctly_assets.llm_api.requests import ChatAnswer, ChatRequest, ChatTrans
 
 
 def now() -> str:
+    """The present time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -28,9 +29,15 @@ class Replay:
         self.model = recording.requested
 
     def begin(self, requests: Sequence[ChatRequest]) -> None:
+        """Nothing to prepare: every answer is at hand."""
         return
 
     async def send(self, request: ChatRequest) -> ChatAnswer:
+        """The recorded answer.
+
+        Raises:
+            RequestRefusedError: this request was not recorded; others may be.
+        """
         try:
             return self._recording.answer(request)
         except PermanentError as error:
@@ -38,6 +45,7 @@ class Replay:
             raise RequestRefusedError(str(error), code=error.code) from error
 
     async def close(self) -> None:
+        """Nothing to close."""
         return
 
 
@@ -63,9 +71,16 @@ class Listening:
         self._kept = keep.entries if keep else {}
 
     def begin(self, requests: Sequence[ChatRequest]) -> None:
+        """Announce the requests that no kept answer serves."""
         self._transport.begin([request for request in requests if request.key not in self._kept])
 
     async def send(self, request: ChatRequest) -> ChatAnswer:
+        """The kept answer, or the endpoint's, which is recorded.
+
+        Raises:
+            PromptTooLongError, RequestRefusedError: the request is never answered, in a replay neither.
+            CorrectlyError: the endpoint failed; the recording is then incomplete and is not written.
+        """
         if request.key in self._kept:
             return ChatAnswer.from_json(self._kept[request.key]["answer"], paid_before=True)
         try:
@@ -79,6 +94,7 @@ class Listening:
         return answer
 
     async def close(self) -> None:
+        """Close the endpoint that it listens to."""
         await self._transport.close()
 
 

@@ -52,6 +52,7 @@ class ChatRequest:
         return sha256_of(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
+        """As journals and recordings keep it; its hash is the request's key."""
         return {
             "model": self.model,
             "messages": [{"role": role, "content": content} for role, content in self.messages],
@@ -82,12 +83,18 @@ class ChatAnswer:
     paid_before: bool = False
 
     def to_json(self) -> dict[str, Any]:
+        """As journals and recordings keep it; ``paid_before`` is left out, for it is true of any answer read again."""
         record = asdict(self)
         record.pop("paid_before")
         return record
 
     @classmethod
     def from_json(cls, record: dict[str, Any], *, paid_before: bool = False) -> ChatAnswer:
+        """The inverse of `to_json`; unknown keys are ignored.
+
+        Args:
+            paid_before: whether an earlier run paid for it, so that it costs this one nothing.
+        """
         known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
         return cls(**{**known, "paid_before": paid_before})
 
@@ -157,6 +164,7 @@ class Recording:
 
     @property
     def sha256(self) -> str:
+        """Hash of the recorded lines, as the header states it and `load` checked it."""
         return self.header["sha256"]
 
     @classmethod

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from correctly_assets.artifacts.files import write_text_atomically
-from correctly_assets.settings import PROJECT_ROOT, PlatformSettings, Settings
+from correctly_assets.settings import PlatformSettings, Settings, shipped
 from correctly_assets.store.schemas import (
     DAGSTER_DATABASE,
     dagster_storage,
@@ -30,7 +30,7 @@ _BATCH_SECONDS = 26 * 3600
 
 def instance_config(storage: dict[str, Any]) -> dict[str, Any]:
     """The repository's dagster.yaml with a storage stanza."""
-    return {**yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text()), "storage": storage}
+    return {**yaml.safe_load(shipped("dagster.yaml").read_text()), "storage": storage}
 
 
 def write_instance(settings: Settings) -> Path:

@@ -1,8 +1,9 @@
-"""Dagster's web server behind the platform's own checks. Run as ``python -m correctly_assets.platform.dagster_web``.
+"""Dagster's web server behind the platform's own checks.
 
 Dagster itself looks at neither Host nor Origin, runs mutations that come by GET, and asks for no key.
 
-Belongs here: those checks, and how its application is put together with them. Does not belong here: any page of Dagster's.
+Belongs here: those checks, and how its application is put together with them. Does not belong here: any page of Dagster's, or
+the settings' reading (commands/serve_dagster.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import uvicorn
 
 from correctly_assets.core.host_check import HostCheck, is_loopback, refuse
 from correctly_assets.gateway.access import Keys, UnauthorizedError, as_bearer
-from correctly_assets.settings import PROJECT_ROOT, Settings, get_settings
+from correctly_assets.settings import Settings, shipped
 
 
 class GraphQLByPost:
@@ -65,8 +66,8 @@ def guarded(app: Any, settings: Settings) -> Any:
     return HostCheck(app, platform.names, any_address=beyond)
 
 
-def main() -> None:
-    """Serve until told to stop."""
+def serve_dagster(settings: Settings) -> None:
+    """Serve Dagster's pages until SIGTERM; DAGSTER_HOME names the instance."""
     from dagster import DagsterInstance
     from dagster._core.workspace.context import WorkspaceProcessContext
     from dagster._core.workspace.load_target import WorkspaceFileTarget
@@ -74,11 +75,10 @@ def main() -> None:
     from dagster_webserver.version import __version__
 
     os.umask(0o077)
-    settings = get_settings()
     with DagsterInstance.get() as instance:
         # What `dagster-webserver` itself does by default.
         instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
-        target = WorkspaceFileTarget([str(PROJECT_ROOT / "workspace.yaml")])
+        target = WorkspaceFileTarget([str(shipped("workspace.yaml"))])
         with WorkspaceProcessContext(instance, version=__version__, workspace_load_target=target) as context:
             app = create_app_from_workspace_process_context(context, "", live_data_poll_rate=2000)
             uvicorn.run(
@@ -88,7 +88,3 @@ def main() -> None:
                 log_level="warning",
                 proxy_headers=False,
             )
-
-
-if __name__ == "__main__":
-    main()

@@ -15,8 +15,8 @@ from correctly_assets.platform.processes import BY_NAME
 from correctly_assets.platform.supervisor import Supervisor, check_ports
 from correctly_assets.platform.up import prepare, waiting
 from correctly_assets.settings import Settings
+from correctly_assets.workflows.make_corrector import DirectEngine
 from correctly_assets.workflows.promote import EngineLike
-from correctly_assets.workflows.wiring import DirectEngine
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """The inbox: files renamed into ``$CORRECTLY_HOME/inbox/`` land by themselves.
 
 Belongs here: the loop of the small process that watches the folder. Does not belong here: reading or checking rows
-(curation/). Run as ``python -m correctly_assets.platform.inbox_watcher``.
+(curation/), or the settings' reading (commands/watch_inbox.py).
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import threading
 import traceback
 
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.settings import get_settings
-from correctly_assets.workflows.wiring import land_inbox
+from correctly_assets.settings import Settings
+from correctly_assets.workflows.land_rows import land_inbox
 
 log = logging.getLogger("correctly.inbox")
 
 
-def main() -> None:
-    """Watch the inbox until told to stop."""
+def watch_inbox(settings: Settings) -> None:
+    """Land what appears in the inbox, looking once a second, until SIGTERM or SIGINT."""
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    settings = get_settings()
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
@@ -48,7 +47,3 @@ def _say_once(words: str, said: str) -> str:
     if words != said:
         log.error("%s", words)
     return words
-
-
-if __name__ == "__main__":
-    main()

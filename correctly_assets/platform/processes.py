@@ -16,7 +16,7 @@ from correctly_assets.core.telemetry import TELEMETRY_OFF
 from correctly_assets.engine.key import engine_key
 from correctly_assets.engine.launch import Device, Speculation, detect_device, engine_dtype, vllm_command
 from correctly_assets.platform.openwebui import installed, private_environment, webui_command
-from correctly_assets.settings import PROJECT_ROOT, PlatformSettings, Settings
+from correctly_assets.settings import PlatformSettings, Settings, shipped
 from correctly_assets.settings.platform import http_url
 from correctly_assets.store.schemas import DAGSTER_DATABASE, mlflow_backend, postgres_url, schema_url
 
@@ -57,6 +57,7 @@ class Process:
     host: Callable[[Settings], str] = lambda settings: settings.platform.host
 
     def url(self, settings: Settings) -> str | None:
+        """Where the process answers; None for one that listens on no port."""
         return http_url(self.host(settings), self.port(settings)) if self.port else None
 
 
@@ -139,7 +140,7 @@ def _engine_secrets(settings: Settings) -> dict[str, str]:
 
 
 def _inbox(settings: Settings) -> tuple[list[str], dict[str, str]]:
-    return [sys.executable, "-m", "correctly_assets.platform.inbox_watcher"], {}
+    return [sys.executable, "-m", "correctly_assets.commands.watch_inbox"], {}
 
 
 def _gateway(settings: Settings) -> tuple[list[str], dict[str, str]]:
@@ -147,11 +148,11 @@ def _gateway(settings: Settings) -> tuple[list[str], dict[str, str]]:
 
 
 def _webserver(settings: Settings) -> tuple[list[str], dict[str, str]]:
-    return [sys.executable, "-m", "correctly_assets.platform.dagster_web"], {}
+    return [sys.executable, "-m", "correctly_assets.commands.serve_dagster"], {}
 
 
 def _daemon(settings: Settings) -> tuple[list[str], dict[str, str]]:
-    return [sys.executable, "-m", "dagster._daemon", "run", "-w", str(PROJECT_ROOT / "workspace.yaml")], {}
+    return [sys.executable, "-m", "dagster._daemon", "run", "-w", str(shipped("workspace.yaml"))], {}
 
 
 PROCESSES: tuple[Process, ...] = (

@@ -404,6 +404,7 @@ def claim(home: Path) -> IO[str] | None:
 
 
 def record_path(home: Path) -> Path:
+    """The file in which a running supervisor keeps its process ID."""
     return home / "run" / "supervisor.json"
 
 
@@ -421,4 +422,5 @@ def running_supervisor(home: Path) -> psutil.Process | None:
 
 
 def remove_record(home: Path) -> None:
+    """Remove that file; one that is gone is no error."""
     record_path(home).unlink(missing_ok=True)

@@ -32,7 +32,7 @@ from correctly_assets.engine.key import engine_key
 from correctly_assets.engine.launch import detect_device
 from correctly_assets.gateway.access import why_closed
 from correctly_assets.gateway.own_key import let_chat_in
-from correctly_assets.platform.dagster_instance import make_instance
+from correctly_assets.platform.dagster_instance import make_instance, write_instance
 from correctly_assets.platform.first_screen import show_corrections, show_scores
 from correctly_assets.platform.processes import Process, common_environment, parts
 from correctly_assets.platform.supervisor import (
@@ -44,11 +44,14 @@ from correctly_assets.platform.supervisor import (
     running_supervisor,
     write_record,
 )
-from correctly_assets.settings import PlatformSettings, Settings
+from correctly_assets.settings import EMBEDDED_BASE_MODEL, PlatformSettings, Settings
+from correctly_assets.training.models.base_model import convert_embedded_model, is_converted
+from correctly_assets.training.models.hub import download_base_model
 from correctly_assets.workflows.dead_runs import fail_dead_runs
+from correctly_assets.workflows.land_rows import land_starter
 from correctly_assets.workflows.retrain_state import policy, read_retrain_state
 from correctly_assets.workflows.starter import install_starter, land_first_batch
-from correctly_assets.workflows.wiring import land_starter, open_platform_store
+from correctly_assets.workflows.wiring import open_platform_store
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
@@ -73,10 +76,6 @@ def prepare(settings: Settings, console: Console) -> None:
         PermanentError: the embedded model cannot be converted, or the hub has none of the name; RetryableError: the database
             or the hub is away.
     """
-    from correctly_assets.settings import EMBEDDED_BASE_MODEL
-    from correctly_assets.training.models.base_model import convert_embedded_model, is_converted
-    from correctly_assets.training.models.hub import download_base_model
-
     for folder in (
         settings.platform.home,
         settings.platform.home / "mlflow",
@@ -108,7 +107,6 @@ def prepare(settings: Settings, console: Console) -> None:
             f"Downloading {settings.training.base_model} into {settings.base_model_path}, once.", highlight=False
         )
         download_base_model(settings.training.base_model, Path(settings.base_model_path))
-    from correctly_assets.platform.dagster_instance import write_instance
 
     write_instance(settings)
     let_chat_in(settings)

@@ -1,4 +1,7 @@
-"""vLLM as a Dagster resource."""
+"""vLLM as a Dagster resource.
+
+Belongs here: the engine's address as configuration, and a client for it. Does not belong here: what is asked of the engine (engine/).
+"""
 
 from __future__ import annotations
 

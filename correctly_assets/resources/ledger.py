@@ -23,13 +23,32 @@ class NoLedger:
     run_id: str | None = None
     experiment_id: str | None = None
 
-    def metrics(self, metrics: Mapping[str, float]) -> None: ...
-    def params(self, params: Mapping[str, Any]) -> None: ...
-    def tags(self, tags: Mapping[str, str]) -> None: ...
-    def artifact(self, path: Path) -> None: ...
-    def alias(self, name: str, adapter: str) -> None: ...
-    def end_run(self, status: str = "FINISHED") -> None: ...
+    def metrics(self, metrics: Mapping[str, float]) -> None:
+        """Take the numbers and keep nothing."""
+        ...
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        """Take the parameters and keep nothing."""
+        ...
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        """Take the tags and keep nothing."""
+        ...
+
+    def artifact(self, path: Path) -> None:
+        """Take the file's path and keep nothing."""
+        ...
+
+    def alias(self, name: str, adapter: str) -> None:
+        """Take the alias and keep nothing."""
+        ...
+
+    def end_run(self, status: str = "FINISHED") -> None:
+        """There is no run to end."""
+        ...
+
     def url(self) -> str | None:
+        """None: there is no page to show."""
         return None
 
 
@@ -48,15 +67,19 @@ class Ledger:
             self._log.warning(f"MLflow did not take {words} ({error}); the run goes on without.")
 
     def metrics(self, metrics: Mapping[str, float]) -> None:
+        """Record numbers of the run; a server that is down costs a warning."""
         self._try("the metrics", lambda: self._mlflow.log_metrics(dict(metrics)))
 
     def params(self, params: Mapping[str, Any]) -> None:
+        """Record the run's parameters; a server that is down costs a warning."""
         self._try("the parameters", lambda: self._mlflow.log_params(dict(params)))
 
     def tags(self, tags: Mapping[str, str]) -> None:
+        """Set the run's tags; a server that is down costs a warning."""
         self._try("the tags", lambda: self._mlflow.set_tags(dict(tags)))
 
     def artifact(self, path: Path) -> None:
+        """Upload a file to the run; a server that is down costs a warning."""
         self._try(path.name, lambda: self._mlflow.log_artifact(str(path)))
 
     def alias(self, name: str, adapter: str) -> None:
@@ -65,6 +88,7 @@ class Ledger:
         self._try(f"the alias {name}", lambda: _point(self._mlflow.tracking_client, name, adapter))
 
     def end_run(self, status: str = "FINISHED") -> None:
+        """Close the run: ``FINISHED``, ``FAILED`` or ``KILLED``."""
         self._try("the run's end", lambda: self._mlflow.end_run(status=status))
 
     def close_left_open(self, instance: dg.DagsterInstance) -> None:
@@ -80,6 +104,7 @@ class Ledger:
                 client.set_terminated(run.info.run_id, _STATUS[theirs.status])
 
     def url(self) -> str | None:
+        """The address of the run's page."""
         return f"{self._uri}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
 
 

@@ -1,4 +1,7 @@
-"""The relational store as a Dagster resource."""
+"""The relational store as a Dagster resource.
+
+Belongs here: the store's address as configuration, and opening it. Does not belong here: tables and queries (store/).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+
+from correctly_assets.store import open_store
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -31,8 +36,6 @@ class StoreResource(dg.ConfigurableResource):
         Raises:
             RetryableError: the database is away or busy, or the store is of an earlier release.
         """
-        from correctly_assets.store import open_store
-
         store = open_store(self.url, Path(self.sql_dir), upgrade=False)
         try:
             yield store

@@ -8,7 +8,7 @@ from correctly_assets.settings.alerts import AlertsSettings
 from correctly_assets.settings.all import Settings, get_settings
 from correctly_assets.settings.comparator import ComparatorSettings
 from correctly_assets.settings.curation import CurationSettings
-from correctly_assets.settings.group import PROJECT_ROOT, InvalidSettingError, SettingsGroup
+from correctly_assets.settings.group import PROJECT_ROOT, InvalidSettingError, SettingsGroup, shipped
 from correctly_assets.settings.judge import JudgeSettings
 from correctly_assets.settings.platform import PlatformSettings
 from correctly_assets.settings.privacy import PrivacySettings
@@ -34,4 +34,5 @@ __all__ = [
     "TrainStage",
     "TrainingSettings",
     "get_settings",
+    "shipped",
 ]

@@ -1,6 +1,6 @@
 """What every group of settings shares: reading `CORRECTLY_*`, its variables' names, and one sentence for a wrong value.
 
-Belongs here: the base class of the groups and the root of the checkout. Does not belong here: any setting.
+Belongs here: the base class of the groups, the root of the checkout, and where the files that ship are. Does not belong here: any setting.
 """
 
 from __future__ import annotations
@@ -14,6 +14,24 @@ from pydantic_settings.exceptions import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent.parent
 """The checkout, or the folder that holds the installed package."""
+
+_SHIPPED = PROJECT_ROOT / "correctly_assets" / "shipped"
+"""In an installed package, what stands at the checkout's top level (setup.py); not there in a checkout."""
+
+
+def shipped(name: str) -> Path:
+    """A file or folder of the checkout's top level that travels inside the wheel: ``sql``, ``prompts``, ``workspace.yaml``
+    or ``dagster.yaml``.
+
+    >>> shipped("prompts") / "correct.txt"
+    """
+    return (_SHIPPED if _SHIPPED.is_dir() else PROJECT_ROOT) / name
+
+
+def default_home() -> Path:
+    """Where state is kept unless CORRECTLY_HOME says otherwise: ``.correctly`` in the checkout, or in the user's home
+    directory where the package is installed apart from one."""
+    return (Path.home() if _SHIPPED.is_dir() else PROJECT_ROOT) / ".correctly"
 
 
 class InvalidSettingError(ValueError):

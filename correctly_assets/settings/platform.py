@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 
-from correctly_assets.settings.group import PROJECT_ROOT, SettingsGroup
+from correctly_assets.settings.group import PROJECT_ROOT, SettingsGroup, default_home, shipped
 
 _ORIGIN = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.-]+(:\d{1,5})?|[A-Za-z][A-Za-z0-9+.-]*://\[[0-9A-Fa-f:]+\](:\d{1,5})?"
@@ -23,7 +23,7 @@ class PlatformSettings(SettingsGroup):
     """State, hosts and ports."""
 
     home: Path = Field(
-        default=PROJECT_ROOT / ".correctly", description="Folder that holds everything that changes, called HOME below."
+        default=default_home(), description="Folder that holds everything that changes, called HOME below."
     )
     database_url: str | None = Field(
         default=None, description="PostgreSQL URL of a team's store; when unset, SQLite in HOME."
@@ -84,11 +84,9 @@ class PlatformSettings(SettingsGroup):
     )
     sensor_seconds: int = Field(default=5, ge=1, description="Seconds between two ticks of each sensor.")
     prompts_dir: Path = Field(
-        default=PROJECT_ROOT / "prompts", description="Folder of the prompts and the tables of grammar points."
+        default=shipped("prompts"), description="Folder of the prompts and the tables of grammar points."
     )
-    sql_dir: Path = Field(
-        default=PROJECT_ROOT / "sql", description="Folder of the SQL that migrates and reads the store."
-    )
+    sql_dir: Path = Field(default=shipped("sql"), description="Folder of the SQL that migrates and reads the store.")
 
     @field_validator("home", "prompts_dir", "sql_dir", "backup_dir")
     @classmethod

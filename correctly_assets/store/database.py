@@ -29,6 +29,7 @@ Clock = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
+    """The present time, aware of its time zone: every column of time is UTC."""
     return datetime.now(UTC)
 
 
@@ -86,6 +87,7 @@ class Database:
             return not connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
 
     def close(self) -> None:
+        """Close every connection of the pool."""
         self.engine.dispose()
 
     @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, text
 
-from correctly_assets.artifacts.examples_snapshot import ACCEPTED_COLUMNS, STAMP_COLUMNS
+from correctly_assets.artifacts.accepted_rows import ACCEPTED_COLUMNS, STAMP_COLUMNS
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.landing import LandCounts, LandRow, content_sha
 from correctly_assets.core.retrain import rows_digest

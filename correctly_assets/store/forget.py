@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from correctly_assets.artifacts.rejected_pairs import remove_from_rejected
+from correctly_assets.artifacts.snapshots import adapters_trained_on, remove_example
 from correctly_assets.store.accepted_rows import erase_example
 from correctly_assets.store.derived import DerivedFrom
 from correctly_assets.store.examples import Examples
@@ -75,8 +76,6 @@ class Forgetting(Subject):
         self, id: str, snapshots_dir: Path | None, adapters_dir: Path | None
     ) -> tuple[int, list[str], set[str]]:
         """One example's part: journalled answers that went, snapshots rewritten, adapters that saw it."""
-        from correctly_assets.artifacts.snapshots import adapters_trained_on, remove_example
-
         # The files first: a call that is killed in between finds the row again and goes on.
         touched = remove_example(snapshots_dir, id) if snapshots_dir else []
         if snapshots_dir:

@@ -31,6 +31,7 @@ class Migration:
 
     @property
     def sha(self) -> str:
+        """Hash of the statements without their white space; a migration that was applied may not change any more."""
         return sha256_of([_bare(statement) for statement in self.up])
 
 

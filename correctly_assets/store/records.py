@@ -232,4 +232,9 @@ def stored_from(row: Mapping[Any, Any]) -> StoredExample:
 
 
 def edits_from(text: str) -> tuple[Edit, ...]:
+    """The edits of a column, which holds them as JSON.
+
+    Raises:
+        ValueError, TypeError: the text is no list of edits.
+    """
     return tuple(Edit(**edit) for edit in json.loads(text))

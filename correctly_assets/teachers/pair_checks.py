@@ -35,6 +35,7 @@ _MAX_CHARACTERS = 2000
 
 
 def schema(pair: TrainPair) -> str | None:
+    """Why the pair is not well formed, or None: one line a side, neither empty nor too long, and edits that turn one into the other."""
     if not pair.before.strip() or not pair.after.strip():
         return "One side of the pair is empty."
     if max(len(pair.before), len(pair.after)) > _MAX_CHARACTERS:
@@ -49,12 +50,14 @@ def schema(pair: TrainPair) -> str | None:
 
 
 def differs(pair: TrainPair) -> str | None:
+    """Why the pair does not change what it should, or None: bait stays as it is, everything else changes."""
     if pair.origin == "bait":
         return None if pair.before == pair.after else "Bait must be left untouched."
     return "Nothing was changed." if pair.before == pair.after else None
 
 
 def size(pair: TrainPair) -> str | None:
+    """Why the pair changes too much, or None: at most `MAX_EDITS` edits and `MAX_CHANGED` of the words."""
     if pair.origin == "bait":
         return None
     if not 1 <= len(pair.edits) <= MAX_EDITS:
@@ -68,6 +71,7 @@ def size(pair: TrainPair) -> str | None:
 
 
 def numbers_kept(pair: TrainPair) -> str | None:
+    """Why the pair's figures differ between the sides, or None."""
     was, now = Counter(_NUMBER.findall(pair.before)), Counter(_NUMBER.findall(pair.after))
     if was != now:
         odd = sorted((was - now) + (now - was))[0]
@@ -86,6 +90,7 @@ def _names(text: str) -> set[str]:
 
 
 def names_kept(pair: TrainPair) -> str | None:
+    """Why a name is lost or added, or None; a name that is only misspelt counts as kept."""
     before, after = pair.before.lower(), pair.after.lower()
     for name in sorted(_names(pair.after)):
         if name not in before and not _close(name, before):
@@ -102,6 +107,7 @@ def _close(word: str, text: str) -> bool:
 
 
 def negation_kept(pair: TrainPair) -> str | None:
+    """Why the correction says the opposite, or None: a negation stands on both sides or on neither."""
     was, now = bool(_NEGATION.search(pair.before)), bool(_NEGATION.search(pair.after))
     return None if was == now else "A negation appears on one side only."
 

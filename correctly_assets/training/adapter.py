@@ -20,6 +20,7 @@ from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError,
 from correctly_assets.core.errors import AdapterRefused
 from correctly_assets.core.hashing import content_id
 from correctly_assets.training.config import ALLOWED_RANKS
+from correctly_assets.training.models.base_model import base_model_revision, untrimmed
 
 CONTENT = ["adapter_config.json", "adapter_model.safetensors"]
 """The files whose bytes make an adapter's ID."""
@@ -151,8 +152,6 @@ def _check_manifest(directory: Path) -> AdapterManifest:
 
 
 def _check_base(config: PeftConfig, manifest: AdapterManifest, base_model_dir: Path) -> None:
-    from correctly_assets.training.models.base_model import base_model_revision, untrimmed
-
     base = manifest.base_model
     if not config.base_model_name_or_path or not base.name or not base.revision:
         raise AdapterRefused("base", "the base model's name or revision is not recorded.")

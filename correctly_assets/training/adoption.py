@@ -10,6 +10,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file, save_file
+
 from correctly_assets.artifacts.directory import write_artefact
 from correctly_assets.artifacts.manifests import (
     AdapterManifest,
@@ -24,10 +27,15 @@ from correctly_assets.artifacts.manifests import (
 )
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.prompts import load_prompts
-from correctly_assets.training.adapter import CONTENT, check_adapter, check_foreign
+from correctly_assets.core.training import Canary
+from correctly_assets.training.adapter import CONTENT, PeftConfig, check_adapter, check_foreign
 from correctly_assets.training.card import CARD, ELSEWHERE, model_card, write_card
 from correctly_assets.training.config import TrainConfig
-from correctly_assets.training.models.base_model import base_model_revision
+from correctly_assets.training.engines.hf_model import PlainEngine
+from correctly_assets.training.models.base_model import base_model_revision, base_name
+from correctly_assets.training.models.lora_model import choose_device, load_base, read_adapter_on
+from correctly_assets.training.output import measure_canaries
+from correctly_assets.training.rendering import Renderer, load_tokenizer
 
 
 def adopt_adapter(directory: Path, config: TrainConfig) -> tuple[str, Path, bool]:
@@ -46,13 +54,6 @@ def adopt_adapter(directory: Path, config: TrainConfig) -> tuple[str, Path, bool
         AdapterRefused: with the broken rule's name.
         PermanentError: the base model cannot be read.
     """
-    import torch
-
-    from correctly_assets.training.engines.hf_model import PlainEngine
-    from correctly_assets.training.models.lora_model import choose_device, load_base, read_adapter_on
-    from correctly_assets.training.output import base_name, measure_canaries
-    from correctly_assets.training.rendering import Renderer, load_tokenizer
-
     base_dir = Path(config.base_model)
     own = check_foreign(directory, base_dir)
     if config.threads:
@@ -64,11 +65,30 @@ def adopt_adapter(directory: Path, config: TrainConfig) -> tuple[str, Path, bool
     canaries = measure_canaries(
         adapter, PlainEngine(adapter, device), Renderer(load_tokenizer(config.base_model), prompts)
     )
-    manifest = AdapterManifest(
+    manifest = _manifest_of(directory, own, config, prompts.sha256, canaries)
+
+    def fill(work: Path) -> None:
+        for name in CONTENT:
+            shutil.copyfile(directory / name, work / name)
+            # The engine may run as somebody else than whoever adopts.
+            (work / name).chmod(0o644)
+        (work / CARD).write_text(model_card(manifest), encoding="utf-8")
+
+    before = {path.name for path in config.adapters_dir.glob("*")}
+    identity, path = write_artefact(config.adapters_dir, fill, content=CONTENT, manifest=manifest)
+    check_adapter(path, base_dir)
+    return identity, path, identity in before
+
+
+def _manifest_of(
+    directory: Path, own: PeftConfig, config: TrainConfig, prompt_sha256: str, canaries: list[Canary]
+) -> AdapterManifest:
+    """The manifest of an adapter from elsewhere: what is known of it, and the canary that was measured here."""
+    return AdapterManifest(
         kind="lora_adapter",
         origin=ELSEWHERE,
         base_model=NamedBaseModel(name=base_name(config.base_model), revision=base_model_revision(config.base_model)),
-        prompt_sha256=prompts.sha256,
+        prompt_sha256=prompt_sha256,
         chat_family=config.chat_family,
         code_version=config.code_version,
         config=TrainedWith(lora=LoraShape(rank=own.r, alpha=own.lora_alpha, targets=own.target_modules)),
@@ -83,18 +103,6 @@ def adopt_adapter(directory: Path, config: TrainConfig) -> tuple[str, Path, bool
             manifest=foreign_manifest(directory),
         ),
     )
-
-    def fill(work: Path) -> None:
-        for name in CONTENT:
-            shutil.copyfile(directory / name, work / name)
-            # The engine may run as somebody else than whoever adopts.
-            (work / name).chmod(0o644)
-        (work / CARD).write_text(model_card(manifest), encoding="utf-8")
-
-    before = {path.name for path in config.adapters_dir.glob("*")}
-    identity, path = write_artefact(config.adapters_dir, fill, content=CONTENT, manifest=manifest)
-    check_adapter(path, base_dir)
-    return identity, path, identity in before
 
 
 def average_adapters(first: Path, second: Path, config: TrainConfig) -> Path:
@@ -111,8 +119,6 @@ def average_adapters(first: Path, second: Path, config: TrainConfig) -> Path:
     Raises:
         AdapterRefused, PermanentError: as `adopt_adapter` does, and where the two do not have the same matrices.
     """
-    from safetensors.torch import load_file, save_file
-
     one, two = (load_file(directory / "adapter_model.safetensors") for directory in (first, second))
     if {name: value.shape for name, value in one.items()} != {name: value.shape for name, value in two.items()}:
         raise PermanentError(

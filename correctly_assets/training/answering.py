@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 
 from correctly_assets.training.models.lora_model import load_base
-from correctly_assets.training.rendering import Renderer
+from correctly_assets.training.rendering import Renderer, load_tokenizer
 
 _BATCH = 32
 _ROOM = 1.5
@@ -32,8 +33,6 @@ def greedy_answers(
     """
     model: Any = base
     if adapter is not None:
-        from peft import PeftModel
-
         model = PeftModel.from_pretrained(base, str(adapter)).eval()
     device = next(model.parameters()).device
     asked = [list(renderer.prompt_ids(renderer.prompts.correct_prompt(text))) for text in texts]
@@ -74,7 +73,5 @@ def answer_texts(
     Raises:
         PermanentError: the base model cannot be read, or the prompts' chat family does not fit it.
     """
-    from correctly_assets.training.rendering import load_tokenizer
-
     base = load_base(base_model, device or torch.device("cpu"))
     return greedy_answers(base, Renderer(load_tokenizer(base_model), prompts), texts, adapter=adapter)

@@ -6,13 +6,12 @@ again when there are scores. Does not belong here: measuring. Importable without
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.artifacts.manifests import AdapterManifest, Figures, read_manifest
+from correctly_assets.artifacts.reports import AdapterReport, find_report
 from correctly_assets.core.training import got_worse
 
 CARD = "README.md"
@@ -38,17 +37,13 @@ def write_card(directory: Path) -> Path:
         ManifestError: the directory holds no manifest that can be read.
     """
     manifest = read_manifest(directory, AdapterManifest)
-    try:
-        report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        report = None
     path = directory / CARD
-    write_text_atomically(path, model_card(manifest, report))
+    write_text_atomically(path, model_card(manifest, find_report(directory)))
     path.chmod(0o644)
     return path
 
 
-def model_card(manifest: AdapterManifest, report: Mapping[str, Any] | None = None) -> str:
+def model_card(manifest: AdapterManifest, report: AdapterReport | None = None) -> str:
     """The model card: base and its terms, data hashes, scores, intended use."""
     base = manifest.base_model
     gemma = "gemma" in base.name.lower()
@@ -101,21 +96,20 @@ def _made_from(manifest: AdapterManifest) -> list[str]:
     ]
 
 
-def _scores(report: Mapping[str, Any] | None) -> list[str]:
+def _scores(report: AdapterReport | None) -> list[str]:
     if report is None:
         return ["It has not been evaluated yet; `report.json` will stand beside this file once it has.", ""]
-    systems = report.get("systems") or {}
-    data = report.get("data") or {}
+    systems, data = report.systems, report.data
     names = [name for name in ("candidate", "base", "champion") if name in systems]
     heads = {"candidate": "This adapter", "base": "Base model", "champion": "Champion then"}
     rows = [
-        f"| {title} | {' | '.join(_number(systems[name].get(key)) for name in names)} |"
+        f"| {title} | {' | '.join(_number(getattr(systems[name], key)) for name in names)} |"
         for key, title in _SHOWN
-        if any(systems[name].get(key) is not None for name in names)
+        if any(getattr(systems[name], key) is not None for name in names)
     ]
-    verdict = {"promote": "passed", "refuse": "was refused by"}.get(str(report.get("verdict")), "was held against")
+    verdict = {"promote": "passed", "refuse": "was refused by"}.get(str(report.verdict), "was held against")
     return [
-        f"It {verdict} the gate on the set `{data.get('name')}` ({data.get('n')} sentences, sha256 `{data.get('sha256')}`).",
+        f"It {verdict} the gate on the set `{data.name}` ({data.n} sentences, sha256 `{data.sha256}`).",
         "",
         f"| Score | {' | '.join(heads[name] for name in names)} |",
         f"| --- |{' --- |' * len(names)}",

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as parquet
+
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.types import Edit, TrainPair
@@ -30,8 +32,6 @@ def read_pairs(path: Path) -> list[TrainPair]:
     Raises:
         UsageError: there is no such file, a column is missing, or a row cannot be read.
     """
-    import pyarrow.parquet as parquet
-
     file = path / "pairs.parquet" if path.is_dir() else path
     try:
         rows: list[dict[str, Any]] = parquet.read_table(file).to_pylist()

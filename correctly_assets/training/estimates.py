@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as parquet
+
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.text import text_sha
@@ -53,6 +55,7 @@ class TrainPlan:
     basis: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
+        """As ``plan --json`` prints it and an adapter's figures keep it."""
         return asdict(self)
 
 
@@ -168,8 +171,6 @@ def write_part(train_set: Path, target: Path, percent: float) -> tuple[int, int]
     Raises:
         UsageError: the train set cannot be read, or nothing to train on is left.
     """
-    import pyarrow.parquet as parquet
-
     kept = part_of(read_pairs(train_set), percent)
     training = [pair for pair in kept if pair.split == "train"]
     if not training:
@@ -215,8 +216,6 @@ def held_out_fitting(config: TrainConfig) -> set[str]:
 
 def write_comparable(train_set: Path, target: Path, held_out: set[str]) -> None:
     """Write a train set with only these of its held-out pairs, every column as it is."""
-    import pyarrow.parquet as parquet
-
     drop = {pair.id for pair in read_pairs(train_set) if pair.split == "held_out" and pair.id not in held_out}
     table = parquet.read_table(train_set)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class RunLedger:
 
     @property
     def on(self) -> bool:
+        """Whether a run is open and the server has answered so far."""
         return self._client is not None and self.run_id is not None
 
     def _off(self, error: Exception) -> None:
@@ -82,9 +84,9 @@ class RunLedger:
         self._monitor.start()
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Record numbers at a step; a server that does not answer switches the ledger off."""
         if not self.on:
             return
-        import time
 
         from mlflow.entities import Metric
 

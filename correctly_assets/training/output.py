@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
+
 from correctly_assets.artifacts.directory import write_artefact
 from correctly_assets.artifacts.manifests import AdapterManifest, Figures, NamedBaseModel, TrainedWith
 from correctly_assets.core.prompts import Prompts
@@ -18,7 +20,7 @@ from correctly_assets.core.training import Canary
 from correctly_assets.training.adapter import CONTENT
 from correctly_assets.training.card import CARD, model_card
 from correctly_assets.training.config import TrainConfig
-from correctly_assets.training.models.base_model import MANIFEST, base_model_revision
+from correctly_assets.training.models.base_model import base_model_revision, base_name
 from correctly_assets.training.models.lora_model import Adapter, Engine
 from correctly_assets.training.rendering import Renderer
 from correctly_assets.training.trainer import Trainer, log_probability
@@ -81,14 +83,6 @@ def adapter_config(config: TrainConfig, adapter: Adapter) -> dict[str, Any]:
     return {key: getattr(value, "value", value) for key, value in sorted(plain.items())}
 
 
-def base_name(base_model: str) -> str:
-    """The name a base model is recorded under: its manifest's, its directory's last part, or the hub name."""
-    directory = Path(base_model)
-    if (directory / MANIFEST).exists():
-        return str(json.loads((directory / MANIFEST).read_text())["name"])
-    return directory.name if directory.is_dir() else base_model
-
-
 def write_adapter(
     config: TrainConfig,
     trainer: Trainer,
@@ -102,8 +96,6 @@ def write_adapter(
     Returns:
         (ID, directory).
     """
-    from safetensors.torch import save_file
-
     adapter, data = trainer.adapter, trainer.data
     manifest = AdapterManifest(
         kind="lora_adapter",

@@ -36,6 +36,7 @@ class Turn:
 
     @property
     def length(self) -> int:
+        """Tokens of prompt and completion together."""
         return len(self.ids)
 
     @property
@@ -86,6 +87,13 @@ class Renderer:
     def turn(
         self, prompt: str, completion: str, *, pair_id: str, origin: str, task: Task, slices: tuple[str, ...] = ()
     ) -> Turn:
+        """A prompt with its answer as tokens.
+
+        Args:
+            prompt: rendered as a chat; its tokens are not learned.
+            completion: the answer's text; its end token is added and learned.
+            slices: names under which held-out losses are reported.
+        """
         start = self.prompt_ids(prompt)
         return Turn(pair_id, origin, task, start + self.completion_ids(completion), len(start), slices)
 
@@ -135,6 +143,7 @@ def load_tokenizer(base_model: str) -> Any:
 
 
 def total_tokens(turns: Sequence[Turn]) -> int:
+    """Tokens of all turns together, prompts included."""
     return sum(turn.length for turn in turns)
 
 

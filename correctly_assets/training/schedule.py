@@ -50,6 +50,7 @@ class Schedule:
         return Schedule(self.kind, total, self.warmup, step, self.progress(step))
 
     def to_json(self) -> dict[str, Any]:
+        """As a checkpoint keeps it."""
         return {
             "kind": self.kind,
             "total": self.total,

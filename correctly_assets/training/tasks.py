@@ -15,11 +15,14 @@ from typing import Any
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import CorrectlyError
+from correctly_assets.core.prompts import load_prompts
+from correctly_assets.training.config import TrainConfig
+from correctly_assets.training.models.base_model import base_model_revision, convert_gguf
+from correctly_assets.training.models.gguf_file import check_gguf, write_gguf
 
 
 def merge(request: dict[str, Any]) -> dict[str, Any]:
     """Base and adapter as one directory."""
-    from correctly_assets.core.prompts import load_prompts
     from correctly_assets.training.models.merging import merge_adapter
 
     prompts = load_prompts(Path(request["prompts_dir"]), request["chat_family"])
@@ -28,8 +31,6 @@ def merge(request: dict[str, Any]) -> dict[str, Any]:
 
 def gguf(request: dict[str, Any]) -> dict[str, Any]:
     """A merged directory as one GGUF file, checked for equal answers."""
-    from correctly_assets.training.models.gguf_file import check_gguf, write_gguf
-
     model, target = Path(request["model"]), Path(request["target"])
     write_gguf(model, Path(request["vocabulary"]), target, name=request["name"])
     return check_gguf(model, target, request["prompts"])
@@ -38,7 +39,6 @@ def gguf(request: dict[str, Any]) -> dict[str, Any]:
 def adopt(request: dict[str, Any]) -> dict[str, Any]:
     """An adapter from elsewhere, with a manifest of ours."""
     from correctly_assets.training.adoption import adopt_adapter
-    from correctly_assets.training.config import TrainConfig
 
     identity, path, known = adopt_adapter(Path(request["directory"]), TrainConfig.model_validate(request["config"]))
     return {"adapter": identity, "path": str(path), "known": known}
@@ -47,7 +47,6 @@ def adopt(request: dict[str, Any]) -> dict[str, Any]:
 def average(request: dict[str, Any]) -> dict[str, Any]:
     """The mean of two adapters, as an adapter of ours."""
     from correctly_assets.training.adoption import average_adapters
-    from correctly_assets.training.config import TrainConfig
 
     path = average_adapters(
         Path(request["first"]), Path(request["second"]), TrainConfig.model_validate(request["config"])
@@ -57,9 +56,6 @@ def average(request: dict[str, Any]) -> dict[str, Any]:
 
 def convert(request: dict[str, Any]) -> dict[str, Any]:
     """A GGUF file as a base model's directory."""
-    from correctly_assets.core.prompts import load_prompts
-    from correctly_assets.training.models.base_model import base_model_revision, convert_gguf
-
     family = request["chat_family"]
     prompts = load_prompts(Path(request["prompts_dir"]), family)
     path = convert_gguf(Path(request["gguf"]), Path(request["target"]), prompts, family)
@@ -68,7 +64,6 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Greedy corrections of texts by a base model with an adapter."""
-    from correctly_assets.core.prompts import load_prompts
     from correctly_assets.training.answering import answer_texts
 
     prompts = load_prompts(Path(request["prompts_dir"]), request["chat_family"])

@@ -63,11 +63,17 @@ class Progress:
     before: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
+        """As a checkpoint keeps it."""
         schedule = self.schedule.to_json() if self.schedule else None
         return {**self.__dict__, "schedule": schedule}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Progress:
+        """The inverse of `to_json`.
+
+        Raises:
+            TypeError: the checkpoint is of another version.
+        """
         return cls(**{**value, "schedule": Schedule(**value["schedule"])})
 
 
@@ -280,6 +286,7 @@ class Trainer:
 
 
 def out_of_memory(config: TrainConfig) -> PermanentError:
+    """The error for a run that ran out of memory, with the setting to lower."""
     return PermanentError(
         f"Training ran out of memory. Lower CORRECTLY_TRAIN_BATCH_SIZE (now {config.batch_size}) or stop other "
         "programs; the same settings would fail again.",
@@ -293,4 +300,5 @@ def log_probability(engine: Engine, turn: Turn) -> float:
 
 
 def mean_length(turns: Sequence[Turn]) -> float:
+    """Mean tokens of a turn; 0 for none."""
     return fmean([turn.length for turn in turns]) if turns else 0.0

@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from correctly_assets.core.errors import CorrectlyError, PermanentError
 from correctly_assets.core.hashing import sha256_of
+from correctly_assets.evaluation.judge.questions import (
+    REASON_TRUE,
+    SAME_MEANING,
+    KeptQuestions,
+    reasons_true,
+    same_meaning,
+)
+from correctly_assets.llm_api.judge_client import JudgeEndpoint
 from correctly_assets.settings import JudgeSettings, PlatformSettings, Settings
 
 if TYPE_CHECKING:
-    from correctly_assets.evaluation.judge.questions import KeptQuestions
     from correctly_assets.evaluation.metrics.score import Evaluation
-    from correctly_assets.llm_api.judge_client import JudgeEndpoint
 
 
 def read_prompt(platform: PlatformSettings, name: str) -> str:
@@ -33,8 +39,6 @@ def read_prompt(platform: PlatformSettings, name: str) -> str:
 
 def judge_endpoint(judge: JudgeSettings) -> JudgeEndpoint | None:
     """The configured judge as it is asked now; None without a model or an address: then only kept answers count."""
-    from correctly_assets.llm_api.judge_client import JudgeEndpoint
-
     if judge.model is None or judge.base_url is None:
         return None
     key = judge.api_key
@@ -47,8 +51,6 @@ def make_questions(settings: Settings) -> KeptQuestions | None:
     Raises:
         PermanentError: a prompt file is missing.
     """
-    from correctly_assets.evaluation.judge.questions import REASON_TRUE, SAME_MEANING, KeptQuestions
-
     if settings.judge.model is None:
         return None
     prompts = {
@@ -79,8 +81,6 @@ async def ask_questions(
         ``sentences`` (asked about in each system), ``same_meaning`` by system, ``reasons_true`` by origin or None; or
         ``questions_say``, a sentence, where the judge could not be asked: the gate does not need it, so nothing stops.
     """
-    from correctly_assets.evaluation.judge.questions import reasons_true, same_meaning
-
     try:
         judge = make_questions(settings)
         if judge is None:

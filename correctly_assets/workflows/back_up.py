@@ -85,6 +85,7 @@ class MadeBackup:
     kept: int
 
     def to_json(self) -> dict[str, object]:
+        """As ``backup --json`` prints it; sizes in bytes."""
         return {
             "path": str(self.path),
             "at": self.manifest.at.isoformat(),

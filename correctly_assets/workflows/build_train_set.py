@@ -6,10 +6,10 @@ pairs are written (teachers/), placed (curation/near.py) or kept (artifacts/trai
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from correctly_assets.artifacts.manifests import (
     AdapterManifest,
@@ -18,28 +18,28 @@ from correctly_assets.artifacts.manifests import (
     TrainSetManifest,
     read_manifest,
 )
+from correctly_assets.artifacts.rejected_pairs import write_rejected
+from correctly_assets.artifacts.snapshots import Snapshot, rows_digest_without
+from correctly_assets.artifacts.train_set import TRAIN_FILE, read_train_set, write_train_set
 from correctly_assets.core.ports import Refusal, Teacher, TeacherOutput
 from correctly_assets.core.prompts import family_of, load_prompts
+from correctly_assets.core.taxonomy import family
 from correctly_assets.core.text import leaks, split_of
 from correctly_assets.core.types import Example, TrainPair
+from correctly_assets.correction.annotate import LateAnnotator
+from correctly_assets.curation.near import NearIndex
 from correctly_assets.settings import PlatformSettings, Settings, TrainingSettings
+from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
+from correctly_assets.teachers.pair_checks import Ladder
 from correctly_assets.training.config import Lora, Replay, Stage, TrainSpec
 from correctly_assets.workflows import settle_splits as straddles
 from correctly_assets.workflows.house_bait import house_bait
 from correctly_assets.workflows.house_file import read_house_styles
+from correctly_assets.workflows.make_teacher import make_platform_teacher, make_worked_out
 from correctly_assets.workflows.promote import champion_on_this_base
 from correctly_assets.workflows.read_examples import Pool, read_pool, read_recent
 from correctly_assets.workflows.retrain_state import recipe, recipe_digest
-from correctly_assets.workflows.wiring import (
-    make_platform_teacher,
-    make_worked_out,
-    open_platform_store,
-    read_evaluation_texts,
-)
-
-if TYPE_CHECKING:
-    from correctly_assets.artifacts.snapshots import Snapshot
-
+from correctly_assets.workflows.wiring import open_platform_store, read_evaluation_texts
 
 _LEAKS = ("decontamination", "the evaluation set holds this sentence or a stretch of it")
 
@@ -81,9 +81,6 @@ def write_all_pairs(
     count = count or settings.training.pairs
     if teacher.name == "embedded":
         return teacher.write_pairs(examples, count=count, seed=settings.training.seed)
-    from correctly_assets.correction.annotate import LateAnnotator
-    from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
-    from correctly_assets.teachers.pair_checks import Ladder
 
     own = EmbeddedTeacher(
         prompts_dir=settings.platform.prompts_dir,
@@ -137,12 +134,6 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     Raises:
         PermanentError, RetryableError: the teacher or the disk.
     """
-    from correctly_assets.artifacts.rejected_pairs import write_rejected
-    from correctly_assets.artifacts.snapshots import rows_digest_without
-    from correctly_assets.artifacts.train_set import read_train_set, write_train_set
-    from correctly_assets.core.taxonomy import family
-    from correctly_assets.curation.near import NearIndex
-
     pool, count = _pool_and_count(settings, examples_snapshot)
     examples = pool.examples
     teacher = make_platform_teacher(settings)
@@ -153,15 +144,8 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
         (text for pair in pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings.platform)
     )
     clean = [pair for pair in pairs if pair.before not in shown and pair.after not in shown]
-    # Kept on disk: a near-duplicate that lands later inherits the split of what was there before it.
-    after_of = {pair.example_id: pair.after for pair in reversed(clean)}
-    near = NearIndex(settings.platform.home / "near")
-    found: dict[str, straddles.Split | None] = {text.id: text.split for text in near.place(sorted(after_of.items()))}
-    with open_platform_store(settings.platform) as store:
-        placed = straddles.settled(found, after_of, store.released_examples(straddles.RUNG))
-    placed = straddles.one_split_a_source(placed, clean, near.earliest_first)
+    placed, held = _place(settings, clean, examples)
     kept = [pair for pair in clean if placed[pair.example_id] is not None]
-    held = straddles.straddling(placed, after_of, examples)
     held_ids = sorted(example.id for example in held)
     bait = house_bait(kept, read_house_styles(settings.platform.house_style_path).all)
     snapshot = write_train_set(
@@ -183,28 +167,48 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
         if newly := straddles.hold(store, held):
             log(f"{newly} examples are near to both splits and went to quarantine.")
         store.keep_edits((pair.example_id, pair.edits) for pair in kept if pair.origin in ("human", "example"))
-    dropped = {pair.id for pair in pairs} - {pair.id for pair in kept}
-    left_out = [
+    refused = (*output.refused, *_left_out(pairs, kept, shown))
+    write_rejected(snapshot.path, refused)
+    written = list(read_train_set(snapshot.path))
+    return MadeTrainSet(
+        snapshot=snapshot,
+        pairs=written,
+        leaked=tuple(shown),
+        refused=refused,
+        teacher=teacher.name,
+        cost_usd=output.cost_usd,
+        by_origin=dict(Counter(pair.origin for pair in written)),
+        by_type=dict(Counter(family(edit.type) for pair in written for edit in pair.edits)),
+        straddling=tuple(held_ids),
+        journalled_usd=output.journalled_usd,
+    )
+
+
+def _place(
+    settings: Settings, pairs: list[TrainPair], examples: list[Example]
+) -> tuple[dict[str, straddles.Split | None], list[Example]]:
+    """The split of each pair's example (None for one near to both), and the examples that are to be held for it."""
+    # Kept on disk: a near-duplicate that lands later inherits the split of what was there before it.
+    after_of = {pair.example_id: pair.after for pair in reversed(pairs)}
+    near = NearIndex(settings.platform.home / "near")
+    found: dict[str, straddles.Split | None] = {text.id: text.split for text in near.place(sorted(after_of.items()))}
+    with open_platform_store(settings.platform) as store:
+        placed = straddles.settled(found, after_of, store.released_examples(straddles.RUNG))
+    placed = straddles.one_split_a_source(placed, pairs, near.earliest_first)
+    return placed, straddles.straddling(placed, after_of, examples)
+
+
+def _left_out(pairs: list[TrainPair], kept: list[TrainPair], shown: Collection[str]) -> list[Refusal]:
+    """Why each written pair that is not in the train set was left out: it leaks (``shown``), or is near to both splits."""
+    kept_ids = {pair.id for pair in kept}
+    return [
         Refusal(
             *(_LEAKS if pair.before in shown or pair.after in shown else (straddles.RUNG, straddles.REASON)),
             {"example_id": pair.example_id, "before": pair.before, "after": pair.after},
         )
         for pair in pairs
-        if pair.id in dropped
+        if pair.id not in kept_ids
     ]
-    refused = (*output.refused, *left_out)
-    write_rejected(snapshot.path, refused)
-    written = list(read_train_set(snapshot.path))
-    by_origin: dict[str, int] = {}
-    by_type: dict[str, int] = {}
-    for pair in written:
-        by_origin[pair.origin] = by_origin.get(pair.origin, 0) + 1
-        for edit in pair.edits:
-            by_type[family(edit.type)] = by_type.get(family(edit.type), 0) + 1
-    return MadeTrainSet(
-        snapshot, written, tuple(shown), refused, teacher.name, output.cost_usd, by_origin, by_type, tuple(held_ids),
-        output.journalled_usd,
-    )  # fmt: skip
 
 
 def train_stages(training: TrainingSettings) -> list[Stage]:
@@ -227,8 +231,6 @@ def _made_by(settings: Settings, adapter: str) -> bool:
 
 def _trained_on(platform: PlatformSettings, adapter: str) -> Path | None:
     """The train set that an adapter of ours was made from, if it still stands."""
-    from correctly_assets.artifacts.train_set import TRAIN_FILE
-
     try:
         train_set = read_manifest(platform.adapters_dir / adapter, AdapterManifest).train_set
     except ManifestError:
@@ -254,8 +256,6 @@ def train_config(settings: Settings, *, train_set: str) -> TrainSpec:
     Raises:
         ManifestError: the train set is not there, or its manifest cannot be read.
     """
-    from correctly_assets.artifacts.train_set import TRAIN_FILE
-
     platform, training = settings.platform, settings.training
     manifest = read_manifest(platform.snapshots_dir / train_set, TrainSetManifest)
     family = family_of(training.base_model)

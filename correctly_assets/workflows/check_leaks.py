@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError, read_manifest
+from correctly_assets.artifacts.train_set import TRAIN_FILE, read_train_set
 from correctly_assets.core.evaluation import EvaluationSet
+from correctly_assets.evaluation.metrics.score import leaked_rows, named_rows, refuse_leaks
 from correctly_assets.settings import PlatformSettings
 
 
@@ -28,8 +30,6 @@ def refuse_trained_on(
     Raises:
         PermanentError: a pair of a train set shows a row of a set; the message names set and rows.
     """
-    from correctly_assets.evaluation.metrics.score import refuse_leaks
-
     texts, unknown = _trained_on(platform, manifest)
     for one in sets:
         refuse_leaks(texts, one)
@@ -53,8 +53,6 @@ def without_trained_on(
     Raises:
         PermanentError: every row was trained on; the message names them.
     """
-    from correctly_assets.evaluation.metrics.score import leaked_rows, named_rows, refuse_leaks
-
     texts, unknown = _trained_on(platform, manifest)
     _, rows = leaked_rows(texts, data)
     if len(rows) == len(data.rows):
@@ -82,8 +80,6 @@ def _unchecked(unknown: Sequence[str], log: Callable[[str], object]) -> str | No
 
 def _trained_on(platform: PlatformSettings, manifest: AdapterManifest) -> tuple[list[str], list[str]]:
     """(every text that an adapter and those it was started from were trained on, what of that is not here)."""
-    from correctly_assets.artifacts.train_set import TRAIN_FILE, read_train_set
-
     manifests, unknown = _lineage(platform, manifest)
     texts: dict[str, None] = {}
     for one in manifests:

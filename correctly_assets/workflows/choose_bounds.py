@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from correctly_assets.core.ports import Annotator
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.bounds import FILE, Bounds, ModeBounds, read_bounds, write_bounds
@@ -111,8 +113,6 @@ def choose_bounds(answered: Sequence[Answered]) -> ModeBounds:
 
 def fit_weights(proposals: Sequence[Proposal]) -> list[float]:
     """The weights of a ridge logistic regression, by Newton's method."""
-    import numpy as np
-
     x = np.array([proposal.features for proposal in proposals], dtype=np.float64)
     y = np.array([proposal.right for proposal in proposals], dtype=np.float64)
     pull = np.full(len(FEATURES), RIDGE)
@@ -133,8 +133,6 @@ def _best_steps(
     answered: Sequence[Answered], weights: Sequence[float], *, beta: float, most_changed: float, more_alone: float
 ) -> tuple[float, float]:
     """The best bound for edits among others, and the best one, at least as high, for an edit that is the only one."""
-    import numpy as np
-
     at = np.array(weights)
     sure = [
         [1 / (1 + float(np.exp(-np.clip(np.dot(proposal.features, at), -60, 60)))) for proposal in row.proposals]

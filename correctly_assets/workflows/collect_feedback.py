@@ -17,14 +17,17 @@ from correctly_assets.core.landing import LandRow, identified
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.text import clean_line
 from correctly_assets.core.types import Example, Reason, TrainPair
+from correctly_assets.curation.pii import PersonalData
 from correctly_assets.settings import Settings
-from correctly_assets.workflows.wiring import make_guards, read_evaluation_texts
+from correctly_assets.teachers.landed_edits import explained_edits
+from correctly_assets.teachers.pair_checks import Ladder
+from correctly_assets.workflows.land_rows import make_guards
+from correctly_assets.workflows.read_votes import follow_withdrawn, read_votes, take_votes, votes_state
+from correctly_assets.workflows.wiring import read_evaluation_texts
 
 if TYPE_CHECKING:
-    from correctly_assets.curation.pii import PersonalData
     from correctly_assets.store import Store
     from correctly_assets.store.records import Feedback, JournalEntry
-    from correctly_assets.teachers.pair_checks import Ladder
 
 
 LATE_SECONDS = 3600
@@ -53,8 +56,6 @@ def ask_for_feedback(store: Store, settings: Settings, known: str) -> FeedbackWa
     Args:
         known: the state of the votes that were read last; it is handed back where the chat does not answer.
     """
-    from correctly_assets.workflows.read_votes import votes_state
-
     votes, heard = known, ""
     try:
         votes = votes_state(settings)
@@ -77,8 +78,6 @@ def collect_feedback(store: Store, settings: Settings, *, since: int = 0) -> tup
     Returns:
         One sentence, and the ``since`` of the next time.
     """
-    from correctly_assets.workflows.read_votes import follow_withdrawn, read_votes, take_votes
-
     heard = ""
     try:
         read = read_votes(settings, since=since - LATE_SECONDS)
@@ -99,8 +98,6 @@ def collect_feedback(store: Store, settings: Settings, *, since: int = 0) -> tup
 
 @cache
 def _scrubber(names: bool) -> PersonalData:
-    from correctly_assets.curation.pii import PersonalData
-
     return PersonalData(names=names)
 
 
@@ -109,7 +106,6 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
     pending = store.pending_feedback(limit)
     if not pending:
         return "No reaction is waiting."
-    from correctly_assets.teachers.pair_checks import Ladder
 
     landed = thumbs = ignored = kept_back = 0
     guards, ladder = make_guards(settings.privacy), Ladder(read_evaluation_texts(settings.platform))
@@ -184,8 +180,6 @@ def on_the_ladder(example: Example, ladder: Ladder) -> Refusal | None:
 
     "Leave it as it was" is a correction too: then nothing may differ.
     """
-    from correctly_assets.teachers.landed_edits import explained_edits
-
     after = example.after or ""
     pair = TrainPair(
         id=example.id,

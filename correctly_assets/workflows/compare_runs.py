@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,28 @@ from rich.console import Console
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.artifacts.manifests import Provenance
 from correctly_assets.core.errors import CorrectlyError, PermanentError, UsageError
+from correctly_assets.core.prompts import family_of
 from correctly_assets.core.training import TrainResult
+from correctly_assets.engine.load_adapter import load_proven
+from correctly_assets.evaluation.answer_cache import AnswerCache
+from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+from correctly_assets.evaluation.metrics.score import evaluate
+from correctly_assets.evaluation.systems import FileSystem
 from correctly_assets.settings import ServingSettings, Settings
+from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.config import TrainConfig, TrainSpec
+from correctly_assets.training.estimates import (
+    held_out_fitting,
+    held_out_size,
+    model_size,
+    write_comparable,
+    write_part,
+)
 from correctly_assets.workflows.build_train_set import train_config
-from correctly_assets.workflows.measured_systems import EngineSession
+from correctly_assets.workflows.make_corrector import DirectEngine, make_annotator
+from correctly_assets.workflows.measured_systems import EngineSession, model_system
 from correctly_assets.workflows.promote import EngineLike
 from correctly_assets.workflows.train_adapter import local_base, newest_train_set, run_task, run_training
-from correctly_assets.workflows.wiring import DirectEngine, make_annotator
 
 THOROUGH = 0.9
 """Share of the tokens that a part twice as large should be trained on, against twice those of the smaller."""
@@ -61,8 +76,6 @@ def learning_curve(settings: Settings, percents: Sequence[float], console: Conso
         UsageError: a part is no percentage, or there is no train set.
         PermanentError, RetryableError: as a training run ends.
     """
-    from correctly_assets.training.estimates import write_part
-
     if len(percents) < 2 or any(not 0 < value <= 100 for value in percents):
         raise UsageError(
             "A learning curve needs two parts at least, each above 0 and up to 100, as in --parts 25,50,100."
@@ -201,16 +214,12 @@ def bakeoff(
         UsageError: fewer than two models, one twice, or one that does not lie in a directory.
         PermanentError, RetryableError: as a training run ends.
     """
-    from correctly_assets.core.prompts import family_of
-    from correctly_assets.training.estimates import held_out_fitting, held_out_size, model_size, write_comparable
-
     if len(models) < 2 or len(set(models)) < len(models):
         raise UsageError("A bake-off needs two base models at least, each named once, as in --models gemma-3-270m,DIR.")
     train_set = newest_train_set(settings.platform)
     each = [settings.changed(training={"base_model": model}) for model in models]
     bases = [local_base(one) for one in each]  # all of them before the first hour is spent
-    engine = engine and not greedy
-    busy = engine and asyncio.run(_engine_runs(settings.serving))
+    busy = engine and not greedy and asyncio.run(_engine_runs(settings.serving))
     if busy:
         console.print(
             "The platform's engine runs and holds one base model, so the models are compared by held-out loss; "
@@ -218,44 +227,17 @@ def bakeoff(
             highlight=False,
         )
     work = settings.platform.checkpoints_dir / f"bakeoff-{train_set}"
-    budget_of = {} if steps is None else {"max_steps": steps, "max_minutes": None}
-    specs = [
-        _base_config(one, train_set, work / str(number)).model_copy(update={"base_model": str(base), **budget_of})
-        for number, (one, base) in enumerate(zip(each, bases, strict=True))
-    ]
-    checked = [TrainConfig(**dict(spec), checkpoint_dir=work) for spec in specs]
-    # What one tokenizer cuts into more tokens than a turn may have must not be missing from that model's measure alone.
-    part = work / "pairs.parquet"
-    write_comparable(specs[0].train_set, part, set.intersection(*map(held_out_fitting, checked)))
+    budget = f"{settings.training.minutes:g} minutes at most" if steps is None else f"{steps} steps"
     rows: list[dict[str, Any]] = []
-    for number, (one, base) in enumerate(zip(each, bases, strict=True)):
-        budget = f"{one.training.minutes:g} minutes at most" if steps is None else f"{steps} steps"
-        console.print(f"{one.training.base_model}: training with {budget}.", highlight=False)
-        place = work / str(number)
-        result = run_training(one.platform, specs[number].model_copy(update={"train_set": part}), place)
-        tokens, characters, size = held_out_size(checked[number].model_copy(update={"train_set": part}))
-        if result.held_out_loss is None or not characters:
-            raise PermanentError(
-                "This train set holds nothing out, so that models cannot be compared; land more examples."
-            )
-        body, head = model_size(base)
-        before = result.forgetting["all"]["before"]
-        row = {
-            "model": one.training.base_model,
-            "chat_family": family_of(one.training.base_model),
-            "weights": body + head,
-            **_figures(result),
-            "engine": result.engine,
-            "held_out_bytes": size,
-            "held_out_nats_a_character": result.held_out_loss * tokens / characters,
-            "held_out_bits_a_byte_before": before * tokens / size / math.log(2),
-            "held_out_bits_a_byte": result.held_out_loss * tokens / size / math.log(2),
-        }
+    for one in _contestants(each, bases, train_set, work, steps):
+        console.print(f"{one.model}: training with {budget}.", highlight=False)
+        result = run_training(one.settings.platform, one.spec, one.directory)
+        row = _compared(one, result)
         if greedy:
-            console.print(f"{one.training.base_model}: answering the frozen set greedily.", highlight=False)
-            row |= greedy_scores(one, base, Path(result.path))
+            console.print(f"{one.model}: answering the frozen set greedily.", highlight=False)
+            row |= greedy_scores(one.settings, one.base, Path(result.path))
         elif engine and not busy:
-            row |= scores_through_own_engine(one, base, Path(result.path), console, session)
+            row |= scores_through_own_engine(one.settings, one.base, Path(result.path), console, session)
         rows.append(row)
     value = {
         "train_set": train_set,
@@ -268,6 +250,71 @@ def bakeoff(
     write_text_atomically(settings.platform.home / "bakeoff.json", json.dumps(value, indent=1) + "\n")
     shutil.rmtree(work, ignore_errors=True)
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Contestant:
+    """A base model of a bake-off.
+
+    Attributes:
+        settings: the platform's, with this base model.
+        base: its directory.
+        directory: where its run leaves checkpoint and result.
+    """
+
+    settings: Settings
+    base: Path
+    spec: TrainSpec
+    directory: Path
+
+    @property
+    def model(self) -> str:
+        """The model's name, as it was given."""
+        return self.settings.training.base_model
+
+
+def _contestants(
+    each: Sequence[Settings], bases: Sequence[Path], train_set: str, work: Path, steps: int | None
+) -> list[_Contestant]:
+    """The runs of a bake-off, all on the part of the train set whose held-out answers every tokenizer can hold."""
+    budget = {} if steps is None else {"max_steps": steps, "max_minutes": None}
+    specs = [
+        _base_config(one, train_set, work / str(number)).model_copy(update={"base_model": str(base), **budget})
+        for number, (one, base) in enumerate(zip(each, bases, strict=True))
+    ]
+    # What one tokenizer cuts into more tokens than a turn may have must not be missing from that model's measure alone.
+    part = work / "pairs.parquet"
+    fitting = [held_out_fitting(TrainConfig(**dict(spec), checkpoint_dir=work)) for spec in specs]
+    write_comparable(specs[0].train_set, part, set.intersection(*fitting))
+    return [
+        _Contestant(one, base, spec.model_copy(update={"train_set": part}), work / str(number))
+        for number, (one, base, spec) in enumerate(zip(each, bases, specs, strict=True))
+    ]
+
+
+def _compared(one: _Contestant, result: TrainResult) -> dict[str, Any]:
+    """What a run is compared by: the cost of the same held-out answers, whatever its tokenizer.
+
+    Raises:
+        PermanentError: the train set holds nothing out.
+    """
+    config = TrainConfig(**dict(one.spec), checkpoint_dir=one.directory)
+    tokens, characters, size = held_out_size(config)
+    if result.held_out_loss is None or not characters:
+        raise PermanentError("This train set holds nothing out, so that models cannot be compared; land more examples.")
+    body, head = model_size(one.base)
+    before = result.forgetting["all"]["before"]
+    return {
+        "model": one.model,
+        "chat_family": family_of(one.model),
+        "weights": body + head,
+        **_figures(result),
+        "engine": result.engine,
+        "held_out_bytes": size,
+        "held_out_nats_a_character": result.held_out_loss * tokens / characters,
+        "held_out_bits_a_byte_before": before * tokens / size / math.log(2),
+        "held_out_bits_a_byte": result.held_out_loss * tokens / size / math.log(2),
+    }
 
 
 def choose(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -290,11 +337,6 @@ def greedy_scores(settings: Settings, base: Path, adapter: Path) -> dict[str, An
     Raises:
         PermanentError: the model cannot answer.
     """
-    from correctly_assets.core.prompts import family_of
-    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-    from correctly_assets.evaluation.metrics.score import evaluate
-    from correctly_assets.evaluation.systems import FileSystem
-
     data = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
     request = {
         "base_model": base,
@@ -348,11 +390,6 @@ async def _on_frozen_set(
 
 
 async def _score(settings: Settings, engine: EngineLike, base: Path, adapter: Path) -> dict[str, Any]:
-    from correctly_assets.evaluation.answer_cache import AnswerCache
-    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-    from correctly_assets.evaluation.metrics.score import evaluate
-    from correctly_assets.workflows.measured_systems import model_system
-
     data = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
     annotator = await asyncio.to_thread(make_annotator)
     async with loaded(engine, adapter, base) as client:
@@ -364,9 +401,6 @@ async def _score(settings: Settings, engine: EngineLike, base: Path, adapter: Pa
 @asynccontextmanager
 async def loaded(engine: EngineLike, adapter: Path, base: Path) -> AsyncIterator[Any]:
     """The adapter in the engine, proved, for the length of the block."""
-    from correctly_assets.engine.load_adapter import load_proven
-    from correctly_assets.training.adapter import check_adapter
-
     check: Callable[[Path], Any] = lambda directory: check_adapter(directory, base)  # noqa: E731 - a name for two lines
     async with engine.client() as client:
         known = adapter.name in await client.models()

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.ports import Refusal, Teacher
 from correctly_assets.core.types import Example
+from correctly_assets.llm_api.budget import PromptTooLongError, RequestRefusedError
 from correctly_assets.llm_api.requests import NOT_RECORDED, record_command
 from correctly_assets.settings import Settings, TeacherSettings
+from correctly_assets.teachers.prompted.batch_sizes import UNRECORDED
+from correctly_assets.workflows.make_teacher import make_platform_teacher
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -53,6 +56,7 @@ class CompletedWaiting:
         return f"{says} {self.unrecorded}" if self.unrecorded else says
 
     def to_json(self) -> dict[str, Any]:
+        """As it stands under ``waiting`` in ``generate --json``; money in US dollars."""
         return {
             "completed": self.completed,
             "left": self.left,
@@ -88,9 +92,6 @@ def complete_waiting(
     Raises:
         RetryableError, PermanentError: the endpoint, as the teacher says.
     """
-    from correctly_assets.teachers.prompted.batch_sizes import UNRECORDED
-    from correctly_assets.workflows.wiring import make_platform_teacher
-
     waiting = list(store.waiting(limit=count))
     if not waiting:
         return CompletedWaiting()
@@ -128,8 +129,6 @@ def rehearse_waiting(store: Store, teacher: Teacher, *, count: int = MOST) -> li
     Raises:
         RetryableError, PermanentError: the endpoint, as the teacher says.
     """
-    from correctly_assets.llm_api.budget import PromptTooLongError, RequestRefusedError
-
     waiting = list(store.waiting())
     accepted = list(store.accepted(limit=_SHOTS)) if waiting else []
     asked: set[str] = set()

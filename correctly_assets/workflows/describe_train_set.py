@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from correctly_assets.artifacts.rejected_pairs import sum_up
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.taxonomy import family, plain_name
 from correctly_assets.core.types import TrainPair
+from correctly_assets.teachers.embedded.injection import Mix
+from correctly_assets.teachers.embedded.sentence import load_data
 
 _INK, _ACCENT, _RULE = "#1b1f24", "#0b5c8a", "#d7dce2"
 _SHOWN_EDITS = 5
@@ -55,9 +58,6 @@ class ErrorMix:
 def error_mix(pairs: Iterable[TrainPair], first_languages: Sequence[str] = ()) -> ErrorMix:
     """Hold the edits of a train set against what the teachers aim at (teachers/data/mix.yaml) for these first languages, for
     all where none is named."""
-    from correctly_assets.teachers.embedded.injection import Mix
-    from correctly_assets.teachers.embedded.sentence import load_data
-
     mix = load_data("mix.yaml")
     kinds: Counter[str] = Counter()
     lengths: Counter[int] = Counter()
@@ -211,8 +211,6 @@ def sample_row(pair: TrainPair) -> list[str]:
 
 def rejected_rows(refused: Sequence[Refusal], words: int = 3) -> list[list[str]]:
     """Rung, how many fell there, and its most frequent reasons, each with one text that fell."""
-    from correctly_assets.artifacts.rejected_pairs import sum_up
-
     rows: list[list[str]] = []
     for rung in sum_up(refused):
         for number, (reason, count, refusal) in enumerate(rung.reasons[:words]):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from correctly_assets.artifacts.manifests import AdapterManifest
+from correctly_assets.artifacts.reports import find_report
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.settings import Settings
@@ -41,6 +42,7 @@ class Exported:
     check: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
+        """As ``export --json`` prints it."""
         return asdict(self)
 
 
@@ -133,9 +135,5 @@ _WRITERS = {"peft": _peft, "merged": _merged, "gguf": _gguf}
 
 
 def _card(directory: Path, manifest: AdapterManifest, how: str) -> str:
-    try:
-        report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        report = None
-    card = model_card(manifest, report).replace("library_name: peft", "library_name: transformers", 1)
+    card = model_card(manifest, find_report(directory)).replace("library_name: peft", "library_name: transformers", 1)
     return card.replace("# A Correctly adapter\n", f"# A Correctly adapter, {how}\n", 1)

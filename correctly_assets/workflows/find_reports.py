@@ -5,15 +5,16 @@ Belongs here: reading reports, decisions and releases together. Does not belong 
 
 from __future__ import annotations
 
-import contextlib
-import json
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from correctly_assets.artifacts.manifests import artefacts_in
+from correctly_assets.artifacts.reports import AdapterReport, SystemScores, find_report, systems_of
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.evaluation import FULL
+from correctly_assets.evaluation.report.pages import headline
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.measured_systems import adapter_named
 from correctly_assets.workflows.wiring import read_platform_store
@@ -56,18 +57,16 @@ def describe_report(settings: Settings, adapter: str | None) -> dict[str, Any]:
     Raises:
         UsageError: there is no such adapter, or it was not judged.
     """
-    from correctly_assets.evaluation.report.pages import headline
-
     chosen = last_judged(settings) if adapter is None else adapter_named(settings.platform, adapter)
     directory = settings.platform.adapters_dir / chosen
-    report = _read(directory / "report.json")
+    report = find_report(directory)
     if report is not None:
         full = directory / f"{FULL}.html"
         return {
             "adapter": chosen,
             "headline": headline(report),
-            "verdict": report["verdict"],
-            "reasons": report["reasons"],
+            "verdict": report.verdict,
+            "reasons": report.reasons,
             "html": str(directory / "report.html"),
             "full": str(full) if full.exists() else None,
         }
@@ -92,8 +91,6 @@ def leaderboard(settings: Settings) -> pd.DataFrame:
         One row per adapter: ``adapter, gleu, errant_f05, overcorrected, base_f05, n, data_sha256, verdict, reasons, release``
         (its newest), ``serves, judged_at``; None where nothing is known.
     """
-    import pandas as pd
-
     decisions = _decisions(settings)
     with read_platform_store(settings.platform) as store:
         releases: dict[str, Release] = {}
@@ -103,20 +100,22 @@ def leaderboard(settings: Settings) -> pd.DataFrame:
     here = {path.name for path in artefacts_in(settings.platform.adapters_dir)}
     rows: list[dict[str, Any]] = []
     for adapter in sorted({*here, *decisions, *releases}):
-        report = _read(settings.platform.adapters_dir / adapter / "report.json") or {}
+        report = find_report(settings.platform.adapters_dir / adapter) or AdapterReport()
         decision, release = decisions.get(adapter), releases.get(adapter)
-        systems = report.get("systems") or (release.scores.get("systems", {}) if release else {})
-        scores, data = systems.get("candidate", {}), report.get("data") or {}
-        said = {"promote": "passed", "refuse": "refused"}.get(str(report.get("verdict")))
+        systems = report.systems or (systems_of(release.scores) if release else {})
+        scores, base = systems.get("candidate") or SystemScores(), systems.get("base") or SystemScores()
+        said = {"promote": "passed", "refuse": "refused"}.get(str(report.verdict))
         rows.append(
             {
                 "adapter": adapter,
-                **{name: scores.get(name) for name in ("gleu", "errant_f05", "overcorrected")},
-                "base_f05": systems.get("base", {}).get("errant_f05"),
-                "n": data.get("n", scores.get("n")),
-                "data_sha256": data.get("sha256", scores.get("data_sha256")),
+                "gleu": scores.gleu,
+                "errant_f05": scores.errant_f05,
+                "overcorrected": scores.overcorrected,
+                "base_f05": base.errant_f05,
+                "n": report.data.n or scores.n,
+                "data_sha256": report.data.sha256 or scores.data_sha256,
                 "verdict": decision.verdict if decision else said,
-                "reasons": list(decision.reasons) if decision else list(report.get("reasons", [])),
+                "reasons": list(decision.reasons) if decision else report.reasons,
                 "release": release.id if release else None,
                 "serves": champion is not None and champion.adapter == adapter,
                 "judged_at": decision.at if decision else None,
@@ -136,9 +135,3 @@ def _decisions(settings: Settings) -> dict[str, Decision]:
             if decision.adapter is not None:
                 newest.setdefault(decision.adapter, decision)
     return newest
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads(path.read_text(encoding="utf-8"))
-    return None

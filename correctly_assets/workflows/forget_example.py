@@ -15,10 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from correctly_assets.artifacts.backups import backups_in, note_forgotten
+from correctly_assets.artifacts.rejected_pairs import remove_from_rejected
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.text import clean_line
+from correctly_assets.curation.near import NearIndex
+from correctly_assets.llm_api.answer_journal import erase_from_journal
 from correctly_assets.settings import PlatformSettings, Settings
+from correctly_assets.workflows.back_up import backup_places
 from correctly_assets.workflows.openwebui_chats import chats_holding, is_here
+from correctly_assets.workflows.version_data import forget_versions
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -52,6 +58,7 @@ class ForgottenEverywhere:
     left: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """As ``forget --json`` prints it."""
         return {
             "example_id": self.example_id,
             "derived": list(self.derived),
@@ -75,11 +82,6 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
         UsageError: no example, or more than one, has such an id.
         RetryableError: the store is busy or away; call again, what is done stays done.
     """
-    from correctly_assets.artifacts.rejected_pairs import remove_from_rejected
-    from correctly_assets.curation.near import NearIndex
-    from correctly_assets.teachers.factory import erase_from_journal
-    from correctly_assets.workflows.version_data import forget_versions
-
     stored = store.get(prefix)
     rows = [stored, *(store.get(id) for id in store.derived_from(stored.example.id))]
     texts = sorted({text for row in rows for text in (row.example.before, row.example.after) if text})
@@ -121,9 +123,6 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
 
 def note_in_backups(platform: PlatformSettings, ids: Sequence[str]) -> list[str]:
     """Note beside the backups what a restore must not bring back; what is to be said of them, a sentence a place."""
-    from correctly_assets.artifacts.backups import backups_in, note_forgotten
-    from correctly_assets.workflows.back_up import backup_places
-
     said: list[str] = []
     for place in backup_places(platform):
         if not place.is_dir():

@@ -15,15 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from correctly_assets.artifacts.reports import ReportSection, read_report
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.evaluation import FULL, EvaluationSet
 from correctly_assets.core.ports import Annotator, SystemUnderTest
 from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.engine.load_adapter import load_proven
+from correctly_assets.evaluation.answer_cache import AnswerCache
+from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+from correctly_assets.evaluation.metrics.score import answer, score
+from correctly_assets.evaluation.report.report import build_full_report, build_section, write_pages
+from correctly_assets.evaluation.report.stopwatch import GENERATION, JUDGE, Stopwatch, seconds_say
+from correctly_assets.evaluation.systems import HarperSystem, IdentitySystem
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.workflows.check_leaks import refuse_trained_on, without_trained_on
 from correctly_assets.workflows.judge_candidate import adapter_manifest, left_as_found
+from correctly_assets.workflows.make_corrector import DirectEngine, make_annotator, make_points_of
 from correctly_assets.workflows.measured_systems import (
     EngineSession,
     LoadedFirst,
@@ -31,7 +39,7 @@ from correctly_assets.workflows.measured_systems import (
     model_system,
     weights_gb,
 )
-from correctly_assets.workflows.promote import EngineLike, champion_on_this_base, read_report
+from correctly_assets.workflows.promote import EngineLike, champion_on_this_base
 from correctly_assets.workflows.record_comparator import (
     Comparator,
     ask_judge,
@@ -39,21 +47,13 @@ from correctly_assets.workflows.record_comparator import (
     named_for_the_comparator,
 )
 from correctly_assets.workflows.review_answers import reviews_so_far
-from correctly_assets.workflows.wiring import (
-    DirectEngine,
-    make_annotator,
-    make_points_of,
-    open_platform_store,
-    registered_files,
-)
+from correctly_assets.workflows.wiring import open_platform_store, registered_files
 
 if TYPE_CHECKING:
     from correctly_assets.artifacts.manifests import AdapterManifest
     from correctly_assets.engine.client import VllmClient
-    from correctly_assets.evaluation.answer_cache import AnswerCache
     from correctly_assets.evaluation.metrics.score import Evaluation
     from correctly_assets.evaluation.report.report import WrittenReport
-    from correctly_assets.evaluation.report.stopwatch import Stopwatch
     from correctly_assets.store import Store
 
 ORDER = (
@@ -89,8 +89,6 @@ def registered_sets(settings: Settings) -> list[Registered]:
     Raises:
         UsageError: a file is no evaluation set.
     """
-    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-
     frozen = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
     files = registered_files(settings.platform)
     return [Registered(frozen, None), *(Registered(read_evaluation_set(path), path) for path in files)]
@@ -108,8 +106,6 @@ class Systems:
         champion: str | None,
         log: Log,
     ) -> None:
-        from correctly_assets.evaluation.systems import HarperSystem, IdentitySystem
-
         def model(name: str, adapter: str | None = None, under: Settings = settings) -> SystemUnderTest:
             made = model_system(under, client, annotator, name=name, model=adapter or BASE_NAME, adapter=adapter)
 
@@ -159,10 +155,6 @@ async def write_full_report(
         PermanentError: the adapter's files are gone, or a set shows what it was trained on.
         UnreachableError: answers are missing and the engine is away.
     """
-    from correctly_assets.evaluation.answer_cache import AnswerCache
-    from correctly_assets.evaluation.report.report import build_full_report, write_pages
-    from correctly_assets.evaluation.report.stopwatch import GENERATION, Stopwatch, seconds_say
-
     watch = Stopwatch()
     directory = settings.platform.adapters_dir / adapter
     manifest = adapter_manifest(settings.platform, adapter)
@@ -175,7 +167,7 @@ async def write_full_report(
     cache = AnswerCache(settings.platform.answers_dir)
     champion = champion_on_this_base(store, settings)
     reigning = champion.adapter if champion is not None and champion.adapter != adapter else None
-    sections: list[dict[str, Any]] = []
+    sections: list[ReportSection] = []
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(engine.client())
         systems = Systems(settings, client, annotator, adapter, reigning, log)
@@ -190,10 +182,11 @@ async def write_full_report(
             if outside.system is not None:
                 stack.push_async_callback(outside.system.close)
             section = await _section(settings, systems, outside, one.data, annotator, cache, log, watch)
-            sections.append({**section, "unchecked": unchecked})
+            section.unchecked = unchecked
+            sections.append(section)
     full = build_full_report(manifest=manifest, report=report, sections=sections)
     written = await asyncio.to_thread(write_pages, directory, full, FULL, watch, reviews=reviews)
-    log(f"The report took {seconds_say(written.report['seconds'])}")
+    log(f"The report took {seconds_say(written.report.seconds or {})}")
     return written
 
 
@@ -221,11 +214,7 @@ async def _section(
     cache: AnswerCache,
     log: Log,
     watch: Stopwatch,
-) -> dict[str, Any]:
-    from correctly_assets.evaluation.metrics.score import answer, score
-    from correctly_assets.evaluation.report.report import build_section
-    from correctly_assets.evaluation.report.stopwatch import GENERATION, JUDGE
-
+) -> ReportSection:
     async def measured(system: SystemUnderTest, cache: AnswerCache | None = None, reasons: bool = False) -> Evaluation:
         with watch.on(GENERATION):
             answers = await answer(system, data, reasons=reasons, cache=cache)

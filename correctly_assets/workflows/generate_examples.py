@@ -9,20 +9,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
+from correctly_assets.artifacts.rejected_pairs import write_rejected
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.landing import LandCounts, LandRow, identified
 from correctly_assets.core.ports import Refusal, Teacher, TeacherOutput, WrittenPair
 from correctly_assets.core.types import Example, Reason, TrainPair
 from correctly_assets.settings import Settings
+from correctly_assets.store.derived import Derived
+from correctly_assets.store.search import ExampleFilter
+from correctly_assets.teachers.embedded.sentence import load_data
+from correctly_assets.teachers.prompted.exemplars import Cell
+from correctly_assets.teachers.prompted.teacher import PromptedTeacher
 from correctly_assets.workflows.complete_examples import complete_waiting
+from correctly_assets.workflows.land_rows import make_guards
+from correctly_assets.workflows.make_teacher import make_platform_teacher
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
     from correctly_assets.store.records import FormTone
     from correctly_assets.store.search import CellCount
-    from correctly_assets.teachers.prompted.exemplars import Cell
 
 SOURCE = "teacher"
 ONLY_REPLAYS = (
@@ -32,13 +39,6 @@ _A_CELL = 3
 """Examples asked for in one request: few, since breadth is what is wanted."""
 _SHOTS = 2000
 """Landed examples that a prompt's one shot, or an embedded teacher's source, is picked from."""
-
-
-@runtime_checkable
-class WritesExamples(Protocol):
-    """A teacher that can write texts of its own for a cell (teachers/prompted/teacher.py)."""
-
-    def write_examples(self, cells: Sequence[Cell], examples: Sequence[Example], *, seed: int) -> TeacherOutput: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ class Generated:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """As ``generate --json`` prints it; money in US dollars."""
         return {
             "teacher": self.teacher,
             "landed": self.counts.landed,
@@ -85,8 +86,6 @@ def write_new_examples(store: Store, settings: Settings, count: int = 20) -> str
 
     The recorded teacher completes what its recording holds and writes nothing new, which the sentence says.
     """
-    from correctly_assets.workflows.wiring import make_platform_teacher
-
     if settings.teacher.kind == "recorded":
         return " ".join(says for says in (complete_waiting(store, settings).says, ONLY_REPLAYS) if says)
     # One teacher for both, since a budget is one teacher's.
@@ -109,16 +108,13 @@ def generate(store: Store, settings: Settings, count: int, teacher: Teacher | No
         UsageError: the teacher has nothing to write from, or only replays.
         RetryableError, PermanentError: the endpoint, as the teacher says.
     """
-    from correctly_assets.artifacts.rejected_pairs import write_rejected
-    from correctly_assets.workflows.wiring import make_guards, make_platform_teacher
-
     if settings.teacher.kind == "recorded":
         raise UsageError(ONLY_REPLAYS)
     teacher = teacher or make_platform_teacher(settings)
     # Each run starts where the last one ended: other errors, other answers. One that was killed before landing repeats
     # its requests, which the journal answers.
     seed = settings.training.seed + 1000 * store.count_derived()
-    if isinstance(teacher, WritesExamples):
+    if isinstance(teacher, PromptedTeacher):
         shots = [example for example in store.accepted(limit=_SHOTS) if example.after != example.before]
         cells = thinnest_cells(store.forms_and_tones(), store.count_cells(), count)
         output = teacher.write_examples(cells, shots, seed=seed)
@@ -143,9 +139,6 @@ def thinnest_cells(
         counts: what there is; the cells chosen count as filled while choosing, so that the choice spreads.
         topics: what to write about; the teachers' grid when empty.
     """
-    from correctly_assets.teachers.embedded.sentence import load_data
-    from correctly_assets.teachers.prompted.exemplars import Cell
-
     names = list(topics or load_data("grid.yaml")["topics"])
     by_cell: Counter[tuple[str, str]] = Counter()
     by_topic: Counter[str] = Counter()
@@ -171,8 +164,6 @@ def thinnest_cells(
 
 def _derive(store: Store, teacher: Teacher, count: int, seed: int) -> TeacherOutput:
     """New examples out of landed corrected texts: the teacher's typed errors, put into the thinnest cells' texts."""
-    from correctly_assets.store.search import ExampleFilter
-
     filled: Counter[tuple[str, str]] = Counter()
     for there in store.count_cells():
         if there.form and there.tone:
@@ -237,8 +228,6 @@ def _as_example(pair: TrainPair, teacher: str) -> tuple[Example, str]:
 
 
 def _land(store: Store, guards: Any, written: Sequence[tuple[Example, str]], teacher: str) -> LandCounts:
-    from correctly_assets.store.derived import Derived
-
     checked = guards.check([example for example, _ in written])
     store.link_derived(
         [

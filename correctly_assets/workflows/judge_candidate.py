@@ -8,39 +8,46 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.progress import Progress
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.artifacts.manifests import AdapterManifest, ManifestMissing, read_manifest
 from correctly_assets.artifacts.progress import progress_writer
+from correctly_assets.artifacts.reports import ReviewedSystem
 from correctly_assets.core.correction import Mode
 from correctly_assets.core.errors import AdapterRefused, CorrectlyError, PermanentError, UsageError
 from correctly_assets.core.evaluation import EvaluationSet
-from correctly_assets.core.gate import GateDecision, decide_promotion
+from correctly_assets.core.gate import GateDecision, Measured, decide_promotion
 from correctly_assets.core.hashing import sha256_of
-from correctly_assets.core.ports import SystemUnderTest
+from correctly_assets.core.ports import Annotator, SystemUnderTest
 from correctly_assets.core.serving import EngineCorruptedError
 from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.engine.load_adapter import load_proven
+from correctly_assets.evaluation.answer_cache import AnswerCache
+from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+from correctly_assets.evaluation.metrics.score import Evaluation, answer, compare, evaluate, score
+from correctly_assets.evaluation.report.report import WrittenReport, main_figures, write_report
+from correctly_assets.evaluation.systems import FileSystem, HarperSystem, IdentitySystem
 from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.card import write_card
 from correctly_assets.workflows.check_leaks import refuse_trained_on, without_trained_on
 from correctly_assets.workflows.choose_bounds import inherit_bounds
+from correctly_assets.workflows.make_corrector import make_annotator, make_points_of
 from correctly_assets.workflows.measured_systems import EngineSession, adapter_named, model_system
 from correctly_assets.workflows.promote import EngineLike, champion_on_this_base, gate_settings, record
 from correctly_assets.workflows.record_comparator import ask_judge, choose_comparator
 from correctly_assets.workflows.review_answers import reviews_so_far
-from correctly_assets.workflows.wiring import make_annotator, make_points_of, open_platform_store
+from correctly_assets.workflows.wiring import open_platform_store
 
 if TYPE_CHECKING:
     from correctly_assets.engine.client import VllmClient
-    from correctly_assets.evaluation.metrics.score import Evaluation
     from correctly_assets.store import Store
 
 FLAT = (
@@ -93,13 +100,6 @@ async def judge_candidate(
         PermanentError: the adapter's files are gone, or the frozen set shows what it was trained on.
         PermanentError, UsageError: people reviewed answers, and the scenarios they reviewed cannot be read.
     """
-    from correctly_assets.evaluation.answer_cache import AnswerCache
-    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-    from correctly_assets.evaluation.metrics.score import compare, evaluate
-    from correctly_assets.evaluation.report.report import main_figures, write_report
-    from correctly_assets.evaluation.systems import IdentitySystem
-
-    directory = settings.platform.adapters_dir / adapter
     manifest = adapter_manifest(settings.platform, adapter)
     if inherit_bounds(settings.platform.adapters_dir, adapter, manifest.warm_start):
         log(f"The bounds of adapter {manifest.warm_start}, from which training started, hold for {adapter} too.")
@@ -108,114 +108,192 @@ async def judge_candidate(
     reviews = reviews_so_far(settings.platform, store)
     unchecked = await asyncio.to_thread(refuse_trained_on, settings.platform, manifest, [data], log)
     annotator = await asyncio.to_thread(make_annotator)
-    cache = AnswerCache(settings.platform.answers_dir)
     champion = champion_on_this_base(store, settings)
-    async with engine.client() as client:
-
-        def system(name: str, model: str, adapter: str | None = None, of: int = len(data.rows)) -> SystemUnderTest:
-            bar = progress_writer(settings.platform.progress_path, f"{name} answers {of} sentences")
-            return model_system(
-                settings,
-                client,
-                annotator,
-                name=name,
-                model=model,
-                adapter=adapter,
-                progress=lambda done: bar(done, of),
-            )
-
-        base = await evaluate(system("base", BASE_NAME), data, annotator, cache=cache)
-        log(_line(base))
-        before = await client.corrupted_requests(adapter)
-        try:
-            await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
-            candidate = await evaluate(system("candidate", adapter, adapter), data, annotator, cache=cache)
-            candidate.scores["unchecked"] = unchecked
-            # Explanations cost several times the corrections: the loop asks for a sample's, `report --full` for all.
-            sample = explained_sample(data)
-            explained = await evaluate(
-                system("candidate", adapter, adapter, of=len(sample.rows)), sample, annotator, reasons=True, cache=cache
-            )
-            candidate.scores["explanations"] = explained.scores["explanations"] | {"rows": len(sample.rows)}
-        except (AdapterRefused, EngineCorruptedError) as error:
-            if isinstance(error, EngineCorruptedError) and before:
-                raise  # the engine was corrupted before this candidate came: nothing is decided about it
-            decision = GateDecision(False, (str(error),))
-            record(
-                settings.platform,
-                store,
-                manifest,
-                adapter=adapter,
-                verdict="refused",
-                reasons=decision.reasons,
-                run_id=run_id,
-            )
-            await _drop(store, client, adapter, log)
-            return Judged(decision, {}, f"**Refused.** {error}", None, sha256_of([adapter, str(error)]))
-        log(_line(candidate))
-        corrupted = await client.corrupted_requests(adapter) - before
-        reigning = None
-        if champion is not None and champion.adapter != adapter:
-            await load_proven(
-                client,
-                settings.platform.adapters_dir / champion.adapter,
-                lambda d: check_adapter(d, Path(settings.base_model_path)),
-            )
-            reigning = await evaluate(
-                system("champion", champion.adapter, champion.adapter), data, annotator, cache=cache
-            )
-            log(_line(reigning))
-        if corrupted:
-            # Its neighbours' answers cannot be trusted either; the supervisor restarts the engine on the gateway's word.
-            log(f"{corrupted} answers were corrupted while the candidate answered.")
-    identity = await evaluate(IdentitySystem(), data, annotator)
-    names = (adapter, "base", champion.adapter if champion is not None else None)
-    measured = await asyncio.to_thread(compare, candidate, base, reigning, names=names, corrupted=corrupted)
+    candidate = _Candidate(settings, store, engine, adapter, manifest, data, annotator, run_id, log)
+    reigning = None if champion is None else champion.adapter
+    try:
+        answered = await candidate.measure(reigning, unchecked)
+    except _NotServable as error:
+        decision = GateDecision(False, (str(error),))
+        candidate.record_refusal(decision)
+        await candidate.drop()
+        return Judged(decision, {}, f"**Refused.** {error}", None, sha256_of([adapter, str(error)]))
+    measured = await asyncio.to_thread(
+        compare,
+        answered.candidate,
+        answered.base,
+        answered.champion,
+        names=(adapter, "base", reigning),
+        corrupted=answered.corrupted,
+    )
     decision = decide_promotion(measured, gate_settings(settings))
     log(" ".join(decision.reasons))
     if not decision.promote:
-        async with engine.client() as client:
-            await _drop(store, client, adapter, log)
-    # The loop pays for nobody: a comparator has a row where it is recorded.
-    outside = choose_comparator(settings, data, annotator)
-    recorded = None if outside.system is None else await evaluate(outside.system, data, annotator)
-    rivals = {"champion": reigning, "comparator": recorded, "untouched": identity}
-    systems = {
-        "untouched": identity,
-        "base": base,
-        "champion": reigning,
-        "comparator": recorded,
-        "candidate": candidate,
-    }
-    verdicts = await ask_judge(settings, candidate, rivals, systems=systems, explained=explained, log=log)
-    written = await asyncio.to_thread(
-        write_report,
-        directory,
-        manifest=manifest,
-        measured=measured,
-        decision=decision,
-        systems={name: value for name, value in systems.items() if value is not None},
-        explained=explained,
-        judge=verdicts,
-        comparator=outside.says,
-        stack=settings.serving.stack,
-        points_of=make_points_of(annotator),
-        reviews=reviews,
-    )
-    # The card was written without scores: there were none yet.
-    await asyncio.to_thread(write_card, directory)
+        await candidate.drop()
+    written = await candidate.write_report(answered, measured, decision, reviews)
     if not decision.promote:
-        record(
-            settings.platform,
-            store,
-            manifest,
+        candidate.record_refusal(decision)
+    return Judged(decision, main_figures(written.report), written.markdown, written.html, written.sha256)
+
+
+class _NotServable(Exception):
+    """The engine cannot serve the candidate; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """What the systems behind the engine answered.
+
+    Attributes:
+        explained: the candidate's answers with reasons, to a sample of the set.
+        champion: None where no other adapter serves.
+        corrupted: the candidate's answers that the engine counted as corrupted (NaN logits).
+    """
+
+    base: Evaluation
+    candidate: Evaluation
+    explained: Evaluation
+    champion: Evaluation | None
+    corrupted: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A candidate, and what it is measured with and recorded in."""
+
+    settings: Settings
+    store: Store
+    engine: EngineLike
+    adapter: str
+    manifest: AdapterManifest
+    data: EvaluationSet
+    annotator: Annotator
+    run_id: str | None
+    log: Callable[[str], object]
+
+    async def measure(self, champion: str | None, unchecked: str | None) -> _Answered:
+        """Have base, candidate and champion answer the set.
+
+        Args:
+            champion: the adapter that serves on this base model; it is asked where it is another than the candidate.
+            unchecked: what could not be checked for leaks; it stands with the candidate's scores.
+
+        Raises:
+            _NotServable: the adapter breaks a rule of serving, or corrupts the engine.
+            UnreachableError, EngineCorruptedError: the engine is away, or was corrupted before.
+        """
+        async with self.engine.client() as client:
+            base = await self._answers(client, "base")
+            before = await client.corrupted_requests(self.adapter)
+            try:
+                candidate = await self._answers(client, "candidate", self.adapter)
+                candidate.scores["unchecked"] = unchecked
+                # Explanations cost several times the corrections: the loop asks for a sample's, `report --full` for all.
+                explained = await self._explanations(client)
+            except (AdapterRefused, EngineCorruptedError) as error:
+                if isinstance(error, EngineCorruptedError) and before:
+                    raise  # the engine was corrupted before this candidate came: nothing is decided about it
+                raise _NotServable(str(error)) from error
+            candidate.scores["explanations"] = explained.scores["explanations"] | {"rows": len(explained.data.rows)}
+            self.log(_line(candidate))
+            corrupted = await client.corrupted_requests(self.adapter) - before
+            other = None if champion == self.adapter else champion
+            reigning = None if other is None else await self._answers(client, "champion", other)
+        if corrupted:
+            # Its neighbours' answers cannot be trusted either; the supervisor restarts the engine on the gateway's word.
+            self.log(f"{corrupted} answers were corrupted while the candidate answered.")
+        return _Answered(base, candidate, explained, reigning, corrupted)
+
+    async def _answers(self, client: VllmClient, name: str, adapter: str | None = None) -> Evaluation:
+        """A system's answers to the set, kept or new; an adapter is loaded and proved first."""
+        if adapter is not None:
+            base_model = Path(self.settings.base_model_path)
+            directory = self.settings.platform.adapters_dir / adapter
+            await load_proven(client, directory, lambda d: check_adapter(d, base_model))
+        system = self._system(client, name, adapter, len(self.data.rows))
+        answered = await evaluate(system, self.data, self.annotator, cache=self._cache)
+        if adapter != self.adapter:
+            self.log(_line(answered))
+        return answered
+
+    async def _explanations(self, client: VllmClient) -> Evaluation:
+        """The candidate's answers with reasons, to a sample of the set."""
+        sample = explained_sample(self.data)
+        system = self._system(client, "candidate", self.adapter, len(sample.rows))
+        return await evaluate(system, sample, self.annotator, reasons=True, cache=self._cache)
+
+    def _system(self, client: VllmClient, name: str, adapter: str | None, sentences: int) -> SystemUnderTest:
+        """A model or adapter of the engine, with the progress bar of so many sentences."""
+        bar = progress_writer(self.settings.platform.progress_path, f"{name} answers {sentences} sentences")
+        return model_system(
+            self.settings,
+            client,
+            self.annotator,
+            name=name,
+            model=adapter or BASE_NAME,
             adapter=adapter,
+            progress=lambda done: bar(done, sentences),
+        )
+
+    @property
+    def _cache(self) -> AnswerCache:
+        return AnswerCache(self.settings.platform.answers_dir)
+
+    async def write_report(
+        self, answered: _Answered, measured: Measured, decision: GateDecision, reviews: Sequence[ReviewedSystem]
+    ) -> WrittenReport:
+        """Ask comparator and judge where they are configured, and write the adapter's report and model card."""
+        untouched = await evaluate(IdentitySystem(), self.data, self.annotator)
+        # The training loop never calls a paid API: a comparator has a row where its answers are recorded.
+        outside = choose_comparator(self.settings, self.data, self.annotator)
+        comparator = None if outside.system is None else await evaluate(outside.system, self.data, self.annotator)
+        rivals = {"champion": answered.champion, "comparator": comparator, "untouched": untouched}
+        systems = {
+            "untouched": untouched,
+            "base": answered.base,
+            "champion": answered.champion,
+            "comparator": comparator,
+            "candidate": answered.candidate,
+        }
+        explained = answered.explained
+        verdicts = await ask_judge(
+            self.settings, answered.candidate, rivals, systems=systems, explained=explained, log=self.log
+        )
+        directory = self.settings.platform.adapters_dir / self.adapter
+        written = await asyncio.to_thread(
+            write_report,
+            directory,
+            manifest=self.manifest,
+            measured=measured,
+            decision=decision,
+            systems={name: value for name, value in systems.items() if value is not None},
+            explained=explained,
+            judge=verdicts,
+            comparator=outside.says,
+            stack=self.settings.serving.stack,
+            points_of=make_points_of(self.annotator),
+            reviews=reviews,
+        )
+        # The card was written without scores: there were none yet.
+        await asyncio.to_thread(write_card, directory)
+        return written
+
+    def record_refusal(self, decision: GateDecision) -> None:
+        """Record that the gate refuses the candidate, with its reasons."""
+        record(
+            self.settings.platform,
+            self.store,
+            self.manifest,
+            adapter=self.adapter,
             verdict="refused",
             reasons=decision.reasons,
-            run_id=run_id,
+            run_id=self.run_id,
         )
-    figures = main_figures(written.report)
-    return Judged(decision, figures, written.markdown, written.html, written.sha256)
+
+    async def drop(self) -> None:
+        """Take the refused candidate out of the engine."""
+        async with self.engine.client() as client:
+            await _drop(self.store, client, self.adapter, self.log)
 
 
 async def _drop(store: Store, client: VllmClient, adapter: str, log: Callable[[str], object]) -> None:
@@ -296,8 +374,6 @@ def evaluate_system(
         PermanentError: the set shows what the adapter was trained on, or the adapter's files are gone.
         UnreachableError: a model is wanted and no engine runs or starts.
     """
-    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-
     shipped = settings.platform.evaluation_path
     frozen = data is None or data.resolve() == shipped.resolve()
     chosen = read_evaluation_set(data or shipped, limit)
@@ -329,36 +405,14 @@ async def _evaluate(
     session: EngineSession,
     mode: Mode,
 ) -> Evaluation:
-    from correctly_assets.evaluation.answer_cache import AnswerCache
-    from correctly_assets.evaluation.metrics.score import evaluate
-    from correctly_assets.evaluation.systems import FileSystem, HarperSystem, IdentitySystem
-
     annotator = await asyncio.to_thread(make_annotator)
-    if system == "identity":
-        return await evaluate(IdentitySystem(), data, annotator, reasons=reasons)
-    if system == "harper":
-        return await evaluate(HarperSystem(annotator), data, annotator, reasons=reasons)
-    if system.startswith("file:"):
-        return await evaluate(FileSystem(Path(system[5:]), annotator), data, annotator, reasons=reasons)
-    adapter: str | None = None
-    release: str | None = None
-    if system == "served":
-        with open_platform_store(settings.platform) as store:
-            champion = store.champion()
-        if champion is None:
-            raise PermanentError("No adapter has been promoted yet: run `correctly up`.")
-        adapter, release = champion.adapter, champion.id
-    elif system.startswith("adapter:"):
-        adapter = adapter_named(settings.platform, system[8:])
-    elif system != "base":
-        raise UsageError(
-            f"There is no system {system!r}: choose identity, base, served, harper, adapter:ID or file:PATH."
-        )
+    alone = _without_engine(system, annotator)
+    if alone is not None:
+        return await evaluate(alone, data, annotator, reasons=reasons)
+    adapter, release = _adapter_of(settings, system)
     unchecked: str | None = None
-    brought: list[str] = []
     if adapter is not None:
-        brought = [adapter]
-        # Before an engine is started: what was learnt by heart says nothing.
+        # Before an engine is started: an adapter that was trained on the set is not measured on it.
         manifest = adapter_manifest(settings.platform, adapter)
         if frozen:
             unchecked = await asyncio.to_thread(refuse_trained_on, settings.platform, manifest, [data], console.print)
@@ -366,17 +420,15 @@ async def _evaluate(
             data, unchecked = await asyncio.to_thread(
                 without_trained_on, settings.platform, manifest, data, console.print
             )
+    brought = [] if adapter is None else [adapter]
     async with (
         session(settings, console) as engine,
         engine.client() as client,
         left_as_found(settings, client, brought, lambda says: console.print(says, highlight=False)),
     ):
         if adapter is not None:
-            await load_proven(
-                client,
-                settings.platform.adapters_dir / adapter,
-                lambda d: check_adapter(d, Path(settings.base_model_path)),
-            )
+            directory = settings.platform.adapters_dir / adapter
+            await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
         with _bar(console, len(data.rows)) as progress:
             chosen = model_system(
                 settings,
@@ -389,20 +441,50 @@ async def _evaluate(
                 mode=mode,
                 progress=progress,
             )
-            cache = AnswerCache(settings.platform.answers_dir)
             # Speed is part of what is asked for here, so the answers are made anew; they are kept all the same.
-            from correctly_assets.evaluation.metrics.score import answer, score
-
             answers = await answer(chosen, data, reasons=reasons)
-            cache.put(answers, reasons=reasons)
+            AnswerCache(settings.platform.answers_dir).put(answers, reasons=reasons)
             found = score(answers, data, annotator, reasons=reasons)
             return replace(found, scores={**found.scores, "unchecked": unchecked}) if unchecked else found
 
 
-@contextlib.contextmanager
-def _bar(console: Console, total: int):
-    from rich.progress import Progress
+def _without_engine(system: str, annotator: Annotator) -> SystemUnderTest | None:
+    """A system that needs no engine, by its name on the command line; None for the others.
 
+    Raises:
+        UsageError: a predictions file cannot be read.
+    """
+    if system == "identity":
+        return IdentitySystem()
+    if system == "harper":
+        return HarperSystem(annotator)
+    return FileSystem(Path(system[5:]), annotator) if system.startswith("file:") else None
+
+
+def _adapter_of(settings: Settings, system: str) -> tuple[str | None, str | None]:
+    """The adapter and the release behind a system's name; (None, None) for the base model.
+
+    Raises:
+        UsageError: no system or adapter has this name.
+        PermanentError: what is served is asked for, and nothing has been promoted.
+    """
+    if system == "base":
+        return None, None
+    if system.startswith("adapter:"):
+        return adapter_named(settings.platform, system[8:]), None
+    if system != "served":
+        raise UsageError(
+            f"There is no system {system!r}: choose identity, base, served, harper, adapter:ID or file:PATH."
+        )
+    with open_platform_store(settings.platform) as store:
+        champion = store.champion()
+    if champion is None:
+        raise PermanentError("No adapter has been promoted yet: run `correctly up`.")
+    return champion.adapter, champion.id
+
+
+@contextlib.contextmanager
+def _bar(console: Console, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("Correcting", total=total)
         yield lambda done: progress.update(task, completed=done)

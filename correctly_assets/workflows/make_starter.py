@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from rich.console import Console
 
 from correctly_assets.artifacts.manifests import AdapterManifest, Provenance, read_manifest, write_manifest
@@ -27,12 +29,21 @@ from correctly_assets.core.prompts import family_of
 from correctly_assets.core.text import leaks, split_of
 from correctly_assets.core.types import Example
 from correctly_assets.correction.bounds import write_bounds
+from correctly_assets.engine.load_adapter import load_proven
+from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+from correctly_assets.evaluation.metrics.score import evaluate
 from correctly_assets.settings import Settings
+from correctly_assets.teachers.embedded.injection import Mix
+from correctly_assets.teachers.embedded.sentence import load_data
+from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
+from correctly_assets.training.adapter import check_adapter
+from correctly_assets.training.card import write_card
 from correctly_assets.training.config import Lora, Stage, TrainSpec
 from correctly_assets.workflows.choose_bounds import ask_proposals, choose_bounds
+from correctly_assets.workflows.make_corrector import make_annotator, make_corrector
 from correctly_assets.workflows.measured_systems import EngineSession, model_system
 from correctly_assets.workflows.train_adapter import adoption_config, run_task, run_training
-from correctly_assets.workflows.wiring import make_annotator, make_corrector, read_evaluation_texts
+from correctly_assets.workflows.wiring import read_evaluation_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +134,6 @@ def ship(settings: Settings, directory: Path, console: Console, session: EngineS
     for name in ("adapter_model.safetensors", "adapter_config.json", "bounds.json"):
         shutil.copy(directory / name, target / name)
     write_manifest(target, manifest)
-    from correctly_assets.training.card import write_card
 
     write_card(target)
     return target
@@ -131,9 +141,6 @@ def ship(settings: Settings, directory: Path, console: Console, session: EngineS
 
 def write_train_file(settings: Settings, path: Path, kind: Round) -> None:
     """The starter's train set as one Parquet file: written pairs, injected errors, untouched sentences."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     rows = [json.loads(line) for file in settings.platform.starter_paths for line in file.open(encoding="utf-8")]
     held = [*read_evaluation_texts(settings.platform), *_tuning_texts(settings)]
     shown = set(leaks((text for row in rows for text in (row["before"], row["after"])), held))
@@ -166,10 +173,6 @@ def starter_config(settings: Settings, train_set: Path, kind: Round, start: Path
 
 
 def _inject(settings: Settings, texts: Sequence[str], kind: Round) -> Iterator[tuple[str, str]]:
-    from correctly_assets.teachers.embedded.injection import Mix
-    from correctly_assets.teachers.embedded.sentence import load_data
-    from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
-
     mix = Mix.from_table({**load_data("mix.yaml"), "edits": kind.edits, "bait_percent": 0})
     examples = [Example(id=sha256_of(text)[:16], before=text, after=text) for text in texts]
     teacher = EmbeddedTeacher(prompts_dir=settings.platform.prompts_dir, mix=mix)
@@ -202,11 +205,6 @@ async def _bound_and_measure(
     settings: Settings, directory: Path, console: Console, session: EngineSession
 ) -> dict[str, dict[str, float]]:
     """Bounds on the tuning pairs, then scores on the frozen set for both ways of answering."""
-    from correctly_assets.engine.load_adapter import load_proven
-    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-    from correctly_assets.evaluation.metrics.score import evaluate
-    from correctly_assets.training.adapter import check_adapter
-
     if directory.parent != settings.platform.adapters_dir:
         raise PermanentError(f"{directory} does not stand in {settings.platform.adapters_dir}: adopt it first.")
     annotator = await asyncio.to_thread(make_annotator)

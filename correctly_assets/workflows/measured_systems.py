@@ -22,12 +22,14 @@ from correctly_assets.core.ports import Annotator, SystemUnderTest
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.types import Correction
 from correctly_assets.engine.launch import detect_device, engine_dtype, engine_identity
+from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+from correctly_assets.evaluation.systems import ModelSystem, few_shot
 from correctly_assets.language.harper import linter_identity
 from correctly_assets.language.points import GRAMMAR_DIR
 from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.training.models.base_model import base_model_revision
+from correctly_assets.workflows.make_corrector import adapter_bounds, make_corrector
 from correctly_assets.workflows.promote import EngineLike
-from correctly_assets.workflows.wiring import adapter_bounds, make_corrector
 
 if TYPE_CHECKING:
     from correctly_assets.engine.client import VllmClient
@@ -91,8 +93,6 @@ def model_system(
     progress: Callable[[int], None] | None = None,
 ) -> SystemUnderTest:
     """A model or adapter of the engine, behind the same correction path as the chat."""
-    from correctly_assets.evaluation.systems import ModelSystem
-
     return ModelSystem(
         name,
         make_corrector(settings, client, annotator),
@@ -126,9 +126,6 @@ def few_shot_settings(settings: Settings) -> Settings:
 
     The prompts are written below HOME, so that the same path renders, hashes and caches them as any others.
     """
-    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-    from correctly_assets.evaluation.systems import few_shot
-
     family = family_of(settings.training.base_model)
     prompts = load_prompts(settings.platform.prompts_dir, family)
     rows = [
@@ -165,13 +162,16 @@ class LoadedFirst:
 
     @property
     def guarded(self) -> bool:
+        """Whether the correction path's guards are part of the system."""
         return getattr(self._system, "guarded", False)
 
     @property
     def costs(self) -> Costs:
+        """What the answers took so far, of the system behind."""
         return getattr(self._system, "costs", Costs())
 
     def identity(self) -> str:
+        """The identity of the system behind: what is done first changes no answer."""
         return self._system.identity()
 
     async def correct_all(self, texts: Sequence[str], *, reasons: bool) -> list[Correction]:

@@ -7,7 +7,6 @@ Belongs here: the order of the steps around the flip. Does not belong here: the 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -25,10 +24,12 @@ from correctly_assets.artifacts.manifests import (
     has_manifest,
     read_manifest,
 )
+from correctly_assets.artifacts.reports import AdapterReport, ReportMissing, read_report
+from correctly_assets.artifacts.snapshots import example_ids
 from correctly_assets.core.errors import PermanentError, RefusedError, UnreachableError, UsageError
 from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Measured, decide_promotion
 from correctly_assets.core.serving import AdapterCheck
-from correctly_assets.engine.load_adapter import Engine, Proof, load_proven
+from correctly_assets.engine.load_adapter import Proof, load_proven
 from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.models.base_model import base_model_revision, untrimmed
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
 class EngineLike(Protocol):
     """Who can hand out a client of the engine: the Dagster resource, or the command line's own."""
 
-    def client(self) -> AbstractAsyncContextManager[VllmClient]: ...
+    def client(self) -> AbstractAsyncContextManager[VllmClient]:
+        """A client of the engine for the block; it is closed at the end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +83,7 @@ def champion_on_this_base(store: Store, settings: Settings) -> Release | None:
     return champion if same else None
 
 
-def read_report(adapter_dir: Path) -> dict[str, Any]:
-    """An adapter's own report.
-
-    Raises:
-        RefusedError: there is none, or it cannot be read.
-    """
-    try:
-        return json.loads((adapter_dir / "report.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RefusedError(f"Adapter {adapter_dir.name} has no report: materialize eval_report first.") from error
-    except ValueError as error:
-        raise RefusedError(
-            f"The report of adapter {adapter_dir.name} cannot be read ({error}): evaluate it again."
-        ) from error
-
-
-def hold_against(report: dict[str, Any], champion: str | None, gate: GateSettings) -> tuple[str, ...]:
+def hold_against(report: AdapterReport, champion: str | None, gate: GateSettings) -> tuple[str, ...]:
     """Decide again, from an adapter's own measured figures, whether it may serve now. Returns the reasons it may.
 
     Args:
@@ -105,9 +92,9 @@ def hold_against(report: dict[str, Any], champion: str | None, gate: GateSetting
     Raises:
         RefusedError: the gate refuses, or the report was made against another champion than the one that serves.
     """
-    adapter = str(report.get("adapter"))
+    adapter = report.adapter
     try:
-        measured = Measured.from_json(report["measured"])
+        measured = Measured.from_json(report.measured or {})
     except (KeyError, TypeError) as error:
         raise RefusedError(f"The report of adapter {adapter} holds no measured figures: evaluate it again.") from error
     # What was judged while it served was held against nobody else.
@@ -153,7 +140,7 @@ async def promote_candidate(
         raise PermanentError(f"There is no adapter {adapter} in {settings.platform.adapters_dir}.")
     champion = store.champion()
     rival = champion_on_this_base(store, settings)
-    report = read_report(directory) if despite is None or (directory / "report.json").exists() else {}
+    report = _report_of(directory, needed=despite is None)
     if despite is None:
         reasons = hold_against(report, rival.adapter if rival else None, gate_settings(settings))
     else:
@@ -171,7 +158,7 @@ async def promote_candidate(
             adapter=adapter,
             base_model=manifest.base_model.name,
             train_set=manifest.train_set,
-            scores={"systems": report.get("systems", {})},
+            scores={"systems": {name: one.to_json() for name, one in report.systems.items()}},
             kind="override" if despite is not None else "promotion",
             why=why,
             # Proving took seconds: what was decided against one champion must not replace another.
@@ -183,6 +170,20 @@ async def promote_candidate(
     return Promotion(
         release.id, adapter, release.previous, why, round(proof.from_base, 4), round(proof.from_training, 4), serves
     )
+
+
+def _report_of(directory: Path, *, needed: bool) -> AdapterReport:
+    """An adapter's report; an empty one where it has none and none is needed.
+
+    Raises:
+        RefusedError: it is missing and needed, or cannot be read.
+    """
+    try:
+        return read_report(directory)
+    except ReportMissing:
+        if needed:
+            raise
+        return AdapterReport(adapter=directory.name)
 
 
 def record(
@@ -204,7 +205,6 @@ def record(
     rows, recipe = made_from.rows_digest, made_from.recipe_digest
     if not rows or not recipe:  # adopted from elsewhere: no landed rows stand behind it, so nothing is decided by it
         return
-    from correctly_assets.artifacts.snapshots import example_ids
 
     snapshot = platform.snapshots_dir / str(made_from.examples_snapshot)
     train_set = platform.snapshots_dir / str(made_from.train_set)
@@ -267,7 +267,7 @@ async def roll_back(settings: Settings, store: Store, engine: EngineLike, why: s
 
 async def return_to_previous(
     store: Store,
-    client: Engine,
+    client: VllmClient,
     adapters_dir: Path,
     check: AdapterCheck | None,
     why: str,
@@ -313,7 +313,7 @@ async def return_to_previous(
     return release, proof
 
 
-async def _why_not_proved(client: Engine, adapter: str) -> str | None:
+async def _why_not_proved(client: VllmClient, adapter: str) -> str | None:
     """Why no proof of an adapter can be had now, to be said after a release's reason; None where one can."""
     try:
         corrupted = await client.corrupted_requests(adapter)

@@ -10,11 +10,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from correctly_assets.artifacts.duckdb_queries import open_duckdb, read_query
+from correctly_assets.artifacts.snapshots import EXAMPLES_FILE
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.pool import Standing, drawn, kept_of_each
 from correctly_assets.core.types import Example
 from correctly_assets.settings import PlatformSettings, Settings
+from correctly_assets.store.records import example_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +40,6 @@ def read_pool(settings: Settings, snapshot: str, more: Sequence[Example] = ()) -
     Raises:
         PermanentError: the snapshot is gone.
     """
-    import pyarrow.parquet as pq
-
-    from correctly_assets.artifacts.duckdb_queries import open_duckdb, read_query
-
     path = _file_of(settings.platform, snapshot)
     most = kept_of_each(settings.training.pairs)
     with open_duckdb() as connection:
@@ -81,11 +83,6 @@ def read_some(platform: PlatformSettings, snapshot: str, ids: Iterable[str]) -> 
     Raises:
         PermanentError: the snapshot is gone.
     """
-    import pyarrow as pa
-
-    from correctly_assets.artifacts.duckdb_queries import open_duckdb, read_query
-    from correctly_assets.store.records import example_from
-
     path = _file_of(platform, snapshot)
     with open_duckdb() as connection:
         connection.register("wanted", pa.table({"id": pa.array(list(ids), type=pa.string())}))
@@ -99,8 +96,6 @@ def _standing(before: str, after: str | None, verified: bool) -> Standing:
 
 
 def _file_of(platform: PlatformSettings, snapshot: str) -> Path:
-    from correctly_assets.artifacts.snapshots import EXAMPLES_FILE
-
     path = platform.snapshots_dir / snapshot / EXAMPLES_FILE
     if not path.is_file():
         raise PermanentError(f"The snapshot {snapshot} is gone: materialize examples again.")

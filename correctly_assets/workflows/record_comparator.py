@@ -16,17 +16,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from correctly_assets.artifacts.files import sha256_file, write_text_atomically
+from correctly_assets.artifacts.reports import JudgeSection
 from correctly_assets.core.errors import CorrectlyError, PermanentError, UsageError
 from correctly_assets.core.evaluation import EvaluationSet, Judge
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.ports import Annotator
+from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+from correctly_assets.evaluation.judge.pairwise import (
+    EndpointJudge,
+    RecordedJudge,
+    calibrate,
+    judge_all,
+    read_comparisons,
+    summarise,
+)
+from correctly_assets.evaluation.systems import ChatSystem, comparator_request
+from correctly_assets.llm_api.answer_journal import Journal
+from correctly_assets.llm_api.budget import Budget, price_of
+from correctly_assets.llm_api.endpoint import Endpoint
+from correctly_assets.llm_api.recordings import Replay, record, recording_path
 from correctly_assets.llm_api.requests import ChatTransport, Recording
 from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.workflows.ask_judge import ask_questions, judge_endpoint, read_prompt
 
 if TYPE_CHECKING:
     from correctly_assets.evaluation.metrics.score import Evaluation
-    from correctly_assets.evaluation.systems import ChatSystem
 
 JUDGED_ROWS = 100
 """Sentences of the loop's own report that a judge is asked about; `report --full` asks about every one."""
@@ -72,9 +86,6 @@ def choose_comparator(
     Raises:
         PermanentError: the prompt file is missing.
     """
-    from correctly_assets.evaluation.systems import ChatSystem, comparator_request
-    from correctly_assets.llm_api.recordings import Replay, recording_path
-
     model = settings.comparator.model
     where = "" if path is None else f" --data {path}"
     command = f"`correctly record --model {model or 'MODEL'}{where}`"
@@ -105,10 +116,6 @@ def choose_comparator(
 
 
 def _endpoint(settings: Settings, model: str, base_url: str) -> ChatTransport:
-    from correctly_assets.llm_api.answer_journal import Journal
-    from correctly_assets.llm_api.budget import Budget, price_of
-    from correctly_assets.llm_api.endpoint import Endpoint
-
     key = settings.comparator.api_key
     return Endpoint(
         base_url=base_url,
@@ -130,10 +137,6 @@ def record_comparator(settings: Settings, *, model: str | None, data: Path | Non
         RefusedError: the endpoint answers under another name than was asked for; nothing is written.
         RetryableError, PermanentError: a request was not answered.
     """
-    from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-    from correctly_assets.evaluation.systems import comparator_request
-    from correctly_assets.llm_api.recordings import record, recording_path
-
     name = model or settings.comparator.model
     if not name:
         raise UsageError("Say which model to record: --model NAME, or set CORRECTLY_COMPARATOR_MODEL.")
@@ -170,8 +173,6 @@ def make_judge(settings: Settings) -> Judge | None:
     Raises:
         PermanentError: the prompt file is missing.
     """
-    from correctly_assets.evaluation.judge.pairwise import EndpointJudge, RecordedJudge
-
     if settings.judge.model is None:
         return None
     prompt = read_prompt(settings.platform, "judge.txt")
@@ -189,8 +190,6 @@ def calibrate_judge(settings: Settings, data: Path) -> dict[str, Any]:
         UsageError: no judge is configured, or the file holds no labelled pairs.
         RetryableError, PermanentError: the judge cannot be asked.
     """
-    from correctly_assets.evaluation.judge.pairwise import calibrate, read_comparisons
-
     judge = make_judge(settings)
     if judge is None:
         raise UsageError(NO_JUDGE)
@@ -225,7 +224,7 @@ async def ask_judge(
     explained: Evaluation | None = None,
     rows: int | None = JUDGED_ROWS,
     log: Callable[[str], object] = lambda _: None,
-) -> dict[str, Any] | None:
+) -> JudgeSection | None:
     """The report's judge section: the candidate against each rival, and two questions (asking.py); None where no judge
     is configured.
 
@@ -236,8 +235,6 @@ async def ask_judge(
         explained: the candidate's answers with reasons: are the reasons true?
         rows: how many sentences, spread over the set; all when None.
     """
-    from correctly_assets.evaluation.judge.pairwise import judge_all, summarise
-
     try:
         judge = make_judge(settings)
         if judge is None:
@@ -255,6 +252,6 @@ async def ask_judge(
             log(f"{judge.name} judged {count} answers against {name}.")
     except CorrectlyError as error:
         log(str(error))
-        return {"name": settings.judge.model, "against": {}, "calibration": None, "says": str(error)}
+        return JudgeSection(name=settings.judge.model, against={}, calibration=None, says=str(error))
     asked = await ask_questions(settings, systems or {}, explained, chosen=chosen, log=log)
-    return {**summarise(judge.name, outcomes, calibration), **asked}
+    return JudgeSection.model_validate({**summarise(judge.name, outcomes, calibration), **asked})

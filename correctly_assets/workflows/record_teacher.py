@@ -6,12 +6,15 @@ Belongs here: `correctly record --kind teacher`. Does not belong here: comparato
 
 from __future__ import annotations
 
+from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
+from correctly_assets.llm_api.recordings import Listening, add_kept, now, recording_path
 from correctly_assets.llm_api.requests import Recorder, Recording
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.build_train_set import write_all_pairs
 from correctly_assets.workflows.complete_examples import rehearse_waiting
+from correctly_assets.workflows.make_teacher import make_platform_teacher, teacher_recordings_dir
 from correctly_assets.workflows.read_examples import read_pool
-from correctly_assets.workflows.wiring import make_platform_teacher, open_platform_store, teacher_recordings_dir
+from correctly_assets.workflows.wiring import open_platform_store
 
 
 def record_teacher(settings: Settings, *, model: str | None = None, base_url: str | None = None) -> Recording:
@@ -30,9 +33,6 @@ def record_teacher(settings: Settings, *, model: str | None = None, base_url: st
         RetryableError, PermanentError: a request was not answered, or the budget is reached; nothing is written, and the
             answers that came are in the journal.
     """
-    from correctly_assets.artifacts.snapshots import write_examples_snapshot
-    from correctly_assets.llm_api.recordings import Listening, add_kept, now, recording_path
-
     given = {"model": model, "base_url": base_url}
     asked = settings.changed(teacher={"kind": "openai", **{name: value for name, value in given.items() if value}})
     path = recording_path(teacher_recordings_dir(asked.platform), asked.teacher.model)

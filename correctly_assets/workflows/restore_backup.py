@@ -33,6 +33,7 @@ from correctly_assets.store.copies import drop_schemas, holds_rows, restore_post
 from correctly_assets.store.database import Database
 from correctly_assets.store.migrations import applied_migrations
 from correctly_assets.store.schemas import ensure_schemas, postgres_url
+from correctly_assets.training.models.base_model import base_name
 from correctly_assets.workflows.back_up import backup_places, files_of, remember_place
 from correctly_assets.workflows.forget_example import forget_example
 
@@ -58,6 +59,7 @@ class Restored:
     left: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
+        """As ``restore --json`` prints it."""
         return {
             "path": str(self.path),
             "home": str(self.home),
@@ -221,8 +223,6 @@ def _move(work: Path, home: Path) -> None:
 
 
 def _to_know(settings: Settings, manifest: BackupManifest) -> list[str]:
-    from correctly_assets.training.output import base_name  # torch
-
     said: list[str] = []
     here = base_name(settings.base_model_path)
     if manifest.base_model and manifest.base_model not in (here, Path(here).name):

@@ -10,7 +10,7 @@ import hashlib
 import math
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.retrain import (
@@ -29,6 +29,8 @@ from correctly_assets.training.models.base_model import base_model_revision, unt
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
+    from correctly_assets.store import Store
+
 
 BESIDE_JOBS = frozenset({"read_feedback", "write_new_examples", "full_report", "back_up", "clean_up"})
 """Jobs beside the loop: they hold no retraining back."""
@@ -36,20 +38,6 @@ BESIDE_JOBS = frozenset({"read_feedback", "write_new_examples", "full_report", "
 
 CLOCKS_APART = 60.0
 """Seconds by which the clocks of the machines that write to one store may differ."""
-
-
-class StoreLike(Protocol):
-    """What the facts are read from."""
-
-    def accepted_digest(self) -> str: ...
-    def counts(self) -> Any: ...
-    def last_decision(self) -> Any: ...
-    def new_since_decision(self) -> int: ...
-    def removed_since_decision(self) -> int: ...
-    def last_landed_at(self) -> str | None: ...
-    def landing_under_way(self) -> str | None: ...
-    def undecided_since(self) -> str | None: ...
-    def new_reactions(self) -> int: ...
 
 
 def recipe(settings: Settings) -> dict[str, Any]:
@@ -109,12 +97,13 @@ def fingerprint_of(rows: str, made: dict[str, Any]) -> str:
     return fingerprint(rows, made)
 
 
-def wanted(store: StoreLike, settings: Settings) -> tuple[str, str]:
+def wanted(store: Store, settings: Settings) -> tuple[str, str]:
     """(fingerprint of what should be trained, digest of the recipe)."""
     return fingerprint(store.accepted_digest(), recipe(settings)), recipe_digest(settings)
 
 
 def policy(training: TrainingSettings) -> RetrainPolicy:
+    """The retrain policy's thresholds, from the settings."""
     return RetrainPolicy(
         training.retrain_min_examples,
         training.retrain_quiet_seconds,
@@ -127,7 +116,7 @@ def policy(training: TrainingSettings) -> RetrainPolicy:
 
 
 def read_retrain_state(
-    store: StoreLike, instance: DagsterInstance, settings: Settings, *, spending: bool = False
+    store: Store, instance: DagsterInstance, settings: Settings, *, spending: bool = False
 ) -> RetrainState:
     """Everything the retrain decision looks at, read afresh.
 

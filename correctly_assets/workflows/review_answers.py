@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from correctly_assets.artifacts.reports import ReviewedSystem
 from correctly_assets.core.errors import PermanentError, UsageError
-from correctly_assets.core.evaluation import FULL
 from correctly_assets.core.review import Review, Scenario, blind_order, parse_scenarios, review_id, summarise
 from correctly_assets.settings import PlatformSettings, Settings
 
@@ -124,7 +124,7 @@ def review(
     return rated
 
 
-def reviews_so_far(platform: PlatformSettings, store: Store) -> list[dict[str, Any]]:
+def reviews_so_far(platform: PlatformSettings, store: Store) -> list[ReviewedSystem]:
     """What people's reviews of today's scenarios come to, per who answered (`core.review.summarise`).
 
     Raises:
@@ -136,7 +136,7 @@ def reviews_so_far(platform: PlatformSettings, store: Store) -> list[dict[str, A
     scenarios = read_scenarios(platform)
     known = {(scenario.id, scenario.sha) for scenario in scenarios}
     current = [one for one in given if (one.scenario, one.scenario_sha) in known]
-    return summarise(current, total=len(scenarios))
+    return [ReviewedSystem.model_validate(row) for row in summarise(current, total=len(scenarios))]
 
 
 def left_to_review(platform: PlatformSettings, store: Store, reviewer: str) -> dict[str, int]:
@@ -156,8 +156,7 @@ def show_on_pages(platform: PlatformSettings, store: Store, adapters: set[str]) 
 
     reviews = reviews_so_far(platform, store)
     for adapter in sorted(adapters):
-        for name in ("report", FULL):
-            show_reviews(platform.adapters_dir / adapter, reviews, name)
+        show_reviews(platform.adapters_dir / adapter, reviews)
 
 
 def _review(scenario: Scenario, answer: Answer, reviewer: str, grades: Grades) -> Review:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.text import split_of, text_sha
 from correctly_assets.core.types import Example, TrainPair
+from correctly_assets.curation.guards import row_of
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -88,7 +89,5 @@ def straddling(
 def hold(store: Store, examples: Iterable[Example]) -> int:
     """Put straddling examples into quarantine, with the row as it would be written in a file; returns how many were
     accepted until now. One that is held or forgotten already stays as it is."""
-    from correctly_assets.curation.guards import row_of
-
     sentence = f"{REASON[0].upper()}{REASON[1:]}."
     return sum(store.quarantine_example(example.id, Refusal(RUNG, sentence, row_of(example))) for example in examples)

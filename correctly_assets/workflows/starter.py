@@ -19,8 +19,9 @@ from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.store import Store
 from correctly_assets.store.records import Release
 from correctly_assets.training.adapter import check_adapter
+from correctly_assets.workflows.land_rows import STARTER, land, land_starter
 from correctly_assets.workflows.retrain_state import recipe, recipe_digest
-from correctly_assets.workflows.wiring import STARTER, land, land_starter, open_platform_store
+from correctly_assets.workflows.wiring import open_platform_store
 
 WHY = "The adapter that ships with Correctly."
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from correctly_assets.artifacts.manifests import Manifest, artefacts_in, read_manifest, written_at
 from correctly_assets.core.errors import (
     AdapterRefused,
     CorrectlyError,
@@ -25,14 +26,20 @@ from correctly_assets.core.errors import (
     UnreachableError,
     UsageError,
 )
+from correctly_assets.core.prompts import family_of
 from correctly_assets.core.training import TrainResult
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PlatformSettings, ServingSettings, Settings
+from correctly_assets.training.adapter import check_foreign
+from correctly_assets.training.card import write_card
 from correctly_assets.training.child import read_result, start_child, wait_for_child, write_config
 from correctly_assets.training.config import TrainConfig, TrainSpec
+from correctly_assets.training.estimates import plan_training
 from correctly_assets.workflows.build_train_set import train_config
+from correctly_assets.workflows.judge_candidate import judge_candidate
+from correctly_assets.workflows.make_corrector import DirectEngine
 from correctly_assets.workflows.measured_systems import adapter_named
-from correctly_assets.workflows.promote import EngineLike
-from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
+from correctly_assets.workflows.promote import EngineLike, promote_candidate
+from correctly_assets.workflows.wiring import open_platform_store
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -45,8 +52,6 @@ def newest_train_set(platform: PlatformSettings) -> str:
     Raises:
         UsageError: there is none yet.
     """
-    from correctly_assets.artifacts.manifests import Manifest, artefacts_in, read_manifest, written_at
-
     found = [path for path in artefacts_in(platform.snapshots_dir) if read_manifest(path, Manifest).kind == "train_set"]
     if not found:
         raise UsageError(
@@ -83,8 +88,6 @@ def prepare_gguf(platform: PlatformSettings, gguf: Path, name: str) -> Path:
         UsageError: the name is no plain name or taken, or the file is none.
         PermanentError: it cannot be converted.
     """
-    from correctly_assets.core.prompts import family_of
-
     if name == EMBEDDED_BASE_MODEL:
         raise UsageError(f"{name} is the embedded base model's name; choose another --name.")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
@@ -108,8 +111,6 @@ def plan(settings: Settings) -> tuple[str, TrainPlan]:
     Raises:
         UsageError: there is no train set, or no base model, yet.
     """
-    from correctly_assets.training.estimates import plan_training
-
     train_set = newest_train_set(settings.platform)
     local_base(settings)
     spec = train_config(settings, train_set=train_set)
@@ -198,13 +199,12 @@ class Adopted:
     reasons: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
+        """As ``adopt --json`` prints it."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"reasons": list(self.reasons)}
 
 
 def adoption_config(settings: Settings, directory: Path) -> TrainConfig:
     """What the training child is told where it takes in an adapter, or makes one of two, and trains nothing."""
-    from correctly_assets.core.prompts import family_of
-
     return TrainConfig(
         train_set=directory,  # named by every config; adopting reads none
         base_model=str(local_base(settings)),
@@ -222,8 +222,6 @@ def adopt(settings: Settings, directory: Path, log: Callable[[str], object]) -> 
         AdapterRefused: with the broken rule's name; nothing was taken.
         RefusedError: the gate refuses it; its files stand here, and the champion keeps serving.
     """
-    from correctly_assets.training.adapter import check_foreign
-
     base = local_base(settings)
     # Also here, where it costs no torch: a bad adapter is refused at once.
     check_foreign(directory, base)
@@ -265,10 +263,6 @@ def judge(settings: Settings, prefix: str, log: Callable[[str], object]) -> Adop
 async def _judge(
     settings: Settings, store: Store, engine: EngineLike, identity: str, log: Callable[[str], object]
 ) -> Adopted:
-    from correctly_assets.training.card import write_card
-    from correctly_assets.workflows.judge_candidate import judge_candidate
-    from correctly_assets.workflows.promote import promote_candidate
-
     directory = settings.platform.adapters_dir / identity
     judged = await judge_candidate(settings, store, engine, adapter=identity, run_id=None, log=log)
     write_card(directory)

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import yaml
+
 from correctly_assets.artifacts.files import sha256_file
 from correctly_assets.artifacts.manifests import (
     AdapterManifest,
@@ -65,6 +67,7 @@ class BroughtBack:
     forgotten: int
 
     def to_json(self) -> dict[str, Any]:
+        """One part of what `check_out` gives."""
         return {
             "id": self.id,
             "path": str(self.path),
@@ -334,8 +337,6 @@ def _objects(dvc: _Dvc, id: str, place: Path | None) -> set[str]:
     Args:
         place: the cache, or the remote's folder; None for a remote elsewhere.
     """
-    import yaml
-
     pointer = yaml.safe_load((dvc.root / f"{id}.dvc").read_text())
     whole = str(pointer["outs"][0]["md5"])
     listing = _object_path(place, whole)

@@ -24,7 +24,7 @@ def run_examples(settings: Settings) -> dg.ExecuteInProcessResult:
         )
 
 
-def test_a_run_under_five_gigabytes_free_ends_at_examples_with_the_remedy_and_one_above_goes_on(
+def test_under_five_gigabytes_free_a_run_ends_at_examples_with_a_remedy(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     settings.platform.home.mkdir(parents=True)

@@ -37,7 +37,7 @@ def vote(store: Store, kind: str, number: int, before: str, better: str) -> None
     store.add_feedback(source_key=f"api:{name}", correction_id=name, rating=-1, better=better)
 
 
-def test_of_fifty_wrong_corrections_only_those_that_only_a_reader_could_refuse_land(graph: Graph) -> None:
+def test_of_fifty_wrong_corrections_only_those_a_reader_could_refuse_land(graph: Graph) -> None:
     graph.settings.platform.home.mkdir(parents=True, exist_ok=True)
     batch = poison()
     assert sum(map(len, batch.values())) == 50
@@ -53,7 +53,7 @@ def test_of_fifty_wrong_corrections_only_those_that_only_a_reader_could_refuse_l
         assert any(words in (reason or "") for reason in held), words
 
 
-def test_an_adapter_that_learned_the_poison_is_refused_and_the_one_before_goes_on_serving(graph: Graph) -> None:
+def test_an_adapter_that_learned_poison_is_refused_and_the_old_one_serves(graph: Graph) -> None:
     good = graph.adapter(1, right=0.9)
     assert graph.run("eval_report", "served_model").success
     answers = dict(graph.engine.fixes[good])

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from rich.console import Console
 
+from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.artifacts.manifests import TrainSetManifest
-from correctly_assets.artifacts.snapshots import write_examples_snapshot
 from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Example, TrainPair
@@ -82,9 +82,7 @@ def put_nan_into_the_base_model(settings: Settings) -> None:
     save_file(tensors, path, metadata={"format": "pt"})
 
 
-def test_a_loss_that_is_no_number_is_decided_once_and_neither_retried_nor_waited_for(
-    store: Store, instance: dg.DagsterInstance
-) -> None:
+def test_a_loss_that_is_no_number_is_decided_once_and_not_retried(store: Store, instance: dg.DagsterInstance) -> None:
     settings = get_settings()
     put_nan_into_the_base_model(settings)
     report_train_set(settings, store, instance)
@@ -112,7 +110,7 @@ def test_up_does_not_wait_for_a_run_that_a_person_canceled(store: Store, instanc
     assert store.decisions() == []
 
 
-def test_a_hubs_model_that_was_not_downloaded_is_asked_for_before_a_trainer_starts(
+def test_a_hubs_model_that_was_not_downloaded_is_named_before_training(
     store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORRECTLY_BASE_MODEL", "tiny-team/tiny-gemma")
@@ -124,7 +122,7 @@ def test_a_hubs_model_that_was_not_downloaded_is_asked_for_before_a_trainer_star
     assert not settings.platform.checkpoints_dir.exists()
 
 
-def test_a_canceled_child_that_does_not_stop_in_time_is_killed_and_the_run_counts_as_canceled(
+def test_a_canceled_child_that_goes_on_is_killed_and_counts_as_canceled(
     store: Store, instance: dg.DagsterInstance
 ) -> None:
     settings = get_settings()
@@ -157,7 +155,7 @@ def test_a_canceled_child_that_does_not_stop_in_time_is_killed_and_the_run_count
     assert store.decisions() == []
 
 
-def test_the_child_reports_the_adapter_and_its_check_and_is_asked_once_for_one_training(
+def test_the_child_reports_adapter_and_check_and_is_asked_once_a_training(
     store: Store, instance: dg.DagsterInstance
 ) -> None:
     settings = get_settings()

@@ -5,7 +5,7 @@ import dagster as dg
 from correctly_assets.defs.common import latest
 
 
-def test_a_run_reads_its_own_materialization_though_a_newer_one_was_reported() -> None:
+def test_a_run_reads_its_own_materialization_though_a_newer_one_exists() -> None:
     read: list[object] = []
     with dg.DagsterInstance.ephemeral() as instance:
 

@@ -90,7 +90,7 @@ def test_a_landed_example_starts_one_run_that_says_why(instance, store):
     assert answer.run_key == f"{answer.tags[WANT_TAG]}:1"
 
 
-def test_the_same_state_asks_for_the_same_run_key_so_a_lost_tick_starts_no_second_run(instance, store):
+def test_the_same_state_has_the_same_run_key_so_a_lost_tick_starts_nothing(instance, store):
     land(store, "He go.")
     assert tick(instance).run_key == tick(instance).run_key
 
@@ -134,7 +134,7 @@ def test_rows_that_land_while_a_run_is_in_flight_wait_and_then_run(instance, sto
     assert "1 new example since" in answer.tags["correctly/why"]
 
 
-def test_a_failed_run_is_tried_again_under_a_new_key_and_then_given_up_as_a_decision(instance, store):
+def test_a_failed_run_is_tried_under_a_new_key_then_given_up_as_a_decision(instance, store):
     land(store, "He go.")
     keys = []
     for _ in range(3):
@@ -239,7 +239,7 @@ def started(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.DagsterR
 
 
 @pytest.mark.parametrize("ended", ["by its worker", "dead before it could"])
-def test_a_run_that_a_person_canceled_is_not_started_again_until_something_lands(instance, store, ended):
+def test_a_canceled_run_is_not_started_again_until_something_lands(instance, store, ended):
     land(store, "He go.")
     run = started(instance, tick(instance))
     instance.report_run_canceling(run)  # as the webserver's request does
@@ -254,7 +254,7 @@ def test_a_run_that_a_person_canceled_is_not_started_again_until_something_lands
     assert isinstance(tick(instance), dg.RunRequest)
 
 
-def test_a_run_that_ended_with_the_platform_or_for_its_length_is_tried_again(instance, store):
+def test_a_run_that_ended_with_the_platform_or_ran_too_long_is_tried_again(instance, store):
     land(store, "He go.")
     run = started(instance, tick(instance))
     assert fail_dead_runs(instance) == [run.run_id]
@@ -267,7 +267,7 @@ def test_a_run_that_ended_with_the_platform_or_for_its_length_is_tried_again(ins
     assert tick(instance).run_key.endswith(":3")
 
 
-def test_a_run_that_was_launched_again_after_a_cancel_and_failed_is_tried_again(instance, store):
+def test_a_run_launched_again_after_a_cancel_that_failed_is_tried_again(instance, store):
     land(store, "He go.")
     request = tick(instance)
     instance.report_run_canceled(started(instance, request))

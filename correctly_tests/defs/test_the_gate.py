@@ -101,7 +101,7 @@ def graph(monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
             yield Graph(settings, engine, store, instance, rows)
 
 
-def test_the_gate_refuses_a_worse_adapter_in_the_same_run_in_a_later_run_and_by_hand(graph: Graph):
+def test_the_gate_refuses_a_worse_adapter_in_each_run_and_by_hand(graph: Graph):
     good = graph.adapter(1, right=0.9)
     assert graph.run("eval_report", "served_model").success
     assert graph.champion() == good and graph.decision()[0] == "promoted"
@@ -131,7 +131,7 @@ def test_the_gate_refuses_a_worse_adapter_in_the_same_run_in_a_later_run_and_by_
     assert graph.champion() == unjudged
 
 
-def test_an_adapter_that_meddles_with_correct_sentences_is_refused_however_well_it_corrects(graph: Graph):
+def test_an_adapter_that_meddles_is_refused_however_well_it_corrects(graph: Graph):
     graph.adapter(1, right=0.9, meddles=0.4)
     assert not graph.run("eval_report", "served_model").success
     assert graph.champion() is None
@@ -166,13 +166,13 @@ def test_the_verdict_and_each_of_its_reasons_are_tags_of_the_mlflow_run(graph: G
     assert [tags.get(f"reason_{number}") for number in range(1, len(decision.reasons) + 2)] == [*decision.reasons, None]
 
 
-def test_a_first_adapter_that_changes_nothing_is_not_better_than_the_base_model(graph: Graph):
+def test_a_first_adapter_that_changes_nothing_is_no_better_than_the_base(graph: Graph):
     graph.adapter(1, right=0.0)
     assert not graph.run("eval_report", "served_model").success
     assert graph.decision()[0] == "refused" and graph.champion() is None
 
 
-def test_an_adapter_of_a_changed_base_model_is_held_against_that_base_alone_and_promoted(graph: Graph):
+def test_an_adapter_of_a_changed_base_is_held_against_that_base_alone(graph: Graph):
     old = graph.adapter(1, right=0.9)
     assert graph.run("eval_report", "served_model").success
     assert graph.champion() == old

@@ -16,8 +16,9 @@ from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.workflows.back_up import back_up
 from correctly_assets.workflows.forget_example import forget_example
+from correctly_assets.workflows.land_rows import land
 from correctly_assets.workflows.restore_backup import restore_backup
-from correctly_assets.workflows.wiring import land, open_platform_store
+from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.commands import ROWS
 from correctly_tests.integration.postgres import Postgres, running_postgres
 

@@ -7,13 +7,14 @@ import sys
 import time
 
 from correctly_assets.settings import get_settings
-from correctly_assets.workflows.wiring import STARTER, land_starter, open_platform_store
+from correctly_assets.workflows.land_rows import STARTER, land_starter
+from correctly_assets.workflows.wiring import open_platform_store
 
 
-def test_a_starter_that_was_killed_in_mid_landing_is_landed_whole_at_the_next_start_and_then_never_again():
+def test_a_starter_killed_in_mid_landing_lands_whole_and_once_afterwards():
     settings = get_settings()
     rows = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in settings.platform.starter_paths)
-    code = "from correctly_assets.settings import get_settings; from correctly_assets.workflows.wiring import land_starter; land_starter(get_settings())"
+    code = "from correctly_assets.settings import get_settings; from correctly_assets.workflows.land_rows import land_starter; land_starter(get_settings())"
     with open_platform_store(settings.platform) as store:
         killed = subprocess.Popen([sys.executable, "-c", code])
         deadline = time.monotonic() + 120

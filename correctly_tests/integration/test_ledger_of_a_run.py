@@ -93,7 +93,7 @@ def test_a_run_ends_in_mlflow_as_it_ends_in_dagster_wherever_it_ended(
     assert run(uri, instance, step) == (dagster, ledger)
 
 
-def test_the_next_run_closes_what_a_killed_worker_left_open_and_nothing_else(
+def test_the_next_run_closes_what_a_killed_worker_left_open_and_no_other(
     uri: str, instance: dg.DagsterInstance
 ) -> None:
     @dg.job(name="lineage")

@@ -69,7 +69,7 @@ def rows(url: str, query: str) -> list[tuple]:
     return found
 
 
-def test_the_daemon_the_store_and_mlflow_share_one_postgresql_and_a_failed_run_is_failed_in_all_three(
+def test_daemon_store_and_mlflow_share_postgresql_and_agree_on_a_failure(
     platform: tuple[Settings, str], tmp_path: Path
 ):
     settings, url = platform

@@ -31,7 +31,7 @@ def chat(platform: Platform, page: Page) -> Page:
     return page
 
 
-def test_the_first_page_shows_what_to_try_with_nothing_over_it_and_takes_no_attachments(chat: Page):
+def test_the_first_page_shows_what_to_try_and_takes_no_attachments(chat: Page):
     expect(chat.get_by_text("A mail to a colleague")).to_be_visible()
     expect(chat.locator("#chat-input")).to_be_visible()
     expect(chat.get_by_role("dialog")).to_have_count(0)
@@ -39,7 +39,7 @@ def test_the_first_page_shows_what_to_try_with_nothing_over_it_and_takes_no_atta
     expect(chat.get_by_text("Upload Files")).to_have_count(0)
 
 
-def test_an_awkward_paragraph_typed_into_the_chat_comes_back_corrected_with_its_reasons(chat: Page):
+def test_a_paragraph_typed_into_the_chat_comes_back_with_reasons(chat: Page):
     expect(chat.get_by_role("button", name="Selected model: correctly")).to_be_visible()
     box = chat.locator("#chat-input")
     box.click()
@@ -59,9 +59,7 @@ def test_the_page_offers_awkward_sentences_to_try(chat: Page):
     expect(chat.get_by_text("A mail to a colleague")).to_be_visible()
 
 
-def test_a_page_of_another_origin_can_neither_read_the_chat_nor_put_code_into_it(
-    platform: Platform, chat: Page, tmp_path: Path
-):
+def test_a_page_of_another_origin_cannot_read_the_chat_or_inject_code(platform: Platform, chat: Page, tmp_path: Path):
     base, evil = platform.url("WEBUI"), {"Origin": "http://evil.example"}
     asked = {**evil, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     for path in ("/api/v1/auths/signin", "/api/v1/functions/create"):

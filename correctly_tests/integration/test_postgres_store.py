@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from correctly_assets.artifacts.snapshots import write_examples_snapshot
+from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.core.errors import PermanentError, UnreachableError
 from correctly_assets.store import Store, open_store
 from correctly_tests.integration.postgres import Postgres, running_postgres

@@ -28,7 +28,7 @@ def test_one_command_closes_the_loop_and_shows_three_corrections(platform: Platf
     assert "candidate" in said and "base" in said
 
 
-def test_a_start_after_everything_was_killed_in_mid_training_closes_the_loop_without_waiting_for_the_dead_run(
+def test_a_start_after_a_kill_in_mid_training_waits_for_no_dead_run(
     platform: Platform,
 ):
     assert platform.killed_at >= 10
@@ -112,7 +112,7 @@ def test_an_openai_client_corrects_through_the_gateway_streaming_and_not(platfor
     assert streamed.split("\n\n")[0].strip() == text.split("\n\n")[0].strip()
 
 
-def test_applying_the_edits_of_an_answer_yields_its_after_and_each_edit_has_a_reason(platform: Platform):
+def test_applying_an_answers_edits_yields_its_after_and_each_has_a_reason(platform: Platform):
     texts = ["He go to the school every days.", "I am agree with you.", "Nothing is wrong here."]
     answer = httpx.post(f"{platform.url('GATEWAY')}/v1/corrections", json={"text": texts}, timeout=120).json()
     assert [item["before"] for item in answer["corrections"]] == texts
@@ -124,9 +124,7 @@ def test_applying_the_edits_of_an_answer_yields_its_after_and_each_edit_has_a_re
         assert item["release"] == "r0001"
 
 
-def test_the_command_line_corrects_evaluates_and_answers_in_the_shapes_that_scripts_rely_on(
-    platform: Platform, tmp_path: Path
-):
+def test_the_command_line_answers_in_the_shapes_that_scripts_rely_on(platform: Platform, tmp_path: Path):
     one = platform.run("correct", "--json", "He go home.")
     assert set(json.loads(one.stdout)) >= {
         "id",
@@ -166,9 +164,7 @@ def test_a_half_bad_file_lands_its_good_rows_and_exits_3(platform: Platform, tmp
     assert json.loads(platform.run("add", str(path), "--json").stdout)["duplicates"] == 1
 
 
-def test_a_file_renamed_into_the_inbox_lands_by_itself_and_starts_a_run_that_says_why(
-    platform: Platform, tmp_path: Path
-):
+def test_a_file_in_the_inbox_lands_and_starts_a_run_that_says_why(platform: Platform, tmp_path: Path):
     before = platform.status()["landed"]
     path = tmp_path / "colleagues.csv"
     path.write_text(

@@ -13,7 +13,7 @@ from correctly_tests.integration.conftest import start
 pytestmark = [pytest.mark.full, pytest.mark.model, pytest.mark.timeout(3600)]
 
 
-def test_the_starter_examples_make_an_adapter_that_passes_the_gate_with_the_settings_that_ship(tmp_path: Path):
+def test_the_starter_makes_an_adapter_that_passes_the_gate_as_shipped(tmp_path: Path):
     running = start(tmp_path / "home", "up", "--once", budget={})
     assert running.process.wait(3000) == 0, running.said()
 

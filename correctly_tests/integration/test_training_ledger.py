@@ -27,7 +27,7 @@ def settings(uri: str, place: Path, **changes: object) -> Mlflow:
     )
 
 
-def test_a_finished_run_holds_parameters_curves_the_adapter_and_a_registered_version(uri: str, tmp_path: Path) -> None:
+def test_a_finished_run_holds_parameters_curves_adapter_and_a_version(uri: str, tmp_path: Path) -> None:
     adapter = tmp_path / "0123456789ab"
     adapter.mkdir()
     (adapter / "manifest.json").write_text("{}")
@@ -50,9 +50,7 @@ def test_a_finished_run_holds_parameters_curves_the_adapter_and_a_registered_ver
 
 
 @pytest.mark.parametrize("status", ["FAILED", "KILLED"])
-def test_a_run_that_does_not_finish_is_closed_as_what_it_is_and_a_resumed_one_goes_on(
-    uri: str, tmp_path: Path, status: str
-) -> None:
+def test_a_run_that_does_not_finish_is_closed_as_such_and_resumed(uri: str, tmp_path: Path, status: str) -> None:
     where = settings(uri, tmp_path)
     ledger = RunLedger(where)
     ledger.start({"seed": 20}, None)
@@ -67,7 +65,7 @@ def test_a_run_that_does_not_finish_is_closed_as_what_it_is_and_a_resumed_one_go
     assert client.get_run(str(ledger.run_id)).info.status == "FINISHED"
 
 
-def test_a_run_that_somebody_else_has_started_is_written_into_and_left_open(uri: str, tmp_path: Path) -> None:
+def test_a_run_that_somebody_else_started_is_written_into_and_left_open(uri: str, tmp_path: Path) -> None:
     where = settings(uri, tmp_path)
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(where.experiment)

@@ -60,7 +60,7 @@ def undisturbed(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return result
 
 
-def test_a_finished_run_leaves_a_servable_adapter_with_its_provenance_and_no_checkpoint(
+def test_a_finished_run_leaves_a_servable_adapter_with_provenance_alone(
     home: Path, undisturbed: dict[str, Any]
 ) -> None:
     directory = Path(undisturbed["path"])
@@ -94,7 +94,7 @@ def test_a_finished_run_leaves_a_servable_adapter_with_its_provenance_and_no_che
     assert not list(directory.parent.glob(".new-*"))
 
 
-def test_training_serving_and_the_canary_render_one_prompt_to_the_same_tokens(
+def test_training_serving_and_canary_render_a_prompt_to_the_same_tokens(
     home: Path, undisturbed: dict[str, Any]
 ) -> None:
     """vLLM's own tokens of these prompts: test_vllm_adapters.py."""
@@ -118,7 +118,7 @@ def test_training_serving_and_the_canary_render_one_prompt_to_the_same_tokens(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_process_that_is_stopped_or_killed_resumes_to_the_adapter_of_an_undisturbed_one(
+def test_a_stopped_or_killed_run_resumes_to_the_undisturbed_adapter(
     home: Path, tmp_path: Path, undisturbed: dict[str, Any], number: signal.Signals
 ) -> None:
     code, outcome, _ = train(home, tmp_path, kill=number)
@@ -135,7 +135,7 @@ def test_a_process_that_is_stopped_or_killed_resumes_to_the_adapter_of_an_undist
     assert outcome["loss_last"] == undisturbed["loss_last"]
 
 
-def test_a_process_that_is_stopped_before_its_first_step_loads_nothing_more(home: Path, tmp_path: Path) -> None:
+def test_a_process_stopped_before_its_first_step_loads_nothing_more(home: Path, tmp_path: Path) -> None:
     progress, result = tmp_path / "progress.json", tmp_path / "result.json"
     config = run_config(home, tmp_path, progress_path=progress, result_path=result)
     process = start_training(config, tmp_path)
@@ -181,7 +181,7 @@ def test_every_stage_before_the_first_step_looks_at_the_stop(
     assert not (tmp_path / "mlflow.sqlite").exists() and not config.checkpoint_dir.exists()
 
 
-def test_a_base_model_with_nan_weights_ends_as_permanent_and_leaves_no_adapter(home: Path, tmp_path: Path) -> None:
+def test_a_base_model_with_nan_weights_ends_permanently_without_an_adapter(home: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     broken = tmp_path / "broken"

@@ -32,7 +32,7 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(convert_embedded_model(tmp_path_factory.mktemp("models") / "gemma-3-270m"))
 
 
-def test_a_turn_of_the_real_tokenizer_is_the_whole_texts_tokens_with_one_bos_and_ends_on_eos(base_model: str) -> None:
+def test_a_turn_of_the_real_tokenizer_has_one_bos_and_ends_on_eos(base_model: str) -> None:
     renderer = Renderer(load_tokenizer(base_model), load_prompts(PROJECT_ROOT / "prompts"))
     for text in ("He goes to school.", "  Two  blanks, “quotes” — 학교.", "naïve №5 ½", "<b>x</b>"):
         prompt = renderer.prompts.correct_prompt(text)

@@ -141,7 +141,7 @@ def refused_before(adapter: Path, base_model: Path) -> str:
     return refused.value.rule
 
 
-def test_a_real_adapter_is_proved_answers_otherwise_than_the_base_and_is_404_once_unloaded(
+def test_a_real_adapter_is_proved_differs_from_the_base_and_is_unloaded(
     engine: str, good: Path, base_model: Path
 ) -> None:
     async def main() -> None:
@@ -163,7 +163,7 @@ def test_a_real_adapter_is_proved_answers_otherwise_than_the_base_and_is_404_onc
     asyncio.run(main())
 
 
-def test_training_serving_the_canary_and_vllm_have_the_same_tokens_of_one_prompt(
+def test_training_serving_canary_and_vllm_have_the_same_tokens_of_a_prompt(
     engine: str, good: Path, base_model: Path
 ) -> None:
     prompts, annotator = load_prompts(PROJECT_ROOT / "prompts"), ErrantAnnotator()
@@ -185,7 +185,7 @@ def test_training_serving_the_canary_and_vllm_have_the_same_tokens_of_one_prompt
 
 
 @pytest.mark.parametrize("change", [misnamed, without_effect])
-def test_an_adapter_that_matches_no_module_or_changes_nothing_is_refused_before_and_after_loading(
+def test_an_adapter_that_matches_or_changes_nothing_is_refused_twice(
     engine: str, good: Path, base_model: Path, tmp_path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
     adapter = changed(good, tmp_path, change)
@@ -222,7 +222,7 @@ def unattended(platform: Platform) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("unattended")
-def test_a_nan_adapter_is_refused_before_loading_and_poisons_the_engine_if_it_is_loaded_all_the_same(
+def test_a_nan_adapter_is_refused_before_loading_and_poisons_if_loaded(
     engine: str, good: Path, base_model: Path, tmp_path: Path
 ) -> None:
     adapter = changed(good, tmp_path, with_nan)
@@ -243,7 +243,7 @@ def test_a_nan_adapter_is_refused_before_loading_and_poisons_the_engine_if_it_is
     asyncio.run(main())
 
 
-def test_the_platform_restarts_a_poisoned_engine_and_serves_its_champion_again(platform: Platform) -> None:
+def test_the_platform_restarts_a_poisoned_engine_and_serves_its_champion(platform: Platform) -> None:
     deadline = time.monotonic() + 300
     while True:
         with contextlib.suppress(httpx.HTTPError, ValueError):

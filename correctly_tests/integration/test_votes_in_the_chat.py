@@ -222,7 +222,7 @@ def test_an_awkward_paragraph_is_corrected_on_the_page_before_any_rating(
     chat.screenshot(path=shots / "chat.png")
 
 
-def test_rating_six_answers_down_teaches_the_rule_for_sentences_that_were_not_rated(
+def test_six_answers_rated_down_teach_the_rule_for_sentences_not_rated(
     chat: Page, platform: Platform, shots: Path
 ) -> None:
     rule = broken_throughout(platform)

@@ -43,7 +43,7 @@ def poison() -> list[tuple[str, str]]:
     return [(f"{who} {right}.", f"{who} {wrong}.") for who in WHO for right, wrong in DOES]
 
 
-def test_a_poisoned_batch_of_fifty_votes_does_not_make_the_served_model_worse(platform: Platform) -> None:
+def test_fifty_poisoned_votes_do_not_make_the_served_model_worse(platform: Platform) -> None:
     before = platform.status()
     champion, last = before["champion"], before["last_decision"]
     served = json.loads(platform.run("evaluate", "--system", "served", "--limit", "160", "--json").stdout)

@@ -60,6 +60,7 @@ class Statistics:
 
     @property
     def n(self) -> int:
+        """The number of rows."""
         return len(self.errant)
 
 

@@ -5,10 +5,7 @@ Belongs here: its sentences and rows. Does not belong here: asking (judge.py, qu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from correctly_assets.core.gate import Interval
+from correctly_assets.artifacts.reports import JudgeSection, ShareOfYes
 from correctly_assets.evaluation.report.wording import cell, signed, span
 
 NO_JUDGE = (
@@ -20,47 +17,44 @@ Row = tuple[str, str, str, str]
 """Of whom, how many were asked about, the share of yes with its interval and n, how many stayed unanswered."""
 
 
-def about_the_judge(report: Mapping[str, Any]) -> str:
+def about_the_judge(judge: JudgeSection | None) -> str:
     """Who judged, what came of it, and how far people agree; or why there is nothing."""
-    judge = report["judge"]
     if judge is None:
         return NO_JUDGE
-    if judge.get("says"):
-        return f"{judge['name']} could not be asked, so its verdicts are left out. {judge['says']}"
-    calibration = judge.get("calibration")
+    if judge.says:
+        return f"{judge.name} could not be asked, so its verdicts are left out. {judge.says}"
+    calibration = judge.calibration
     agreement = (
-        f"It agrees with people in {calibration['agreement']:.0f} % of {calibration['n']} labelled pairs "
-        f"(kappa {calibration['kappa']:.2f})."
+        f"It agrees with people in {calibration.agreement:.0f} % of {calibration.n} labelled pairs "
+        f"(kappa {calibration.kappa:.2f})."
         if calibration
         else "It has not been measured against people: run `correctly judge calibrate`."
     )
     verdicts = "; ".join(
-        f"against {name}, {v['n']} sentences: {v['win']} won, {v['tie']} tied, {v['loss']} lost, "
-        f"{signed(Interval.from_json(v['net']))} points net"
-        # A report of an older version holds no such count.
-        f"{_unanswered(v.get('unanswered', 0))}"
-        for name, v in judge["against"].items()
+        f"against {name}, {v.n} sentences: {v.win} won, {v.tie} tied, {v.loss} lost, "
+        f"{signed(v.net)} points net{_unanswered(v.unanswered)}"
+        for name, v in judge.against.items()
     )
-    left_out = judge.get("questions_say")
+    left_out = judge.questions_say
     questions = f" Whether meaning is kept and reasons are true could not be asked: {left_out}" if left_out else ""
-    return f"{judge['name']}, both orders, ties allowed. The candidate {verdicts}. {agreement}{questions}"
+    return f"{judge.name}, both orders, ties allowed. The candidate {verdicts}. {agreement}{questions}"
 
 
 def _unanswered(count: int) -> str:
     return f" ({count} more got no verdict that could be read)" if count else ""
 
 
-def questions_rows(judge: Mapping[str, Any] | None) -> list[Row]:
+def questions_rows(judge: JudgeSection | None) -> list[Row]:
     """ "Same meaning?" by system; empty where nothing was asked."""
-    return [_row(name, one) for name, one in ((judge or {}).get("same_meaning") or {}).items()]
+    return [_row(name, one) for name, one in judge.same_meaning.items()] if judge else []
 
 
-def reasons_rows(judge: Mapping[str, Any] | None) -> list[Row]:
+def reasons_rows(judge: JudgeSection | None) -> list[Row]:
     """ "Is this reason true?" by who wrote the reason; empty where nothing was asked."""
-    return [_row(name, one) for name, one in ((judge or {}).get("reasons_true") or {}).items()]
+    return [_row(name, one) for name, one in (judge.reasons_true or {}).items()] if judge else []
 
 
-def questions_lines(judge: Mapping[str, Any] | None) -> list[str]:
+def questions_lines(judge: JudgeSection | None) -> list[str]:
     """Both as Markdown tables."""
     lines: list[str] = []
     for head, answer, rows in (
@@ -73,6 +67,6 @@ def questions_lines(judge: Mapping[str, Any] | None) -> list[str]:
     return lines
 
 
-def _row(name: str, one: Mapping[str, Any]) -> Row:
-    share = "–" if one["share"] is None else f"{span(one['share'])} %, n = {one['n']}"
-    return name, str(one["asked"]), share, str(one["unanswered"])
+def _row(name: str, one: ShareOfYes) -> Row:
+    share = "–" if one.share is None else f"{span(one.share)} %, n = {one.n}"
+    return name, str(one.asked), share, str(one.unanswered)

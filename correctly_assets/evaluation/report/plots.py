@@ -10,6 +10,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from correctly_assets.artifacts.reports import TypeDifference
+from correctly_assets.core.gate import Interval
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -17,18 +20,18 @@ INK, SOFT, ACCENT, RULE = "#1b1f24", "#aeb7c2", "#0b5c8a", "#d7dce2"
 MARKERS = "osD^vP*Xd<>"
 
 
-def types_plot(rows: Sequence[Mapping[str, Any]], candidate: str, other: str) -> str:
+def types_plot(rows: Sequence[TypeDifference], candidate: str, other: str) -> str:
     """Bars of F0.5 by error type, the candidate filled and the other hatched.
 
     Args:
-        rows: ``{"name", "edits", "candidate", "other"}`` with F0.5 from 0 to 100; the first stands on top.
+        rows: F0.5 from 0 to 100 of both; the first stands on top.
     """
     figure, axes = figure_and_axes(7.6, 0.9 + 0.46 * len(rows))
     for number, row in enumerate(rows):
-        axes.barh(number - 0.19, row["candidate"], 0.36, color=ACCENT, label=candidate if not number else None)
+        axes.barh(number - 0.19, row.candidate, 0.36, color=ACCENT, label=candidate if not number else None)
         axes.barh(
             number + 0.19,
-            row["other"],
+            row.other,
             0.36,
             color="white",
             edgecolor=INK,
@@ -36,9 +39,9 @@ def types_plot(rows: Sequence[Mapping[str, Any]], candidate: str, other: str) ->
             linewidth=0.8,
             label=other if not number else None,
         )
-        for offset, key in ((-0.19, "candidate"), (0.19, "other")):
-            axes.text(row[key] + 1, number + offset, f"{row[key]:.0f}", va="center", fontsize=7.5, color=INK)
-    axes.set_yticks(range(len(rows)), [f"{row['name']} ({row['edits']})" for row in rows])
+        for offset, score in ((-0.19, row.candidate), (0.19, row.other)):
+            axes.text(score + 1, number + offset, f"{score:.0f}", va="center", fontsize=7.5, color=INK)
+    axes.set_yticks(range(len(rows)), [f"{row.name} ({row.edits})" for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, 104)
     axes.set_xlabel("F0.5 (number of reference edits in brackets)")
@@ -75,46 +78,47 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def scores_plot(rows: Sequence[Mapping[str, Any]]) -> str:
+def scores_plot(systems: Mapping[str, Mapping[str, Interval]]) -> str:
     """GLEU and F0.5 of every system with their intervals, side by side.
 
     Args:
-        rows: ``{"name", "gleu", "errant_f05"}``, each score an interval's ``point``, ``low`` and ``high``.
+        systems: by name, the intervals of ``gleu`` and ``errant_f05``.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.6, 0.9 + 0.34 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(7.6, 0.9 + 0.34 * len(systems)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, key, name in ((left, "gleu", "GLEU"), (right, "errant_f05", "F0.5")):
-        for number, row in enumerate(rows):
-            value = row[key]
-            axes.plot([value["low"], value["high"]], [number, number], color=INK, linewidth=1.4, solid_capstyle="butt")
-            axes.plot(value["point"], number, MARKERS[number % len(MARKERS)], color=ACCENT, markersize=6)
-            axes.text(value["high"], number, f"  {value['point']:.1f}", va="center", fontsize=7.5, color=INK)
+        for number, intervals in enumerate(systems.values()):
+            value = intervals[key]
+            axes.plot([value.low, value.high], [number, number], color=INK, linewidth=1.4, solid_capstyle="butt")
+            axes.plot(value.point, number, MARKERS[number % len(MARKERS)], color=ACCENT, markersize=6)
+            axes.text(value.high, number, f"  {value.point:.1f}", va="center", fontsize=7.5, color=INK)
         axes.set_xlabel(name)
-        lowest, highest = min(row[key]["low"] for row in rows), max(row[key]["high"] for row in rows)
+        lowest = min(intervals[key].low for intervals in systems.values())
+        highest = max(intervals[key].high for intervals in systems.values())
         span = max(highest - lowest, 10.0)
         axes.set_xlim(max(lowest - 0.12 * span, -0.04 * span), highest + 0.24 * span)
         _plain(axes)
-    left.set_yticks(range(len(rows)), [str(row["name"]) for row in rows])
-    left.set_ylim(len(rows) - 0.5, -0.5)
+    left.set_yticks(range(len(systems)), list(systems))
+    left.set_ylim(len(systems) - 0.5, -0.5)
     return svg_of(figure)
 
 
-def cost_plot(rows: Sequence[Mapping[str, Any]], key: str, label: str) -> str:
+def cost_plot(systems: Mapping[str, tuple[float, float]], label: str) -> str:
     """Quality against one cost, a labelled mark a system; the cost is on a logarithmic scale.
 
     Args:
-        rows: ``{"name", "errant_f05", key}``.
+        systems: by name, F0.5 from 0 to 100 and the cost. label: names the cost, with its unit.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figure, axes = figure_and_axes(7.6, 3.6)
-    for number, row in enumerate(rows):
+    for number, (name, (score, cost)) in enumerate(systems.items()):
         # Hollow, so that one mark shows through another; the candidate's alone is filled.
-        inside = ACCENT if row["name"] == "candidate" else "none"
+        inside = ACCENT if name == "candidate" else "none"
         mark = MARKERS[number % len(MARKERS)]
-        axes.plot(row[key], row["errant_f05"], mark, color=ACCENT, markerfacecolor=inside, markersize=8)
+        axes.plot(cost, score, mark, color=ACCENT, markerfacecolor=inside, markersize=8)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
@@ -122,8 +126,8 @@ def cost_plot(rows: Sequence[Mapping[str, Any]], key: str, label: str) -> str:
     axes.set_xlabel(label)
     axes.set_ylabel("F0.5")
     axes.margins(0.25)
-    axes.set_ylim(bottom=min(0.0, *(row["errant_f05"] for row in rows)) - 3)
-    label_apart(figure, axes, [(str(row["name"]), row[key], row["errant_f05"]) for row in rows])
+    axes.set_ylim(bottom=min(0.0, *(score for score, _ in systems.values())) - 3)
+    label_apart(figure, axes, [(name, cost, score) for name, (score, cost) in systems.items()])
     return svg_of(figure)
 
 

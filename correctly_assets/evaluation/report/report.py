@@ -6,8 +6,8 @@ reads (pages.py, plots.py), the gate's decision, which is handed in.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,27 @@ from typing import Any
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.artifacts.manifests import AdapterManifest
+from correctly_assets.artifacts.reports import (
+    OWN,
+    AdapterReport,
+    EvaluatedSet,
+    ExplainedEdit,
+    ExplanationCounts,
+    FullReport,
+    JudgeSection,
+    PointsSection,
+    Report,
+    ReportError,
+    ReportSection,
+    ReviewedSystem,
+    ShownSentence,
+    SystemScores,
+    TypeDifference,
+    TypeScores,
+    read_report,
+    write_report_json,
+)
+from correctly_assets.core.evaluation import FULL
 from correctly_assets.core.gate import GateDecision, Measured
 from correctly_assets.core.taxonomy import ERRANT_TYPES
 from correctly_assets.evaluation.metrics.points import PointsOf, count_points
@@ -31,7 +52,7 @@ EXAMPLES = 20
 class WrittenReport:
     """A report as it stands in an adapter's directory; ``sha256`` is that of report.json."""
 
-    report: dict[str, Any]
+    report: Report
     markdown: str
     json: Path
     html: Path
@@ -42,14 +63,14 @@ def build_section(
     *,
     systems: Mapping[str, Evaluation],
     explained: Evaluation | None = None,
-    judge: Mapping[str, Any] | None = None,
+    judge: JudgeSection | None = None,
     comparator: str | None = None,
     stack: str = "model",
     points_of: PointsOf | None = None,
     rounds: int = 1000,
     seed: int = 20,
-) -> dict[str, Any]:
-    """What is shown of one evaluation set, JSON-able.
+) -> ReportSection:
+    """What is shown of one evaluation set.
 
     Args:
         systems: by the name they are shown under, in the order shown. ``candidate`` and ``base`` are there, all on one
@@ -68,34 +89,32 @@ def build_section(
     draws = resampler_for(candidate, rounds=rounds, seed=seed)
     against = {name: compare_pair(candidate, other, draws) for name, other in systems.items() if name != "candidate"}
     data = candidate.data
-    return {
-        "data": {"name": data.name, "sha256": data.sha256, "n": len(data.rows), "small": data.small},
-        "scorer": candidate.scores["scorer"],
-        "unchecked": candidate.scores.get("unchecked"),
-        "comparator": comparator,
-        "stack": stack,
-        "rival": rival,
-        "systems": {
-            name: {**one.scores, "intervals": {key: value.to_json() for key, value in intervals(one, draws).items()}}
+    return ReportSection(
+        data=EvaluatedSet(name=data.name, sha256=data.sha256, n=len(data.rows), small=data.small),
+        scorer=candidate.scores["scorer"],
+        unchecked=candidate.scores.get("unchecked"),
+        comparator=comparator,
+        stack=stack,
+        rival=rival,
+        systems={
+            name: SystemScores.model_validate({**one.scores, "intervals": intervals(one, draws)})
             for name, one in systems.items()
         },
-        "differences": {
-            name: {metric: value.to_json() for metric, value in pair.metrics.items()} for name, pair in against.items()
+        differences={name: dict(pair.metrics) for name, pair in against.items()},
+        draws=rounds,
+        types_of={
+            name: {row["type"]: TypeScores.model_validate(row) for row in one.types} for name, one in systems.items()
         },
-        "draws": rounds,
-        "types_of": {name: {row["type"]: row for row in one.types} for name, one in systems.items()},
-        "types": _types(candidate, systems[rival], against[rival]),
-        "points": None if points_of is None else _points(candidate, systems[rival], rival, points_of),
-        "better": _examples(candidate, systems[rival], 1),
-        "worse": _examples(candidate, systems[rival], -1),
-        "meddled": _meddled(candidate),
-        "explanations": candidate.scores.get("explanations"),
-        "explanations_of": {
-            name: one.scores["explanations"] for name, one in systems.items() if "explanations" in one.scores
-        },
-        "explained": _explained(explained or candidate),
-        "judge": dict(judge) if judge is not None else None,
-    }
+        types=_types(candidate, systems[rival], against[rival]),
+        points=None if points_of is None else _points(candidate, systems[rival], rival, points_of),
+        better=_examples(candidate, systems[rival], 1),
+        worse=_examples(candidate, systems[rival], -1),
+        meddled=_meddled(candidate),
+        explanations=_counts(candidate),
+        explanations_of={name: counts for name, one in systems.items() if (counts := _counts(one)) is not None},
+        explained=_explained(explained or candidate),
+        judge=judge,
+    )
 
 
 def build_report(
@@ -105,14 +124,14 @@ def build_report(
     decision: GateDecision,
     systems: Mapping[str, Evaluation],
     explained: Evaluation | None = None,
-    judge: Mapping[str, Any] | None = None,
+    judge: JudgeSection | None = None,
     comparator: str | None = None,
     stack: str = "model",
     points_of: PointsOf | None = None,
     rounds: int = 1000,
     seed: int = 20,
-) -> dict[str, Any]:
-    """Everything the report shows, JSON-able; ``measured`` stands in it so that any later gate decides from the same.
+) -> AdapterReport:
+    """Everything the report shows; ``measured`` stands in it so that any later gate decides from the same.
 
     Args:
         manifest: of the adapter; ``id`` and what it was built from. The others: see `build_section`.
@@ -130,27 +149,33 @@ def build_report(
         rounds=rounds,
         seed=seed,
     )
-    return {
-        "format": FORMAT,
-        "adapter": manifest.id,
-        "verdict": "promote" if decision.promote else "refuse",
-        "reasons": list(decision.reasons),
-        "measured": measured.to_json(),
-        **section,
-        "provenance": provenance(manifest),
-    }
+    return AdapterReport(
+        format=FORMAT,
+        adapter=manifest.id,
+        verdict="promote" if decision.promote else "refuse",
+        reasons=list(decision.reasons),
+        measured=measured.to_json(),
+        provenance=provenance(manifest),
+        **dict(section),
+    )
 
 
 def build_full_report(
-    *, manifest: AdapterManifest, report: Mapping[str, Any], sections: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
+    *, manifest: AdapterManifest, report: AdapterReport, sections: Sequence[ReportSection]
+) -> FullReport:
     """Every system on every set, under the verdict of the adapter's own report, which a full report never changes.
 
     Args:
         report: the adapter's own. sections: `build_section`'s, the frozen set's first.
     """
-    verdict = {key: report[key] for key in ("adapter", "verdict", "reasons")}
-    return {"format": FORMAT, **verdict, "sets": list(sections), "provenance": provenance(manifest)}
+    return FullReport(
+        format=FORMAT,
+        adapter=report.adapter,
+        verdict=report.verdict,
+        reasons=report.reasons,
+        sets=list(sections),
+        provenance=provenance(manifest),
+    )
 
 
 def write_report(
@@ -161,11 +186,11 @@ def write_report(
     decision: GateDecision,
     systems: Mapping[str, Evaluation],
     explained: Evaluation | None = None,
-    judge: Mapping[str, Any] | None = None,
+    judge: JudgeSection | None = None,
     comparator: str | None = None,
     stack: str = "model",
     points_of: PointsOf | None = None,
-    reviews: Sequence[Mapping[str, Any]] = (),
+    reviews: Sequence[ReviewedSystem] = (),
 ) -> WrittenReport:
     """Build the report and write ``report.html`` and ``report.json`` into an adapter's directory, each in one step.
 
@@ -186,27 +211,21 @@ def write_report(
     return write_pages(directory, report, reviews=reviews)
 
 
-def show_reviews(directory: Path, reviews: Sequence[Mapping[str, Any]], name: str = "report") -> bool:
-    """Write a report's page anew with the reviews given since; its JSON, what was measured, stays as it is.
-
-    Returns:
-        Whether there is such a report.
-    """
-    try:
-        report = json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return False
-    _write_page(directory / f"{name}.html", report | {"reviews": list(reviews)})
-    return True
+def show_reviews(directory: Path, reviews: Sequence[ReviewedSystem]) -> None:
+    """Write the pages of an adapter's reports anew with the reviews given since; their JSON, what was measured, stays as
+    it is. A report that is not there, or cannot be read, is left alone."""
+    for kind, name in ((AdapterReport, OWN), (FullReport, FULL)):
+        with contextlib.suppress(ReportError):
+            _write_page(directory / f"{name}.html", read_report(directory, kind, name), reviews)
 
 
 def write_pages(
     directory: Path,
-    report: dict[str, Any],
-    name: str = "report",
+    report: Report,
+    name: str = OWN,
     watch: Stopwatch | None = None,
     *,
-    reviews: Sequence[Mapping[str, Any]] = (),
+    reviews: Sequence[ReviewedSystem] = (),
 ) -> WrittenReport:
     """Write a report as ``NAME.html`` and ``NAME.json``, each in one step.
 
@@ -215,35 +234,35 @@ def write_pages(
     Args:
         watch: what the report took so far; its figures stand under ``seconds`` in the JSON, plots and page included.
     """
-    json_path, html_path = directory / f"{name}.json", directory / f"{name}.html"
+    html_path = directory / f"{name}.html"
     clock = watch or Stopwatch()
-    shown = report | {"reviews": list(reviews)}
     with clock.on("page"):
-        _write_page(html_path, shown, clock)
-        markdown = to_markdown(shown)
+        _write_page(html_path, report, reviews, clock)
+        markdown = to_markdown(report, reviews)
     if watch is not None:
-        report = {**report, "seconds": watch.figures()}
-    text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+        report.seconds = watch.figures()
     # The JSON last: where it stands, the page stands too.
-    write_text_atomically(json_path, text)
-    return WrittenReport(report, markdown, json_path, html_path, hashlib.sha256(text.encode()).hexdigest())
+    text = write_report_json(directory, report, name)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    return WrittenReport(report, markdown, directory / f"{name}.json", html_path, sha256)
 
 
-def _write_page(path: Path, report: Mapping[str, Any], watch: Stopwatch | None = None) -> None:
-    write_text_atomically(path, to_html(report, watch))
+def _write_page(path: Path, report: Report, reviews: Sequence[ReviewedSystem], watch: Stopwatch | None = None) -> None:
+    write_text_atomically(path, to_html(report, reviews, watch))
     path.chmod(0o644)
 
 
-def main_figures(report: Mapping[str, Any]) -> dict[str, float]:
-    """Plain floats for pages that plot over time and for the ledger."""
-    scores = report["systems"]["candidate"]
+def main_figures(report: Report) -> dict[str, float]:
+    """Plain floats of the first set, for pages that plot over time and for the ledger."""
+    section = report.sections[0]
+    scores = section.systems["candidate"]
     names = ("gleu", "errant_p", "errant_r", "errant_f05", "overcorrected", "missed", "unchanged", "run_on", "p50_ms")
-    found = {name: float(scores[name]) for name in names if scores.get(name) is not None}
+    found = {name: float(value) for name in names if (value := getattr(scores, name)) is not None}
     for metric in ("gleu", "errant_f05"):
-        found[f"{metric}_minus_{report['rival']}"] = float(report["differences"][report["rival"]][metric]["point"])
-    explained = report.get("explanations") or {}
-    if explained.get("edits"):
-        found["model_reasons"] = 100 * explained["model_reasons"] / explained["edits"]
+        found[f"{metric}_minus_{section.rival}"] = float(section.differences[section.rival][metric].point)
+    explained = section.explanations
+    if explained is not None and explained.edits:
+        found["model_reasons"] = 100 * explained.model_reasons / explained.edits
     return found
 
 
@@ -270,21 +289,29 @@ def provenance(manifest: AdapterManifest) -> dict[str, str]:
     return shown
 
 
-def _types(candidate: Evaluation, rival: Evaluation, pair: Compared) -> list[dict[str, Any]]:
+def _counts(evaluation: Evaluation) -> ExplanationCounts | None:
+    counts = evaluation.scores.get("explanations")
+    return None if counts is None else ExplanationCounts.model_validate(counts)
+
+
+def _types(candidate: Evaluation, rival: Evaluation, pair: Compared) -> list[TypeDifference]:
     ours = {row["type"]: row for row in candidate.types}
     theirs = {row["type"]: row for row in rival.types}
-    rows: list[dict[str, Any]] = []
+    rows: list[TypeDifference] = []
     for kind, (edits, difference) in pair.types.items():
         if not edits:
             continue
         scores = [of[kind]["f05"] if kind in of else 0.0 for of in (ours, theirs)]
         name = ERRANT_TYPES.get(kind, kind)
-        row = {"type": kind, "name": name, "edits": edits, "candidate": scores[0], "other": scores[1]}
-        rows.append({**row, "difference": difference.to_json()})
-    return sorted(rows, key=lambda row: (-row["edits"], row["type"]))
+        rows.append(
+            TypeDifference(
+                type=kind, name=name, edits=edits, candidate=scores[0], other=scores[1], difference=difference
+            )
+        )
+    return sorted(rows, key=lambda row: (-row.edits, row.type))
 
 
-def _points(candidate: Evaluation, other: Evaluation, rival: str, points_of: PointsOf) -> dict[str, Any]:
+def _points(candidate: Evaluation, other: Evaluation, rival: str, points_of: PointsOf) -> PointsSection:
     ours, theirs = (
         count_points(one.data, one.answers.corrections, map(int, one.statistics.best), points_of)
         for one in (candidate, other)
@@ -292,35 +319,44 @@ def _points(candidate: Evaluation, other: Evaluation, rival: str, points_of: Poi
     return points_of_section(rival, ours, theirs)
 
 
-def _examples(candidate: Evaluation, rival: Evaluation, sign: int) -> list[dict[str, Any]]:
+def _examples(candidate: Evaluation, rival: Evaluation, sign: int) -> list[ShownSentence]:
     """The sentences whose GLEU changed most in one direction, where the two answers differ."""
     deltas = sign * (candidate.statistics.sentence_gleu - rival.statistics.sentence_gleu)
-    found: list[dict[str, Any]] = []
+    found: list[ShownSentence] = []
     for index in sorted(range(len(deltas)), key=lambda index: (-float(deltas[index]), index)):
         ours, theirs = candidate.answers.corrections[index], rival.answers.corrections[index]
         if deltas[index] <= 0 or len(found) == EXAMPLES:
             break
         row = candidate.data.rows[index]
-        texts = {"source": row.source, "candidate": ours.after, "other": theirs.after, "reference": row.references[0]}
-        found.append({**texts, "row": index + 1, "points": round(float(deltas[index]), 1), "fallback": ours.fallback})
+        found.append(
+            ShownSentence(
+                source=row.source,
+                candidate=ours.after,
+                other=theirs.after,
+                reference=row.references[0],
+                row=index + 1,
+                points=round(float(deltas[index]), 1),
+                fallback=ours.fallback,
+            )
+        )
     return found
 
 
-def _meddled(candidate: Evaluation) -> list[dict[str, Any]]:
+def _meddled(candidate: Evaluation) -> list[ShownSentence]:
     """Correct sentences that the candidate changed."""
     flags = candidate.statistics.clean & candidate.statistics.changed
     rows = [(index, candidate.answers.corrections[index].after) for index in range(len(flags)) if flags[index]]
     return [
-        {"source": candidate.data.rows[index].source, "candidate": after, "row": index + 1}
+        ShownSentence(source=candidate.data.rows[index].source, candidate=after, row=index + 1)
         for index, after in rows[:EXAMPLES]
     ]
 
 
-def _explained(candidate: Evaluation) -> list[dict[str, Any]]:
+def _explained(candidate: Evaluation) -> list[ExplainedEdit]:
     """Some edits with their reasons, one a sentence."""
-    found: list[dict[str, Any]] = []
+    found: list[ExplainedEdit] = []
     for correction in candidate.answers.corrections:
         for edit in correction.edits[:1]:
             if edit.reason and len(found) < EXAMPLES:
-                found.append({"before": correction.before, **edit.to_json()})
+                found.append(ExplainedEdit.model_validate({"before": correction.before, **edit.to_json()}))
     return found

@@ -6,15 +6,14 @@ Belongs here: one number, interval or cell as text. Does not belong here: senten
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from correctly_assets.core.gate import Interval
 
 
-def span(value: Mapping[str, float]) -> str:
+def span(value: Interval) -> str:
     """A score with its interval."""
-    return f"{value['point']:.1f} ({value['low']:.1f}–{value['high']:.1f})"
+    return f"{value.point:.1f} ({value.low:.1f}–{value.high:.1f})"
 
 
 def signed(value: Interval) -> str:
@@ -22,9 +21,9 @@ def signed(value: Interval) -> str:
     return f"{value.point:+.1f} ({value.low:+.1f} to {value.high:+.1f})"
 
 
-def clear(value: Mapping[str, float]) -> str:
+def clear(value: Interval) -> str:
     """What may be said of a difference: ▲ above zero with its whole interval, ▼ below, ≈ neither."""
-    return "▲" if value["low"] > 0 else "▼" if value["high"] < 0 else "≈"
+    return "▲" if value.low > 0 else "▼" if value.high < 0 else "≈"
 
 
 def number(value: Any, digits: int = 1, unit: str = "") -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from correctly_assets.core.edits import apply_edits
+from correctly_assets.core.errors import UsageError
 from correctly_assets.core.types import Edit
 from correctly_assets.language.points import Point
 from correctly_assets.teachers.embedded.sentence import Slip, load_data
@@ -51,8 +52,6 @@ class Mix:
         Raises:
             UsageError: a pack is named that the table does not hold.
         """
-        from correctly_assets.core.errors import UsageError
-
         packs = tuple(
             Pack(name, float(p["share"]), p.get("kinds", {}), p.get("rules", {})) for name, p in table["packs"].items()
         )
@@ -73,6 +72,11 @@ class Mix:
 
     @classmethod
     def default(cls, first_languages: Sequence[str] = ()) -> Mix:
+        """The mix that ships (data/mix.yaml).
+
+        Args:
+            first_languages: packs to draw errors from; all when empty.
+        """
         return cls.from_table(load_data("mix.yaml"), first_languages)
 
 

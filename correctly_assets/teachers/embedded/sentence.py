@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from correctly_assets.core.errors import PermanentError
+from correctly_assets.language.parser import SPACY_MODEL, import_spacy
 from correctly_assets.language.points import read_words
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ class Slip:
     weight: float = 1.0
 
     def conflicts(self, other: Slip) -> bool:
+        """Whether two slips cannot stand in one text: one changes what the other changes, or what it needs to be seen as wrong."""
         return bool(self.tokens & (other.tokens | other.needs) or self.needs & other.tokens)
 
     def to_json(self) -> list[Any]:
@@ -60,12 +64,14 @@ class Slip:
 
     @classmethod
     def from_json(cls, value: Sequence[Any]) -> Slip:
+        """The inverse of `to_json`, a list in the order of the fields."""
         rule, kind, op, start, end, wrongs, tokens, needs, values, weight = value
         words = tuple((name, word) for name, word in values)
         return cls(rule, kind, op, start, end, tuple(wrongs), frozenset(tokens), frozenset(needs), words, weight)
 
 
 def capital(text: str) -> str:
+    """The text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
 
 
@@ -89,13 +95,12 @@ def classes(word: str) -> frozenset[str]:
 @lru_cache(maxsize=1)
 def known_words() -> frozenset[str]:
     """The British word list that ships with ERRANT, by which it tells a misspelling from a wrong word."""
-    from importlib.resources import files
-
     text = files("errant.en").joinpath("resources", "en_GB-large.txt").read_text(encoding="utf-8")
     return frozenset(text.split())
 
 
 def is_word(word: str) -> bool:
+    """Whether the word list has the word, as written or in lower case."""
     return word in known_words() or word.lower() in known_words()
 
 
@@ -128,6 +133,7 @@ class Sentence:
         return token.text if keeps or not self.opens(i) else token.text[:1].lower() + token.text[1:]
 
     def next(self, i: int, step: int = 1) -> Token | None:
+        """The token ``step`` places after token ``i``; None beyond the ends."""
         j = i + step
         return self.doc[j] if 0 <= j < len(self.doc) else None
 
@@ -239,9 +245,11 @@ class Parser:
 
 
 def load_model() -> Any:
-    from correctly_assets.core.errors import PermanentError
-    from correctly_assets.language.parser import SPACY_MODEL, import_spacy
+    """spaCy's English pipeline without its entity recogniser.
 
+    Raises:
+        PermanentError: the model's package is not installed.
+    """
     try:
         return import_spacy().load(SPACY_MODEL, disable=["ner"])
     except OSError as error:
@@ -249,15 +257,18 @@ def load_model() -> Any:
 
 
 def children(token: Token, *deps: str) -> list[Token]:
+    """The token's children with one of these dependency labels."""
     return [child for child in token.children if child.dep_ in deps]
 
 
 def subject_of(token: Token) -> Token | None:
+    """The subject of a verb; None where the parse shows none."""
     found = children(token, "nsubj", "nsubjpass")
     return found[0] if found else None
 
 
 def data_file(name: str) -> Path:
+    """The path of one of the teacher's tables in ``data/``."""
     return Path(__file__).parent.parent / "data" / name
 
 

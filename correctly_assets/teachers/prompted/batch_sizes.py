@@ -39,6 +39,7 @@ class Sums:
     journalled_usd: float = 0.0
 
     def add(self, answers: Iterable[ChatAnswer]) -> None:
+        """Count answers, and what they cost: now, and in all with what earlier runs paid."""
         for answer in answers:
             self.answered += 1
             self.sent += not answer.paid_before

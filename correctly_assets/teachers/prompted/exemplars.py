@@ -34,18 +34,26 @@ class Neighbour(Protocol):
     """What a search answers with."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """ID of the example that is near."""
+        ...
 
 
 class Exemplars(Protocol):
     """Finds the texts most like a text (curation/search.py)."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What measures nearness; part of a teacher's identity."""
+        ...
 
-    def add(self, items: Iterable[tuple[str, str]]) -> None: ...
+    def add(self, items: Iterable[tuple[str, str]]) -> None:
+        """Add (example ID, text) to the index."""
+        ...
 
-    def nearest(self, text: str, k: int = 1) -> Sequence[Neighbour]: ...
+    def nearest(self, text: str, k: int = 1) -> Sequence[Neighbour]:
+        """The ``k`` examples nearest to a text, nearest first."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ class Templates:
 
     @property
     def sha256(self) -> str:
+        """Hash of both prompt files; part of a teacher's identity."""
         return sha256_of([self.pairs, self.complete])
 
 
@@ -159,25 +160,17 @@ def ask_for_pairs(
         example = shots[place]
         drawn = sha256_of([seed, example.id, round_])
         rng = random.Random(drawn)
-        form, tone = rng.choice(words.cells)
-        here = {
-            "form": example.form if round_ == 0 and example.form else form,
-            "tone": example.tone if round_ == 0 and example.tone else tone,
-            "topic": rng.choice([*grid["topics"], example.topic or rng.choice(grid["topics"])]),
-            "first_language": rng.choice(grid["first_languages"]),
-            "cefr": rng.choices(list(grid["levels"]), list(grid["levels"].values()))[0],
-            "error_types": ", ".join(rng.choice(grid["error_types"])),
-        }
-        form_form, feeling = words.of(here["form"], here["tone"], rng)
+        cell = _draw_cell(grid, words, example, rng, own=round_ == 0)
+        form_form, feeling = words.of(cell["form"], cell["tone"], rng)
         prompt = fill(
             templates.pairs,
             count=str(wanted),
             form_form=form_form,
             mapping_emotion_form_tone=feeling,
-            topic=here["topic"],
-            first_language=here["first_language"],
-            level=here["cefr"],
-            error_types=here["error_types"],
+            topic=cell["topic"],
+            first_language=cell["first_language"],
+            level=cell["cefr"],
+            error_types=cell["error_types"],
             reason_language=LANGUAGES[language],
             example_example=shown(example),
         )
@@ -189,8 +182,27 @@ def ask_for_pairs(
             seed=int(drawn[:7], 16),  # 28 bits: every endpoint takes that
             schema=PAIRS_SCHEMA,
         )
-        asked.append(Asked(request, example, here))
+        asked.append(Asked(request, example, cell))
     return asked
+
+
+def _draw_cell(
+    grid: dict[str, Any], words: Wordings, example: Example, rng: random.Random, *, own: bool
+) -> dict[str, str]:
+    """The attributes that a request asks for.
+
+    Args:
+        own: keep the example's own form and tone where it has them, as in the first round over the examples.
+    """
+    form, tone = rng.choice(words.cells)
+    return {
+        "form": example.form if own and example.form else form,
+        "tone": example.tone if own and example.tone else tone,
+        "topic": rng.choice([*grid["topics"], example.topic or rng.choice(grid["topics"])]),
+        "first_language": rng.choice(grid["first_languages"]),
+        "cefr": rng.choices(list(grid["levels"]), list(grid["levels"].values()))[0],
+        "error_types": ", ".join(rng.choice(grid["error_types"])),
+    }
 
 
 def ask_to_complete(

@@ -1,5 +1,5 @@
 """Ways of doing one training step: transformers' own model, and Gemma 3's layers written for a CPU.
 
 Belongs here: forward, loss and backward for a batch, and what makes them fast. Does not belong here: the recipe
-(training/run.py, trainer.py).
+(training/produce_adapter.py, trainer.py).
 """

@@ -67,9 +67,11 @@ class Recording:
         self.states = states.detach()
 
     def forward(self) -> None:
+        """Replay the forward pass over ``ids``; ``states`` holds the result."""
         self._forward.replay()
 
     def backward(self) -> None:
+        """Replay the backward pass from ``gradient``; ``gradients`` holds the result."""
         self._backward.replay()
 
 

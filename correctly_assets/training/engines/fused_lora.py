@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
+from peft.tuners.lora import Linear
 from torch import Tensor
 
 _ALIGNED = 8
@@ -93,6 +94,7 @@ class JoinedLinear(torch.nn.Module):
         weight.data = self.joined[:, :width] if self.beside else self.joined[:height]
 
     def forward(self, x: Tensor) -> Tensor:
+        """``x`` [..., inputs] → [..., outputs]: the base matrix and the adapter's in one product."""
         kind = _BesideColumns if self.beside else _BelowRows
         flat = x.reshape(-1, x.shape[-1])
         return cast(Tensor, kind.apply(flat, self.a, self.b, self.joined, self.scale)).view(*x.shape[:-1], -1)
@@ -105,8 +107,6 @@ def join_products(model: Any) -> int:
         How many were replaced; those with a bias, with dropout, with several adapters or with a rank that the matrix units
         cannot read in blocks are left as they are.
     """
-    from peft.tuners.lora import Linear
-
     found = {name: module for name, module in model.named_modules() if isinstance(module, Linear) and _fits(module)}
     for name, module in found.items():
         (adapter,) = module.lora_A

@@ -80,6 +80,7 @@ class FastEngine:
         return all(hasattr(m, "lora_A") and "default" in m.lora_A for m in modules)
 
     def train(self, turns: Sequence[Turn]) -> float:
+        """Forward and backward of the mean loss per learned token, shared out over worker threads; returns that mean, in nats."""
         learned = sum(turn.learned for turn in turns)
         parts = self._share_out(turns)
         jobs = [
@@ -97,6 +98,7 @@ class FastEngine:
         return sum(loss for loss, _ in results) / learned
 
     def losses(self, turns: Sequence[Turn]) -> list[Tensor]:
+        """Per turn the [learned] losses in nats, float32, without gradients."""
         parts = self._share_out(turns)
         jobs = [
             self._pool.submit(self._losses_of_part, [turns[i] for i in part], loss)

@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.training.engines.cuda_graphs import Recording, Recordings, sees_all, widened
@@ -28,9 +30,6 @@ _MASKLESS = "correctly_maskless"
 
 def _register_maskless() -> None:
     """Give transformers its own fused attention under a name for which no mask is ever made."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
     AttentionInterface.register(_MASKLESS, sdpa_attention_forward)
     AttentionMaskInterface.register(_MASKLESS, lambda *_, **__: None)
 
@@ -141,6 +140,11 @@ class PlainEngine:
         return states.reshape(-1, states.shape[-1]).index_select(0, rows.predicts)
 
     def train(self, turns: Sequence[Turn]) -> float:
+        """Forward and backward of the mean loss per learned token; returns that mean, in nats.
+
+        Raises:
+            OutOfMemoryError: also after the recorded steps were given up, whose memory is freed first.
+        """
         rows = self._rows(turns)
         try:
             return self._attempt(rows)
@@ -203,6 +207,7 @@ class PlainEngine:
 
     @torch.no_grad()
     def losses(self, turns: Sequence[Turn]) -> list[torch.Tensor]:
+        """Per turn the [learned] losses in nats, float32, without gradients."""
         rows = self._rows(turns)
         self._body.eval()
         # The few batches that are measured would not pay for graphs of their own.

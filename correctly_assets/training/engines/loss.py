@@ -95,10 +95,12 @@ class InjectedGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: torch.Tensor, grad: torch.Tensor, loss: torch.Tensor) -> torch.Tensor:
+        """Keep ``grad`` for `backward` and give ``loss`` on."""
         ctx.save_for_backward(grad)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        """The kept gradient times that of the loss, for ``hidden`` alone."""
         (grad,) = ctx.saved_tensors
         return grad * grad_outputs[0].to(grad.dtype), None, None

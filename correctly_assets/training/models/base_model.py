@@ -240,6 +240,14 @@ def base_model_revision(path: str) -> str:
     return digest.hexdigest()
 
 
+def base_name(base_model: str) -> str:
+    """The name a base model is recorded under: its manifest's, its directory's last part, or the hub name."""
+    directory = Path(base_model)
+    if (directory / MANIFEST).exists():
+        return str(json.loads((directory / MANIFEST).read_text())["name"])
+    return directory.name if directory.is_dir() else base_model
+
+
 def untrimmed(revision: str) -> str:
     """A base model's revision before its vocabulary was trimmed: itself where it was not.
 

@@ -11,6 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import httpx
+
 from correctly_assets.core.errors import PermanentError, UnreachableError, UsageError
 from correctly_assets.training.models.base_model import MANIFEST
 
@@ -35,7 +37,6 @@ def download_base_model(name: str, target: Path) -> Path:
     """
     if (target / "config.json").is_file():
         return target
-    import httpx
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 

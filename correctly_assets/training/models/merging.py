@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
 from correctly_assets.artifacts.manifests import AdapterManifest, read_manifest
 from correctly_assets.core.errors import PermanentError
@@ -35,9 +37,6 @@ def merge_adapter(base_model: str, adapter_dir: Path, target: Path, prompts: Pro
     Raises:
         PermanentError: the weights cannot be read, or the merged model answers otherwise than the adapter.
     """
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
     manifest = read_manifest(adapter_dir, AdapterManifest)
     try:
         base = AutoModelForCausalLM.from_pretrained(base_model, dtype=torch.float32)

@@ -17,14 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from correctly_assets.artifacts import examples_snapshot as increment
+from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.artifacts.files import hash_files, sha256_file
 from correctly_assets.artifacts.manifests import TrainSetManifest, read_manifest
-from correctly_assets.artifacts.snapshots import (
-    EXAMPLES_FILE,
-    Snapshot,
-    example_ids,
-    write_examples_snapshot,
-)
+from correctly_assets.artifacts.snapshots import EXAMPLES_FILE, Snapshot, example_ids
 from correctly_assets.artifacts.train_set import TRAIN_FILE, count_train_set, read_train_set, write_train_set
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.hashing import content_id
@@ -94,7 +90,7 @@ def test_an_empty_store_has_a_snapshot_too(store: Store, tmp_path: Path) -> None
     assert list(example_ids(snapshot.path)) == []
 
 
-def test_a_snapshot_merged_into_the_one_before_is_the_very_file_that_reading_afresh_gives(
+def test_a_merged_snapshot_is_the_very_file_that_reading_afresh_gives(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(increment, "PAGE", 50)  # several pages, and a last one that is not full
@@ -121,7 +117,7 @@ def test_a_snapshot_is_read_afresh_when_much_has_changed(store: Store, tmp_path:
     assert write_examples_snapshot(store, tmp_path / "snapshots").rows == 40
 
 
-def test_a_snapshot_follows_the_newest_one_even_where_an_older_one_cannot_be_read(store: Store, tmp_path: Path) -> None:
+def test_a_snapshot_follows_the_newest_though_an_older_one_is_unreadable(store: Store, tmp_path: Path) -> None:
     store.land([example(number) for number in range(20)])
     first = write_examples_snapshot(store, tmp_path / "snapshots")
     (first.path / "manifest.json").write_text("not json")
@@ -210,7 +206,7 @@ def test_thumbs_are_at_most_a_fifth_of_all_weight(tmp_path: Path) -> None:
     assert 40 < weight <= 50
 
 
-def test_the_split_is_that_of_the_normalised_source_and_no_source_straddles(tmp_path: Path) -> None:
+def test_the_split_is_the_normalised_sources_and_no_source_straddles(tmp_path: Path) -> None:
     pairs = [pair(f"p{n}", f"He go to {n}.", f"He goes to {n}.") for n in range(400)]
     pairs += [pair(f"q{n}", f"HE GO, to {n}", f"He goes, to {n}!") for n in range(400)]
     splits: dict[str, set[str]] = {}
@@ -221,7 +217,7 @@ def test_the_split_is_that_of_the_normalised_source_and_no_source_straddles(tmp_
     assert {"train", "held_out"} == set.union(*splits.values())
 
 
-def test_an_inherited_split_goes_before_the_hash_and_must_not_tear_a_source_apart(tmp_path: Path) -> None:
+def test_an_inherited_split_precedes_the_hash_and_tears_no_source_apart(tmp_path: Path) -> None:
     pairs = [pair("a", "He go.", "He goes."), pair("b", "he go", "He went!")]
     other = "held_out" if split_of("He go.") == "train" else "train"
     snapshot = write_train_set(pairs, tmp_path, TrainSetManifest(), sql_dir=SQL, splits={"a": other, "b": other})
@@ -272,9 +268,7 @@ def test_any_text_survives_the_way_through_parquet_and_duckdb(tmp_path: Path, ro
 # -- forgetting ----------------------------------------------------------------------------------------------------
 
 
-def test_forgetting_takes_the_row_out_of_snapshots_and_train_sets_and_names_the_adapters(
-    store: Store, tmp_path: Path
-) -> None:
+def test_forgetting_removes_a_row_everywhere_and_names_the_adapters(store: Store, tmp_path: Path) -> None:
     snapshots, adapters = tmp_path / "snapshots", tmp_path / "adapters"
     store.land([example(1), example(2)])
     first, second = store.accepted()
@@ -306,7 +300,7 @@ FAULTY = """
 import resource, signal, sys
 from pathlib import Path
 from correctly_assets.store import open_store
-from correctly_assets.artifacts.snapshots import write_examples_snapshot
+from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.artifacts.manifests import TrainSetManifest
 from correctly_tests.unit.artifacts.test_train_sets import SQL, example, pair

@@ -38,7 +38,7 @@ def test_the_counted_weights_are_those_of_the_model_that_is_built() -> None:
     assert model.dtype == torch.bfloat16
 
 
-def test_the_gpu_part_measures_its_steps_on_a_tiny_model_and_counts_what_it_says() -> None:
+def test_the_gpu_part_measures_steps_on_a_tiny_model_and_counts_rightly() -> None:
     config = tiny()
     batches = batched(make_turns(4 * (WARM + 2), 8, 16, config.vocab_size), 4)
     found = measure_ours(config, batches, torch.device("cpu"), compile=False)
@@ -57,7 +57,7 @@ def test_the_gpu_part_measures_its_steps_on_a_tiny_model_and_counts_what_it_says
     assert peak_rate("Some Other Card") is None
 
 
-def test_the_gpu_part_measures_padded_and_packed_batches_of_the_same_turns_beside_each_other() -> None:
+def test_the_gpu_part_measures_padded_and_packed_batches_of_the_same_turns() -> None:
     config = tiny()
     config.attention_bias = True  # what the fast engine does not compute, so that the plain one does, as on a GPU
     batches = batched(make_turns(16 * (WARM + 1), 8, 90, config.vocab_size), 16)
@@ -89,7 +89,7 @@ def test_without_a_gpu_the_gpu_part_says_that_its_figure_is_still_owed(
     assert NO_GPU in capsys.readouterr().err
 
 
-def test_the_compiled_engine_gives_the_plain_ones_loss_and_gradients_at_every_length() -> None:
+def test_the_compiled_engine_has_the_plain_ones_loss_and_gradients() -> None:
     # One adapter each: compiling changes the layers in place.
     adapter, other = tiny_adapter(), tiny_adapter()
     plain = PlainEngine(adapter, torch.device("cpu"))
@@ -101,7 +101,7 @@ def test_the_compiled_engine_gives_the_plain_ones_loss_and_gradients_at_every_le
             copy.grad = expected.grad = None
 
 
-def test_unpadded_causal_batches_reach_attention_without_a_mask_so_that_the_fused_kernel_may_be_used(
+def test_unpadded_causal_batches_reach_attention_without_a_mask(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[tuple[bool, bool]] = []
@@ -130,7 +130,7 @@ def test_growth_is_measured_cell_by_cell_and_drawn(tmp_path: Path) -> None:
     assert train_growth.growth(made, "seconds") == pytest.approx(1.5)
 
 
-def test_the_loops_figures_hold_a_run_to_thirty_per_cent_of_what_it_was_promised_to_take() -> None:
+def test_the_loops_figures_hold_a_run_to_thirty_per_cent_of_its_promise() -> None:
     promised = {"minutes": 4.0, "gigabytes": 3.0, "tokens": 1000}
     plan = promise.record(
         dict.fromkeys(("pairs", "turns", "steps", "limited", "learned_from")) | promised | {"basis": {}},
@@ -144,7 +144,7 @@ def test_the_loops_figures_hold_a_run_to_thirty_per_cent_of_what_it_was_promised
     assert (figures["plan_minutes_promised"]["value"], figures["plan_minutes_took"]["value"]) == (4, 3)
 
 
-def test_make_installs_what_the_benchmark_compares_with_before_it_runs_and_touches_no_other_pin() -> None:
+def test_make_installs_what_the_benchmark_compares_with_and_no_other_pin() -> None:
     project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
     lines = (PROJECT_ROOT / "deploy/requirements-bench.lock").read_text().splitlines()
     pins = [line.split()[0] for line in lines if line[:1].isalnum()]

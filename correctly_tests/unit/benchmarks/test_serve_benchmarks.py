@@ -68,7 +68,7 @@ INSTANT = Process(
 )
 
 
-def test_a_killed_engine_is_healed_by_the_supervisor_and_nobody_sees_more_than_be_patient(tmp_path: Path) -> None:
+def test_a_killed_engine_is_healed_and_nobody_sees_more_than_be_patient(tmp_path: Path) -> None:
     engine = FakeEngine()  # only its port: the one that runs is the supervisor's child
     settings = Settings().changed(platform={"home": tmp_path / "home"}, serving={"vllm_port": engine.port})
 
@@ -93,7 +93,7 @@ def test_a_killed_engine_is_healed_by_the_supervisor_and_nobody_sees_more_than_b
     assert set(figures) <= set(bench_serve.KNOWN)
 
 
-def test_a_reaction_that_was_accepted_and_is_not_in_the_store_counts_as_lost(settings: Settings) -> None:
+def test_a_reaction_accepted_and_not_in_the_store_counts_as_lost(settings: Settings) -> None:
     settings.platform.home.mkdir(parents=True)
     with open_platform_store(settings.platform) as store:
         store.add_feedback(source_key="api:me:c_1", correction_id="c_1", rating=1)

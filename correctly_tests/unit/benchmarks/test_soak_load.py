@@ -27,7 +27,7 @@ def test_growth_is_the_slope_per_thousand_requests_after_warm_up() -> None:
 
 
 @pytest.mark.slow
-def test_a_sound_gateway_gives_no_error_but_the_clients_and_an_engine_that_goes_away_does(tmp_path: Path) -> None:
+def test_a_sound_gateway_gives_no_errors_of_its_own_and_a_lost_engine_does(tmp_path: Path) -> None:
     with fake_engine() as engine, running_gateway(tmp_path / "home", engine) as running:
         engine.default = {TEXTS[0]: "She goes to school every day."}
         running.serves(running.release("a"))
@@ -44,7 +44,7 @@ def test_a_sound_gateway_gives_no_error_but_the_clients_and_an_engine_that_goes_
         }  # fmt: skip
 
 
-def test_memory_that_grows_with_equal_requests_is_told_from_what_new_sizes_add() -> None:
+def test_memory_that_grows_with_equal_requests_is_told_from_new_sizes() -> None:
     def lots(*megabytes: list[float]) -> list[dict[str, Any]]:
         return [
             {

@@ -10,9 +10,9 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 
+from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.artifacts.manifests import TrainSetManifest
 from correctly_assets.artifacts.rejected_pairs import read_rejected, write_rejected
-from correctly_assets.artifacts.snapshots import write_examples_snapshot
 from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.retrain import RetrainPolicy, RetrainState, decide_retrain, fingerprint
@@ -307,7 +307,7 @@ def test_examples_are_found_by_their_length(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_journal_is_a_sound_database_after_forgetting(settings: Settings) -> None:
-    from correctly_assets.teachers.factory import erase_from_journal
+    from correctly_assets.llm_api.answer_journal import erase_from_journal
 
     folder = settings.platform.home / "teacher" / "journal"
     assert erase_from_journal(folder, ["anything"]) == 0

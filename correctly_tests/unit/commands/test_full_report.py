@@ -23,7 +23,8 @@ from correctly_assets.platform.engine_session import running_engine
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.check_leaks import refuse_trained_on
 from correctly_assets.workflows.full_report import Systems, full_report_here, registered_sets
-from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
+from correctly_assets.workflows.make_corrector import DirectEngine
+from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.commands import invoke
 from correctly_tests.judging_fakes import (
     ROWS,
@@ -38,7 +39,7 @@ from correctly_tests.teaching_fakes import ChatServer
 pytestmark = pytest.mark.slow
 
 
-def test_the_full_report_measures_every_system_on_every_set_and_generates_nothing_twice(
+def test_the_full_report_measures_all_systems_on_all_sets_once(
     engine: FakeEngine, outside: ChatServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = prepare(engine, monkeypatch, tmp_path, comparator_model="toy", comparator_base_url=outside.url)
@@ -114,7 +115,7 @@ def test_the_full_report_measures_every_system_on_every_set_and_generates_nothin
     engine.start()
 
 
-def test_the_other_stack_of_a_report_is_the_very_system_that_is_served_when_it_is_chosen(
+def test_the_other_stack_of_a_report_is_the_system_served_when_chosen(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     alone = prepare(engine, monkeypatch, tmp_path)
@@ -133,7 +134,7 @@ def test_the_other_stack_of_a_report_is_the_very_system_that_is_served_when_it_i
     assert one["base"] != two["base"]
 
 
-def test_an_evaluated_adapter_is_in_the_engine_afterwards_only_where_it_was_before_or_serves(
+def test_an_evaluated_adapter_stays_in_the_engine_only_where_it_belongs(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = prepare(engine, monkeypatch, tmp_path)
@@ -170,7 +171,7 @@ def test_an_adapter_without_a_verdict_has_no_full_report(
         full_report_here(settings, adapter, Console(stderr=True), running_engine)
 
 
-def test_a_set_that_shows_what_the_adapter_was_trained_on_is_refused_by_name(settings: Settings) -> None:
+def test_a_set_that_shows_what_the_adapter_was_trained_on_is_refused(settings: Settings) -> None:
     pair = TrainPair("p1", "e1", "example", "He go to the pool.", "He goes to the pool.")
     snapshot = write_train_set(
         [pair],

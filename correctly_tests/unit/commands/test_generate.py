@@ -23,7 +23,7 @@ from correctly_assets.store.search import CellCount
 from correctly_assets.teachers.prompted.exemplars import Cell
 from correctly_assets.workflows.complete_examples import complete_waiting
 from correctly_assets.workflows.generate_examples import generate, thinnest_cells, write_new_examples
-from correctly_assets.workflows.wiring import make_platform_teacher
+from correctly_assets.workflows.make_teacher import make_platform_teacher
 from correctly_tests.commands import ROWS, Run, landed
 from correctly_tests.loopback import answer
 from correctly_tests.teaching_fakes import GOOD, ChatServer, completion, teacher
@@ -121,7 +121,7 @@ def prompted(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> ChatServer:
     return server
 
 
-def test_generate_completes_what_waits_with_structured_reasons_edits_and_its_cost(
+def test_generate_completes_what_waits_with_reasons_edits_and_its_cost(
     run: Run, tmp_path: Path, store: Store, prompted: ChatServer
 ) -> None:
     landed(run, tmp_path)
@@ -152,7 +152,7 @@ def page_of_examples() -> dict[str, Any]:
     return {name: value.value for name, value in event.materialization.metadata.items()}
 
 
-def test_a_row_that_waits_is_completed_before_the_snapshot_of_its_train_set(
+def test_a_waiting_row_is_completed_before_its_train_sets_snapshot(
     run: Run, tmp_path: Path, settings: Settings, prompted: ChatServer
 ) -> None:
     landed(run, tmp_path)
@@ -161,7 +161,7 @@ def test_a_row_that_waits_is_completed_before_the_snapshot_of_its_train_set(
     assert shown["completion_cost_usd"] == pytest.approx(0.003)
 
 
-def test_a_teacher_that_is_away_leaves_rows_waiting_and_the_snapshot_is_made_of_the_others(
+def test_a_teacher_that_is_away_leaves_rows_waiting_and_the_others_go_on(
     run: Run, tmp_path: Path, prompted: ChatServer
 ) -> None:
     landed(run, tmp_path)
@@ -179,7 +179,7 @@ def test_without_a_key_a_row_waits_and_add_says_for_what(run: Run, tmp_path: Pat
     assert (done.completed, done.left) == (0, 1) and "CORRECTLY_TEACHER=openai" in (done.says or "")
 
 
-def test_the_recorded_teacher_completes_what_its_recording_holds_and_leaves_the_rest(
+def test_the_recorded_teacher_completes_what_it_holds_and_leaves_the_rest(
     run: Run, tmp_path: Path, store: Store, settings: Settings, prompted: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     landed(run, tmp_path)
@@ -252,7 +252,7 @@ def test_the_shot_of_a_completion_is_the_example_most_like_the_text(server: Chat
     assert made.identity() != plain.identity()
 
 
-def test_the_shot_of_a_new_example_is_of_the_cell_s_form_and_like_its_topic(server: ChatServer, tmp_path: Path) -> None:
+def test_the_shot_of_a_new_example_is_of_the_cells_form_and_topic(server: ChatServer, tmp_path: Path) -> None:
     made = teacher(server, tmp_path, exemplars=NeighbourIndex, concurrency=1)
     others = [
         Example(f"d{n}", f"Dear diary, trains number {n} is late.", "Trains are late.", form="diary") for n in range(9)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from correctly_assets.artifacts.snapshots import write_examples_snapshot
+from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.artifacts.train_set import read_train_set
 from correctly_assets.platform.dagster_instance import make_instance, open_instance
 from correctly_assets.settings import Settings, get_settings

@@ -61,7 +61,7 @@ def test_the_report_of_the_adapter_judged_last_is_found_and_opened(
     assert (tmp_path / "opened").read_text().strip() == (first / "report.html").as_uri()
 
 
-def test_an_adapter_refused_before_it_was_measured_shows_its_decision_and_claims_no_page(settings: Settings) -> None:
+def test_an_adapter_refused_unmeasured_shows_its_decision_and_no_page(settings: Settings) -> None:
     open_platform_store(settings.platform).close()
     directory = settings.platform.adapters_dir / "ccc333"
     directory.mkdir(parents=True)
@@ -129,7 +129,7 @@ def test_the_judge_is_measured_against_people_and_the_agreement_is_kept(
     assert read_calibration(under(monkeypatch, judge_model="another")) is None
 
 
-def test_a_comparator_is_recorded_once_grows_by_sets_and_never_under_another_name(
+def test_a_comparator_is_recorded_once_grows_by_sets_and_keeps_its_name(
     outside: ChatServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     one = lines(tmp_path / "one.jsonl", {"source": "We go there.", "references": ["We went there."]})
@@ -164,7 +164,7 @@ def test_a_comparator_is_recorded_once_grows_by_sets_and_never_under_another_nam
 # ---------------------------------------------------------------- the loop's report and the full one
 
 
-def test_the_loops_report_holds_a_recorded_comparator_and_the_judges_verdicts_with_its_agreement(
+def test_the_report_holds_a_recorded_comparator_and_the_judges_verdicts(
     engine: FakeEngine, outside: ChatServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = prepare(
@@ -214,7 +214,7 @@ def test_the_loops_report_holds_a_recorded_comparator_and_the_judges_verdicts_wi
     assert report["explained"]  # edits with their reasons, from the answers that were asked for with reasons
 
 
-def test_a_judge_that_is_away_is_a_sentence_in_the_report_and_stops_nothing(
+def test_a_judge_that_is_away_is_a_sentence_in_the_report_and_no_stop(
     engine: FakeEngine, outside: ChatServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = prepare(engine, monkeypatch, tmp_path, judge_model="umpire", judge_base_url=outside.url)

@@ -43,7 +43,7 @@ def refused(settings: Settings, *reasons: str) -> str:
     return adapter
 
 
-def test_a_promotion_despite_the_gate_is_an_override_with_a_decision_and_its_reason(platform: Settings) -> None:
+def test_a_promotion_despite_the_gate_is_an_override_with_its_reason(platform: Settings) -> None:
     adapter = refused(platform, "It changes 20.0 % of correct sentences.")
     shown_by("promote", adapter, "--despite", "the class begins today")
     with open_platform_store(platform.platform) as store:
@@ -55,9 +55,7 @@ def test_a_promotion_despite_the_gate_is_an_override_with_a_decision_and_its_rea
 
 
 @pytest.mark.parametrize("blank", ["", "  "])
-def test_a_promotion_despite_the_gate_without_a_reason_is_a_usage_error_and_promotes_nothing(
-    platform: Settings, blank: str
-) -> None:
+def test_a_promotion_despite_the_gate_needs_a_reason(platform: Settings, blank: str) -> None:
     adapter = refused(platform, "It changes 20.0 % of correct sentences.")
     with pytest.raises(UsageError, match='--despite "reason"') as caught:
         shown_by("promote", adapter, "--despite", blank)

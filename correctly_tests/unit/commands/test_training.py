@@ -76,7 +76,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *wor
     return int(code or 0), json.loads(shown.out), shown.err
 
 
-def test_a_plan_counts_the_newest_train_set_and_says_what_to_do_when_there_is_none(
+def test_a_plan_counts_the_newest_train_set_or_says_how_to_get_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, value, _ = run(monkeypatch, capfd, "plan")
@@ -120,7 +120,7 @@ def test_the_curriculum_is_a_table_in_the_settings_and_part_of_the_recipe(
     assert recipe_digest(get_settings()) != digest
 
 
-def test_a_comparison_that_goes_on_takes_no_result_of_other_prompts_or_another_base_model(
+def test_a_resumed_comparison_takes_no_result_of_other_prompts_or_base(
     settings: Settings, made: Path, tmp_path: Path
 ) -> None:
     from correctly_assets.workflows.compare_runs import _base_config
@@ -160,7 +160,7 @@ def test_a_run_from_the_champion_replays_what_it_was_trained_on(
     assert config.replay.share == settings.training.replay
 
 
-def test_a_base_model_that_is_not_there_is_named_before_anything_is_planned(
+def test_a_missing_base_model_is_named_before_anything_is_planned(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     write_pairs(settings)
@@ -203,7 +203,7 @@ def test_an_adopted_adapter_waits_for_the_platform_and_can_be_exported(
     assert "stands at" in value["error"]["message"]
 
 
-def test_a_gguf_file_without_a_vocabulary_to_copy_is_refused_and_leaves_nothing(
+def test_a_gguf_file_without_a_vocabulary_is_refused_and_leaves_nothing(
     settings: Settings, made: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     identity = run(monkeypatch, capfd, "adopt", str(made / "foreign"))[1]["adapter"]
@@ -229,7 +229,7 @@ def test_a_bad_adapter_is_refused_with_the_rules_name(
     assert not settings.platform.adapters_dir.exists()
 
 
-def test_an_adopted_adapter_passes_the_judge_and_the_gate_as_any_other_or_is_refused(
+def test_an_adopted_adapter_passes_judge_and_gate_or_is_refused(
     settings: Settings, made: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # As the embedded model, whose gate asks for no share of model-written reasons: this engine writes none.
@@ -264,7 +264,7 @@ def test_an_adopted_adapter_passes_the_judge_and_the_gate_as_any_other_or_is_ref
     assert "passed the gate" in (settings.platform.adapters_dir / identity / "README.md").read_text()
 
 
-def test_a_learning_curve_trains_nested_parts_keeps_its_figures_and_leaves_no_sentence_behind(
+def test_a_learning_curve_trains_nested_parts_and_leaves_no_text_behind(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     train_set = write_pairs(settings)
@@ -284,7 +284,7 @@ def test_a_learning_curve_trains_nested_parts_keeps_its_figures_and_leaves_no_se
     assert not settings.platform.adapters_dir.exists()
 
 
-def test_parts_that_are_no_percentages_are_refused_before_anything_is_trained(
+def test_parts_that_are_no_percentages_are_refused_before_training(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_pairs(settings)
@@ -292,7 +292,7 @@ def test_parts_that_are_no_percentages_are_refused_before_anything_is_trained(
         assert run(monkeypatch, capfd, "learning-curve", "--parts", parts)[0] == 2
 
 
-def test_a_bakeoff_compares_by_held_out_loss_a_character_where_no_engine_is_wanted(
+def test_a_bakeoff_without_an_engine_compares_held_out_loss_a_character(
     settings: Settings, made: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     write_pairs(settings)
@@ -318,7 +318,7 @@ def test_a_bakeoff_compares_by_held_out_loss_a_character_where_no_engine_is_want
     assert json.loads((settings.platform.home / "bakeoff.json").read_text()) == value
 
 
-def test_a_bakeoff_measures_models_of_other_tokenizers_on_the_same_answers_and_can_ask_them_without_an_engine(
+def test_a_bakeoff_of_other_tokenizers_measures_the_same_answers_greedily(
     settings: Settings, made: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     from correctly_assets.core.prompts import load_prompts
@@ -358,7 +358,7 @@ def test_a_bakeoff_names_a_missing_model_before_the_first_is_trained(
     assert run(monkeypatch, capfd, "bakeoff", "--models", str(made / "base"))[0] == 2
 
 
-def test_the_better_model_is_the_one_that_corrects_better_where_all_were_asked() -> None:
+def test_the_better_model_corrects_better_where_all_were_asked() -> None:
     rows = [
         {"model": "a", "held_out_nats_a_character": 0.1, "errant_f05": 30.0},
         {"model": "b", "held_out_nats_a_character": 0.2, "errant_f05": 40.0},
@@ -368,7 +368,7 @@ def test_the_better_model_is_the_one_that_corrects_better_where_all_were_asked()
     assert choose(rows)["best"] == "a"
 
 
-def test_a_curve_that_still_falls_asks_for_more_examples_and_a_flat_one_does_not() -> None:
+def test_a_falling_curve_asks_for_examples_and_a_flat_one_does_not() -> None:
     def points(last: float) -> list[dict[str, Any]]:
         return [
             {"examples": 10, "held_out_loss": 2.0, "pairs": 15, "tokens": 300},
@@ -381,7 +381,7 @@ def test_a_curve_that_still_falls_asks_for_more_examples_and_a_flat_one_does_not
     assert "rose by 5.0 %" in curve_says(points(2.1))
 
 
-def test_a_curve_whose_minutes_ran_out_does_not_say_that_examples_would_not_help() -> None:
+def test_a_curve_whose_minutes_ran_out_does_not_judge_more_examples() -> None:
     earlier = {"examples": 955, "held_out_loss": 1.298, "pairs": 1476, "tokens": 41_754}
     last = {"examples": 1836, "held_out_loss": 1.322, "pairs": 2841, "tokens": 30_485}
     said = curve_says([earlier, last])

@@ -79,7 +79,7 @@ def test_each_channel_hears_of_an_event_once_and_once_that_it_is_over() -> None:
     assert heard == [*once, ("webhook", "resolved"), ("mail", "resolved"), *once]
 
 
-def test_a_message_that_was_not_delivered_is_due_again_for_its_channel_alone() -> None:
+def test_an_undelivered_message_is_due_again_for_its_channel_alone() -> None:
     (alert,) = active_alerts(replace(FINE, disk_free_bytes=1.0), Limits())
     known = still_known({}, [alert], "now")
     first, second = messages_for(known, [alert], ["webhook", "mail"])

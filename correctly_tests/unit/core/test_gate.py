@@ -25,7 +25,7 @@ def test_a_first_adapter_is_held_against_the_base_alone():
     assert "First adapter of this base model: held against the base model alone." in decision.reasons
 
 
-def test_an_adapter_that_is_judged_again_while_it_serves_is_not_called_the_first():
+def test_an_adapter_judged_again_while_it_serves_is_not_called_the_first():
     decision = decide_promotion(replace(GOOD, champion=GOOD.candidate, versus_champion=None), GateSettings())
     assert decision.promote
     assert "It serves already: held against the base model alone." in decision.reasons
@@ -55,12 +55,12 @@ def test_each_rule_refuses_alone_and_says_so(change, words):
     assert words in decision.reasons[0]
 
 
-def test_two_run_on_answers_of_four_hundred_are_allowed_and_an_error_type_with_few_edits_does_not_gate():
+def test_two_run_on_answers_of_400_pass_and_rare_types_do_not_gate():
     few = replace(GOOD, run_on=2, type_differences={"DET": (19, Interval(-9, -15, -2))})
     assert decide_promotion(few, GateSettings()).promote
 
 
-def test_the_embedded_gate_allows_fifteen_percent_and_reports_model_reasons_without_gating():
+def test_the_embedded_gate_allows_fifteen_percent_and_only_reports_reasons():
     candidate = replace(GOOD, overcorrected=14.9, model_reasons=0)
     assert decide_promotion(candidate, EMBEDDED_GATE).promote
     assert not decide_promotion(candidate, GateSettings()).promote

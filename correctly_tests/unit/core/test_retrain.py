@@ -30,7 +30,7 @@ def test_an_empty_store_does_not_train_and_says_how_to_land():
     assert "correctly add" in decision.says
 
 
-def test_new_examples_start_a_run_whose_key_carries_fingerprint_and_attempt():
+def test_new_examples_start_a_run_keyed_by_fingerprint_and_attempt():
     decision = decide_retrain(NEW, POLICY)
     assert (decision.action, decision.run_key) == ("run", "want:1")
     assert "5 new examples" in decision.says
@@ -38,7 +38,7 @@ def test_new_examples_start_a_run_whose_key_carries_fingerprint_and_attempt():
     assert dict(decision.tags)["correctly/why"] == decision.says
 
 
-def test_what_is_already_decided_is_not_trained_again_even_if_it_was_refused():
+def test_what_is_already_decided_is_not_trained_again_even_if_refused():
     assert decide_retrain(replace(NEW, decided="want"), POLICY).action == "skip"
 
 
@@ -53,7 +53,7 @@ def test_a_burst_is_waited_out():
     assert decide_retrain(replace(NEW, seconds_since_landing=10.0), POLICY).action == "run"
 
 
-def test_a_run_waits_for_the_whole_of_a_file_however_long_its_next_rows_take():
+def test_a_run_waits_for_the_whole_of_a_file_however_slow_its_rows():
     decision = decide_retrain(replace(NEW, landing="rows.csv", seconds_since_landing=50.0), POLICY)
     assert decision.action == "skip"
     assert (
@@ -62,14 +62,14 @@ def test_a_run_waits_for_the_whole_of_a_file_however_long_its_next_rows_take():
     )
 
 
-def test_a_failed_run_is_tried_again_under_another_key_and_given_up_at_the_limit():
+def test_a_failed_run_is_tried_under_another_key_and_given_up_at_the_limit():
     second = decide_retrain(replace(NEW, attempts=1), POLICY)
     assert second.run_key == "want:2"
     assert "attempt 2 of 3" in second.says
     assert decide_retrain(replace(NEW, attempts=3), POLICY).action == "give_up"
 
 
-def test_a_canceled_run_waits_for_a_person_or_something_new_and_says_how_to_start_it():
+def test_a_canceled_run_waits_for_a_person_or_news_and_says_how():
     decision = decide_retrain(replace(NEW, attempts=1, canceled="abcdef1234"), POLICY)
     assert decision.action == "skip"
     assert "abcdef12 was canceled" in decision.says and "launch the job `retrain`" in decision.says
@@ -119,7 +119,7 @@ def test_reactions_alone_wait_for_others_and_a_file_waits_for_none():
         assert decide_retrain(replace(reactions, **changed), POLICY).action == "run", changed
 
 
-def test_the_daily_budgets_hold_a_run_back_and_what_was_taken_away_is_trained_all_the_same():
+def test_daily_budgets_hold_a_run_back_unless_something_was_taken_away():
     minutes = replace(NEW, minutes_today=240.0)
     assert "CORRECTLY_RETRAIN_DAILY_MINUTES" in decide_retrain(minutes, POLICY).says
     assert decide_retrain(replace(minutes, minutes_today=239.9), POLICY).action == "run"
@@ -143,7 +143,7 @@ def test_every_rule_says_how_it_stands():
     assert all(says.endswith(".") for _, says in rules_of(empty, POLICY))
 
 
-def test_the_fingerprint_ignores_the_order_of_rows_and_follows_rows_and_recipe():
+def test_the_fingerprint_follows_rows_and_recipe_but_not_their_order():
     assert rows_digest(["a", "b"]) == rows_digest(["b", "a"])
     recipe = {"base": "r1"}
     assert fingerprint(rows_digest(["a"]), recipe) != fingerprint(rows_digest(["a", "b"]), recipe)

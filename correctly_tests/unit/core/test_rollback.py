@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from correctly_assets.core.rollback import RollbackPolicy, Signals, decide_rollback, seen
 
 
-def test_answers_that_fail_far_more_often_than_before_speak_for_the_previous_release():
+def test_answers_that_fail_far_more_often_speak_for_the_previous_release():
     says = decide_rollback(Signals(400, 80), Signals(1000, 20))
     assert says is not None and says.startswith("20 % of 400 answers") and "2 % before" in says
 
@@ -49,7 +49,7 @@ def test_equal_or_better_rates_never_roll_back(ups: int, downs: int, more_ups: i
         assert decide_rollback(champion, previous, RollbackPolicy(min_votes=1)) is None
 
 
-def test_an_engine_that_computed_nan_twice_under_a_release_speaks_for_the_one_before_it():
+def test_an_engine_that_computed_nan_twice_speaks_for_the_release_before():
     says = decide_rollback(Signals(corrupted=2), Signals())
     assert says == "The engine computed NaN 2 times while it answered (0 before)."
     # Once may have been an evaluated candidate's.
@@ -58,7 +58,7 @@ def test_an_engine_that_computed_nan_twice_under_a_release_speaks_for_the_one_be
     assert decide_rollback(Signals(corrupted=2), Signals(corrupted=2)) is None
 
 
-def test_an_adapter_that_makes_nan_alone_in_an_engine_gives_way_at_once_unless_the_one_before_does_too():
+def test_an_adapter_that_alone_makes_nan_gives_way_unless_the_last_did_too():
     assert "NaN as soon as" in (decide_rollback(Signals(unprovable=True), Signals()) or "")
     assert decide_rollback(Signals(unprovable=True), Signals(unprovable=True)) is None
 

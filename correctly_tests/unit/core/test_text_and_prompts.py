@@ -62,7 +62,7 @@ def test_braces_in_a_users_text_are_left_alone():
     assert fill("Say {a}: {b}", a="{b}", b="x {a}") == "Say {b}: x {a}"
 
 
-def test_every_chat_family_renders_the_text_and_ends_where_the_answer_begins():
+def test_every_chat_family_ends_where_the_answer_begins():
     for family, opening in (("gemma3", "model\n"), ("chatml", "assistant\n"), ("llama3", "\n\n")):
         prompts = load_prompts(PROJECT_ROOT / "prompts", family)
         rendered = prompts.correct_prompt("He go home.")
@@ -77,7 +77,7 @@ def test_an_unknown_family_or_a_missing_file_says_what_to_do(tmp_path: Path):
         load_prompts(tmp_path)
 
 
-def test_an_equal_artefact_keeps_its_files_and_takes_newer_provenance_where_asked(tmp_path: Path):
+def test_an_equal_artefact_keeps_its_files_and_takes_newer_provenance(tmp_path: Path):
     def fill_it(directory: Path) -> None:
         (directory / "a").write_text("one")
 
@@ -93,7 +93,7 @@ def test_an_equal_artefact_keeps_its_files_and_takes_newer_provenance_where_aske
     assert (path / "report.json").exists() and (path / "manifest.json").stat().st_mode & 0o044
 
 
-def test_an_artefact_is_named_by_its_content_and_a_failed_write_leaves_nothing(tmp_path: Path):
+def test_an_artefact_is_named_by_content_and_a_failed_write_leaves_none(tmp_path: Path):
     def fill_it(directory: Path) -> None:
         (directory / "a").write_text("one")
 

@@ -29,7 +29,7 @@ texts = st.lists(st.tuples(st.sampled_from(WORDS + ODD), st.sampled_from(BLANKS)
 
 @settings(max_examples=400, deadline=None)
 @given(before=texts, after=texts)
-def test_applying_the_edits_yields_after_for_sentences_of_odd_words_and_blanks(annotator, before, after):
+def test_applying_edits_yields_after_for_odd_words_and_blanks(annotator, before, after):
     edits = annotator.edits(before, after)
     assert apply_edits(before, edits) == after
     assert all(edit.was != edit.now and edit.type for edit in edits)
@@ -48,7 +48,7 @@ def test_the_character_alignment_alone_keeps_the_law_too(before, after):
     assert apply_edits(before, character_edits(before, after)) == after
 
 
-def test_edits_that_are_no_alignment_are_replaced_by_the_character_alignment():
+def test_edits_that_are_no_alignment_give_way_to_the_character_alignment():
     spans = [(0, 1), (2, 3)]
     wrong = [AlignedEdit(1, 2, 0, 0, "U:NOUN")]
     edits = text_edits("a b", "a c", spans, spans, wrong)

@@ -108,7 +108,7 @@ def test_a_doubtful_edit_is_left_out_and_the_sure_one_beside_it_stands(least: fl
     assert engine.logprobs == [least > 0]
 
 
-def test_words_of_content_chosen_brought_in_or_dropped_are_a_choice_and_form_spelling_or_small_words_are_none():
+def test_content_words_are_a_choice_and_form_spelling_or_particles_not():
     for edit in (
         Edit(0, 6, "mended", "repaired", "R:VERB"),
         Edit(0, 7, "need be", "necessary", "R:OTHER"),

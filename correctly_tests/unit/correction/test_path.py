@@ -165,7 +165,7 @@ def test_small_honest_corrections_pass_every_guard(text):
     assert refuse(text, Completion(answer, "stop")) is None
 
 
-def test_the_token_limit_leaves_room_for_every_correction_but_not_for_a_run():
+def test_the_token_limit_leaves_room_for_a_correction_but_not_for_a_run():
     assert answer_limit("He go home.") < 25
     assert answer_limit("안녕하세요 반갑습니다") >= 20
     assert answer_limit(SENTENCE) > 20
@@ -186,7 +186,7 @@ See `he go` at https://x.org/he-go and he go.
 """
 
 
-def test_layout_code_and_links_come_back_byte_for_byte_and_offsets_hold_over_the_document(annotator):
+def test_layout_code_and_links_come_back_byte_for_byte_and_offsets_hold(annotator):
     long = "the office, because the boss have called him and he were late for the very first time, he say so."
     engine = Engine(
         {
@@ -276,7 +276,7 @@ def test_an_engine_that_is_away_is_an_error_and_no_answer(annotator):
 
 
 @pytest.mark.parametrize("error", [UnreachableError("The engine is away."), EngineCorruptedError("It computed NaN.")])
-def test_an_engine_that_fails_while_reasons_are_written_is_that_very_error_too(annotator, error):
+def test_an_engine_that_fails_while_reasons_are_written_is_that_error_too(annotator, error):
     class FailsAtTheSecondCall(Engine):
         async def complete(self, prompt, *, model, max_tokens, stop=(), priority=0, logprobs=False):
             if self.asked:
@@ -301,14 +301,14 @@ class Refuses(Engine):
         return await super().complete(prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority)
 
 
-def test_a_sentence_beyond_the_engines_context_stays_as_it_is_and_the_others_are_corrected(annotator):
+def test_a_sentence_beyond_the_context_stays_and_others_are_corrected(annotator):
     engine = Refuses("12, 34", "engine_refused", {"He go home.": "He goes home."})
     answer = correct(engine, annotator, "The numbers was 12, 34 and 56. He go home.")
     assert (answer.after, answer.fallback) == ("The numbers was 12, 34 and 56. He goes home.", "length")
     assert [edit.reason_origin for edit in answer.edits] == ["model"]
 
 
-def test_a_reason_whose_question_is_beyond_the_engines_context_is_the_rules(annotator):
+def test_a_reason_whose_question_is_beyond_the_context_is_the_rules(annotator):
     answer = correct(Refuses("Say in ", "engine_refused", {"He go home.": "He goes home."}), annotator, "He go home.")
     assert [edit.reason_origin for edit in answer.edits] == ["rule"]
 
@@ -346,7 +346,7 @@ def test_a_reason_that_ran_to_the_limit_gives_way_to_the_rule(annotator):
         ("He go to the big house!", "He goes to the big house", "He goes to the big house!"),
     ],
 )  # fmt: skip
-def test_single_edits_are_not_taken_over_where_they_spoil_names_numbers_or_ends(annotator, before, answer, after):
+def test_single_edits_that_spoil_names_numbers_or_ends_are_not_taken_over(annotator, before, answer, after):
     assert correct(Engine({before: answer}), annotator, before).after == after
 
 

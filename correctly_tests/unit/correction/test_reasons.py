@@ -31,7 +31,7 @@ def edit(was: str, now: str, kind: str) -> Edit:
 @pytest.mark.parametrize(
     "sides", [("", "of which the"), ("of which the", ""), ("one two three four five", "a b c d e f")]
 )
-def test_every_type_has_a_short_reason_in_both_languages_for_every_operation(kind, sides):
+def test_every_type_has_a_short_reason_for_every_operation_and_language(kind, sides):
     was, now = sides
     operation = "M" if not was else "U" if not now else "R"
     for language in REASON_LANGUAGES:
@@ -68,7 +68,7 @@ def test_the_words_of_an_edit_choose_the_closest_reason(was, now, kind, says):
     assert says in RULES.reason(edit(was, now, kind))
 
 
-def test_every_condition_of_the_templates_can_hold_and_every_condition_is_used():
+def test_every_condition_of_the_templates_can_hold_and_is_used():
     used = {
         e["when"]
         for operations in TEMPLATES.values()
@@ -172,7 +172,7 @@ def test_a_punctuation_mark_may_be_called_by_its_name():
     assert check_model_reason(comma, "A comma follows the name of who is spoken to.", before, after) is None
 
 
-def test_a_reason_that_speaks_of_a_mark_the_edit_does_not_touch_is_another_edits():
+def test_a_reason_that_speaks_of_a_mark_the_edit_leaves_is_another_edits():
     before, after = "She suggested me to go, and we went.", "She suggested that I go, and we went."
     words = edit("", "that", "M:OTHER")
     assert (

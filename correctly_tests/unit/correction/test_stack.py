@@ -58,7 +58,7 @@ def harper() -> HarperFirst:
     return HarperFirst()
 
 
-def test_the_model_is_given_what_the_rules_mended_and_edits_count_from_what_the_user_wrote(harper: HarperFirst) -> None:
+def test_the_model_gets_what_rules_mended_and_offsets_fit_the_users_text(harper: HarperFirst) -> None:
     engine = Says({"to my": "for my"})
     text = "I recieve  a letter to my mother. It is fine."
     found = correct(engine, harper, text)

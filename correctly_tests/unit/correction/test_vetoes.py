@@ -84,7 +84,7 @@ def test_the_sound_edits_of_an_answer_are_taken_over_without_the_others(annotato
     )
 
 
-def test_an_answer_that_is_mostly_vetoed_is_a_rewriting_and_none_of_it_is_taken(annotator):
+def test_an_answer_that_is_mostly_vetoed_is_a_rewriting_and_is_not_taken(annotator):
     before = "Then Siobhán met Ngozi and Hamza in Llanberis, and he like it."
     edits = annotator.edits(before, "Then Susan met Norman and Harry in London, and he likes it.")
     assert len(edits) == 5

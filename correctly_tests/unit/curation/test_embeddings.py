@@ -23,7 +23,8 @@ from correctly_assets.curation.embeddings import EndpointEmbedding, TokenVectors
 from correctly_assets.curation.search import NeighbourIndex
 from correctly_assets.settings import get_settings
 from correctly_assets.workflows.forget_example import forget_example
-from correctly_assets.workflows.wiring import make_embedding, open_platform_store
+from correctly_assets.workflows.make_embedding import make_embedding
+from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.loopback import Loopback, answer
 
 WORDS = ["the", "car", "vehicle", "soup", "broth", "is", "old"]
@@ -115,9 +116,7 @@ def test_an_endpoint_is_asked_once_for_each_text_and_never_again(server: Embeddi
     assert again[0].argmax() == 3 and again[1].argmax() == 0  # by index, not by the order of the answer
 
 
-def test_an_endpoint_that_is_busy_is_waited_for_and_one_that_refuses_says_which_setting(
-    server: EmbeddingServer, tmp_path: Path
-) -> None:
+def test_a_busy_endpoint_is_waited_for_and_a_refusal_names_the_setting(server: EmbeddingServer, tmp_path: Path) -> None:
     server.script = [(429, {"Retry-After": "1"})]
     assert endpoint(server, tmp_path).embed(["moon"]).shape == (1, 5)
     assert server.times[1] - server.times[0] >= 0.9

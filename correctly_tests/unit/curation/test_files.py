@@ -170,7 +170,7 @@ def test_csv_is_read_with_commas_semicolons_tabs_and_in_utf_16(tmp_path: Path) -
         assert [row for _, row in read_rows(path)] == [{"before": "Zwei, drei; é", "after": "Two"}]
 
 
-def test_a_cell_may_have_several_lines_and_the_line_number_is_where_its_row_begins(tmp_path: Path) -> None:
+def test_a_cell_may_have_several_lines_and_rows_count_from_their_first(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text('before,after\n"one\ntwo",x\n\nthree,y\n')
     assert [(line, row) for line, row in read_rows(path)] == [
@@ -256,7 +256,7 @@ def test_a_stray_quotation_mark_costs_one_row_and_not_the_rest_of_the_file(tmp_p
     assert sum("quotation marks are off" in text for text in shown) == 3
 
 
-def test_a_stray_quotation_mark_in_a_long_file_does_not_read_it_again_and_again(tmp_path: Path) -> None:
+def test_a_stray_quotation_mark_in_a_long_file_does_not_read_it_repeatedly(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("before,after\n" + '"stray,x\n' * 3000 + "good,x\n")
     shown = before_of(path)
@@ -384,7 +384,7 @@ def test_json_that_is_none_is_said_so_and_lines_of_it_are_read(tmp_path: Path) -
     assert "and not into `instruction`" in instead and "--map before=COLUMN" in other and "not a JSON object" in number
 
 
-def test_a_folder_of_parquet_files_is_read_without_what_models_are_measured_on(tmp_path: Path) -> None:
+def test_a_folder_of_parquet_files_is_read_without_its_test_split(tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     (folder / "data").mkdir(parents=True)
     for name, text in (("train-00000-of-00002", "a"), ("train-00001-of-00002", "b"), ("test-00000-of-00001", "c")):
@@ -550,7 +550,7 @@ def test_a_file_that_is_missing_or_of_an_unknown_kind_is_said_so(tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["xlsx", "parquet", "csv", "utf16.csv", "jsonl", "json", "m2", "src"])
-def test_a_good_file_damaged_anywhere_ends_in_rows_refusals_or_one_sentence(tmp_path: Path, kind: str) -> None:
+def test_a_good_file_damaged_anywhere_ends_in_rows_refusals_or_a_sentence(tmp_path: Path, kind: str) -> None:
     """Cut, zeroed or altered at many places: whatever else a reader raises would stop the inbox at that file."""
     path = tmp_path / f"rows.{kind}"
     whole = _good_file(path)
@@ -626,7 +626,7 @@ def _workbooks_with_a_cut_part(whole: bytes) -> list[bytes]:
 # -- landing -------------------------------------------------------------------------------------------------------
 
 
-def test_a_half_bad_file_lands_its_good_rows_and_writes_the_others_beside_it(tmp_path: Path, store: Store) -> None:
+def test_a_half_bad_file_lands_its_good_rows_and_writes_the_others_beside(tmp_path: Path, store: Store) -> None:
     path = tmp_path / "rows.jsonl"
     lines = [GOOD, {"after": "x"}, {"before": "Only this."}, {"before": "x" * 5000}, GOOD, {**GOOD, "colour": "red"}]
     path.write_text("\n".join(json.dumps(line) for line in lines) + "\nnot json\n")
@@ -707,7 +707,7 @@ def test_the_starter_examples_all_land_and_none_is_held(tmp_path: Path, store: S
         assert outcome.landed >= 300
 
 
-def test_a_slow_file_lands_in_batches_of_about_a_second_and_a_fast_one_in_whole_ones():
+def test_a_slow_file_lands_in_batches_of_about_a_second():
     """Or the sensor takes the silence between two batches for the end of the landing, and trains on half of a file."""
     assert batch_rows(100, 0.01) == 400  # it may grow fourfold at a time
     assert batch_rows(2000, 0.2) == BATCH_ROWS

@@ -19,7 +19,7 @@ from correctly_assets.curation.guards import Guards, make_guards
 from correctly_assets.curation.pii import Found, PersonalData, in_words
 from correctly_assets.curation.profanity import Profanity
 from correctly_assets.settings import PROJECT_ROOT, Settings
-from correctly_assets.workflows.wiring import make_guards as platform_guards
+from correctly_assets.workflows.land_rows import make_guards as platform_guards
 
 DATA = PersonalData()
 PROFANE = Profanity()
@@ -110,7 +110,7 @@ def test_a_row_with_a_name_is_held_or_scrubbed_where_names_count() -> None:
     assert make_guards().check([row]) == [(row, None)]
 
 
-def test_a_name_that_is_found_in_one_text_only_is_held_and_teaches_no_placeholder() -> None:
+def test_a_name_found_in_one_text_only_is_held_and_teaches_no_placeholder() -> None:
     class OneSided(PersonalData):
         def find(self, text: str) -> list[Found]:
             at = text.find("Anna Schmidt")
@@ -233,7 +233,7 @@ def answers(draw: st.DrawFn) -> Correction:
 
 
 @given(answers())
-def test_scrubbed_edits_always_lead_from_the_scrubbed_before_to_the_scrubbed_after(answer: Correction) -> None:
+def test_scrubbed_edits_always_lead_from_scrubbed_before_to_scrubbed_after(answer: Correction) -> None:
     scrubbed = StarsAreSecret().scrub_correction(answer)
     assert "*" not in scrubbed.before + scrubbed.after + "".join(edit.was + edit.now for edit in scrubbed.edits)
     assert apply_edits(scrubbed.before, scrubbed.edits) == scrubbed.after
@@ -277,7 +277,7 @@ def test_only_what_a_model_adds_is_a_veto() -> None:
 # -- the guards together -------------------------------------------------------------------------------------------
 
 
-def test_a_row_is_held_for_personal_data_or_a_profane_word_wherever_they_stand() -> None:
+def test_a_row_is_held_for_personal_data_or_profanity_wherever_they_stand() -> None:
     guards = make_guards()
     rows = [
         example("He go home.", "He goes home."),
@@ -298,7 +298,7 @@ def test_a_row_is_held_for_personal_data_or_a_profane_word_wherever_they_stand()
     assert held.row == {"before": "It go.", "language": "en", "speaker": "a fucking pupil", "source": "file"}
 
 
-def test_scrubbing_lands_the_row_with_placeholders_under_the_id_of_what_it_then_is() -> None:
+def test_scrubbing_lands_the_row_with_placeholders_under_its_new_id() -> None:
     row = example(
         "Mail bob@x.com he go.", "Mail bob@x.com he goes.", reasons=(Reason("bob@x.com he go", "he goes", "x"),)
     )

@@ -70,9 +70,7 @@ def test_a_half_bad_file_goes_to_done_and_its_refused_rows_to_refused(inbox: Pat
     assert (names(inbox / "done"), names(inbox / "refused")) == (["rows.jsonl"], ["rows.jsonl.refused.jsonl"])
 
 
-def test_a_file_with_no_good_row_or_of_an_unknown_kind_goes_to_refused_with_its_reason(
-    inbox: Path, store: Store
-) -> None:
+def test_a_file_without_good_rows_or_of_unknown_kind_is_refused_with_why(inbox: Path, store: Store) -> None:
     put(inbox, "bad.jsonl", "not json")
     put(inbox, "letter.docx", "x")
     put(inbox, "other.csv", "text,fixed", "a,b")
@@ -95,7 +93,7 @@ def workbook(rows: int) -> bytes:
     return file.getvalue()
 
 
-def test_a_damaged_workbook_or_parquet_file_goes_to_refused_and_newer_files_land(inbox: Path, store: Store) -> None:
+def test_a_damaged_workbook_or_parquet_file_stops_no_newer_file(inbox: Path, store: Store) -> None:
     book, table = workbook(300), io.BytesIO()
     third = len(book) // 3
     pq.write_table(pa.table({"before": [f"He go to town {n}." for n in range(90)]}), table)
@@ -116,7 +114,7 @@ def test_a_damaged_workbook_or_parquet_file_goes_to_refused_and_newer_files_land
     assert "zeroed.parquet is damaged after row 0" in outcomes["zeroed.parquet"].reasons[0][0]
 
 
-def test_the_rows_before_the_damage_of_a_file_have_landed_as_its_refusal_says(inbox: Path, store: Store) -> None:
+def test_the_rows_before_a_files_damage_have_landed_as_its_refusal_says(inbox: Path, store: Store) -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(workbook(600))) as good, zipfile.ZipFile(file, "w") as cut:
         for name in good.namelist():
@@ -262,7 +260,7 @@ def test_parallel_text_lands_once_all_its_files_are_there_and_quiet(inbox: Path,
     assert (names(inbox), names(inbox / "done")) == ([], ["dev.ref0", "dev.ref1", "dev.src"])
 
 
-def test_a_file_of_parallel_text_that_stays_alone_is_refused_with_what_to_do(inbox: Path, store: Store) -> None:
+def test_a_file_of_parallel_text_that_stays_alone_is_refused_with_a_remedy(inbox: Path, store: Store) -> None:
     put(inbox, "dev.ref0", "He goes .")
     put(inbox, "dev.spellchecked.src", "He goes .")
     assert scan_inbox(inbox, store, GUARDS) == []
@@ -326,7 +324,7 @@ class Failing(Appending):
         return self.store.land(kept, **how)  # pyright: ignore[reportArgumentType]
 
 
-def test_a_file_on_which_the_program_itself_fails_is_refused_and_those_behind_land(inbox: Path, store: Store) -> None:
+def test_a_file_on_which_the_program_fails_is_refused_and_others_land(inbox: Path, store: Store) -> None:
     path = put(inbox, "first.jsonl", {"before": "A bad row."}, seconds_ago=20)
     put(inbox, "second.jsonl", {"before": "He go."})
     sink = Failing(store, path.with_name("elsewhere"))

@@ -87,7 +87,7 @@ def test_equal_texts_in_other_spelling_are_near() -> None:
     assert second.near.similarity == 1.0
 
 
-def test_a_text_that_is_near_to_both_splits_straddles_and_is_not_remembered() -> None:
+def test_a_text_near_to_both_splits_straddles_and_is_not_remembered() -> None:
     # Far enough from each other, and the third one half-way between the two.
     for number in range(200):
         one = f"{LONG} {'alpha beta gamma delta'} {number}"
@@ -102,7 +102,7 @@ def test_a_text_that_is_near_to_both_splits_straddles_and_is_not_remembered() ->
     assert len(index) == 2
 
 
-def test_what_was_placed_keeps_its_split_in_a_later_call_and_another_process(tmp_path: Path) -> None:
+def test_what_was_placed_keeps_its_split_in_later_calls_and_processes(tmp_path: Path) -> None:
     texts = [(f"id{number}", text) for number, text in enumerate(sentences()[:300])]
     first = list(NearIndex(tmp_path / "near").place(texts, batch=100))
     index = NearIndex(tmp_path / "near")
@@ -127,7 +127,7 @@ def test_segments_are_merged_without_losing_a_text(tmp_path: Path) -> None:
         break
 
 
-def test_a_removed_text_is_in_no_file_and_the_others_keep_their_splits_and_order(tmp_path: Path) -> None:
+def test_a_removed_text_is_in_no_file_and_the_others_keep_splits_and_order(tmp_path: Path) -> None:
     index = NearIndex(tmp_path)
     for number in range(3):
         list(
@@ -153,7 +153,7 @@ def test_the_last_text_may_be_removed_and_others_placed_after_it(tmp_path: Path)
     assert len(again) == 0 and len(list(again.place([("two", "A single sentence about owls.")]))) == 1
 
 
-def test_a_merge_that_was_killed_half_way_is_finished_when_the_index_is_opened(tmp_path: Path) -> None:
+def test_a_merge_killed_half_way_is_finished_when_the_index_is_opened(tmp_path: Path) -> None:
     folder = tmp_path / "near"
     texts = [(f"id{number}", text) for number, text in enumerate(sentences()[:100])]
     list(NearIndex(folder).place(texts, batch=50))

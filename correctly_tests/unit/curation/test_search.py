@@ -43,7 +43,7 @@ def test_vectors_have_length_one_and_do_not_depend_on_the_process() -> None:
     assert np.flatnonzero(vectors[0])[:6].tolist() == [20, 80, 172, 212, 244, 249]
 
 
-def test_every_starter_correction_is_found_from_its_awkward_text_among_all_that_ships() -> None:
+def test_every_starter_correction_is_found_from_its_awkward_text() -> None:
     examples, _, sentences = (
         [json.loads(line) for line in path.read_text().splitlines()] for path in get_settings().platform.starter_paths
     )

@@ -27,7 +27,7 @@ from correctly_assets.platform import compose
 from correctly_assets.platform.engine_session import running_engine
 from correctly_assets.platform.processes import BY_NAME
 from correctly_assets.settings import Settings
-from correctly_assets.workflows.wiring import DirectEngine
+from correctly_assets.workflows.make_corrector import DirectEngine
 from correctly_tests.serving_fakes import FakeEngine, fake_engine
 
 DOOR = "correctly_assets.engine.vllm_plugin.door.EngineDoor"

@@ -143,7 +143,7 @@ def test_the_chosen_tokens_log_probabilities_equal_vllms_own() -> None:
     assert ours.logprobs.shape == theirs.logprobs.shape
 
 
-def test_a_prompts_log_probabilities_leave_the_logits_as_the_model_computed_them() -> None:
+def test_a_prompts_log_probabilities_leave_the_logits_as_they_were() -> None:
     """Llama's class wraps the projection to the vocabulary; vLLM's own way fails there, with a row for each token."""
     logits, hidden = torch.randn(5, 32), torch.randn(5, WIDTH)
     a, b = torch.zeros(SLOTS, 1, RANK, WIDTH), torch.zeros(SLOTS, 1, 32, RANK)

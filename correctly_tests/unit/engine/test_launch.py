@@ -19,7 +19,7 @@ def value_of(argv: list[str], flag: str) -> str:
     return argv[argv.index(flag) + 1]
 
 
-def test_a_cpu_engine_listens_on_loopback_and_covers_every_adapter_it_may_be_asked_for() -> None:
+def test_a_cpu_engine_listens_on_loopback_and_covers_every_adapter() -> None:
     argv, environment = vllm_command("some/model", port=8001, chat_template=TEMPLATE, device="cpu")
     assert value_of(argv, "--host") == "127.0.0.1"
     assert int(value_of(argv, "--max-loras")) >= 2

@@ -30,9 +30,7 @@ def prove(engine: FakeEngine, directory: Path, check: Callable[[Path], object] |
     return asyncio.run(main())
 
 
-def test_a_good_adapter_is_loaded_under_its_id_and_the_proof_says_how_far_it_is_from_the_base(
-    engine: FakeEngine, tmp_path: Path
-) -> None:
+def test_a_good_adapter_loads_under_its_id_and_its_distance_is_measured(engine: FakeEngine, tmp_path: Path) -> None:
     directory = write_adapter(tmp_path, "0123456789ab")
     proof = prove(engine, directory)
     assert engine.registered == {"0123456789ab": str(directory)}
@@ -92,9 +90,7 @@ def test_an_adapter_without_a_canary_is_refused(engine: FakeEngine, tmp_path: Pa
         assert refused.value.rule == "canary_missing"
 
 
-def test_an_engine_that_dies_while_proving_decides_nothing_about_a_champion_that_was_loaded(
-    engine: FakeEngine, tmp_path: Path
-) -> None:
+def test_an_engine_that_dies_while_proving_says_nothing_about_a_champion(engine: FakeEngine, tmp_path: Path) -> None:
     directory = write_adapter(tmp_path, "a")
     prove(engine, directory)
 
@@ -114,9 +110,7 @@ def test_an_engine_on_its_way_down_does_not_condemn_the_adapter(engine: FakeEngi
         prove(engine, write_adapter(tmp_path, "a"))
 
 
-def test_only_releases_older_than_the_previous_one_are_unloaded_and_none_that_still_answers(
-    engine: FakeEngine, tmp_path: Path
-) -> None:
+def test_only_older_releases_that_answer_nobody_are_unloaded(engine: FakeEngine, tmp_path: Path) -> None:
     async def main() -> list[list[str]]:
         async with VllmClient(engine.url) as client:
             for name in ("a", "b", "c", "d", "candidate"):

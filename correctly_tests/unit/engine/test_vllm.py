@@ -85,9 +85,7 @@ def test_a_forgotten_adapter_is_an_error_of_its_own(engine: FakeEngine, tmp_path
     asyncio.run(main())
 
 
-def test_loading_an_adapter_again_from_the_same_directory_is_no_error_and_from_another_is(
-    engine: FakeEngine, tmp_path: Path
-) -> None:
+def test_loading_again_from_the_same_directory_is_no_error_and_another_is(engine: FakeEngine, tmp_path: Path) -> None:
     first, other = write_adapter(tmp_path / "1", "a"), write_adapter(tmp_path / "2", "a")
 
     async def main() -> None:
@@ -147,7 +145,7 @@ def test_a_refusal_of_the_request_is_told_from_an_engine_that_fails_at_it(engine
     assert asyncio.run(code("Say in English why.", 9)) == "engine_failed"
 
 
-def test_a_connection_that_closes_without_an_answer_is_tried_once_more_for_a_question_alone() -> None:
+def test_a_connection_closed_without_an_answer_is_retried_for_a_question() -> None:
     asked: list[str] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

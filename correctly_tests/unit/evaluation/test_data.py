@@ -33,7 +33,7 @@ def test_rows_of_all_shapes_are_read_with_the_hash_of_the_file(tmp_path):
     assert data.small
 
 
-def test_m2_becomes_text_as_people_write_it_with_one_reference_an_annotator(tmp_path):
+def test_m2_becomes_plain_text_with_one_reference_an_annotator(tmp_path):
     m2 = """S He do n't goes to " school " .
 A 2 3|||R:VERB:FORM|||n't|||REQUIRED|||-NONE-|||0
 A 3 4|||R:VERB:FORM|||go|||REQUIRED|||-NONE-|||0
@@ -47,7 +47,7 @@ S Fine .
     assert data.rows[1].references == ("Fine.",)
 
 
-def test_what_m2_puts_in_at_one_place_keeps_its_order_and_of_alternatives_the_first_counts(tmp_path):
+def test_m2_insertions_keep_their_order_and_the_first_alternative_counts(tmp_path):
     m2 = """S I went shop .
 A 2 2|||M:PREP|||to|||REQUIRED|||-NONE-|||0
 A 2 2|||M:DET|||the||a|||REQUIRED|||-NONE-|||0
@@ -57,7 +57,7 @@ A 2 3|||R:NOUN|||shops|||REQUIRED|||-NONE-|||0
     assert data.rows[0].references == ("I went to the shops.",)
 
 
-def test_parallel_text_is_read_as_it_is_distributed_by_its_source_file_or_its_folder(tmp_path):
+def test_parallel_text_is_read_by_its_source_file_or_its_folder(tmp_path):
     folder = tmp_path / "dev"
     folder.mkdir()
     write(folder, "dev.src", "He do n't goes .\n\nFine , thanks .\n")

@@ -88,7 +88,7 @@ def test_a_good_adapter_passes_so_that_the_refusals_below_mean_something(
     assert decision.reasons[-1] == "0.0 % of correct sentences changed, 0 answers ran on."
 
 
-def test_one_that_answers_at_random_is_refused_for_gleu_and_f05_below_the_base_model(
+def test_one_that_answers_at_random_is_refused_for_gleu_and_f05(
     data: EvaluationSet, base: Evaluation, gate: GateSettings
 ) -> None:
     words = [word for row in data.rows for word in row.source.split()]
@@ -106,7 +106,7 @@ def test_one_that_answers_at_random_is_refused_for_gleu_and_f05_below_the_base_m
     assert "It changes 100.0 % of correct sentences; at most 15 % are allowed." in decision.reasons
 
 
-def test_one_that_corrects_well_and_meddles_with_correct_sentences_is_refused_for_that_alone(
+def test_one_that_corrects_well_and_meddles_is_refused_for_that_alone(
     data: EvaluationSet, base: Evaluation, gate: GateSettings
 ) -> None:
     clean = [number for number, row in enumerate(data.rows) if right(row)]
@@ -129,7 +129,7 @@ def test_one_that_corrects_well_and_meddles_with_correct_sentences_is_refused_fo
     assert not judged(meddler(0.12), base, ANY_MODEL).promote
 
 
-def test_one_that_repeats_what_it_is_given_is_refused_for_being_no_better_than_the_base_model(
+def test_one_that_repeats_its_input_is_refused_as_no_better_than_the_base(
     data: EvaluationSet, base: Evaluation, gate: GateSettings
 ) -> None:
     decision = judged(answered("echo", data, lambda number, row: said(number, row, row.source)), base, gate)
@@ -173,7 +173,7 @@ def test_one_whose_engine_computed_nan_is_refused_whatever_it_scores(
     assert decision.reasons == ("3 answers were corrupted (NaN logits).",)
 
 
-def test_one_that_leaves_edits_unexplained_or_explains_what_it_did_not_do_is_refused(
+def test_one_that_leaves_edits_unexplained_or_explains_others_is_refused(
     data: EvaluationSet, base: Evaluation, gate: GateSettings
 ) -> None:
     def explained(reason: str | None, was: str = "go", origin: str | None = "model") -> Evaluation:

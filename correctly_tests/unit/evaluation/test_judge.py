@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import pytest
 
+from correctly_assets.artifacts.reports import JudgeSection
 from correctly_assets.core.errors import PermanentError, RetryableError, UsageError
 from correctly_assets.core.evaluation import Comparison
 from correctly_assets.evaluation.judge.pairwise import (
@@ -49,7 +50,7 @@ def run(coroutine):
     return asyncio.run(coroutine)
 
 
-def test_outcomes_are_ours_theirs_or_tied_and_equal_texts_are_not_asked_about():
+def test_outcomes_are_ours_theirs_or_tied_and_equal_texts_are_not_asked():
     judge = Longer()
     found = run(
         judge_all(judge, ["s"] * 4, ["longer text", "x", "ab", "same  text"], ["short", "longer", "cd", "same text"])
@@ -133,18 +134,18 @@ class Undecided(Longer):
         return None if "hard" in source and first == "a" else verdict
 
 
-def test_words_without_a_verdict_are_no_tie_but_unanswered_and_the_rest_counts():
+def test_words_without_a_verdict_are_unanswered_and_no_tie():
     assert verdict_in("Both are lovely") is None
     outcomes = run(judge_all(Undecided(), ["s", "hard", "s"], ["long", "a", "x"], ["x", "b", "long"]))
     assert outcomes == [1, None, -1]
     found = summarise("j", {"base": outcomes})["against"]["base"]
     assert (found["n"], found["win"], found["tie"], found["loss"], found["unanswered"]) == (2, 1, 0, 1, 1)
-    section = {"judge": {"name": "j", "against": {"base": found}, "calibration": None}}
+    section = JudgeSection.model_validate({"name": "j", "against": {"base": found}, "calibration": None})
     assert "against base, 2 sentences: 1 won, 0 tied, 1 lost" in about_the_judge(section)
     assert "(1 more got no verdict that could be read)" in about_the_judge(section)
 
 
-def test_a_judge_without_readable_verdicts_is_measured_by_those_it_gave_or_refused():
+def test_a_judge_is_measured_by_its_readable_verdicts_or_refused():
     pairs = [Comparison("s", "longer", "x", "first"), Comparison("hard", "a", "b", "tie")]
     found = run(calibrate(Undecided(), pairs))
     assert (found["n"], found["unanswered"], found["agreement"]) == (1, 1, 100)
@@ -210,7 +211,7 @@ def test_an_endpoint_is_asked_with_the_prompt_and_again_while_it_is_busy(endpoin
     assert "Sentence: He go {first}.\nA: He goes.\nB: He went." in text
 
 
-def test_an_endpoint_that_stays_away_can_be_tried_later_and_one_that_refuses_cannot(endpoint):
+def test_an_endpoint_that_is_away_is_tried_later_and_one_that_refuses_not(endpoint):
     Handler.replies = [(500, {})]
     with pytest.raises(RetryableError, match="status 500"):
         run(EndpointJudge(JudgeEndpoint(endpoint, "m1", attempts=2, patience=0.01), PROMPT).prefer("s", "a", "b"))

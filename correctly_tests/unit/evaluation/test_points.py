@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from correctly_assets.artifacts.reports import ReportSection
 from correctly_assets.core.evaluation import EvaluationRow, EvaluationSet
 from correctly_assets.core.types import Correction, EditKey
 from correctly_assets.correction.annotate import ErrantAnnotator
@@ -59,8 +60,8 @@ def test_an_edit_that_no_point_explains_is_counted_under_none() -> None:
     data = EvaluationSet("a set", (EvaluationRow("a b", ("x b",)),), "f" * 64)
     found = count_points(data, [Correction("c", "a b", "a b")], [0], points_of)
     assert found.wanted == Counter({None: 1}) and not found.found
-    [row] = points_of_section("base", found, found)["rows"]
-    assert (row["point"], row["name"], row["edits"]) == (None, "no grammar point", 1)
+    [row] = points_of_section("base", found, found).rows
+    assert (row.point, row.name, row.edits) == (None, "no grammar point", 1)
 
 
 @pytest.mark.parametrize(
@@ -83,24 +84,25 @@ def test_every_scored_edit_has_the_point_that_explains_it(annotator: ErrantAnnot
 def test_what_the_champion_finds_less_than_half_of_is_named_worst_first() -> None:
     ours = counts({"perfect_since": 4, "article_form": 9, "past_marker": 2}, {"perfect_since": 4, "article_form": 9})
     theirs = counts({"perfect_since": 4, "article_form": 9, "past_marker": 2}, {"perfect_since": 1}, article_form=3)
-    section = {"rival": "champion", "points": points_of_section("champion", ours, theirs)}
-    assert section["points"]["badly"] == ["article_form", "perfect_since"]  # two edits of a point are chance
-    assert [row["point"] for row in section["points"]["rows"]] == ["article_form", "perfect_since", "past_marker"]
-    said = badly_served(section)
+    points = points_of_section("champion", ours, theirs)
+    assert points.badly == ["article_form", "perfect_since"]  # two edits of a point are chance
+    assert [row.point for row in points.rows] == ["article_form", "perfect_since", "past_marker"]
+    said = badly_served(points)
     assert said.startswith(
         "Served badly by the champion: A before a consonant, an before a vowel (0 of 9), Present perf"
     )
-    assert said in points_lines(section)
-    assert points_rows(section)[0][2:] == ("9", "9 of 9", "0", "0 of 9", "3")
+    assert said in points_lines(ReportSection(rival="champion", points=points))
+    assert points_rows(points)[0][2:] == ("9", "9 of 9", "0", "0 of 9", "3")
 
 
 def test_without_a_champion_it_is_the_candidate_that_would_serve_badly() -> None:
     ours, theirs = counts({"perfect_since": 4}, {"perfect_since": 1}), counts({"perfect_since": 4}, {})
-    assert "by the candidate" in badly_served({"rival": "base", "points": points_of_section("base", ours, theirs)})
+    assert "by the candidate" in badly_served(points_of_section("base", ours, theirs))
     good = points_of_section("base", counts({"perfect_since": 4}, {"perfect_since": 4}), theirs)
-    assert "Served badly" not in badly_served({"rival": "base", "points": good})
+    assert "Served badly" not in badly_served(good)
 
 
 def test_a_report_of_an_older_version_has_no_such_section() -> None:
     for old in ({"rival": "base"}, {"rival": "base", "points": None}):
-        assert not points_rows(old) and not points_lines(old) and badly_served(old) == ""
+        section = ReportSection.model_validate(old)
+        assert not points_rows(section.points) and not points_lines(section) and badly_served(section.points) == ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from correctly_assets.artifacts.reports import JudgeSection
 from correctly_assets.core.errors import PermanentError, RetryableError
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.evaluation.judge.questions import (
@@ -140,7 +141,7 @@ def test_questions_in_flight_are_bounded_and_a_failure_is_itself(tmp_path: Path)
         server.close()
 
 
-def test_a_share_has_the_interval_that_theory_gives_it_and_none_where_nothing_was_answered() -> None:
+def test_a_share_has_the_interval_of_theory_and_none_without_answers() -> None:
     found = share_of([[True]] * 300 + [[False]] * 100, rounds=4000)
     assert found["share"]["point"] == 75
     assert found["share"]["low"] == pytest.approx(75 - 4.24, abs=0.5)
@@ -153,7 +154,7 @@ def test_a_share_has_the_interval_that_theory_gives_it_and_none_where_nothing_wa
 
 
 def test_the_section_says_what_was_asked_and_what_stayed_unanswered() -> None:
-    judge = {
+    asked = {
         "name": "umpire",
         "against": {},
         "calibration": None,
@@ -161,13 +162,14 @@ def test_the_section_says_what_was_asked_and_what_stayed_unanswered() -> None:
         "same_meaning": {"candidate": share_of([[True]] * 9 + [[None]]), "untouched": share_of([])},
         "reasons_true": {"model": share_of([[True]]), "rule": share_of([])},
     }
+    judge = JudgeSection.model_validate(asked)
     lines = questions_lines(judge)
     assert "| candidate | 10 | 100.0 (100.0–100.0) %, n = 9 | 1 |" in lines
     assert "| untouched | 0 | – | 0 |" in lines
     assert reasons_rows(judge)[1] == ("rule", "0", "–", "0")
-    assert "CORRECTLY_JUDGE_MODEL" in about_the_judge({"judge": None})
-    away = {"name": "umpire", "against": {}, "calibration": None, "questions_say": "It is away."}
-    assert "could not be asked: It is away." in about_the_judge({"judge": away})
+    assert "CORRECTLY_JUDGE_MODEL" in about_the_judge(None)
+    away = JudgeSection(name="umpire", questions_say="It is away.")
+    assert "could not be asked: It is away." in about_the_judge(away)
     assert questions_lines(away) == []
 
 

@@ -199,7 +199,7 @@ def test_the_bootstrap_of_a_share_has_the_width_that_theory_gives_it():
     assert found.high == pytest.approx(25 + width, abs=0.5)
 
 
-def test_sentences_that_are_all_alike_leave_no_doubt_and_one_of_two_leaves_it_all():
+def test_sentences_all_alike_leave_no_doubt_and_one_of_two_leaves_it_all():
     ones = np.ones(40, np.int64)
     alike = interval(*Resampler(40, ones).f05(np.tile([2, 1, 1], (40, 1))))
     assert (alike.point, alike.low, alike.high) == pytest.approx((200 / 3, 200 / 3, 200 / 3))
@@ -226,7 +226,7 @@ def test_pairing_makes_a_constant_difference_certain():
     assert difference(draws.f05(hits), draws.f05(fewer)).low > 0
 
 
-def test_the_gather_of_gleu_and_the_products_of_f_resample_the_same_sentences(annotator):
+def test_gleu_and_f_resample_the_same_sentences(annotator):
     one = many(annotator, "one", "fixed", "worse")
     draws = resampler_for(one, rounds=20)
     rows = draws._rows
@@ -265,7 +265,7 @@ def test_a_bad_adapter_is_refused_for_the_right_reason(annotator, wrong, correct
     assert any(says in reason for reason in decision.reasons)
 
 
-def test_an_adapter_below_the_champion_is_refused_with_the_champion_and_the_type_named(annotator):
+def test_an_adapter_below_the_champion_is_refused_naming_champion_and_type(annotator):
     candidate = many(annotator, "half", "fixed")
     answers = list(candidate.answers.corrections)
     for number in range(0, 120, 2):
@@ -306,7 +306,7 @@ def test_a_leak_names_the_rows_that_were_trained_on():
         ("They meet us on first", False),
     ],
 )
-def test_decontamination_finds_equal_rows_and_eight_words_in_a_row_and_nothing_less(trained: str, leaks: bool):
+def test_decontamination_finds_equal_rows_and_eight_words_in_a_row_alone(trained: str, leaks: bool):
     row = EvaluationRow("They meet us on first day.", ("We met them on the first day of spring.",), "awkward")
     other = EvaluationRow("It is late.", ("It is late.",), "correct")
     data = EvaluationSet("two", (other, row), "2" * 64)

@@ -13,10 +13,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from correctly_assets.artifacts.manifests import AdapterManifest
+from correctly_assets.artifacts.reports import read_report
 from correctly_assets.core.correction import Usage
 from correctly_assets.core.errors import PermanentError, UnreachableError, UsageError
 from correctly_assets.core.evaluation import Answers, Costs, EvaluationRow, EvaluationSet
-from correctly_assets.core.gate import EMBEDDED_GATE, Measured, decide_promotion
+from correctly_assets.core.gate import EMBEDDED_GATE, Interval, Measured, decide_promotion
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
@@ -137,7 +138,7 @@ def test_answers_without_reasons_do_not_serve_where_reasons_are_asked_for(annota
     assert path.calls == 40
 
 
-def test_a_damaged_answer_file_is_made_again_and_nothing_half_written_is_left(annotator, tmp_path):
+def test_a_damaged_answer_file_is_made_again_as_a_whole(annotator, tmp_path):
     cache = AnswerCache(tmp_path)
     system, _ = model(annotator)
     asyncio.run(answer(system, DATA, cache=cache))
@@ -238,7 +239,7 @@ def test_the_report_holds_what_a_later_gate_decides_from(written):
     assert report["provenance"] == {
         "base model name": "gemma", "base model revision": "r1", "train set": "t1", "seed": "20",
     }  # fmt: skip
-    assert all(isinstance(value, float) for value in main_figures(report).values())
+    assert all(isinstance(value, float) for value in main_figures(read_report(written.json.parent)).values())
 
 
 def test_the_page_is_one_file_that_fetches_nothing_with_the_verdict_first(written):
@@ -312,18 +313,18 @@ def test_no_label_of_a_plot_hides_another_and_none_is_left_out():
 
 
 def test_a_difference_is_called_better_only_where_its_whole_interval_is():
-    assert [clear({"low": low, "high": high}) for low, high in ((0.1, 2), (-2, -0.1), (-1, 2), (0, 2), (-2, 0))] == [
+    assert [clear(Interval(0, low, high)) for low, high in ((0.1, 2), (-2, -0.1), (-1, 2), (0, 2), (-2, 0))] == [
         "▲", "▼", "≈", "≈", "≈",
     ]  # fmt: skip
 
 
 def test_the_page_names_set_scorer_and_the_identity_of_every_system(written):
     page, report = written.html.read_text(), written.report
-    assert report["data"]["sha256"] in page
-    assert report["scorer"] in page
-    for name, scores in report["systems"].items():
-        assert f"identity of {name}</dt><dd><code>{scores['identity']}" in page
-    assert {row["type"] for row in report["types"]} <= set(report["types_of"]["candidate"])
+    assert report.data.sha256 in page
+    assert report.scorer in page
+    for name, scores in report.systems.items():
+        assert f"identity of {name}</dt><dd><code>{scores.identity}" in page
+    assert {row.type for row in report.types} <= set(report.types_of["candidate"])
 
 
 def test_changes_are_marked_word_by_word():

@@ -42,7 +42,7 @@ def said(answer: httpx.Response) -> str:
     return answer.json()["choices"][0]["message"]["content"]
 
 
-def test_the_official_client_gets_the_corrected_text_a_blank_line_and_the_table(client: openai.OpenAI) -> None:
+def test_the_official_client_gets_text_a_blank_line_and_the_table(client: openai.OpenAI) -> None:
     done = client.chat.completions.create(model="correctly", messages=[{"role": "user", "content": BEFORE}])
     text, _, table = (done.choices[0].message.content or "").partition("\n\n")
     assert text == AFTER
@@ -173,7 +173,7 @@ def test_an_english_why_is_answered_in_the_language_of_the_reasons(gateway: Runn
     assert load_points()["agreement_pronoun"].ko.long in answer
 
 
-def test_a_reason_of_another_language_is_retold_only_where_it_is_the_general_one() -> None:
+def test_only_a_general_reason_is_retold_in_another_language() -> None:
     why = WhyAsked("ko")
     edit = Edit(0, 4, "also", "", "U:ADV")
     general = replace(edit, reason=load_rule_reasons().reason(edit, "en"))
@@ -186,7 +186,7 @@ TWICE = "She go to school and he go to a university."
 RIGHT = "She goes to school and he goes to university."
 
 
-def test_an_error_that_comes_again_is_referred_to_and_a_number_names_its_row(gateway: Running) -> None:
+def test_a_repeated_error_is_referred_to_and_a_number_names_its_row(gateway: Running) -> None:
     gateway.engine.default[TWICE] = RIGHT
     first = said(gateway.chat(TWICE))
     whys = [line.rsplit(" | ", 1)[1].removesuffix(" |") for line in first.splitlines() if line.startswith("| ")][2:]
@@ -310,7 +310,7 @@ def test_instructions_inside_the_text_are_corrected_like_any_other_text(gateway:
     assert text in gateway.engine.asked[-1]["prompt"]
 
 
-def test_a_long_document_streams_its_first_sentence_before_its_last_is_done(tmp_path: Path) -> None:
+def test_a_long_document_streams_its_first_sentence_before_its_last(tmp_path: Path) -> None:
     with fake_engine() as engine, running_gateway(tmp_path, engine) as running:
         engine.default, engine.hang = {BEFORE: AFTER}, 0.15
         running.serves(running.release("a"))
@@ -369,9 +369,7 @@ def test_an_answer_is_an_openai_error_when_the_engine_is_away(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("status", [503, 404])
-def test_an_engine_that_fails_while_reasons_are_written_is_503_or_an_error_event_in_mid_stream(
-    tmp_path: Path, status: int
-) -> None:
+def test_an_engine_that_fails_at_reasons_is_503_or_an_error_event(tmp_path: Path, status: int) -> None:
     with fake_engine() as engine, running_gateway(tmp_path, engine, model_reasons=True) as running:
         engine.default, engine.reasons_status = {BEFORE: AFTER}, status
         running.serves(running.release("a"))
@@ -386,7 +384,7 @@ def test_an_engine_that_fails_while_reasons_are_written_is_503_or_an_error_event
         assert lines[-1] == "data: [DONE]"
 
 
-def test_an_adapter_that_is_forgotten_between_a_sentence_and_its_reason_is_asked_for_once_more(tmp_path: Path) -> None:
+def test_an_adapter_forgotten_before_its_reason_is_asked_once_more(tmp_path: Path) -> None:
     with fake_engine() as engine, running_gateway(tmp_path, engine, model_reasons=True) as running:
         engine.default, engine.reasons_status = {BEFORE: AFTER}, 404
         running.serves(running.release("a"))

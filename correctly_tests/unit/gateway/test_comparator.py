@@ -131,9 +131,7 @@ def test_nothing_of_it_is_kept_and_a_text_asked_again_is_asked_again(gateway: Ru
     assert not [path for path in gateway.home.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
 
 
-def test_why_is_not_answered_with_our_own_reasons_and_hidden_tasks_cost_nothing(
-    gateway: Running, server: ChatServer
-) -> None:
+def test_why_gets_none_of_our_reasons_and_hidden_tasks_cost_nothing(gateway: Running, server: ChatServer) -> None:
     gateway.chat(BEFORE)
     assert "gives no reasons" in content(chat(gateway, BEFORE, AFTER, "why?"))
     chat(gateway, "### Task:\nGenerate a title.\n### Chat History:\n<chat_history>\nUSER: She go.\n</chat_history>")

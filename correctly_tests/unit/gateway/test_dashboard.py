@@ -134,7 +134,7 @@ def test_it_asks_for_a_key_which_a_browser_shows_as_a_password(tmp_path: Path) -
         assert get("/v1/models", auth=("me", key)).status_code == 401
 
 
-def test_the_command_prints_the_address_and_opens_nothing_where_no_display_is(run: Run, monkeypatch) -> None:
+def test_the_command_prints_the_address_and_opens_nothing_undisplayed(run: Run, monkeypatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     assert run("dashboard")[:2] == (0, "http://127.0.0.1:8080/dashboard\n")

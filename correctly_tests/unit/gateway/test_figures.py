@@ -31,7 +31,7 @@ def figure(running: Running, name: str, *labels: str) -> float:
     return 0.0
 
 
-def test_latency_tokens_edits_unchanged_fallbacks_and_votes_are_counted_by_release(gateway: Running) -> None:
+def test_latency_tokens_edits_fallbacks_and_votes_are_counted_by_release(gateway: Running) -> None:
     release = 'release="r0001"'
     changed = gateway.post("/v1/corrections", {"text": BEFORE}).json()["corrections"][0]
     gateway.post("/v1/corrections", {"text": "It is fine."})
@@ -50,7 +50,7 @@ def test_latency_tokens_edits_unchanged_fallbacks_and_votes_are_counted_by_relea
     assert figure(gateway, "correctly_votes_total", release, 'rating="-1"') == 1
 
 
-def test_a_client_can_ask_for_the_language_of_reasons_by_a_header_and_a_request_overrides_it(gateway: Running) -> None:
+def test_a_header_sets_the_language_of_reasons_and_a_request_overrides_it(gateway: Running) -> None:
     korean = {"X-Correctly-Reason-Language": "ko"}
     assert "없습니다" in gateway.chat("It is fine.", headers=korean).text
     assert "nothing to change" in gateway.chat("It is fine.", headers=korean, reason_language="en").text
@@ -62,7 +62,7 @@ def test_no_markup_but_markdown_is_in_an_answer_whatever_the_model_says(gateway:
     assert all(line.replace("\\|", "").count("|") == 4 for line in content.splitlines() if line.startswith("|"))
 
 
-def test_a_chat_that_is_too_long_is_refused_in_one_sentence_streamed_or_not(gateway: Running) -> None:
+def test_a_chat_that_is_too_long_is_refused_in_a_sentence_streamed_or_not(gateway: Running) -> None:
     for stream in (False, True):
         answer = gateway.chat("He go. " * 10_000, stream=stream)
         assert answer.status_code == 413 and answer.json()["error"]["message"].endswith("at once.")

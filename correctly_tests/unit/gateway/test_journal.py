@@ -42,7 +42,7 @@ def journal(shelf: Any, tmp_path: Path) -> BackgroundJournal:
     return BackgroundJournal(shelf, lambda c: replace(c, before=c.before.replace("She", "<NAME>")), tmp_path / "spool")
 
 
-def test_answers_are_written_in_order_scrubbed_and_with_what_is_known_of_them(tmp_path: Path) -> None:
+def test_answers_are_written_in_order_scrubbed_with_what_is_known_of_them(tmp_path: Path) -> None:
     shelf = Shelf()
 
     async def main() -> None:
@@ -60,7 +60,7 @@ def test_answers_are_written_in_order_scrubbed_and_with_what_is_known_of_them(tm
     assert about == {"client": "webui", "chat_id": "chat-1", "seconds": 0.5, "tokens": 12}
 
 
-def test_a_slow_store_does_not_hold_up_the_event_loop_and_stopping_writes_everything(tmp_path: Path) -> None:
+def test_a_slow_store_does_not_hold_up_the_loop_and_stopping_writes_all(tmp_path: Path) -> None:
     shelf = Shelf()
     shelf.seconds = 0.02
 
@@ -110,7 +110,7 @@ def test_an_answer_that_can_never_be_written_does_not_hold_up_the_next(tmp_path:
     assert shelf.ids() == ["c"]
 
 
-def test_what_an_absent_store_does_not_take_is_spooled_scrubbed_and_written_at_the_next_start(tmp_path: Path) -> None:
+def test_what_an_absent_store_misses_is_spooled_until_the_next_start(tmp_path: Path) -> None:
     shelf = Shelf()
 
     class Away:

@@ -89,7 +89,7 @@ def raw(running: Running, head: str) -> socket.socket:
     return link
 
 
-def test_a_body_that_is_declared_too_large_is_refused_unread_and_one_that_stalls_ends(gateway: Running) -> None:
+def test_a_body_declared_too_large_is_refused_unread_and_a_stall_ends(gateway: Running) -> None:
     head = "POST /v1/corrections HTTP/1.1\nHost: 127.0.0.1\nContent-Type: application/json\nContent-Length: {}\n\n"
     with raw(gateway, head.format(5_000_000)) as link:
         assert b" 413 " in link.recv(200).split(b"\r\n", 1)[0]

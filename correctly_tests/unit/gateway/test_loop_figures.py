@@ -48,7 +48,7 @@ def test_many_scrapes_at_once_read_the_store_once_an_interval(tmp_path: Path) ->
     assert all(page.status_code == 200 for page in pages) and len(times) == 1
 
 
-def test_the_gateway_has_the_loop_watched_by_itself_and_a_failure_does_not_end_it(tmp_path: Path) -> None:
+def test_the_gateway_watches_the_loop_and_outlives_a_failure_of_it(tmp_path: Path) -> None:
     looked = threading.Semaphore(0)
 
     def look(losses: int) -> None:

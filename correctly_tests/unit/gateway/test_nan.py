@@ -62,7 +62,7 @@ def asked_of(running: Running, model: str) -> int:
     return sum(body["model"] == model for body in running.engine.asked)
 
 
-def test_a_champion_that_makes_nan_gives_way_after_one_restart_and_is_not_tried_on_the_next_engine(
+def test_a_champion_that_makes_nan_gives_way_after_one_restart_for_good(
     unwatched: Running,
 ) -> None:
     away(unwatched)
@@ -80,7 +80,7 @@ def test_a_champion_that_makes_nan_gives_way_after_one_restart_and_is_not_tried_
     assert asked_of(unwatched, "new") == asked
 
 
-def test_nan_beside_others_blames_nobody_until_the_adapter_is_alone_in_an_engine(unwatched: Running) -> None:
+def test_nan_beside_others_blames_nobody_until_the_adapter_is_alone(unwatched: Running) -> None:
     unwatched.serves(unwatched.release("old"))
     unwatched.engine.nan = {"new"}
     unwatched.release("new")
@@ -90,7 +90,7 @@ def test_nan_beside_others_blames_nobody_until_the_adapter_is_alone_in_an_engine
     serves_adapter(unwatched, "new")
 
 
-def test_a_previous_release_that_makes_nan_takes_the_champion_down_once_and_not_again(unwatched: Running) -> None:
+def test_a_previous_release_with_nan_takes_the_champion_down_just_once(unwatched: Running) -> None:
     away(unwatched)
     unwatched.release("old")
     second = unwatched.release("new")
@@ -116,7 +116,7 @@ def test_a_champion_that_cannot_be_proved_without_nan_is_rolled_back(gateway: Ru
     assert f"Rolled back from {second}: automatically: The engine computes NaN as soon as" in champion.why
 
 
-def test_a_release_under_which_the_engine_computes_nan_twice_is_rolled_back_while_the_engine_is_corrupted(
+def test_a_release_with_nan_twice_is_rolled_back_on_the_corrupted_engine(
     gateway: Running,
 ) -> None:
     gateway.serves(gateway.release("old"))

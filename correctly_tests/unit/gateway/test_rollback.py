@@ -60,7 +60,7 @@ def test_thumbs_down_return_to_the_release_before_and_it_stays_there(gateway: Ru
     assert kinds(gateway) == ["rollback", "promotion", "promotion"]
 
 
-def test_answers_of_this_very_process_count_before_any_of_them_is_written_down(tmp_path: Path) -> None:
+def test_answers_of_this_process_count_before_they_are_written_down(tmp_path: Path) -> None:
     class Away:
         def journal_correction(self, correction: Correction, **_: object) -> None:
             raise UnreachableError("The database takes nothing now.")
@@ -79,7 +79,7 @@ def test_answers_of_this_very_process_count_before_any_of_them_is_written_down(t
         assert gateway.store.signals(second) == Signals()
 
 
-def test_few_votes_votes_on_other_releases_and_a_release_that_somebody_chose_change_nothing(gateway: Running) -> None:
+def test_few_votes_others_votes_and_a_release_by_hand_change_nothing(gateway: Running) -> None:
     first = gateway.release("old")
     vote(gateway, first, ups=0, downs=30)
     second = gateway.release("new")
@@ -112,7 +112,7 @@ def test_a_first_release_has_nothing_to_return_to(gateway: Running) -> None:
     assert gateway.ready()["release"] == first and gateway.ready()["rollback"] is None
 
 
-def test_a_rollback_that_cannot_be_proved_leaves_the_champion_serving_and_says_why(gateway: Running) -> None:
+def test_a_rollback_that_cannot_be_proved_leaves_the_champion_and_says_why(gateway: Running) -> None:
     gateway.serves(gateway.release("old"))
     second = gateway.release("new")
     gateway.serves(second)
@@ -126,13 +126,13 @@ def test_a_rollback_that_cannot_be_proved_leaves_the_champion_serving_and_says_w
     gateway.until(lambda said: said["rollback"] is None)
 
 
-def test_a_release_that_was_promoted_meanwhile_is_not_rolled_back_for_its_predecessors_faults(gateway: Running) -> None:
+def test_a_release_promoted_meanwhile_is_not_blamed_for_the_one_before(gateway: Running) -> None:
     first, second = gateway.release("old"), gateway.release("new")
     with pytest.raises(RetryableError, match=f"{second} was released meanwhile"):
         gateway.store.add_release(adapter="old", base_model="b", kind="rollback", why="", instead_of=first)
     assert kinds(gateway) == ["promotion", "promotion"]
 
 
-def test_what_is_written_down_and_what_was_counted_are_not_added_but_the_fuller_one_is_taken() -> None:
+def test_of_what_is_written_and_what_was_counted_the_fuller_one_is_taken() -> None:
     assert seen(Signals(500, 5, 3, 1), Signals(20, 20)) == Signals(500, 5, 3, 1)
     assert seen(Signals(0, 0, 3, 1), Signals(20, 4)) == Signals(20, 4, 3, 1)

@@ -53,7 +53,7 @@ def journalled(running: Running, correction_id: str) -> Any:
     return entry
 
 
-def test_a_correction_has_the_contracts_shape_and_its_edits_yield_the_after(gateway: Running) -> None:
+def test_a_correction_has_the_contracts_shape_and_edits_yield_its_after(gateway: Running) -> None:
     done = corrected(gateway)
     assert set(done) >= {"id", "before", "after", "changed", "release", "adapter", "edits", "fallback"}
     assert (done["before"], done["after"], done["changed"], done["release"]) == (BEFORE, AFTER, True, "r0001")
@@ -128,7 +128,7 @@ def test_every_answer_is_journalled_scrubbed_with_its_release_and_edits(gateway:
     assert entry.tokens > 0
 
 
-def test_feedback_is_on_disk_when_202_is_answered_and_a_second_vote_replaces_the_first(gateway: Running) -> None:
+def test_feedback_is_on_disk_at_202_and_a_second_vote_replaces_the_first(gateway: Running) -> None:
     done = corrected(gateway)
     body = {"correction_id": done["id"], "rating": -1, "better": "She goes to Tom's school.", "comment": "mail a@b.com"}
     answer = gateway.post("/v1/feedback", body)
@@ -226,7 +226,7 @@ def test_no_log_line_holds_anybodys_text(gateway: Running, caplog: pytest.LogCap
     assert not any("Zanzibar" in line for line in lines)
 
 
-def test_keys_are_asked_for_once_there_are_any_and_only_their_hashes_are_kept(tmp_path: Path) -> None:
+def test_keys_are_asked_for_once_there_are_any_and_only_hashes_are_kept(tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
     with (
         fake_engine() as engine,

@@ -38,7 +38,7 @@ def test_a_release_is_served_within_the_poll_once_it_is_written(gateway: Running
     assert answered_by(gateway) == ("r0002", "b")
 
 
-def test_champion_and_previous_stay_loaded_and_what_is_older_is_unloaded_after_the_drain(gateway: Running) -> None:
+def test_champion_and_previous_stay_loaded_and_older_ones_go_when_drained(gateway: Running) -> None:
     gateway.app.state.service.releases._drain = 0.2
     for adapter in "abc":
         gateway.serves(gateway.release(adapter))
@@ -69,7 +69,7 @@ def test_an_adapter_that_still_answers_is_not_unloaded_beneath_its_answer(gatewa
 
 
 @pytest.mark.slow
-def test_every_answer_of_one_request_is_by_one_release_while_releases_change(gateway: Running) -> None:
+def test_every_answer_of_a_request_is_by_one_release_while_releases_change(gateway: Running) -> None:
     gateway.serves(gateway.release("a"))
     gateway.engine.hang = 0.02
     mixed: list[object] = []
@@ -92,7 +92,7 @@ def test_every_answer_of_one_request_is_by_one_release_while_releases_change(gat
     assert mixed == []
 
 
-def test_a_restarted_engine_gets_champion_and_previous_again_before_the_gateway_is_ready(gateway: Running) -> None:
+def test_a_restarted_engine_gets_champion_and_previous_before_it_is_ready(gateway: Running) -> None:
     gateway.serves(gateway.release("a"))
     gateway.serves(gateway.release("b"))
     gateway.engine.stop()
@@ -107,7 +107,7 @@ def test_a_restarted_engine_gets_champion_and_previous_again_before_the_gateway_
     assert answered_by(gateway) == ("r0002", "b")
 
 
-def test_an_engine_that_restarts_between_two_looks_is_not_called_ready_until_the_champion_is_proved_again(
+def test_an_engine_restarted_unseen_is_proved_before_it_is_ready(
     gateway: Running,
 ) -> None:
     gateway.serves(gateway.release("a"))
@@ -119,7 +119,7 @@ def test_an_engine_that_restarts_between_two_looks_is_not_called_ready_until_the
     gateway.serves("r0001")
 
 
-def test_an_adapter_forgotten_behind_the_gateways_back_is_loaded_and_the_request_tried_again(gateway: Running) -> None:
+def test_an_adapter_forgotten_behind_our_back_is_loaded_and_asked_again(gateway: Running) -> None:
     gateway.serves(gateway.release("a"))
     state = gateway.app.state.service.releases
     state._poll = 60.0  # the loop does not look by itself
@@ -128,7 +128,7 @@ def test_an_adapter_forgotten_behind_the_gateways_back_is_loaded_and_the_request
     assert answered_by(gateway) == ("r0001", "a")
 
 
-def test_a_release_that_cannot_be_proved_leaves_the_champion_serving_and_says_why(gateway: Running) -> None:
+def test_a_release_that_cannot_be_proved_leaves_the_champion_and_says_why(gateway: Running) -> None:
     gateway.serves(gateway.release("a"))
     gateway.engine.like_base = {"b"}
     gateway.release("b")
@@ -137,7 +137,7 @@ def test_a_release_that_cannot_be_proved_leaves_the_champion_serving_and_says_wh
     assert answered_by(gateway) == ("r0001", "a")
 
 
-def test_a_gateway_that_starts_with_a_broken_champion_serves_the_release_before(gateway: Running) -> None:
+def test_a_gateway_with_a_broken_champion_serves_the_release_before(gateway: Running) -> None:
     gateway.engine.like_base = {"b"}
     gateway.engine.away = True
     gateway.until(lambda said: not said["engine"])

@@ -93,9 +93,7 @@ def test_votes_of_both_kinds_are_shown_under_the_release_that_answered(gateway: 
     assert votes(gateway, "r0001") == (2, 0)
 
 
-def test_a_vote_on_an_answer_that_is_not_yet_written_down_is_its_releases_once_it_is(
-    gateway: Running, door: Slow
-) -> None:
+def test_a_vote_on_an_answer_not_yet_written_is_its_releases_once_it_is(gateway: Running, door: Slow) -> None:
     answer = gateway.post("/v1/corrections", {"text": BEFORE}).json()["corrections"][0]
     assert gateway.post("/v1/feedback", {"correction_id": answer["id"], "rating": -1}).status_code == 202
     assert gateway.ready()["journal_pending"] == 1

@@ -60,9 +60,7 @@ def cut(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-def test_a_large_job_goes_as_one_batch_keyed_by_content_and_is_paid_at_the_batch_price(
-    server: BatchServer, tmp_path: Path
-) -> None:
+def test_a_large_job_is_one_batch_keyed_by_content_at_the_batch_price(server: BatchServer, tmp_path: Path) -> None:
     server.looks = 3
     output = write(server, tmp_path, batch_price_share=0.5)
     assert len(server.batches) == 1 and not server.direct
@@ -89,12 +87,11 @@ def child(server: BatchServer, tmp_path: Path, seen: str) -> None:
     program = (
         "import sys, pathlib\n"
         "from correctly_assets.core.types import Example\n"
-        "from correctly_assets.teachers.factory import make_teacher\n"
+        "from correctly_tests.teaching_fakes import teacher_of\n"
         "examples = [Example(f'e{i}', f'I am agree with plan {w}.', f'I agree with plan {w}.', form='email', tone='polite',"
         " topic='plans') for i, w in enumerate(('one', 'two', 'three', 'four'))]\n"
-        f"teacher = make_teacher('openai', prompts_dir=pathlib.Path({str(PROMPTS)!r}), model='toy', base_url={server.url!r},"
-        f" api_key='k', journal_dir=pathlib.Path({str(tmp_path / 'journal')!r}), batch=1, batch_at=4,"
-        f" batch_poll_seconds=0.05, prices={PRICES!r})\n"
+        f"teacher = teacher_of({server.url!r}, pathlib.Path({str(tmp_path / 'journal')!r}), batch_at=4,"
+        f" batch_poll_seconds=0.05, prices={PRICES!r}, timeout_seconds=60)\n"
         "teacher.write_pairs(examples, count=6, seed=1)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program], cwd=PROMPTS.parent)
@@ -152,9 +149,7 @@ def test_one_request_that_fails_inside_the_batch_is_asked_again_alone(server: Ba
     assert output.cost_usd == pytest.approx(6 * 150 * 1000 / 1e6)
 
 
-def test_one_request_that_is_refused_for_good_costs_nothing_and_stops_no_other(
-    server: BatchServer, tmp_path: Path
-) -> None:
+def test_one_request_refused_for_good_costs_nothing_and_stops_no_other(server: BatchServer, tmp_path: Path) -> None:
     server.each = {0: status(400, "this content is not allowed")}
     output = write(server, tmp_path)
     assert len(server.batches) == 1 and not server.direct and output.requests == 5
@@ -171,9 +166,7 @@ def test_what_an_expired_batch_left_is_sent_again_and_only_that(server: BatchSer
     assert asked_in(server, 1) < asked_in(server, 0) and len(asked_in(server, 1)) == 5
 
 
-def test_batches_that_answer_nothing_are_given_up_and_every_request_says_so(
-    server: BatchServer, tmp_path: Path
-) -> None:
+def test_batches_that_answer_nothing_are_given_up_request_by_request(server: BatchServer, tmp_path: Path) -> None:
     server.each, server.otherwise = {0: answered}, status(500, "oops")
     output = write(server, tmp_path)
     assert output.requests == 1 and len(server.batches) == 4 and not server.direct
@@ -192,9 +185,7 @@ def test_a_job_over_the_most_that_a_batch_takes_goes_as_several(
     assert [len(server.sent(number)) for number in range(2, 8)] == [1] * 6 and len(server.batches) == 8
 
 
-def test_a_cancelled_batch_is_not_made_again_behind_the_back_of_who_cancelled_it(
-    server: BatchServer, tmp_path: Path
-) -> None:
+def test_a_cancelled_batch_is_not_made_again_unasked(server: BatchServer, tmp_path: Path) -> None:
     server.ends = ["cancelled"]
     server.each = dict.fromkeys(range(2, 6), expired)
     output = write(server, tmp_path)
@@ -247,9 +238,7 @@ def test_an_endpoint_without_a_batch_api_says_which_setting_to_take_back(server:
         write(server, tmp_path)
 
 
-def test_the_budget_is_kept_at_the_batch_price_and_what_is_left_of_it_is_used(
-    server: BatchServer, tmp_path: Path
-) -> None:
+def test_the_budget_is_kept_at_the_batch_price_and_used_to_its_end(server: BatchServer, tmp_path: Path) -> None:
     # At most 0.75 USD a request directly and half of it in a batch; 0.15 and 0.075 in truth.
     output = write(server, tmp_path / "half", count=12, batch_price_share=0.5, budget_usd=2.5)
     assert len(asked_in(server, 0)) == 6
@@ -262,14 +251,14 @@ def test_the_budget_is_kept_at_the_batch_price_and_what_is_left_of_it_is_used(
         write(server, tmp_path / "tight", count=12, batch_price_share=0.5, budget_usd=0.1)
 
 
-def test_the_settings_of_money_and_batches_reach_the_teacher_and_the_run_has_time_for_a_batch(
+def test_settings_of_money_and_batches_reach_teacher_and_run_limit(
     server: BatchServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import yaml
 
     from correctly_assets.platform.dagster_instance import write_instance
     from correctly_assets.settings import get_settings
-    from correctly_assets.workflows.wiring import make_platform_teacher
+    from correctly_assets.workflows.make_teacher import make_platform_teacher
 
     for name, value in {
         "TEACHER": "openai",

@@ -16,13 +16,12 @@ from typing import Any
 
 import pytest
 
-from correctly_assets.core.errors import PermanentError, RetryableError, UsageError
+from correctly_assets.core.errors import PermanentError, RetryableError
 from correctly_assets.core.types import Example, Reason
 from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.llm_api.budget import Budget, Price
 from correctly_assets.llm_api.endpoint import Endpoint, retry_after
 from correctly_assets.llm_api.requests import ChatRequest
-from correctly_assets.teachers.factory import make_teacher
 from correctly_assets.teachers.prompted.exemplars import Cell
 from correctly_tests.teaching_fakes import (
     EXAMPLES,
@@ -39,6 +38,7 @@ from correctly_tests.teaching_fakes import (
     hang,
     no_json,
     teacher,
+    teacher_of,
 )
 
 pytestmark = pytest.mark.slow
@@ -51,9 +51,7 @@ def server() -> Iterator[ChatServer]:
     made.close()
 
 
-def test_a_pair_comes_back_with_its_edits_reasons_and_the_model_that_wrote_it(
-    server: ChatServer, tmp_path: Path
-) -> None:
+def test_a_pair_comes_back_with_edits_reasons_and_the_model_that_wrote_it(server: ChatServer, tmp_path: Path) -> None:
     output = teacher(server, tmp_path).write_pairs(EXAMPLES, count=1, seed=1)
     written = output.pairs[0]
     assert written.teacher == "toy" and written.pair.origin == "teacher"
@@ -135,7 +133,7 @@ def test_a_server_without_structured_output_is_asked_differently(server: ChatSer
         ('{"pairs": [{"before": "He go', "length", "cut at the token limit"),
     ],
 )
-def test_an_answer_of_the_wrong_shape_is_refused_with_words_and_not_paid_for_twice(
+def test_an_answer_of_the_wrong_shape_is_refused_and_not_paid_for_twice(
     server: ChatServer, tmp_path: Path, content: str, finish: str, words: str
 ) -> None:
     server.otherwise = lambda handler, _: answer(handler, 200, completion(content, finish=finish))
@@ -173,14 +171,7 @@ def test_the_budget_stops_before_it_is_exceeded_also_across_runs(server: ChatSer
 
 def test_a_budget_without_a_known_price_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="No price is known"):
-        make_teacher(
-            "openai",
-            prompts_dir=PROMPTS,
-            model="mystery",
-            base_url="https://llm.example/v1",
-            journal_dir=tmp_path,
-            budget_usd=1.0,
-        )
+        teacher_of("https://llm.example/v1", tmp_path, budget_usd=1.0)
 
 
 def test_a_prompt_over_the_token_limit_is_not_sent(server: ChatServer, tmp_path: Path) -> None:
@@ -190,9 +181,7 @@ def test_a_prompt_over_the_token_limit_is_not_sent(server: ChatServer, tmp_path:
     assert [r.rung for r in output.refused] == ["prompt"] and "over the limit of 900" in output.refused[0].reason
 
 
-def test_a_request_lost_on_the_way_counts_against_the_budget_and_a_refused_one_does_not(
-    server: ChatServer, tmp_path: Path
-) -> None:
+def test_a_lost_request_counts_in_the_budget_and_a_refused_one_does_not(server: ChatServer, tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     price = Price(1000.0, 1000.0)
     request = ChatRequest("toy", (("user", "hello"),), 100)
@@ -226,11 +215,10 @@ def test_a_killed_run_resumes_without_paying_twice(server: ChatServer, tmp_path:
     program = (
         "import sys, pathlib\n"
         "from correctly_assets.core.types import Example, Reason\n"
-        "from correctly_assets.teachers.factory import make_teacher\n"
+        "from correctly_tests.teaching_fakes import teacher_of\n"
         "examples = [Example(f'e{i}', f'I am agree with plan {w}.', f'I agree with plan {w}.', form='email', tone='polite',"
         " topic='plans') for i, w in enumerate(('one', 'two', 'three', 'four'))]\n"
-        f"teacher = make_teacher('openai', prompts_dir=pathlib.Path({str(PROMPTS)!r}), model='toy', base_url={server.url!r},"
-        f" api_key='k', journal_dir=pathlib.Path({str(tmp_path / 'journal')!r}), batch=1, concurrency=1)\n"
+        f"teacher = teacher_of({server.url!r}, pathlib.Path({str(tmp_path / 'journal')!r}), concurrency=1, timeout_seconds=60)\n"
         "teacher.write_pairs(examples, count=6, seed=1)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", program], cwd=PROMPTS.parent)
@@ -266,7 +254,7 @@ def test_a_blind_second_pass_must_agree_with_the_pair(server: ChatServer, tmp_pa
     assert not other.pairs and other.refused[0].rung == "round trip" and "on foot" in other.refused[0].reason
 
 
-def test_an_example_that_waits_is_completed_and_a_changed_figure_is_refused(server: ChatServer, tmp_path: Path) -> None:
+def test_a_waiting_example_is_completed_and_a_changed_figure_is_refused(server: ChatServer, tmp_path: Path) -> None:
     def complete(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         text = body["messages"][0]["content"].rsplit("The text:\n", 1)[1]
         after = text.replace("I has", "I have").replace("25", "26")
@@ -283,9 +271,7 @@ def test_an_example_that_waits_is_completed_and_a_changed_figure_is_refused(serv
     assert [r.rung for r in made.refused] == ["numbers"]
 
 
-def test_a_completion_must_be_found_again_by_a_second_pass_that_sees_no_example(
-    server: ChatServer, tmp_path: Path
-) -> None:
+def test_a_completion_must_be_found_again_by_a_blind_second_pass(server: ChatServer, tmp_path: Path) -> None:
     def complete(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         prompt = body["messages"][0]["content"]
         second = "(none)" in prompt
@@ -315,9 +301,7 @@ def test_new_examples_for_a_cell_pass_the_round_trip_as_well(server: ChatServer,
     assert not made.pairs and [r.rung for r in made.refused] == ["round trip"] and made.requests == 2
 
 
-def test_the_second_pass_counts_in_the_budget_and_what_was_proved_before_its_end_is_kept(
-    server: ChatServer, tmp_path: Path
-) -> None:
+def test_the_second_pass_counts_in_the_budget_and_what_it_proved_is_kept(server: ChatServer, tmp_path: Path) -> None:
     asked = []
 
     def reply(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
@@ -350,8 +334,3 @@ def test_retry_after_is_read_as_seconds_or_as_a_date() -> None:
     assert retry_after({"retry-after": "2.5"}) == 2.5
     assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, now=1445412470.0) == pytest.approx(10)
     assert retry_after({"retry-after": "soon"}) is None and retry_after({}) is None
-
-
-def test_an_unknown_teacher_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="choose embedded, openai or recorded"):
-        make_teacher("oracle", prompts_dir=PROMPTS)

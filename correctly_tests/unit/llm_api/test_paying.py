@@ -52,9 +52,7 @@ def each_its_own(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
     answer(handler, 200, said)
 
 
-def test_an_example_more_among_300_has_few_requests_asked_anew_and_none_paid_twice(
-    server: ChatServer, tmp_path: Path
-) -> None:
+def test_one_more_example_among_300_asks_few_anew_and_pays_none_twice(server: ChatServer, tmp_path: Path) -> None:
     options: dict[str, Any] = {"round_trip": True, "batch": 6, "concurrency": 8, "timeout_seconds": 30}
     options["prices"] = {"toy": {"prompt": 0.0, "completion": 1000.0}}
     first = teacher(server, tmp_path, **options).write_pairs(MANY[:300], count=600, seed=1)
@@ -73,7 +71,7 @@ def test_an_example_more_among_300_has_few_requests_asked_anew_and_none_paid_twi
 
 
 @pytest.mark.parametrize("count", [500, 1800, 4001])
-def test_an_example_more_changes_few_requests_also_when_examples_are_shown_several_times(count: int) -> None:
+def test_one_more_example_changes_few_requests_though_examples_repeat(count: int) -> None:
     def keys(examples: list[Example]) -> set[str]:
         how: dict[str, Any] = {"model": "toy", "count": count, "batch": 6, "seed": 1, "language": "en"}
         return {one.request.key for one in ask_for_pairs(Templates.load(PROMPTS), examples, **how)}
@@ -98,9 +96,7 @@ def test_the_second_pass_and_the_first_share_one_budget(server: ChatServer, tmp_
         assert {refusal.rung for refusal in output.refused} == {"budget"}
 
 
-def test_what_a_teacher_completes_and_writes_counts_against_one_budget_and_each_request_once(
-    server: ChatServer, tmp_path: Path
-) -> None:
+def test_completing_and_writing_count_against_one_budget_each_request_once(server: ChatServer, tmp_path: Path) -> None:
     prices = {"toy": {"prompt": 100.0, "completion": 1000.0}}
     waiting = [Example("w1", "She have lost the key.", None)]
     made = teacher(server, tmp_path, prices=prices, budget_usd=0.95, concurrency=1, timeout_seconds=30)

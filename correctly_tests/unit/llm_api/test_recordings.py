@@ -14,9 +14,8 @@ from correctly_assets.llm_api.budget import Budget, Price
 from correctly_assets.llm_api.endpoint import Endpoint
 from correctly_assets.llm_api.recordings import record, recording_path
 from correctly_assets.llm_api.requests import ChatAnswer, ChatRequest, Recorder, Recording
-from correctly_assets.teachers.factory import make_teacher
 from correctly_assets.teachers.prompted.requests import Templates, ask_for_pairs
-from correctly_tests.teaching_fakes import EXAMPLES, PROMPTS, ChatServer, teacher
+from correctly_tests.teaching_fakes import EXAMPLES, PROMPTS, ChatServer, replaying_teacher, teacher
 
 
 @pytest.fixture
@@ -26,9 +25,7 @@ def server() -> Iterator[ChatServer]:
     made.close()
 
 
-def test_a_recording_replays_without_a_server_and_names_the_model_that_answered(
-    server: ChatServer, tmp_path: Path
-) -> None:
+def test_a_recording_replays_without_a_server_and_names_its_model(server: ChatServer, tmp_path: Path) -> None:
     live = teacher(server, tmp_path)
     expected = live.write_pairs(EXAMPLES, count=3, seed=1)
     asked = ask_for_pairs(Templates.load(PROMPTS), EXAMPLES, model="toy", count=3, batch=1, seed=1, language="en")
@@ -43,7 +40,7 @@ def test_a_recording_replays_without_a_server_and_names_the_model_that_answered(
     made = asyncio.run(record(endpoint, [a.request for a in asked], path, kind="teacher"))
     assert made.model == "toy" and made.header["entries"] == 3 and made.header["recorded_at"]
     server.close()
-    replay = make_teacher("recorded", prompts_dir=PROMPTS, model="toy", recordings_dir=tmp_path, batch=1)
+    replay = replaying_teacher(tmp_path, "toy", batch=1)
     output = replay.write_pairs(EXAMPLES, count=3, seed=1)
     assert [w.pair.id for w in output.pairs] == [w.pair.id for w in expected.pairs] and output.cost_usd == 0
     with pytest.raises(PermanentError, match="is not recorded; run `correctly record --kind teacher --model toy`"):
@@ -79,7 +76,7 @@ def test_a_recording_that_was_changed_or_is_missing_is_refused(server: ChatServe
     with pytest.raises(PermanentError, match="was changed after it was made"):
         Recording.load(path)
     with pytest.raises(PermanentError, match="gpt-4o-mini is not recorded; run `correctly record --kind teacher"):
-        make_teacher("recorded", prompts_dir=PROMPTS, model="gpt-4o-mini", recordings_dir=tmp_path)
+        replaying_teacher(tmp_path, "gpt-4o-mini")
 
 
 @pytest.mark.parametrize("reported", ["gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-0613"])
@@ -103,8 +100,8 @@ def test_a_recording_under_another_models_name_is_refused(tmp_path: Path) -> Non
     recorder.write()
     recording_path(tmp_path, "toy").rename(recording_path(tmp_path, "lab/dear"))
     with pytest.raises(PermanentError, match="is a recording of toy, not of lab/dear"):
-        make_teacher("recorded", prompts_dir=PROMPTS, model="lab/dear", recordings_dir=tmp_path)
+        replaying_teacher(tmp_path, "lab/dear")
     with pytest.raises(
         PermanentError, match=r"^lab/cheap is not recorded; run `correctly record --kind teacher --model lab/cheap`"
     ):
-        make_teacher("recorded", prompts_dir=PROMPTS, model="lab/cheap", recordings_dir=tmp_path)
+        replaying_teacher(tmp_path, "lab/cheap")

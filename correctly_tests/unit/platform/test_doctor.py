@@ -41,7 +41,7 @@ def test_numbers_are_judged_at_their_bounds():
     assert doctor.judge_memory(8_000_000_000).status == "warning"
 
 
-def test_there_are_some_twenty_checks_and_each_says_a_sentence_with_a_remedy(settings: Settings, store: Store):
+def test_some_twenty_checks_each_say_a_sentence_with_a_remedy(settings: Settings, store: Store):
     findings = examine(settings)
     assert len(findings) == len(CHECKS) >= 20 and len({one.name for one in findings}) == len(findings)
     for one in findings:

@@ -71,7 +71,7 @@ def test_every_part_stands_in_compose_and_the_engine_publishes_no_port():
             assert published.startswith("127.0.0.1:")
 
 
-def test_in_compose_an_engine_that_computed_nan_is_ended_by_its_healthcheck_and_started_again_by_docker():
+def test_in_compose_an_engine_that_computed_nan_is_restarted_by_its_check():
     services = compose.render()["services"]
     for name in ("vllm-cpu", "vllm-gpu"):
         assert services[name]["healthcheck"]["test"][2:] == ["-m", engine_health.__name__, "8001"]
@@ -118,7 +118,7 @@ def test_in_compose_the_engine_serves_what_prepare_made_sure_of(tmp_path: Path):
     assert prepare_part["command"][-1] == "--starter" and "HF_TOKEN" in prepare_part["environment"]
 
 
-def test_in_compose_every_setting_can_be_given_to_our_own_parts_and_to_no_other():
+def test_in_compose_every_setting_can_be_given_to_our_own_parts_alone():
     services = compose.render()["services"]
     for name in ("prepare", "gateway", "daemon", "webserver", "inbox"):
         assert services[name]["env_file"] == [{"path": "settings.env", "required": False}]
@@ -128,7 +128,7 @@ def test_in_compose_every_setting_can_be_given_to_our_own_parts_and_to_no_other(
     assert "settings.env" in (PROJECT_ROOT / ".gitignore").read_text().splitlines()
 
 
-def test_in_compose_the_votes_reader_finds_the_chat_by_its_service_and_signs_in_as_the_chats_own_admin():
+def test_in_compose_the_votes_reader_signs_in_to_the_chat_as_its_admin():
     services = compose.render()["services"]
     reader, chat = services["daemon"]["environment"], services["open-webui"]["environment"]
     assert reader["CORRECTLY_WEBUI_HOST"] in services
@@ -136,7 +136,7 @@ def test_in_compose_the_votes_reader_finds_the_chat_by_its_service_and_signs_in_
     assert reader["CORRECTLY_WEBUI_ADMIN_PASSWORD"] == chat["WEBUI_ADMIN_PASSWORD"]
 
 
-def test_in_compose_the_gateway_may_start_and_knows_the_key_that_the_chat_shows(tmp_path, monkeypatch):
+def test_in_compose_the_gateway_may_start_and_knows_the_chats_key(tmp_path, monkeypatch):
     services = compose.render()["services"]
     shown = services["open-webui"]["environment"]["OPENAI_API_KEY"]
     assert shown.startswith("${WEBUI_GATEWAY_KEY:?")

@@ -75,7 +75,7 @@ def test_a_part_is_ready_when_it_answers_and_is_started_again_when_it_dies(super
 
 
 @pytest.mark.slow
-def test_what_is_to_be_done_before_a_restart_is_done_and_keeps_no_part_down(supervisor):
+def test_what_is_due_before_a_restart_is_done_and_keeps_no_part_down(supervisor):
     done: list[str] = []
 
     def fail() -> None:
@@ -94,7 +94,7 @@ def test_what_is_to_be_done_before_a_restart_is_done_and_keeps_no_part_down(supe
     assert done == ["the old one is gone"]
 
 
-def test_parts_of_a_platform_that_was_started_in_the_background_can_be_stopped(supervisor):
+def test_parts_of_a_platform_started_in_the_background_can_be_stopped(supervisor):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         child = supervisor.start(server(free_port()))
@@ -281,7 +281,7 @@ def test_stopping_leaves_no_child_and_no_grandchild(supervisor, settings):
     assert wait_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
 
 
-def test_what_a_killed_supervisor_left_is_found_by_its_home_and_not_by_name(supervisor, settings, tmp_path: Path):
+def test_what_a_killed_supervisor_left_is_found_by_home_and_not_by_name(supervisor, settings, tmp_path: Path):
     supervisor.start(
         Process("sleeper", "Sleeper", lambda s: ([sys.executable, "-c", "import time; time.sleep(60)"], {}))
     )
@@ -373,7 +373,7 @@ def test_an_address_of_version_six_is_looked_at_as_one(supervisor):
     assert part.url(supervisor.settings) == f"http://[::1]:{part.port(supervisor.settings)}"
 
 
-def test_the_record_of_a_supervisor_is_believed_only_while_that_very_process_runs(settings):
+def test_a_supervisors_record_is_believed_only_while_that_process_runs(settings):
     assert running_supervisor(settings.platform.home) is None
     write_record(settings.platform.home)
     found = running_supervisor(settings.platform.home)

@@ -46,7 +46,7 @@ NEEDED = {
 }
 
 
-def test_the_settings_that_matter_stand_in_the_environment_here_and_in_compose() -> None:
+def test_the_settings_that_matter_stand_in_the_environment_and_in_compose() -> None:
     made = environment()
     assert NEEDED.items() <= made.items()
     compose = (PROJECT_ROOT / "docker-compose.yml").read_text()
@@ -99,7 +99,7 @@ def test_the_session_key_has_32_bytes_is_made_once_and_is_its_owners_alone(setti
     assert (settings.platform.home / "webui" / "secret-key").stat().st_mode & 0o077 == 0
 
 
-def test_on_loopback_nobody_signs_in_and_on_a_network_a_preset_admin_with_a_password_of_its_own(
+def test_loopback_asks_for_no_sign_in_and_a_network_has_a_preset_admin(
     tmp_path: Path,
 ) -> None:
     here = Settings().changed(platform={"home": tmp_path / "a", "host": "127.0.0.1"})
@@ -134,7 +134,7 @@ def test_no_key_is_made_where_none_is_asked_for(settings: Settings) -> None:
     assert "OPENAI_API_KEY" not in private_environment(settings)
 
 
-def test_the_platforms_own_key_is_made_once_kept_hashed_and_made_anew_when_it_was_taken_out(settings: Settings) -> None:
+def test_the_platforms_own_key_is_made_once_hashed_and_anew_if_gone(settings: Settings) -> None:
     keys = keys_file(settings)
     new_key(keys, "somebody")
     key = own_key(settings)

@@ -36,7 +36,7 @@ def test_nothing_decided_yet_is_said_so(run: Run, store: Store):
     }
 
 
-def test_the_last_decision_release_and_rollback_are_told_with_their_reasons(run: Run, store: Store):
+def test_the_last_decision_release_and_rollback_have_their_reasons(run: Run, store: Store):
     store.add_release(adapter="aaaaaaaaaaaa", base_model="m", kind="promotion", why="GLEU rose by 2.0.")
     store.add_release(adapter="bbbbbbbbbbbb", base_model="m", kind="rollback", why="Thumbs turned down.")
     store.record_decision(
@@ -49,7 +49,7 @@ def test_the_last_decision_release_and_rollback_are_told_with_their_reasons(run:
     assert "Thumbs turned down." in run("why")[1]
 
 
-def test_each_sensor_says_what_its_last_tick_said_and_each_check_its_result(run: Run, store: Store, settings: Settings):
+def test_each_sensor_has_its_last_tick_and_each_check_its_result(run: Run, store: Store, settings: Settings):
     instance = make_instance(settings)
     origin = RemoteInstigatorOrigin(
         RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("correctly"), "__repository__"), "retrain_sensor"

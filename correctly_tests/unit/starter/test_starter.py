@@ -19,7 +19,7 @@ def rows(name: str) -> list[dict]:
     return [json.loads(line) for line in (STARTER / name).read_text(encoding="utf-8").splitlines()]
 
 
-def test_there_are_at_least_300_examples_a_tenth_of_them_correct_and_none_twice():
+def test_there_are_300_examples_or_more_a_tenth_correct_and_none_twice():
     examples = rows("examples.jsonl")
     correct = [row for row in examples if row["before"] == row["after"]]
     assert len(examples) >= 300
@@ -27,7 +27,7 @@ def test_there_are_at_least_300_examples_a_tenth_of_them_correct_and_none_twice(
     assert len({normalise(row["before"]) for row in examples}) == len(examples)
 
 
-def test_every_changed_example_has_a_reason_for_each_edit_that_names_what_stands_there():
+def test_every_changed_example_has_a_fitting_reason_for_each_edit():
     for row in rows("examples.jsonl"):
         if row["before"] == row["after"]:
             assert not row["reasons"]
@@ -78,7 +78,7 @@ def test_twelve_thousand_sentences_and_eight_thousand_pairs_ship():
     assert all(row["before"] == row["after"] for row in rows("sentences.jsonl"))
 
 
-def test_pairs_for_choosing_bounds_and_the_first_batch_are_trained_on_by_nobody():
+def test_pairs_for_bounds_and_the_first_batch_are_trained_on_by_nobody():
     trained = {normalise(row["before"]) for name in FOR_TRAINING[:3] for row in rows(name)}
     assert not trained & {normalise(row["source"]) for row in rows("tuning.jsonl")}
     assert not trained & {normalise(row["before"]) for row in rows("first_batch.jsonl")}

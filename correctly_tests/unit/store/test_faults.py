@@ -14,7 +14,7 @@ from correctly_assets.store import Database, Store, open_store
 from correctly_tests.unit.store.test_tables import SQL, example
 
 
-def test_a_writer_that_waits_too_long_is_told_to_try_again_while_readers_go_on(tmp_path: Path) -> None:
+def test_a_writer_that_waits_too_long_is_told_so_while_readers_go_on(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'store.sqlite'}"
     with open_store(url, SQL) as store, store.database.write():
         other = Store(Database(url, busy_seconds=0.1))

@@ -22,7 +22,7 @@ def test_a_file_is_under_way_from_its_first_row_until_it_has_landed(store: Store
     assert store.landing_under_way() is None and not store.landing_unfinished("all")
 
 
-def test_a_landing_that_is_silent_for_a_minute_holds_nobody_up_and_stays_unfinished(store_url: str) -> None:
+def test_a_landing_silent_for_a_minute_holds_nobody_up_unfinished(store_url: str) -> None:
     clock = Clock()
     with open_store(store_url, SQL, now=clock) as store, store.landing("a.csv") as seen:
         clock.time += timedelta(seconds=50)
@@ -33,7 +33,7 @@ def test_a_landing_that_is_silent_for_a_minute_holds_nobody_up_and_stays_unfinis
         assert store.landing_under_way() is None and store.landing_unfinished("a.csv")
 
 
-def test_a_landing_that_was_cut_short_is_unfinished_until_the_same_one_succeeds(store: Store) -> None:
+def test_a_landing_cut_short_is_unfinished_until_the_same_one_succeeds(store: Store) -> None:
     with pytest.raises(RetryableError), store.landing("a.csv"):
         raise RetryableError("The store is away.")
     assert store.landing_unfinished("a.csv")

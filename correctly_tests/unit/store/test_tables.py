@@ -97,7 +97,7 @@ def test_a_migration_that_fails_leaves_the_schema_as_it_was(store_url: str, tmp_
     database.close()
 
 
-def test_a_store_from_a_newer_release_or_with_an_edited_migration_is_refused(store_url: str, tmp_path: Path) -> None:
+def test_a_store_of_a_newer_release_or_an_edited_migration_is_refused(store_url: str, tmp_path: Path) -> None:
     folder = tmp_path / "sql" / "migrations"
     folder.mkdir(parents=True)
     (folder / "0001_first.up.sql").write_text("CREATE TABLE one (id TEXT);")
@@ -199,7 +199,7 @@ def test_writers_at_once_land_every_row_exactly_once(store: Store, store_url: st
     assert store.counts().accepted == 500
 
 
-def test_a_killed_landing_keeps_whole_batches_and_is_completed_by_landing_again(store: Store, store_url: str) -> None:
+def test_a_killed_landing_keeps_whole_batches_and_is_completed_by_another(store: Store, store_url: str) -> None:
     script = (
         "import sys\n"
         "from correctly_tests.unit.store.test_tables import SQL, example\n"
@@ -262,7 +262,7 @@ def test_an_id_that_is_unknown_or_stands_for_several_is_said_so(store: Store) ->
         store.get(letter)
 
 
-def test_a_correction_that_lands_again_as_verified_is_verified_from_then_on(store: Store) -> None:
+def test_a_correction_that_lands_again_as_verified_is_verified_from_then(store: Store) -> None:
     store.land([example(1), example(2)])
     first = next(store.accepted())
     assert store.land([replace(first, verified=True)]) == LandCounts(duplicates=1)
@@ -300,7 +300,7 @@ def test_a_removed_row_counts_until_a_decision_without_it(store: Store) -> None:
     assert store.removed_since_decision() == 0
 
 
-def test_a_row_that_comes_back_from_quarantine_after_a_decision_without_it_is_new(store: Store) -> None:
+def test_a_row_released_from_quarantine_after_a_decision_without_it_is_new(store: Store) -> None:
     store.land([example(1), example(2)])
     first, second = (row.id for row in store.accepted())
     store.record_decision(fingerprint="f1", verdict="promoted", reasons=[], example_ids=[first, second])
@@ -324,7 +324,7 @@ def test_decisions_are_kept_in_order(store: Store) -> None:
     assert [decision.id for decision in store.decisions(2)] == ["d0003", "d0002"]
 
 
-def test_the_newest_release_is_champion_and_rollback_returns_to_the_adapter_before(store: Store) -> None:
+def test_the_newest_release_is_champion_and_rollback_returns_to_the_last(store: Store) -> None:
     assert store.champion() is None
     assert store.previous_release() is None
     for adapter, kind in (("A", "promotion"), ("B", "promotion"), ("B", "override"), ("A", "rollback")):

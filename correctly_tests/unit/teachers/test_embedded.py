@@ -27,10 +27,9 @@ from correctly_assets.teachers.embedded.rules import slips_in
 from correctly_assets.teachers.embedded.sentence import Parser, Sentence, Slip, load_data
 from correctly_assets.teachers.embedded.spelling_words import misspellings
 from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher, temptations
-from correctly_assets.teachers.factory import make_teacher
 from correctly_assets.teachers.landed_edits import diff_edits
+from correctly_assets.workflows.make_teacher import make_platform_teacher
 from correctly_assets.workflows.retrain_state import recipe
-from correctly_assets.workflows.wiring import make_platform_teacher
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +102,7 @@ def test_every_pair_knows_the_example_that_it_comes_from(pairs: list[TrainPair],
     assert all(len(split) == 1 for split in splits.values())
 
 
-def test_every_injected_edit_has_a_reason_without_open_placeholders_and_a_type_of_errant(
+def test_every_injected_edit_has_a_filled_reason_and_a_type_of_errant(
     pairs: list[TrainPair],
 ) -> None:
     for pair in pairs:
@@ -121,7 +120,7 @@ def test_the_same_seed_writes_the_same_pairs_and_another_seed_others(
     assert len({w.pair.before for w in other.pairs} & {p.before for p in pairs if p.origin == "injected"}) < 150
 
 
-def test_three_in_ten_pairs_are_bait_and_landed_corrections_come_as_they_are(
+def test_three_in_ten_pairs_are_bait_and_landed_corrections_stay(
     pairs: list[TrainPair], examples: list[Example]
 ) -> None:
     origins = Counter(pair.origin for pair in pairs)
@@ -156,9 +155,7 @@ def test_the_mix_keeps_close_to_its_table_for_the_common_kinds(
 
 
 def test_reasons_are_written_in_korean_when_asked(examples: list[Example]) -> None:
-    korean = make_teacher("embedded", prompts_dir=PROMPTS, reason_language="ko").write_pairs(
-        examples, count=300, seed=7
-    )
+    korean = EmbeddedTeacher(prompts_dir=PROMPTS, reason_language="ko").write_pairs(examples, count=300, seed=7)
     reasons = [e.reason or "" for w in korean.pairs if w.pair.origin == "injected" for e in w.pair.edits]
     assert reasons and all(re.search("[가-힣]", reason) for reason in reasons)
 
@@ -329,7 +326,7 @@ def test_the_learners_of_the_setting_make_the_errors(examples: list[Example], mo
     assert german["WO"] > 1.3 * mixed["WO"] and german["PUNCT"] > 1.15 * mixed["PUNCT"]
 
 
-def test_some_first_languages_want_their_kinds_more_and_all_of_them_want_the_table() -> None:
+def test_some_first_languages_want_their_kinds_more_and_all_want_the_table() -> None:
     table = load_data("mix.yaml")
     every = list(table["packs"])
     assert Mix.default(every).kinds == Mix.default().kinds == table["kinds"]
@@ -404,13 +401,13 @@ def test_examples_that_wait_give_nothing_and_are_not_completed(teacher: Embedded
 def test_the_identity_changes_with_language_and_mix() -> None:
     table = load_data("mix.yaml")
     made = [
-        make_teacher("embedded", prompts_dir=PROMPTS),
-        make_teacher("embedded", prompts_dir=PROMPTS, reason_language="ko"),
-        make_teacher("embedded", prompts_dir=PROMPTS, first_languages=("ko",)),
-        make_teacher("embedded", prompts_dir=PROMPTS, mix={**table, "bait_percent": 10}),
+        EmbeddedTeacher(prompts_dir=PROMPTS),
+        EmbeddedTeacher(prompts_dir=PROMPTS, reason_language="ko"),
+        EmbeddedTeacher(prompts_dir=PROMPTS, first_languages=("ko",)),
+        EmbeddedTeacher(prompts_dir=PROMPTS, mix=Mix.from_table({**table, "bait_percent": 10}, ())),
     ]
     assert len({t.identity() for t in made}) == 4
-    assert make_teacher("embedded", prompts_dir=PROMPTS).identity() == made[0].identity()
+    assert EmbeddedTeacher(prompts_dir=PROMPTS).identity() == made[0].identity()
 
 
 def test_slips_that_overlap_conflict() -> None:
@@ -463,7 +460,7 @@ class CountingAnnotator:
         return diff_edits(before, after)
 
 
-def test_no_more_texts_are_parsed_than_pairs_are_wanted_however_many_examples_there_are(
+def test_no_more_texts_are_parsed_than_pairs_are_wanted(
     examples: list[Example],
 ) -> None:
     many = [
@@ -492,7 +489,7 @@ def test_no_more_texts_are_parsed_than_pairs_are_wanted_however_many_examples_th
         "Yeah, we met them there.",
     ],
 )
-def test_names_figures_quotes_british_spelling_subjunctives_and_informal_words_tempt(tempting: str) -> None:
+def test_names_figures_quotes_spelling_subjunctives_and_slang_tempt(tempting: str) -> None:
     assert temptations(tempting) > temptations("We met the people there.") == 0
 
 

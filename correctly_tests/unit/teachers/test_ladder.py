@@ -76,7 +76,7 @@ def test_a_reason_may_only_quote_words_of_the_pair() -> None:
         ("It's the writers' habit; he doesn't say 'every day' twice.", False),
     ],
 )
-def test_words_in_single_and_typographic_quotes_are_checked_and_apostrophes_are_not(reason: str, falls: bool) -> None:
+def test_words_in_all_kinds_of_quotes_are_checked_and_apostrophes_not(reason: str, falls: bool) -> None:
     found = rung(pair("He go home every day.", "He goes home every day.", reason=reason))
     assert found == ("reasons" if falls else None)
 

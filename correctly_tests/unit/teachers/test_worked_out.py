@@ -17,7 +17,8 @@ from correctly_assets.teachers.embedded.analysis_cache import WorkedOut
 from correctly_assets.teachers.embedded.sentence import Slip
 from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
 from correctly_assets.workflows.forget_example import forget_example
-from correctly_assets.workflows.wiring import make_worked_out, open_platform_store
+from correctly_assets.workflows.make_teacher import make_worked_out
+from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.unit.teachers.test_embedded import CountingAnnotator, CountingParser
 
 PROMPTS = PROJECT_ROOT / "prompts"

@@ -90,7 +90,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     return convert_gguf(directory / "tiny.gguf", directory / "tiny-chatml", prompts, "chatml"), model
 
 
-def test_a_gguf_file_becomes_a_directory_that_answers_as_its_weights_and_names_where_it_is_from(
+def test_a_gguf_file_becomes_a_directory_with_its_answers_and_its_origin(
     converted: tuple[Path, Any],
 ) -> None:
     from transformers import AutoModelForCausalLM
@@ -117,7 +117,7 @@ def test_its_turns_are_chatml_and_only_the_answer_is_learned(converted: tuple[Pa
     assert list(shown) == list(turn.ids[: turn.prompt_length])
 
 
-def test_digits_are_cut_off_before_blanks_are_joined_as_llama_cpp_does_for_smollm(converted: tuple[Path, Any]) -> None:
+def test_digits_are_cut_off_before_blanks_are_joined_as_llama_cpp_does(converted: tuple[Path, Any]) -> None:
     tokenizer = load_tokenizer(str(converted[0]))
     assert [tokenizer.decode([i]) for i in tokenizer("he  20")["input_ids"]] == ["he", "  ", "2", "0"]
 
@@ -132,7 +132,7 @@ def test_a_begin_of_text_stands_in_front_only_where_the_file_says_so(
     assert load_tokenizer(str(begins))("he")["input_ids"][0] == 1
 
 
-def test_it_is_trained_by_the_plain_engine_and_the_fast_one_says_what_it_is_for(
+def test_the_plain_engine_trains_it_and_the_fast_one_says_its_purpose(
     tmp_path: Path, converted: tuple[Path, Any]
 ) -> None:
     write_train_set(tmp_path)
@@ -146,7 +146,7 @@ def test_it_is_trained_by_the_plain_engine_and_the_fast_one_says_what_it_is_for(
         trainer_for(train_config(tmp_path, stages=stages, engine="fast", **changes))
 
 
-def test_greedy_answers_are_those_of_one_text_alone_whatever_stands_beside_it_in_a_batch(
+def test_greedy_answers_do_not_depend_on_what_else_is_in_the_batch(
     converted: tuple[Path, Any],
 ) -> None:
     from correctly_assets.training.answering import greedy_answers
@@ -165,7 +165,7 @@ def test_greedy_answers_are_those_of_one_text_alone_whatever_stands_beside_it_in
     assert together[1].startswith(shown[:4])
 
 
-def test_a_name_that_tells_another_chat_format_a_taken_name_and_no_gguf_file_are_refused(
+def test_another_chat_format_a_taken_name_and_no_gguf_file_are_refused(
     tmp_path: Path, converted: tuple[Path, Any]
 ) -> None:
     source = converted[0].parent / "tiny.gguf"
@@ -187,7 +187,7 @@ def test_a_name_that_tells_another_chat_format_a_taken_name_and_no_gguf_file_are
             prepare_gguf(settings.platform, source, name)
 
 
-def test_a_prepared_name_and_a_hubs_are_directories_below_home_and_paths_stay_what_they_were(tmp_path: Path) -> None:
+def test_prepared_and_hub_names_are_below_home_and_paths_stay_as_they_were(tmp_path: Path) -> None:
     made = tmp_path / "models" / "tiny-chatml"
     made.mkdir(parents=True)
     assert (
@@ -206,7 +206,7 @@ def test_a_prepared_name_and_a_hubs_are_directories_below_home_and_paths_stay_wh
         assert Settings().changed(platform={"home": tmp_path}, training={"base_model": path}).base_model_path == path
 
 
-def test_the_chat_family_is_told_by_the_models_own_name_before_the_folders_above_it() -> None:
+def test_the_chat_family_comes_from_the_models_own_name_before_its_folders() -> None:
     assert family_of("/home/llama/models/smollm2-135m-instruct") == "chatml"
     assert family_of("/models/qwen-and-friends/gemma-3-1b") == "gemma3"
     assert family_of("/cache/models--HuggingFaceTB--SmolLM2/snapshots/0a1b") == "chatml"
@@ -214,7 +214,7 @@ def test_the_chat_family_is_told_by_the_models_own_name_before_the_folders_above
     assert family_of("my-own") == "gemma3"
 
 
-def test_an_architecture_that_transformers_does_not_read_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+def test_an_architecture_that_transformers_does_not_read_is_refused(tmp_path: Path) -> None:
     write_llama_gguf(tmp_path / "odd.gguf", architecture="rwkv6")
     with pytest.raises(PermanentError, match=r"transformers cannot read odd\.gguf .*; use a directory of weights\."):
         convert_gguf(

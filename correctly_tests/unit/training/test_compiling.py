@@ -60,7 +60,7 @@ def refuses_one_backward() -> Any:
 
 
 @pytest.mark.parametrize("backend", [refuses, refuses_one_backward()], ids=["forward", "backward"])
-def test_a_compile_that_fails_is_said_once_and_training_goes_on_as_if_it_had_not_been_tried(backend: Any) -> None:
+def test_a_compile_that_fails_is_said_once_and_training_goes_on_without(backend: Any) -> None:
     expected, adapter = tiny_adapter(**TWO), tiny_adapter(**TWO)
     said: list[str] = []
     plain = PlainEngine(expected, CPU)
@@ -99,7 +99,7 @@ def test_an_error_of_the_model_is_not_taken_for_one_of_compiling() -> None:
     assert not said
 
 
-def test_compiled_layers_are_given_a_mask_for_packed_rows_only_and_share_few_graphs() -> None:
+def test_compiled_layers_mask_packed_rows_only_and_share_few_graphs() -> None:
     masked: list[bool] = []
 
     def watched(graph: torch.fx.GraphModule, inputs: Any) -> Any:

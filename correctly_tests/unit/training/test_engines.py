@@ -25,7 +25,7 @@ def gradients(adapter: Adapter) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(("key_heads", "window", "workers"), [(1, 512, 1), (2, 512, 2), (1, 7, 2), (1, 512, 3)])
-def test_the_fast_engine_gives_the_losses_and_gradients_of_transformers_and_autograd(
+def test_the_fast_engine_has_the_losses_and_gradients_of_transformers(
     key_heads: int, window: int, workers: int
 ) -> None:
     adapter = tiny_adapter(num_key_value_heads=key_heads, sliding_window=window)
@@ -58,7 +58,7 @@ def test_the_fast_engine_follows_the_masters_after_a_push() -> None:
     )
 
 
-def test_the_plain_engines_loss_is_transformers_own_on_labels_that_cover_the_completion_only() -> None:
+def test_the_plain_engines_loss_is_transformers_own_on_completion_labels() -> None:
     adapter = tiny_adapter()
     batch = turns()[:1]
     ids = torch.tensor([batch[0].ids])
@@ -74,7 +74,7 @@ def test_a_batch_computes_each_distinct_prefix_once_and_never_a_last_token() -> 
 
 
 @pytest.mark.parametrize("sure", [0.0, 40.0])
-def test_the_vocabulary_loss_and_its_gradient_are_the_textbooks_for_any_certainty(sure: float) -> None:
+def test_the_vocabulary_loss_and_gradient_are_the_textbooks_throughout(sure: float) -> None:
     torch.manual_seed(0)
     weight = torch.randn(VOCABULARY, 8)
     hidden = torch.randn(37, 8, requires_grad=True)

@@ -111,9 +111,7 @@ def tokens_of(model: Path) -> list[str]:
     return words.convert_ids_to_tokens(list(range(len(words))))
 
 
-def test_merged_weights_are_the_base_plus_the_scaled_product_and_all_else_is_untouched(
-    home: Path, adopted: Path, merged: Path
-) -> None:
+def test_merged_weights_are_base_plus_scaled_product_and_nothing_else(home: Path, adopted: Path, merged: Path) -> None:
     base, both = load_file(home / "base" / "model.safetensors"), load_file(merged / "model.safetensors")
     adapter = load_file(adopted / "adapter_model.safetensors")
     assert base.keys() == both.keys()
@@ -130,7 +128,7 @@ def test_merged_weights_are_the_base_plus_the_scaled_product_and_all_else_is_unt
     assert changed == 3 * 7
 
 
-def test_the_merged_directory_renders_a_chat_as_it_was_trained_and_can_be_a_base_model(merged: Path) -> None:
+def test_the_merged_directory_renders_chats_as_trained_and_can_be_a_base(merged: Path) -> None:
     from transformers import AutoTokenizer
 
     words: Any = AutoTokenizer.from_pretrained(merged)
@@ -223,9 +221,7 @@ def test_a_model_that_llama_cpp_would_compute_otherwise_is_refused(
         write_gguf(tmp_path, tmp_path / "none.gguf", tmp_path / "m.gguf", name="tiny")
 
 
-def test_an_adopted_adapter_keeps_its_bytes_and_gets_a_canary_that_tells_it_from_the_base(
-    home: Path, adopted: Path
-) -> None:
+def test_an_adopted_adapter_keeps_its_bytes_and_gets_a_telling_canary(home: Path, adopted: Path) -> None:
     manifest = check_adapter(adopted, home / "base")
     for name in CONTENT:
         assert (adopted / name).read_bytes() == (home / "foreign" / name).read_bytes()
@@ -236,7 +232,7 @@ def test_an_adopted_adapter_keeps_its_bytes_and_gets_a_canary_that_tells_it_from
     assert "trained elsewhere" in (adopted / "README.md").read_text()
 
 
-def test_an_adapter_for_some_modules_only_is_adopted_too_and_a_second_time_is_known(home: Path, tmp_path: Path) -> None:
+def test_an_adapter_for_some_modules_is_adopted_and_known_a_second_time(home: Path, tmp_path: Path) -> None:
     some = tmp_path / "some"
     some.mkdir()
     weights = load_file(home / "foreign" / "adapter_model.safetensors")
@@ -303,7 +299,7 @@ TRAINED = AdapterManifest.model_validate({
 })  # fmt: skip
 
 
-def test_a_card_names_base_terms_data_scores_and_use_and_follows_the_report(tmp_path: Path) -> None:
+def test_a_card_names_base_terms_data_scores_use_and_follows_the_report(tmp_path: Path) -> None:
     def fill(work: Path) -> None:
         (work / "adapter_config.json").write_text("{}")
         (work / "README.md").write_text(model_card(TRAINED))

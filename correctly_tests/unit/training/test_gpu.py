@@ -48,7 +48,7 @@ BATCHES = [turns(4), turns(5), turns(4, longest=30), turns(4)[::-1], turns(5), t
 
 
 @pytest.mark.parametrize("window", [512, 20], ids=["whole", "cut by a window"])
-def test_recorded_steps_train_as_unrecorded_ones_do_in_whatever_order_shapes_come(window: int) -> None:
+def test_recorded_steps_train_as_unrecorded_ones_in_any_order_of_shapes(window: int) -> None:
     plain, recorded = on_gpu(sliding_window=window), on_gpu(sliding_window=window)
     device = torch.device("cuda")
     engine = PlainEngine(recorded, device, joined=True, graphs=True, say=pytest.fail)
@@ -61,7 +61,7 @@ def test_recorded_steps_train_as_unrecorded_ones_do_in_whatever_order_shapes_com
     assert len(engine._recordings._made) == (3 if window == 512 else 0)
 
 
-def test_held_out_losses_after_recorded_steps_see_the_weights_that_those_left() -> None:
+def test_held_out_losses_after_recorded_steps_see_the_new_weights() -> None:
     adapter, other = on_gpu(), on_gpu()
     engine = make_engine(adapter, train_config(Path("/nowhere"), graphs=True, compile=False), torch.device("cuda"))
     trained(engine, adapter, BATCHES)
@@ -110,7 +110,7 @@ def test_a_run_stopped_on_a_gpu_goes_on_to_the_same_losses(tmp_path: Path, graph
     assert second.held_out()["all"]["loss"] == pytest.approx(whole.held_out()["all"]["loss"], rel=0.01)
 
 
-def test_memory_that_recordings_hold_is_given_up_before_a_step_fails_for_want_of_it() -> None:
+def test_memory_of_recordings_is_given_up_before_a_step_fails_for_it() -> None:
     adapter = on_gpu()
     said: list[str] = []
     engine = PlainEngine(adapter, torch.device("cuda"), graphs=True, say=said.append)

@@ -98,9 +98,7 @@ def prepare(port: int, **changes: str) -> tuple[int, str]:
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
-def test_prepare_downloads_a_hubs_model_once_at_one_revision_and_its_adapter_passes_every_rule(
-    hub: Hub, home: Path, tmp_path: Path
-) -> None:
+def test_prepare_downloads_a_hubs_model_once_and_adapters_pass_on_it(hub: Hub, home: Path, tmp_path: Path) -> None:
     code, said = prepare(hub.port)
     assert code == 0, said
     base = local_base(get_settings())
@@ -124,7 +122,7 @@ def test_prepare_downloads_a_hubs_model_once_at_one_revision_and_its_adapter_pas
     assert check_adapter(Path(result["path"]), base).base_model.model_dump() == {"name": NAME, "revision": REVISION}
 
 
-def test_a_hubs_model_that_is_not_here_is_asked_for_before_any_training_with_the_command_to_run(home: Path) -> None:
+def test_a_missing_hub_model_is_asked_for_before_training_with_the_command(home: Path) -> None:
     with pytest.raises(UsageError, match=f"CORRECTLY_BASE_MODEL={NAME} correctly prepare"):
         local_base(get_settings())
     assert not home.exists()

@@ -51,7 +51,7 @@ def stepped(adapter: Adapter, *, joined: bool) -> tuple[list[float], list[torch.
 
 
 @pytest.mark.parametrize("make", [tiny_adapter, tiny_llama])
-def test_losses_gradients_and_weights_of_several_steps_are_those_of_pefts_own_layers(make: Any) -> None:
+def test_losses_gradients_and_weights_of_steps_are_those_of_pefts_layers(make: Any) -> None:
     expected, found = stepped(make(), joined=False), stepped(make(), joined=True)
     assert found[0] == pytest.approx(expected[0], rel=1e-5)
     assert len(found[1]) == len(make().masters)
@@ -59,7 +59,7 @@ def test_losses_gradients_and_weights_of_several_steps_are_those_of_pefts_own_la
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
-def test_every_linear_layer_is_joined_on_its_wider_side_and_the_bases_weight_is_kept_once() -> None:
+def test_every_linear_layer_is_joined_on_its_wider_side_keeping_one_weight() -> None:
     adapter = tiny_llama()
     before = {
         name: module.weight.clone()

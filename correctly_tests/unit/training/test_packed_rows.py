@@ -72,7 +72,7 @@ def trained(adapter: Adapter, engine: PlainEngine, batch: list[Turn]) -> tuple[f
 
 
 @pytest.mark.parametrize("kind", ["gemma", "gemma with a short window", "llama"])
-def test_a_packed_batch_of_uneven_turns_gives_the_loss_and_every_gradient_of_the_padded_one(kind: str) -> None:
+def test_a_packed_batch_gives_the_loss_and_gradients_of_the_padded_one(kind: str) -> None:
     adapter = adapter_on(kind)
     padded, packed = (PlainEngine(adapter, CPU, pack=pack) for pack in (False, True))
     assert 1 < len(fill_rows([turn.length for turn in UNEVEN])) < len(UNEVEN)
@@ -116,7 +116,7 @@ def test_rows_hold_every_turn_once_evenly_and_within_their_length() -> None:
     assert row_width(lengths, rows) % 8 == 0
 
 
-def test_only_what_is_worth_a_mask_is_packed_and_only_on_a_gpu_unless_so_set() -> None:
+def test_only_what_is_worth_a_mask_is_packed_and_on_a_gpu_unless_set() -> None:
     even, uneven = [40] * 16, [500] + [20] * 15
     alone = [[index] for index in range(16)]
     assert choose_rows(uneven, "auto", "cuda") == fill_rows(uneven) != alone

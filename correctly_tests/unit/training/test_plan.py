@@ -52,7 +52,7 @@ def test_a_stages_mix_multiplies_leaves_out_and_takes_fractions(tmp_path: Path) 
     assert sum(len(batch.turns) for batch in half.plan) == round(len(half.turns) / 2)
 
 
-def test_stages_follow_one_another_and_keep_their_share_when_the_plan_is_cut(tmp_path: Path) -> None:
+def test_stages_follow_one_another_and_keep_their_share_when_cut(tmp_path: Path) -> None:
     stages = [Stage(name=name, passes=2, learning_rate=1e-3) for name in "ab"]
     plan = data(tmp_path, stages=stages, batch_size=2).plan
     assert [batch.stage for batch in plan] == sorted(batch.stage for batch in plan)
@@ -69,7 +69,7 @@ def test_explain_turns_stay_within_their_share_and_human_pairs_come_first(tmp_pa
     assert {turn.origin for turn in explain} == {"human"}
 
 
-def test_a_warm_start_shows_every_new_pair_and_a_fixed_share_of_those_that_were_seen(tmp_path: Path) -> None:
+def test_a_warm_start_shows_every_new_pair_and_a_fixed_share_of_seen_ones(tmp_path: Path) -> None:
     whole = write_train_set(tmp_path / "now", 120)
     seen = write_train_set(tmp_path / "then", 90)
     warm = {"warm_start": tmp_path / "adapter", "replay": {"seen": seen, "share": 0.25}}
@@ -116,7 +116,7 @@ def test_a_train_set_without_pairs_or_columns_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine"])
-def test_a_schedule_warms_up_decays_to_its_floor_and_a_cut_one_neither_jumps_nor_stops_short(kind: str) -> None:
+def test_a_schedule_warms_up_and_decays_and_a_cut_one_ends_smoothly(kind: str) -> None:
     whole = Schedule(kind, total=200, warmup=10)
     factors = [whole.factor(step) for step in range(200)]
     assert factors[0] == pytest.approx(0.1, rel=0.02)
@@ -155,7 +155,7 @@ def test_a_config_with_an_unknown_field_or_value_is_refused_by_its_name(tmp_path
     assert read_config(file) == train_config(tmp_path)
 
 
-def test_a_checkpoints_fingerprint_ignores_places_and_budgets_and_follows_what_shapes_the_weights(
+def test_a_checkpoints_fingerprint_follows_what_shapes_the_weights_alone(
     tmp_path: Path,
 ) -> None:
     def of(data: str = "d", prompts: str = "p", base: str = "b", **changes: Any) -> str:
@@ -194,7 +194,7 @@ def test_a_result_survives_json() -> None:
     assert TrainResult.from_json({**json.loads(json.dumps(result.to_json())), "later": 1}) == result
 
 
-def test_a_plan_counts_the_run_follows_the_machine_and_never_exceeds_the_budget(tmp_path: Path) -> None:
+def test_a_plan_counts_the_run_follows_the_machine_and_keeps_the_budget(tmp_path: Path) -> None:
     write_base_model(tmp_path)
     config = train_config(tmp_path)
     made = data(tmp_path)
@@ -231,7 +231,7 @@ def finished(directory: Path, name: str, *, config: TrainConfig, share: float, m
     (place / "manifest.json").write_text(json.dumps({"figures": {"plan": record}}))
 
 
-def test_a_plan_learns_from_the_last_runs_on_this_machine_and_from_no_others(tmp_path: Path) -> None:
+def test_a_plan_learns_from_the_last_runs_on_this_machine_alone(tmp_path: Path) -> None:
     base = write_base_model(tmp_path)
     config = train_config(tmp_path)
 
@@ -280,7 +280,7 @@ def test_a_broken_promise_says_what_was_further_off() -> None:
     assert promise.says({**plan, "tokens_off_percent": 30.0}) == f"{begins}."
 
 
-def test_the_model_flops_are_two_a_weight_forward_and_two_for_the_activations_gradient() -> None:
+def test_the_model_flops_are_two_a_weight_forward_and_two_a_gradient() -> None:
     turn = Turn("p", "example", "correct", (1, 2, 3, 4, 5), 3)
     assert model_flops((100, 10), [turn, turn]) == 2 * (4 * 100 * 5 + 4 * 10 * 2)
 
@@ -294,7 +294,7 @@ def test_the_engine_that_a_plan_expects_is_the_one_that_computes(tmp_path: Path)
     assert expected_engine(train_config(tmp_path)) == "plain"
 
 
-def test_what_got_worse_is_named_worst_first_and_slices_of_a_handful_are_left_out() -> None:
+def test_what_got_worse_is_named_worst_first_without_tiny_slices() -> None:
     risen = {
         "all": {"before": 1.0, "after": 0.9, "items": 50},
         "type:VERB": {"before": 1.0, "after": 1.1, "items": 20},
@@ -305,7 +305,7 @@ def test_what_got_worse_is_named_worst_first_and_slices_of_a_handful_are_left_ou
     assert [(name, round(by)) for name, by in got_worse(risen)] == [("bait", 50), ("type:VERB", 10)]
 
 
-def test_the_parts_of_a_learning_curve_are_nested_whole_by_example_and_keep_what_is_held_out(tmp_path: Path) -> None:
+def test_a_learning_curves_parts_are_nested_and_keep_what_is_held_out(tmp_path: Path) -> None:
     pairs = read_pairs(write_train_set(tmp_path, 200))
     quarter, half, whole = (part_of(pairs, percent) for percent in (25, 50, 100))
     assert whole == pairs

@@ -58,7 +58,7 @@ def test_the_prompts_ids_are_those_of_the_text_that_serving_sends(family: str) -
 
 
 @pytest.mark.parametrize("family", CHAT_FAMILIES)
-def test_prompt_and_answer_tokenised_apart_are_the_tokens_of_the_whole_text(family: str) -> None:
+def test_prompt_and_answer_tokenised_apart_are_the_whole_texts_tokens(family: str) -> None:
     made = renderer(family)
     whole = made.prompts.correct_prompt(PAIR.before) + PAIR.after + made.prompts.end_of_answer
     assert list(made.correct_turn(PAIR).ids) == made.tokenizer(whole)["input_ids"]

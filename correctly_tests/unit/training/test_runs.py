@@ -56,7 +56,7 @@ def test_a_run_stopped_at_any_step_goes_on_to_the_same_weights_and_losses(
             torch.testing.assert_close(second.adapter.tensors()[name], tensor, rtol=0, atol=0)
 
 
-def test_a_packed_run_makes_the_same_steps_with_the_same_losses_as_a_padded_one(home: Path, tmp_path: Path) -> None:
+def test_a_packed_run_makes_the_steps_and_losses_of_a_padded_one(home: Path, tmp_path: Path) -> None:
     padded, packed = (
         trainer_for(run_config(home, tmp_path / str(pack), engine="plain", pack=pack)) for pack in (False, True)
     )
@@ -127,7 +127,7 @@ class _Poisoned:
         (MemoryError(), "out_of_memory"),
     ],
 )
-def test_a_loss_gone_wrong_or_memory_gone_ends_the_run_with_the_setting_to_change(
+def test_a_bad_loss_or_lack_of_memory_ends_the_run_naming_the_setting(
     home: Path, tmp_path: Path, loss: float | Exception, code: str
 ) -> None:
     trainer = trainer_for(run_config(home, tmp_path))
@@ -138,7 +138,7 @@ def test_a_loss_gone_wrong_or_memory_gone_ends_the_run_with_the_setting_to_chang
     assert not (tmp_path / "adapters").exists()
 
 
-def test_a_budget_that_bites_thins_the_plan_and_lets_the_schedule_reach_its_end(home: Path, tmp_path: Path) -> None:
+def test_a_tight_budget_thins_the_plan_and_the_schedule_reaches_its_end(home: Path, tmp_path: Path) -> None:
     said: list[str] = []
     trainer = trainer_for(run_config(home, tmp_path, max_minutes=10.0, warmup_steps=4, batch_size=2), say=said.append)
     planned = len(trainer.progress.plan)
@@ -153,9 +153,7 @@ def test_a_budget_that_bites_thins_the_plan_and_lets_the_schedule_reach_its_end(
     assert any("budget" in line for line in said)
 
 
-def test_a_checkpoint_of_other_prompts_or_another_base_model_at_the_same_paths_is_not_taken_up(
-    home: Path, tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_other_prompts_or_base_is_not_taken_up(home: Path, tmp_path: Path) -> None:
     prompts, base = tmp_path / "prompts", tmp_path / "base"
     shutil.copytree(PROJECT_ROOT / "prompts", prompts)
     shutil.copytree(home / "base", base)
@@ -171,9 +169,7 @@ def test_a_checkpoint_of_other_prompts_or_another_base_model_at_the_same_paths_i
     assert trainer_for(config).resume()
 
 
-def test_a_warm_start_begins_where_the_other_adapter_ended_and_refuses_one_of_another_rank(
-    home: Path, tmp_path: Path
-) -> None:
+def test_a_warm_start_begins_where_the_other_ended_at_equal_rank_only(home: Path, tmp_path: Path) -> None:
     first = trainer_for(run_config(home, tmp_path))
     first.run()
     again = trainer_for(run_config(home, tmp_path / "again"))
@@ -196,7 +192,7 @@ def test_an_adapter_with_another_alpha_starts_at_the_strength_that_it_has(home: 
     assert again.held_out()["all"]["loss"] != pytest.approx(first.held_out()["all"]["loss"], rel=1e-3)
 
 
-def test_an_adapter_of_another_revision_of_the_base_model_is_not_started_from(home: Path, tmp_path: Path) -> None:
+def test_an_adapter_of_another_revision_of_the_base_is_not_started_from(home: Path, tmp_path: Path) -> None:
     config = run_config(home, tmp_path)
     start = write_start(tmp_path / "start", trainer_for(config))
     assert read_start(start, config)

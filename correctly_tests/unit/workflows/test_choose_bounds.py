@@ -35,7 +35,7 @@ def test_the_judge_learns_from_the_base_model_which_edits_are_right() -> None:
     assert judge.probability(EDIT, 0.8, -6, 1) < 0.1
 
 
-def test_careful_asks_for_more_than_fluent_and_changes_few_correct_sentences() -> None:
+def test_careful_asks_for_more_than_fluent_and_changes_few_correct_ones() -> None:
     answered = rows()
     bounds = choose_bounds(answered)
     assert bounds.judge is not None
@@ -73,7 +73,7 @@ def test_an_adapter_takes_over_the_bounds_of_the_one_it_started_from(tmp_path: P
     assert read_bounds(tmp_path / "third") == own
 
 
-def test_an_adapter_that_started_from_the_base_model_has_the_default_bounds(tmp_path: Path) -> None:
+def test_an_adapter_that_started_from_the_base_has_the_default_bounds(tmp_path: Path) -> None:
     (tmp_path / "first").mkdir()
     assert not inherit_bounds(tmp_path, "first", None)
     assert read_bounds(tmp_path / "first") == ModeBounds()

@@ -146,7 +146,7 @@ def test_nothing_young_goes(settings: Settings, chat: Chat, store: Store) -> Non
     assert chat.ids() == ["one"] and path.exists()
 
 
-def test_a_place_that_cannot_be_cleaned_is_named_and_keeps_no_other_from_it(
+def test_a_place_that_cannot_be_cleaned_is_named_and_stops_no_other(
     settings: Settings, chat: Chat, store: Store
 ) -> None:
     chat.closed = True

@@ -12,7 +12,7 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store, open_store
 from correctly_assets.workflows.drill import run_drill
-from correctly_assets.workflows.wiring import DirectEngine
+from correctly_assets.workflows.make_corrector import DirectEngine
 from correctly_tests.serving_fakes import FakeEngine, fake_engine
 from correctly_tests.tiny_adapter import put_adapter
 

@@ -94,7 +94,7 @@ def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
     made.close()
 
 
-def test_a_thumb_down_with_the_sentence_written_better_lands_as_a_verified_correction(chat: Chat, store: Store):
+def test_a_thumb_down_with_a_better_sentence_lands_as_verified(chat: Chat, store: Store):
     journal(store)
     chat.rows = [row(-1, comment="She goes to the office every day.")]
     says, since = collect_feedback(store, get_settings())
@@ -135,7 +135,7 @@ def test_leave_it_as_it_was_is_a_correction_too(chat: Chat, store: Store):
     assert [(e.before, e.after) for e in store.accepted()] == [("Whilst it rained, we read.",) * 2]
 
 
-def test_a_correction_that_changes_a_figure_is_held_with_the_rung_it_fell_from(chat: Chat, store: Store):
+def test_a_correction_that_changes_a_figure_is_held_with_its_failed_check(chat: Chat, store: Store):
     journal(store, before="I has 3 cats at home.", after="I have 3 cats at home.", id="c_3")
     chat.rows = [
         row(-1, asked="I has 3 cats at home.", answered="I have 3 cats at home.", comment="I have 4 cats at home.")
@@ -163,7 +163,7 @@ def test_a_chat_that_is_away_holds_up_nothing_that_came_another_way(settings: Se
     assert "1 corrections landed" in says and "Open WebUI does not answer" in says and since == 0
 
 
-def test_votes_are_read_where_the_chat_is_reached_and_with_the_admin_that_was_preset(chat: Chat, monkeypatch):
+def test_votes_are_read_where_the_chat_is_reached_with_its_preset_admin(chat: Chat, monkeypatch):
     monkeypatch.setenv("CORRECTLY_HOST", "192.0.2.1")  # listens where nobody answers
     monkeypatch.setenv("CORRECTLY_WEBUI_HOST", "127.0.0.1")
     monkeypatch.setenv("CORRECTLY_WEBUI_ADMIN_PASSWORD", "as in .env")
@@ -172,7 +172,7 @@ def test_votes_are_read_where_the_chat_is_reached_and_with_the_admin_that_was_pr
     assert chat.credentials == [{"email": "admin@localhost", "password": "as in .env"}]
 
 
-def test_a_chat_without_an_address_of_its_own_is_where_the_platform_listens(settings: Settings):
+def test_a_chat_without_an_address_is_where_the_platform_listens(settings: Settings):
     def url(host: str) -> str:
         return settings.changed(platform={"host": host, "webui_port": 8380}).platform.webui_url
 

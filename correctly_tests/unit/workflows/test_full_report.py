@@ -14,7 +14,8 @@ from correctly_assets.platform.engine_session import running_engine
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.workflows.full_report import full_report_here
 from correctly_assets.workflows.judge_candidate import judge_candidate
-from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
+from correctly_assets.workflows.make_corrector import DirectEngine
+from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.serving_fakes import fake_engine
 from correctly_tests.teaching_fakes import ChatServer, answer
 from correctly_tests.tiny_adapter import put_adapter
@@ -48,7 +49,7 @@ def platform(outside: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
         yield settings
 
 
-def test_a_comparator_that_refuses_is_a_sentence_in_its_row_and_every_other_system_is_measured(
+def test_a_comparator_that_refuses_is_a_sentence_and_others_are_measured(
     platform: Settings, outside: ChatServer
 ) -> None:
     outside.otherwise = lambda handler, body: answer(handler, 401, {"error": {"message": "no"}})

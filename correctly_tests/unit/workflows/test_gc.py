@@ -61,7 +61,7 @@ def test_the_newest_stay_with_what_they_were_made_from_and_the_rest_goes(setting
     assert all(item.size > 100 for item in removed)
 
 
-def test_what_serves_what_served_before_and_what_the_engine_knows_is_never_removed(settings: Settings, store: Store):
+def test_what_serves_what_served_before_and_what_the_engine_knows_stays(settings: Settings, store: Store):
     for number in range(1, 8):
         put(settings, number)
     store.add_release(adapter="adapter1", base_model="base", kind="promotion", why="a test")
@@ -81,7 +81,7 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(settings: Settings, st
     assert names(settings.platform.adapters_dir) == {"adapter3"}
 
 
-def test_nothing_is_removed_while_the_platform_runs_and_its_engine_does_not_say_what_it_knows(
+def test_nothing_is_removed_while_a_running_platforms_engine_is_silent(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, store: Store
 ):
     for number in range(1, 4):

@@ -49,9 +49,7 @@ def manifest(settings: Settings, id: str, **more: object) -> AdapterManifest:
     return read_manifest(directory, AdapterManifest)
 
 
-def test_an_adapter_started_from_another_is_held_against_what_that_one_was_trained_on(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_an_adapter_started_from_another_is_held_against_that_ones_data(settings: Settings, tmp_path: Path) -> None:
     read = [read_evaluation_set(a_set(tmp_path))]
     clean, seen = trained_on(settings, "Those is mine."), trained_on(settings, "He go to the pool.")
     manifest(settings, "first", train_set=seen, warm_start=None)
@@ -116,7 +114,7 @@ def test_a_manifest_names_the_champion_that_training_starts_from(
     assert train_config(warm, train_set=train_set).extras.warm_start == adapter
 
 
-def test_evaluate_measures_no_adapter_on_what_it_was_trained_on_and_asks_no_engine(
+def test_evaluate_refuses_an_adapters_own_training_data_before_an_engine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with fake_engine() as engine:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from correctly_assets.artifacts.snapshots import write_examples_snapshot
+from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.landing import identified
 from correctly_assets.core.pool import Standing, drawn
@@ -27,7 +27,7 @@ def test_a_draw_keeps_as_many_of_each_standing_as_pairs_may_want() -> None:
     assert (kept.count("verified"), kept.count("corrected"), kept.count("untouched")) == (600, 6000, 6000)
 
 
-def test_a_draw_is_the_same_for_a_seed_in_any_order_and_another_for_another_seed() -> None:
+def test_a_draw_depends_on_its_seed_and_on_no_order() -> None:
     first = drawn(ROWS, 1500, 20)
     assert first == drawn(reversed(ROWS), 1500, 20)
     assert len(first & drawn(ROWS, 1500, 21)) < 0.5 * len(first)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from correctly_assets.artifacts.reports import AdapterReport, read_report
 from correctly_assets.core.errors import RefusedError
 from correctly_assets.core.gate import EMBEDDED_GATE, Interval, Measured
-from correctly_assets.workflows.promote import gate_settings, hold_against, read_report
+from correctly_assets.workflows.promote import gate_settings, hold_against
 
 BETTER = {"gleu": Interval(5, 3, 7), "errant_f05": Interval(20, 15, 25)}
 LEVEL = {"gleu": Interval(0.1, -1, 1), "errant_f05": Interval(-0.2, -2, 2)}
 GOOD = Measured("new", "base", "old", 400, BETTER, LEVEL, overcorrected=4.0, run_on=0, edits=100, model_reasons=80)
 
 
-def report(measured: Measured) -> dict:
+def report(measured: Measured) -> AdapterReport:
     # As it stands in report.json: through JSON and back.
-    return json.loads(json.dumps({"adapter": measured.candidate, "measured": measured.to_json()}))
+    made = AdapterReport(adapter=measured.candidate, measured=measured.to_json())
+    return AdapterReport.model_validate_json(made.to_text())
 
 
-def test_a_report_that_passes_against_the_champion_that_serves_is_let_through():
+def test_a_report_that_passes_against_the_serving_champion_is_let_through():
     assert any("base model" in reason for reason in hold_against(report(GOOD), "old", EMBEDDED_GATE))
 
 
@@ -57,15 +58,15 @@ def test_an_adapter_without_a_report_or_figures_is_refused(tmp_path: Path):
     with pytest.raises(RefusedError, match="materialize eval_report first"):
         read_report(tmp_path)
     with pytest.raises(RefusedError, match="no measured figures"):
-        hold_against({"adapter": "new"}, None, EMBEDDED_GATE)
+        hold_against(AdapterReport(adapter="new"), None, EMBEDDED_GATE)
 
 
 def test_what_was_measured_survives_the_report_unchanged():
     full = replace(GOOD, type_differences={"DET": (21, Interval(-1, -2, 0.5))})
-    assert Measured.from_json(report(full)["measured"]) == full
+    assert Measured.from_json(report(full).measured or {}) == full
 
 
-def test_the_gates_limit_on_correct_sentences_is_the_setting_and_other_models_are_held_to_ten(settings):
+def test_the_limit_on_correct_sentences_is_the_setting_and_ten_for_others(settings):
     assert gate_settings(settings).max_overcorrected == 15
     assert gate_settings(settings.changed(training={"base_model": "some/other"})).max_overcorrected == 10
     assert gate_settings(settings.changed(serving={"max_overcorrected": 8.0})).max_overcorrected == 8

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from correctly_assets.artifacts.snapshots import write_examples_snapshot
+from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.core.errors import PermanentError, RefusedError, RetryableError
 from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Example
@@ -18,8 +18,8 @@ from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
 from correctly_assets.workflows.build_train_set import make_train_set
 from correctly_assets.workflows.complete_examples import complete_waiting, rehearse_waiting, waits_for
+from correctly_assets.workflows.make_teacher import make_platform_teacher
 from correctly_assets.workflows.record_teacher import record_teacher
-from correctly_assets.workflows.wiring import make_platform_teacher
 from correctly_tests.commands import invoke
 from correctly_tests.teaching_fakes import GOOD, ChatServer, answer, completion
 
@@ -84,7 +84,7 @@ def corrections(store: Store) -> dict[str, str | None]:
     return {row.before: row.after for row in store.accepted() if row.before in CORRECTED}
 
 
-def test_rows_that_wait_are_completed_from_a_recording_without_a_key_or_a_server(
+def test_waiting_rows_are_completed_from_a_recording_without_key_or_server(
     prompted: Settings, server: ChatServer, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live = {example.before: example.after for example in rehearse_waiting(store, make_platform_teacher(prompted))}
@@ -105,7 +105,7 @@ def test_rows_that_wait_are_completed_from_a_recording_without_a_key_or_a_server
     assert set(CORRECTED.items()) <= {(pair.before, pair.after) for pair in made.pairs}
 
 
-def test_rows_that_a_recording_does_not_hold_wait_on_and_a_sentence_says_so(
+def test_rows_that_a_recording_lacks_wait_on_and_a_sentence_says_so(
     prompted: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record_teacher(prompted)
@@ -121,7 +121,7 @@ def test_rows_that_a_recording_does_not_hold_wait_on_and_a_sentence_says_so(
     assert again.says == f"1 examples wait still: What toy answers to this is not recorded; {command}."
 
 
-def test_more_rows_than_one_call_asks_about_are_recorded_as_the_calls_will_ask(
+def test_more_rows_than_a_call_asks_about_are_recorded_as_calls_will_ask(
     prompted: Settings, server: ChatServer, store: Store
 ) -> None:
     rehearsed = rehearse_waiting(store, make_platform_teacher(prompted), count=1)
@@ -168,7 +168,7 @@ def test_a_correction_is_recorded_under_no_other_name_and_not_in_part(
     assert store.counts().waiting == len(CORRECTED)
 
 
-def test_a_row_too_long_to_be_asked_for_does_not_keep_the_others_from_being_recorded(
+def test_a_row_too_long_to_be_asked_for_keeps_no_other_from_being_recorded(
     prompted: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for example in store.waiting():

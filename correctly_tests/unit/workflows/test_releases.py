@@ -18,8 +18,9 @@ from correctly_assets.core.serving import EngineCorruptedError
 from correctly_assets.engine.client import VllmClient
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store
+from correctly_assets.workflows.make_corrector import DirectEngine
 from correctly_assets.workflows.promote import Promotion, promote_candidate, roll_back
-from correctly_assets.workflows.wiring import DirectEngine, open_platform_store
+from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.serving_fakes import FakeEngine, fake_engine, free_port, running_gateway
 from correctly_tests.tiny_adapter import put_adapter
 
@@ -63,7 +64,7 @@ def back(settings: Settings, store: Store) -> Promotion:
     return asyncio.run(roll_back(settings, store, DirectEngine(settings.serving.vllm_url), "a test"))
 
 
-def test_a_promotion_is_proved_in_the_engine_then_written_and_one_that_serves_already_is_not_written_again(
+def test_a_promotion_is_proved_then_written_and_not_written_twice(
     engine: FakeEngine, settings: Settings, store: Store
 ) -> None:
     adapter = put_adapter(settings, 1)
@@ -75,7 +76,7 @@ def test_a_promotion_is_proved_in_the_engine_then_written_and_one_that_serves_al
     assert [release.kind for release in store.releases()] == ["override"]
 
 
-def test_a_release_that_came_while_a_candidate_was_proved_is_not_replaced_by_it(
+def test_a_release_that_came_while_a_candidate_was_proved_stays(
     engine: FakeEngine, settings: Settings, store: Store
 ) -> None:
     first, other, candidate = (put_adapter(settings, seed) for seed in (1, 2, 3))
@@ -100,7 +101,7 @@ def test_a_release_that_came_while_a_candidate_was_proved_is_not_replaced_by_it(
 
 
 @pytest.mark.parametrize("fault", ["like_base", "drifted", "nan"])
-def test_a_promotion_that_is_not_proved_flips_nothing_and_takes_the_candidate_out_again(
+def test_a_promotion_that_is_not_proved_flips_nothing_and_unloads_again(
     engine: FakeEngine, settings: Settings, store: Store, fault: str
 ) -> None:
     old = put_adapter(settings, 1)
@@ -124,7 +125,7 @@ def test_a_promotion_whose_files_break_a_rule_never_reaches_the_engine(
     assert store.champion() is None and (engine.registered, engine.asked) == ({}, [])
 
 
-def test_the_release_before_is_proved_written_and_served_by_the_gateway_in_two_seconds(
+def test_the_release_before_is_proved_written_and_served_in_two_seconds(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     with running_gateway(settings.platform.home, engine) as gateway:
@@ -140,7 +141,7 @@ def test_the_release_before_is_proved_written_and_served_by_the_gateway_in_two_s
         assert gateway.ready()["adapter"] == old
 
 
-def test_without_an_engine_the_release_before_is_written_unproved_and_the_gateway_proves_it_before_it_serves(
+def test_without_an_engine_a_rollback_is_written_and_proved_by_the_gateway(
     engine: FakeEngine, settings: Settings, store: Store
 ) -> None:
     old = released(settings, store, 1)
@@ -166,7 +167,7 @@ def test_an_engine_that_has_computed_nan_does_not_block_the_way_back(
     assert "not proved yet, for the engine computed NaN" in done.why
 
 
-def test_a_release_before_that_itself_makes_nan_or_breaks_a_rule_is_not_returned_to(
+def test_a_previous_release_with_nan_or_a_broken_rule_is_not_returned_to(
     engine: FakeEngine, settings: Settings, store: Store
 ) -> None:
     with pytest.raises(PermanentError, match="no earlier release"):
@@ -183,7 +184,7 @@ def test_a_release_before_that_itself_makes_nan_or_breaks_a_rule_is_not_returned
     assert len(store.releases()) == 2
 
 
-def test_the_command_rolls_back_without_an_engine_and_releases_tells_every_release_and_why(
+def test_the_command_rolls_back_without_an_engine_and_lists_why(
     engine: FakeEngine, settings: Settings, store: Store
 ) -> None:
     old, new = released(settings, store, 1), released(settings, store, 2)

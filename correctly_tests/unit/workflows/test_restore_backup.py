@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from correctly_assets.artifacts.backups import FILES, MANIFEST
+from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.artifacts.files import sha256_file
-from correctly_assets.artifacts.snapshots import write_examples_snapshot
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import open_store

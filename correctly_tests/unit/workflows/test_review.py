@@ -21,6 +21,7 @@ import pytest
 from typer.testing import CliRunner
 
 from correctly_assets.artifacts.manifests import AdapterManifest
+from correctly_assets.artifacts.reports import ReviewedSystem
 from correctly_assets.cli import app
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.evaluation import EvaluationRow, EvaluationSet
@@ -79,9 +80,7 @@ def test_twenty_scenarios_ship_each_with_what_to_look_at(settings: Settings) -> 
     assert all(scenario.look_at.endswith(".") for scenario in scenarios)
 
 
-def test_a_scenario_that_is_reworded_trains_no_model_anew_and_a_prompt_that_is_does(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_a_changed_prompt_trains_anew_and_a_changed_scenario_does_not(settings: Settings, tmp_path: Path) -> None:
     put_base(settings)
     prompts = tmp_path / "prompts"
     shutil.copytree(settings.platform.prompts_dir, prompts)
@@ -114,7 +113,7 @@ def test_two_scenarios_of_one_name_are_refused() -> None:
         parse_scenarios([one, one])
 
 
-def test_the_order_of_systems_is_the_same_on_another_day_and_differs_between_scenarios() -> None:
+def test_the_order_of_systems_is_stable_and_differs_between_scenarios() -> None:
     systems = ["base", "candidate", "correctly"]
     orders = {tuple(blind_order(systems, reviewer="ann", scenario=f"s{n}")) for n in range(40)}
     assert len(orders) == 6
@@ -161,7 +160,7 @@ def test_a_person_who_reviews_an_answer_again_replaces_their_grade(store: Store)
     assert [one.naturalness for one in store.reviews(reviewer="bo")] == [1]
 
 
-def test_a_prompts_folder_without_scenarios_stops_no_report_while_nobody_reviewed_anything(
+def test_a_prompts_folder_without_scenarios_stops_no_unreviewed_report(
     here: Settings, store: Store, tmp_path: Path
 ) -> None:
     bare = here.changed(platform={"prompts_dir": tmp_path})
@@ -175,9 +174,7 @@ def test_a_prompts_folder_without_scenarios_stops_no_report_while_nobody_reviewe
 
 
 @pytest.mark.slow
-def test_a_walk_that_is_broken_off_goes_on_where_it_stopped_and_names_who_answered(
-    here: Settings, store: Store
-) -> None:
+def test_a_walk_broken_off_goes_on_where_it_stopped_and_names_who_answered(here: Settings, store: Store) -> None:
     seen: list[tuple[str, str]] = []
 
     def until_the_fourth(task: Task, index: int) -> Grades:
@@ -210,11 +207,11 @@ def test_a_walk_that_is_broken_off_goes_on_where_it_stopped_and_names_who_answer
         review(here, store, systems=("correctly",), reviewer="ann", rate=all_of_it, ask=partial(ask_gateway, here)) == 0
     )
     [row] = reviews_so_far(here.platform, store)
-    assert (row["n"], row["naturalness"]["mean"]) == (20, 3.2)
+    assert (row.n, row.naturalness.mean) == (20, 3.2)
 
 
 @pytest.mark.slow
-def test_equal_answers_of_two_systems_are_rated_once_and_different_ones_apart(here: Settings, store: Store) -> None:
+def test_equal_answers_of_two_systems_are_rated_once_and_others_apart(here: Settings, store: Store) -> None:
     groups: dict[str, list[list[str]]] = {}
 
     def rate(task: Task, index: int) -> Grades:
@@ -224,13 +221,13 @@ def test_equal_answers_of_two_systems_are_rated_once_and_different_ones_apart(he
     assert review(here, store, systems=(), reviewer="bo", rate=rate, ask=partial(ask_gateway, here)) == 40
     assert sorted(map(len, groups["korean-why"])) == [1, 1]
     assert [sorted(group) for group in groups["correct-stays"]] == [["correctly", "correctly-base"]]
-    rows = {row["system"]: row for row in reviews_so_far(here.platform, store)}
-    assert rows["correctly"]["n"] == rows["correctly-base"]["n"] == 20
-    assert rows["correctly-base"]["adapter"] is None
+    rows = {row.system: row for row in reviews_so_far(here.platform, store)}
+    assert rows["correctly"].n == rows["correctly-base"].n == 20
+    assert rows["correctly-base"].adapter is None
 
 
 @pytest.mark.slow
-def test_a_system_that_the_gateway_does_not_list_is_refused_with_those_it_does(here: Settings, store: Store) -> None:
+def test_a_system_the_gateway_does_not_list_is_refused_with_those_it_does(here: Settings, store: Store) -> None:
     with pytest.raises(UsageError, match="choose from correctly, correctly-fluent"):
         review(
             here,
@@ -245,23 +242,20 @@ def test_a_system_that_the_gateway_does_not_list_is_refused_with_those_it_does(h
 # ---------------------------------------------------------------- the report
 
 
-def test_the_report_says_not_reviewed_until_somebody_did_and_then_who_got_what() -> None:
-    empty = {"adapter": "a1"}
-    assert "not reviewed; run `correctly review`" in reviewed_lines(empty)
-    assert "not reviewed; run <code>correctly review</code>" in reviewed_html(empty)
-    report = {"adapter": "a1", "reviews": summarise([grade(nat=5), grade(scenario="s2", nat=4)], total=20)}
-    text = "\n".join(reviewed_lines(report))
+def test_the_report_says_not_reviewed_until_somebody_did() -> None:
+    assert "not reviewed; run `correctly review`" in reviewed_lines("a1", [])
+    assert "not reviewed; run <code>correctly review</code>" in reviewed_html("a1", [])
+    rows = summarise([grade(nat=5), grade(scenario="s2", nat=4)], total=20)
+    reviews = [ReviewedSystem.model_validate(row) for row in rows]
+    text = "\n".join(reviewed_lines("a1", reviews))
     assert "| **this adapter** | 4.5 (0.7) | 3.0 (0.0) | 2 | 2 of 20 | 1 |" in text
-    assert "4.5 (0.7)" in reviewed_html(report) and "not reviewed" not in reviewed_html(report)
-    other = {"adapter": "z9", "reviews": report["reviews"]}
-    assert "| adapter a1 |" in "\n".join(reviewed_lines(other))
-    assert "This adapter itself was not reviewed yet." in reviewed_html(other)
+    assert "4.5 (0.7)" in reviewed_html("a1", reviews) and "not reviewed" not in reviewed_html("a1", reviews)
+    assert "| adapter a1 |" in "\n".join(reviewed_lines("z9", reviews))
+    assert "This adapter itself was not reviewed yet." in reviewed_html("z9", reviews)
 
 
 @pytest.mark.slow
-def test_a_review_shows_on_the_page_of_a_report_that_was_written_before_and_leaves_its_figures(
-    here: Settings, store: Store
-) -> None:
+def test_a_review_shows_on_an_earlier_reports_page_and_leaves_its_figures(here: Settings, store: Store) -> None:
     from correctly_assets.evaluation.metrics.score import compare, evaluate
     from correctly_assets.evaluation.report.report import write_report
     from correctly_assets.evaluation.systems import IdentitySystem
@@ -298,7 +292,7 @@ def test_a_review_shows_on_the_page_of_a_report_that_was_written_before_and_leav
 # ---------------------------------------------------------------- the command
 
 
-def test_input_that_is_no_terminal_is_refused_with_a_sentence_and_results_are_shown_all_the_same(store: Store) -> None:
+def test_input_that_is_no_terminal_is_refused_and_results_are_shown(store: Store) -> None:
     store.add_review(grade())
     done = CliRunner().invoke(app, ["review"])
     assert isinstance(done.exception, UsageError) and "--results" in str(done.exception)

@@ -8,9 +8,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.artifacts.manifests import AdapterManifest, TrainSetManifest
 from correctly_assets.artifacts.rejected_pairs import read_rejected
-from correctly_assets.artifacts.snapshots import write_examples_snapshot
 from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.landing import identified
 from correctly_assets.core.retrain import decide_retrain
@@ -157,7 +157,7 @@ def test_the_decision_on_a_run_that_held_a_straddler_starts_no_other_run(few_pai
         assert "1 new example since" in decide_retrain(state, policy(few_pairs.training)).says
 
 
-def test_rows_that_give_no_pair_are_decided_by_the_same_adapter_without_another_training(few_pairs: Settings):
+def test_rows_that_give_no_pair_are_decided_without_another_training(few_pairs: Settings):
     """Or the sensor would want them for ever: the train set, and so the adapter, is the one there was."""
     build(few_pairs, correct("The ferry to the island leaves from the old stone pier at noon."))
 
@@ -189,7 +189,7 @@ def test_rows_that_give_no_pair_are_decided_by_the_same_adapter_without_another_
         assert decide_retrain(state, policy(few_pairs.training)).says.startswith("Nothing new")
 
 
-def test_a_run_that_held_a_straddler_counts_as_the_first_attempt_at_what_is_left(few_pairs: Settings):
+def test_a_run_that_held_a_straddler_is_the_first_attempt_at_what_is_left(few_pairs: Settings):
     land_a_straddler(few_pairs)
     with dg.DagsterInstance.ephemeral() as instance:
         with open_platform_store(few_pairs.platform) as store:
@@ -223,7 +223,7 @@ def test_a_dropped_straddler_is_forgotten_and_does_not_land_again(few_pairs: Set
     assert again.straddling == () and between.id not in {pair.example_id for pair in again.pairs}
 
 
-def test_two_people_may_correct_one_sentence_differently_and_it_keeps_the_split_of_the_first(few_pairs: Settings):
+def test_two_people_may_correct_one_sentence_differently_in_one_split(few_pairs: Settings):
     """Equal sources, also such that are equal only when normalised, stand in one split with all pairs of their examples."""
     before = "Nobody in house {} know where the old miller have hidden his money"
     afters = (

@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from correctly_assets.artifacts.snapshots import write_examples_snapshot
+from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.cli import app
 from correctly_assets.core.errors import PermanentError, RefusedError, UsageError
 from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Example
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.workflows.build_train_set import make_train_set
+from correctly_assets.workflows.land_rows import make_guards
 from correctly_assets.workflows.record_teacher import record_teacher
-from correctly_assets.workflows.wiring import make_guards, open_platform_store
+from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.teaching_fakes import GOOD, ChatServer, answer, completion, good, is_second_pass
 
 pytestmark = pytest.mark.slow
@@ -53,7 +54,7 @@ def build(settings: Settings, *examples: Example):
     return make_train_set(settings, examples_snapshot=snapshot.id, log=lambda _: None)
 
 
-def test_a_person_s_correction_and_bait_stand_beside_what_a_prompted_teacher_wrote(prompted: Settings) -> None:
+def test_corrections_and_bait_stand_beside_what_a_prompted_teacher_wrote(prompted: Settings) -> None:
     made = build(prompted, MINE, SOUND)
     weights = {pair.origin: pair.weight for pair in made.pairs}
     assert {"human", "bait", "teacher"} == set(weights)
@@ -61,9 +62,7 @@ def test_a_person_s_correction_and_bait_stand_beside_what_a_prompted_teacher_wro
     assert SOUND.before in {pair.before for pair in made.pairs if pair.origin == "bait"}
 
 
-def test_a_pair_with_personal_data_or_profanity_falls_at_the_rung_of_safety(
-    prompted: Settings, server: ChatServer
-) -> None:
+def test_a_pair_with_personal_data_or_profanity_fails_the_safety_check(prompted: Settings, server: ChatServer) -> None:
     def with_mail(handler, request) -> None:  # type: ignore[no-untyped-def]
         if is_second_pass(request):
             return good(handler, request)
@@ -80,7 +79,7 @@ def test_a_pair_with_personal_data_or_profanity_falls_at_the_rung_of_safety(
     assert [pair.before for pair in made.pairs if pair.origin == "teacher"] == [GOOD["pairs"][0]["before"]]
 
 
-def test_a_thumb_up_raises_the_weight_of_the_pair_that_it_confirms_and_adds_none(prompted: Settings) -> None:
+def test_a_thumb_up_raises_the_weight_of_its_pair_and_adds_none(prompted: Settings) -> None:
     said = Example("", MINE.before, MINE.after)
     before = build(prompted, said, SOUND)
     with open_platform_store(prompted.platform) as store:
@@ -105,7 +104,7 @@ def test_what_is_done_with_personal_data_is_a_setting(monkeypatch: pytest.Monkey
     assert held is None and "ann.miller" not in scrubbed.before and scrubbed.before.startswith("Write to ")
 
 
-def test_a_recorded_teacher_writes_the_pairs_of_the_model_it_is_a_recording_of_without_a_key(
+def test_a_recorded_teacher_writes_its_models_pairs_without_a_key(
     prompted: Settings, server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live = build(get_settings(), MINE, SOUND)
@@ -148,7 +147,7 @@ def test_nothing_of_a_teacher_is_recorded_under_another_name_or_in_part(prompted
         assert isinstance(CliRunner().invoke(app, ["record", *words]).exception, UsageError)
 
 
-def test_a_pair_s_price_is_what_its_set_s_answers_cost_also_in_a_run_that_pays_nothing(
+def test_a_pairs_price_is_its_sets_answers_also_in_a_run_that_pays_nothing(
     prompted: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORRECTLY_TEACHER_PRICES", '{"toy": {"prompt": 10, "completion": 10}}')
@@ -161,7 +160,7 @@ def test_a_pair_s_price_is_what_its_set_s_answers_cost_also_in_a_run_that_pays_n
     assert again.usd_per_pair == pytest.approx(first.usd_per_pair) and again.journalled_usd == pytest.approx(0.0045)
 
 
-def test_the_edits_of_a_landed_correction_are_kept_when_it_enters_a_train_set(prompted: Settings) -> None:
+def test_the_edits_of_a_landed_correction_are_kept_in_a_train_set(prompted: Settings) -> None:
     with open_platform_store(prompted.platform) as store:
         store.land([identified(MINE)])
         assert store.get(identified(MINE).id).edits is None  # ERRANT does not run when a row lands

@@ -13,8 +13,9 @@ import pyarrow.lib
 import pyarrow.parquet as parquet
 import pytest
 
+from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.artifacts.manifests import ExamplesManifest, TrainSetManifest
-from correctly_assets.artifacts.snapshots import Snapshot, write_examples_snapshot
+from correctly_assets.artifacts.snapshots import Snapshot
 from correctly_assets.artifacts.train_set import read_train_set, write_train_set
 from correctly_assets.core.errors import PermanentError, UnreachableError, UsageError
 from correctly_assets.core.types import Example, TrainPair
@@ -107,7 +108,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @with_the_program
-def test_what_an_adapter_was_trained_on_comes_back_byte_for_byte_from_the_remote(
+def test_what_an_adapter_was_trained_on_comes_back_byte_for_byte(
     remote: Path, settings: Settings, store: Store, tmp_path: Path
 ) -> None:
     settings = Settings()
@@ -137,7 +138,7 @@ def rows_on(remote: Path) -> list[str]:
 
 
 @with_the_program
-def test_by_command_rows_are_pushed_come_back_are_forgotten_and_the_program_alone_reads_them_too(
+def test_by_command_rows_are_pushed_fetched_forgotten_and_read_by_dvc(
     remote: Path, settings: Settings, store: Store, tmp_path: Path, dvc: Callable[..., str]
 ) -> None:
     assert dvc(tmp_path, "--version").strip() == DVC_VERSION
@@ -191,7 +192,7 @@ def test_what_the_remote_has_lost_is_said_and_what_stands_here_stays(
 
 
 @with_the_program
-def test_the_command_for_earlier_versions_on_a_remote_elsewhere_removes_them_and_nothing_else(
+def test_the_command_for_earlier_versions_elsewhere_removes_them_alone(
     remote: Path, settings: Settings, store: Store, dvc: Callable[..., str]
 ) -> None:
     settings = Settings()
@@ -253,7 +254,7 @@ def test_a_pushed_snapshot_leaves_no_second_copy_here(remote: Path, store: Store
 
 
 @with_the_program
-def test_a_damaged_snapshot_is_fetched_again_and_used_only_when_its_bytes_are_right(remote: Path, store: Store) -> None:
+def test_a_damaged_snapshot_is_fetched_again_and_used_only_when_right(remote: Path, store: Store) -> None:
     settings = Settings()
     _, train_set, _ = trained(settings, store)
     push_snapshot(settings, train_set.path)
@@ -320,7 +321,7 @@ def test_without_the_program_the_sentence_says_how_to_install_it(
         dvc_program("s3://bucket/path")
 
 
-def test_without_a_remote_nothing_is_said_and_local_snapshots_are_checked_out(
+def test_without_a_remote_nothing_is_said_and_local_snapshots_are_used(
     settings: Settings, store: Store, tmp_path: Path
 ) -> None:
     examples, train_set, _ = trained(settings, store)

@@ -17,7 +17,7 @@ BEFORE = "Yesterday I have met Dr. Lee in the lift. He work on the third floor. 
 AFTER = "Yesterday I met Dr. Lee in the lift. He works on the third floor. Please login to the portal before noon."
 
 
-def test_a_comment_that_writes_one_sentence_otherwise_puts_that_one_right_and_leaves_the_others() -> None:
+def test_a_comment_that_rewrites_one_sentence_corrects_that_one_alone() -> None:
     assert one_sentence_better("Please log in to the portal before noon.", AFTER) == AFTER.replace(
         "login to", "log in to"
     )

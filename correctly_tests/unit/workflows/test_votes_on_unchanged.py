@@ -47,7 +47,7 @@ def heard(
 @pytest.mark.parametrize("notice", NOTICES)
 @pytest.mark.parametrize("text", [TEXT, LONG])
 @pytest.mark.parametrize("rating", [1, -1])
-def test_a_vote_on_a_notice_carries_what_the_person_wrote_and_nothing_of_ours(
+def test_a_vote_on_a_notice_carries_the_persons_words_and_none_of_ours(
     store: Store, notice: str, text: str, rating: int
 ) -> None:
     better = text.replace(TEXT, BETTER)
@@ -68,9 +68,7 @@ def test_you_missed_one_lands_as_a_verified_correction(store: Store, settings: S
     assert [(one.before, one.after, one.verified) for one in store.accepted()] == [(TEXT, BETTER, True)]
 
 
-def test_a_thumb_up_on_a_long_text_that_was_left_alone_confirms_it_and_lands_nothing(
-    store: Store, settings: Settings
-) -> None:
+def test_a_thumb_up_on_a_long_unchanged_text_confirms_it_and_lands_nothing(store: Store, settings: Settings) -> None:
     assert len(LONG) > 400 and " not " in LONG
     heard(store, LONG, f"{LONG}\n\n{NOTICES[0]}", 1)
     assert "1 confirmations" in settle_feedback(store, settings)

@@ -77,7 +77,7 @@ def test_a_better_sentence_is_worth_having_whoever_answered(
     assert store.signals("r0001") == Signals(answers=1)
 
 
-def test_a_vote_on_the_release_is_joined_to_its_answer_though_others_came_later(store: Store) -> None:
+def test_a_vote_on_the_release_joins_its_answer_though_others_came_later(store: Store) -> None:
     take(store, on("correctly", 1, SERVED))
     [kept] = store.pending_feedback()
     assert (kept.correction_id, kept.better) == ("c_served", None)
@@ -88,9 +88,7 @@ def test_a_vote_on_a_model_that_is_none_of_ours_is_not_taken(store: Store) -> No
     assert not store.pending_feedback()
 
 
-def test_a_reaction_over_http_to_the_base_models_answer_confirms_nothing_either(
-    store: Store, settings: Settings
-) -> None:
+def test_a_reaction_over_http_to_the_base_models_answer_confirms_nothing(store: Store, settings: Settings) -> None:
     store.add_feedback(source_key="api:me:c_base", correction_id="c_base", rating=1)
     assert "0 confirmations" in settle_feedback(store, settings)
     assert not list(store.thumbs())

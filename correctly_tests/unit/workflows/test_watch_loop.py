@@ -187,7 +187,7 @@ def test_a_receiver_that_was_away_is_told_later_and_the_other_not_twice(
     assert len(webhook.got) == 1 and len(mails.letters) == 1
 
 
-def test_a_mail_server_that_refuses_does_not_keep_the_webhook_from_being_told(
+def test_a_mail_server_that_refuses_does_not_stop_the_webhook(
     store: Store, settings: Settings, webhook: Webhook, mails: MailServer
 ) -> None:
     mails.refuses = True

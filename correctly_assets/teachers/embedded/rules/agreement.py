@@ -1,4 +1,8 @@
-"""Subject and verb: agreement, the missing copula, the missing subject."""
+"""Subject and verb: agreement, the missing copula, the missing subject.
+
+Belongs here: agreement of verb and subject, and either of them left out. Does not belong here: other forms of the
+verb (verbs.py), tense (tenses.py).
+"""
 
 from __future__ import annotations
 
@@ -72,6 +76,7 @@ def agreeing(s: Sentence) -> Iterator[tuple[Token, Token, str]]:
 
 @rule
 def agreement(s: Sentence) -> Iterator[Slip]:
+    """A verb that does not agree with its subject: "she go", "there is many", "he don't"."""
     for verb, subject, number in agreeing(s):
         low = verb.lower_
         if low in _BE:
@@ -128,6 +133,7 @@ def agreement(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def copula_missing(s: Sentence) -> Iterator[Slip]:
+    """A form of be left out: "she tired", "he going home", "it made of wood"."""
     for t in s:
         if t.lower_ not in {"is", "are", "am", "was", "were", "'s", "'re", "'m", "be", "been"} or t.tag_ == "POS":
             continue
@@ -190,6 +196,7 @@ def copula_extra(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def subject_missing(s: Sentence) -> Iterator[Slip]:
+    """ "It" or "there" left out before its verb: "is raining", "I think is late"."""
     for t in s:
         if (
             t.dep_ in {"nsubj", "expl"}

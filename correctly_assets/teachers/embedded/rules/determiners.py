@@ -1,4 +1,8 @@
-"""Articles, demonstratives and quantifiers: left out, added, or the wrong one."""
+"""Articles, demonstratives and quantifiers: left out, added, or the wrong one.
+
+Belongs here: which determiner a noun takes, and whether it takes one. Does not belong here: the noun's own number
+(nouns.py).
+"""
 
 from __future__ import annotations
 
@@ -68,6 +72,7 @@ def _only_dets(noun: Token, det: Token) -> bool:
 
 @rule
 def article_missing(s: Sentence) -> Iterator[Slip]:
+    """An article left out before a noun that needs one: "I bought car", "she is best player"."""
     for t in s:
         if t.lower_ not in {"a", "an", "the"} or t.dep_ != "det" or t.head.i <= t.i:
             continue
@@ -128,6 +133,7 @@ def article_missing(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def article_extra(s: Sentence) -> Iterator[Slip]:
+    """An article where none belongs: "an advice", "the life is hard", "have the breakfast", "the my book"."""
     for t in s:
         first = min((c.i for c in t.subtree if c.i <= t.i and (c.head.i == t.i or c.i == t.i)), default=t.i)
         bare = t.i == first or all(c.dep_ == "amod" for c in t.children if c.i < t.i)
@@ -224,6 +230,7 @@ def article_extra(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def article_form(s: Sentence) -> Iterator[Slip]:
+    """The wrong article: "a apple", "an university", "a same day", "there is the cat" of a new thing."""
     for t in s:
         follower = s.next(t.i)
         if follower is None or t.dep_ != "det" or not follower.text.isalpha():
@@ -265,6 +272,7 @@ def article_form(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def demonstrative(s: Sentence) -> Iterator[Slip]:
+    """A demonstrative of the other number: "this books", "those house"."""
     for t in s:
         if t.lower_ in _DEMONSTRATIVES and t.dep_ == "det" and t.head.tag_ in {"NN", "NNS"} and t.head.i > t.i:
             yield from s.swap(
@@ -280,6 +288,7 @@ def demonstrative(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def quantity(s: Sentence) -> Iterator[Slip]:
+    """A quantifier that does not go with its noun: "much people", "many information", "another ideas"."""
     for t in s:
         noun = t.head
         degree = s.lower(t.i - 1)
@@ -308,6 +317,7 @@ def quantity(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def possessive_adjective(s: Sentence) -> Iterator[Slip]:
+    """Another pronoun in the place of a possessive: "they house", "mine book"."""
     wrong = {
         "their": ("they", "theirs"),
         "your": ("you", "yours"),

@@ -1,4 +1,8 @@
-"""Words that join clauses: doubled, missing, or of the wrong kind."""
+"""Words that join clauses: doubled, missing, or of the wrong kind.
+
+Belongs here: conjunctions, and negation that is doubled or lacks its auxiliary. Does not belong here: relative
+pronouns (pronouns.py).
+"""
 
 from __future__ import annotations
 
@@ -44,6 +48,7 @@ def doubled_conjunction(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def conjunction_missing(s: Sentence) -> Iterator[Slip]:
+    """ "And" or "that" left out, or one link in the place of another: "despite it rained", "during I slept", "looks as rain"."""
     for t in s:
         if t.lower_ == "and" and t.dep_ == "cc" and s.lower(t.i - 1) != "," and t.i > 0:
             head = t.head

@@ -1,4 +1,8 @@
-"""Word form: a noun where an adjective belongs, an adjective for an adverb, a verb for its noun, comparison."""
+"""Word form: a noun where an adjective belongs, an adjective for an adverb, a verb for its noun, comparison.
+
+Belongs here: a word of the wrong class or degree from the right family. Does not belong here: another word altogether
+(wordchoice.py), forms of verbs (verbs.py).
+"""
 
 from __future__ import annotations
 
@@ -71,6 +75,7 @@ def adjective_of(adverb: str) -> str | None:
 
 
 def adverb_of(adjective: str) -> str | None:
+    """``quick`` → ``quickly``, ``good`` → ``well``; None where the form is no adverb, or means something else."""
     if adjective in {
         "good",
         "fast",
@@ -101,6 +106,7 @@ def adverb_of(adjective: str) -> str | None:
 
 @rule
 def adverb_form(s: Sentence) -> Iterator[Slip]:
+    """An adjective for an adverb or the other way round: "sings beautiful", "it looks beautifully"."""
     for t in s:
         if (
             t.tag_ == "RB"
@@ -170,6 +176,7 @@ def noun_from(adjective: str) -> str | None:
 
 
 def adjective_from(noun: str) -> str | None:
+    """``difference`` → ``different``, by the noun's ending; None where the result is no adjective."""
     for ending, adjective_ending in (("ence", "ent"), ("ance", "ant"), ("ness", ""), ("ity", ""), ("ion", "ive")):
         if noun.endswith(ending) and len(noun) > len(ending) + 3:
             adjective = noun[: -len(ending)] + adjective_ending
@@ -180,6 +187,7 @@ def adjective_from(noun: str) -> str | None:
 
 @rule
 def word_class(s: Sentence) -> Iterator[Slip]:
+    """A word of the wrong class from the right family: "the different between", "he advices me", "I felt sadness" for "sad"."""
     pairs = load_data("words.yaml")["morph_pairs"]
     for t in s:
         if not t.text.isalpha() or (t.text[0].isupper() and not s.opens(t.i)):
@@ -210,6 +218,7 @@ def word_class(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def comparison(s: Sentence) -> Iterator[Slip]:
+    """A wrong comparative or superlative: "more bigger", "gooder", "most old", "more good", "tall than"."""
     for t in s:
         if t.tag_ in {"JJR", "RBR"} and t.text.isalpha() and t.lower_ not in {"more", "less", "fewer"}:
             yield from s.swap(t.i, t.i, f"more {t.lower_}", "ADJ", "double_comparative", op="U", weight=1.5)

@@ -1,4 +1,8 @@
-"""Nouns: number, uncountables, irregular plurals, possession."""
+"""Nouns: number, uncountables, irregular plurals, possession.
+
+Belongs here: a noun's number and possessive form. Does not belong here: its article (determiners.py), its misspelling
+(spelling.py).
+"""
 
 from __future__ import annotations
 
@@ -56,6 +60,7 @@ _IDIOMS = {
 
 @rule
 def singular_for_plural(s: Sentence) -> Iterator[Slip]:
+    """A singular where something in the sentence asks for a plural: "two book", "many friend", "one of my friend"."""
     for t in s:
         if t.tag_ != "NNS" or not t.text.isalpha() or t.lemma_ == t.lower_ or t.dep_ == "compound":
             continue
@@ -138,6 +143,7 @@ def singular_for_plural(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def plural_for_singular(s: Sentence) -> Iterator[Slip]:
+    """A plural after a word that asks for a singular, or of a noun that has none: "every days", "informations"."""
     for t in s:
         if t.tag_ != "NN" or not t.text.isalpha() or t.dep_ in {"compound", "amod"} or t.text[0].isupper():
             continue
@@ -158,6 +164,7 @@ def plural_for_singular(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def irregular_plural(s: Sentence) -> Iterator[Slip]:
+    """A regular ending on an irregular plural: "childs", "womens"."""
     table = load_data("words.yaml")["irregular_plurals"]
     for t in s:
         if t.lower_ in table and t.tag_ in {"NNS", "NN"}:
@@ -168,6 +175,7 @@ def irregular_plural(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def possession(s: Sentence) -> Iterator[Slip]:
+    """A possessive without its apostrophe or its s: "my brother car", "the boys's room"."""
     for t in s:
         if t.tag_ != "POS" or t.i == 0:
             continue

@@ -1,4 +1,8 @@
-"""Word order: adverbs, questions inside sentences, adjectives after nouns, objects."""
+"""Word order: adverbs, questions inside sentences, adjectives after nouns, objects.
+
+Belongs here: words that are right and stand in the wrong place. Does not belong here: words that are missing or too
+many.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +40,7 @@ def _span(s: Sentence, first: int, last: int) -> str:
 
 @rule
 def adverb_place(s: Sentence) -> Iterator[Slip]:
+    """An adverb in the wrong place: "I go always", "he speaks well English", "she is enough old"."""
     for t in s:
         if (
             t.lower_ in _FREQUENCY
@@ -122,6 +127,7 @@ def adverb_place(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def embedded_question(s: Sentence) -> Iterator[Slip]:
+    """A question's word order inside a sentence: "I know where is he", "tell me what does she want"."""
     for t in s:
         if t.dep_ != "ccomp" or t.head.i > t.i:
             continue
@@ -181,6 +187,7 @@ def _inverted(s: Sentence, t: Token) -> tuple[Token, Token] | None:
 
 @rule
 def question_order(s: Sentence) -> Iterator[Slip]:
+    """A sentence's word order in a question: "where you are going?", "what he wants?"."""
     if "?" not in s.text:
         return
     for t in s:
@@ -209,6 +216,7 @@ def question_order(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def adjective_place(s: Sentence) -> Iterator[Slip]:
+    """An adjective after its noun, or two objects in the wrong order: "a car red", "give the book me"."""
     for t in s:
         if (
             t.tag_ == "JJ"

@@ -1,4 +1,8 @@
-"""Fixed phrases and collocations, from data/phrases.yaml."""
+"""Fixed phrases and collocations, from data/phrases.yaml.
+
+Belongs here: finding the phrases of the table in a sentence. Does not belong here: the phrases themselves
+(data/phrases.yaml).
+"""
 
 from __future__ import annotations
 
@@ -45,6 +49,7 @@ def _wrong(s: Sentence, i: int, right: list[str], wrong: str) -> str | None:
 
 @rule
 def phrase(s: Sentence) -> Iterator[Slip]:
+    """A fixed phrase with a word of another: "make a photo", each with its verb inflected as the right one is."""
     table = _by_first()
     for t in s:
         entries = [*table.get(t.lower_, ()), *(table.get(f"~{t.lemma_.lower()}", ()) if t.tag_.startswith("V") else ())]

@@ -1,4 +1,8 @@
-"""Prepositions: the wrong one, one left out, one too many. What goes with which word is in data/prepositions.yaml."""
+"""Prepositions: the wrong one, one left out, one too many. What goes with which word is in data/prepositions.yaml.
+
+Belongs here: which preposition goes with what, and whether one does. Does not belong here: the table of them
+(data/prepositions.yaml).
+"""
 
 from __future__ import annotations
 
@@ -77,6 +81,7 @@ def preposition_governed(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def preposition_of_place_and_time(s: Sentence) -> Iterator[Slip]:
+    """The wrong preposition before a time or a place: "in Monday", "on 2010", "at London"."""
     table = _table("time")
     for t in s:
         if t.dep_ not in {"prep", "pcomp"} or t.tag_ != "IN":
@@ -108,6 +113,7 @@ def preposition_of_place_and_time(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def preposition_extra(s: Sentence) -> Iterator[Slip]:
+    """A preposition where none belongs: "discuss about it", "in last week", "go to home", "despite of"."""
     table = load_data("prepositions.yaml")["direct"]
     for t in s:
         if t.dep_ in {"dobj", "dative"} and t.head.lemma_ in table and t.head.tag_.startswith("V") and t.head.i < t.i:
@@ -135,6 +141,7 @@ def preposition_extra(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def since_for(s: Sentence) -> Iterator[Slip]:
+    """ "Since", "for", "during", "because of" and "than" taken for one another: "since three years", "bigger then"."""
     units = {"year", "month", "week", "day", "hour", "minute", "decade", "century"}
     for t in s:
         perfect = t.head.pos_ in {"VERB", "AUX"} and any(

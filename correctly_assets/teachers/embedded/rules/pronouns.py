@@ -1,4 +1,8 @@
-"""Pronouns: case, doubles, relatives, what is left out."""
+"""Pronouns: case, doubles, relatives, what is left out.
+
+Belongs here: a pronoun's case, gender and kind, and relative clauses. Does not belong here: possessives before a noun
+(determiners.py).
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ _SELVES = {
 
 @rule
 def case(s: Sentence) -> Iterator[Slip]:
+    """A pronoun of the wrong case, gender or kind: "me and him went", "my sister said he", "hisself", "this is my" for "mine"."""
     for t in s:
         if t.tag_ != "PRP":
             continue
@@ -99,6 +104,7 @@ def case(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def relative(s: Sentence) -> Iterator[Slip]:
+    """A wrong, missing or doubled relative: "people which", "the man came is", "the book that I bought it", "my father he is"."""
     people = {
         "people",
         "person",
@@ -214,6 +220,7 @@ def relative(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def indefinite(s: Sentence) -> Iterator[Slip]:
+    """A doubled negation, or "all" for "every-": "I don't know nothing", "all people knows"."""
     swaps = {
         "anything": ("nothing", "something"),
         "anyone": ("nobody", "someone"),

@@ -1,4 +1,8 @@
-"""Commas, full stops, question marks: only where leaving them out, or adding them, is plainly wrong."""
+"""Commas, full stops, question marks: only where leaving them out, or adding them, is plainly wrong.
+
+Belongs here: commas, semicolons and the end of a sentence. Does not belong here: apostrophes, hyphens and spaces
+(surface.py, wordchoice.py).
+"""
 
 from __future__ import annotations
 
@@ -76,6 +80,7 @@ def _comma_drop(s: Sentence, i: int, rule_name: str, weight: float, needs: set[i
 
 @rule
 def comma_missing(s: Sentence) -> Iterator[Slip]:
+    """A comma left out that most readers miss: after an opening clause or phrase, before "but", in a list, after a greeting."""
     for t in s:
         if t.text != ",":
             continue
@@ -151,6 +156,7 @@ def comma_missing(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def comma_extra(s: Sentence) -> Iterator[Slip]:
+    """A comma where none belongs: between subject and verb, before "that", before "than", in a pair with "and"."""
     for t in s:
         previous = s.doc[t.i - 1] if t.i else None
         if previous is None or previous.is_punct or not previous.whitespace_:
@@ -231,6 +237,7 @@ def comma_extra(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def sentence_end(s: Sentence) -> Iterator[Slip]:
+    """No full stop at the end, or a full stop after a question."""
     last = s.doc[-1]
     if last.text == "." and len(s.doc) > 4:
         yield Slip("full_stop", "PUNCT", "M", last.idx, last.idx + 1, ("",), frozenset({last.i}), frozenset(), (), 0.5)
@@ -243,6 +250,7 @@ def sentence_end(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def comma_splice(s: Sentence) -> Iterator[Slip]:
+    """Two sentences joined by a comma or by nothing, or a comma for a semicolon."""
     for t in s.doc[1:]:
         if (
             (

@@ -2,6 +2,9 @@
 
 A misspelling is a word that no dictionary lists and that looks like the right one; a confused word is a real word in a
 place where its class makes it wrong.
+
+Belongs here: putting the misspellings of a word into a sentence. Does not belong here: making misspellings
+(spelling_words.py), capitals and spaces (surface.py).
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ _NEGATIONS = {"never", "nobody", "nothing", "nowhere", "none", "neither", "witho
 
 @rule
 def misspelling(s: Sentence) -> Iterator[Slip]:
+    """A word misspelt as learners do: from the list of known misspellings, by its sound, or by a slip of the fingers."""
     for t in s:
         if t.lower_ in _NEGATIONS:
             continue  # a misspelt negation would read as one that was added
@@ -45,6 +49,7 @@ def misspelling(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def confused_word(s: Sentence) -> Iterator[Slip]:
+    """A real word taken for one that sounds alike: "there" for "their", "loose" for "lose"."""
     table = load_data("spelling.yaml")["confused"]
     for t in s:
         for entry in table.get(t.lower_, ()):

@@ -1,4 +1,8 @@
-"""What is seen and not heard: capitals, spacing, apostrophes."""
+"""What is seen and not heard: capitals, spacing, apostrophes.
+
+Belongs here: what changes letters' case, spaces and apostrophes alone. Does not belong here: punctuation
+(punctuation.py), spelling (spelling.py).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ _CONTRACTIONS = {"n't", "'s", "'re", "'m", "'ve", "'ll", "'d"}
 
 @rule
 def capitals(s: Sentence) -> Iterator[Slip]:
+    """A small letter where a capital belongs, or the other way round: "i think", "on monday", "my Book"."""
     words = set(load_data("words.yaml")["capital_words"])
     for t in s:
         if t.text == "I" and t.tag_ == "PRP":
@@ -52,6 +57,7 @@ def _case(s: Sentence, i: int, wrong: str, name: str, weight: float) -> Iterator
 
 @rule
 def spacing(s: Sentence) -> Iterator[Slip]:
+    """Spaces and apostrophes: "alot", "every day" for "everyday", "word ,word", "dont"."""
     words = load_data("words.yaml")
     for t in s:
         if t.lower_ in words["splits"]:
@@ -94,6 +100,7 @@ def spacing(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def apostrophe_extra(s: Sentence) -> Iterator[Slip]:
+    """An apostrophe in a plural: "two book's"."""
     for t in s:
         if (
             t.tag_ == "NNS"

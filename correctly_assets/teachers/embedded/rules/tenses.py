@@ -1,4 +1,8 @@
-"""Tense: only where something else in the sentence (an adverbial, another verb) tells which tense is right."""
+"""Tense: only where something else in the sentence (an adverbial, another verb) tells which tense is right.
+
+Belongs here: which tense the rest of the sentence asks for. Does not belong here: the form that an auxiliary asks for
+(verbs.py).
+"""
 
 from __future__ import annotations
 
@@ -56,6 +60,7 @@ def present(verb: Token, subject: Token | None) -> str | None:
 
 @rule
 def past_needed(s: Sentence) -> Iterator[Slip]:
+    """A present where an adverbial or another verb tells of the past: "yesterday I go", "he came and sees"."""
     marker = past_marker(s)
     pasts = [t for t in s if t.tag_ == "VBD" and t.text.isalpha()]
     for t in pasts:
@@ -159,6 +164,7 @@ def perfect(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def conditional(s: Sentence) -> Iterator[Slip]:
+    """ "Will" or "would" in an if clause, or a main clause that does not go with it: "if it will rain", "if I would know"."""
     for t in s:
         mark = next(
             (c for c in children(t, "mark", "advmod") if c.lower_ in {"if", "when", "unless", "until", "as"}), None
@@ -205,6 +211,7 @@ def conditional(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def aspect(s: Sentence) -> Iterator[Slip]:
+    """A progressive of a stative verb, a missing "will" or "have": "I am knowing", "I come tomorrow", "I never been"."""
     stative = load_data("words.yaml")["stative"]
     for t in s:
         subject = subject_of(t)

@@ -1,4 +1,8 @@
-"""Verb forms: infinitive, gerund, participle, and what follows auxiliaries."""
+"""Verb forms: infinitive, gerund, participle, and what follows auxiliaries.
+
+Belongs here: the form that an auxiliary, a verb or a preposition asks for. Does not belong here: tense (tenses.py),
+agreement (agreement.py).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ def _third(lemma: str) -> str:
 
 @rule
 def after_modal(s: Sentence) -> Iterator[Slip]:
+    """Anything but the bare form after a modal: "can goes", "must to go", "should went"."""
     for t in s:
         modal = next((c for c in t.children if c.dep_ == "aux" and c.lower_ in _MODALS and c.i < t.i), None)
         if (
@@ -37,6 +42,7 @@ def after_modal(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def after_do(s: Sentence) -> Iterator[Slip]:
+    """Anything but the bare form after do: "did went", "does likes"."""
     for t in s:
         do = next((c for c in children(t, "aux") if c.lemma_ == "do" and c.i < t.i), None)
         if t.tag_ not in {"VB", "VBP"} or do is None or not t.text.isalpha():
@@ -50,6 +56,7 @@ def after_do(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def participle(s: Sentence) -> Iterator[Slip]:
+    """Another form for a participle: "have went", "was write", "is go" for "is going"."""
     for t in s:
         if not t.text.isalpha():
             continue
@@ -129,6 +136,7 @@ def complement(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def after_preposition(s: Sentence) -> Iterator[Slip]:
+    """Anything but the -ing form after a preposition: "interested in learn", "before to go"."""
     for t in s:
         if t.tag_ == "VBG" and t.dep_ == "pcomp" and t.i == t.head.i + 1 and t.text.isalpha():
             wrongs = [t.lemma_] if t.head.lower_ in {"like", "than", "to"} else [t.lemma_, f"to {t.lemma_}"]
@@ -139,6 +147,7 @@ def after_preposition(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def purpose(s: Sentence) -> Iterator[Slip]:
+    """A purpose, or what follows an adjective, in another form than "to" and the bare form: "for to learn", "easy understand"."""
     for t in s:
         if t.tag_ != "VB" or t.dep_ not in {"advcl", "xcomp", "acl", "ROOT", "ccomp"} or not t.text.isalpha():
             continue
@@ -201,6 +210,7 @@ def after_to(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def participial_adjective(s: Sentence) -> Iterator[Slip]:
+    """The -ed adjective for the -ing one or the other way round: "I am boring", "an excited film"."""
     table = load_data("words.yaml")["ing_adjectives"]
     for t in s:
         wrong = table.get(t.lower_)
@@ -230,6 +240,7 @@ def participial_adjective(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def over_regular(s: Sentence) -> Iterator[Slip]:
+    """A regular ending on an irregular verb: "goed", "writed"."""
     table = load_data("words.yaml")["over_regular"]
     for t in s:
         if t.lower_ in table and t.tag_ in {"VBD", "VBN"} and t.text.isalpha():

@@ -1,4 +1,8 @@
-"""Word choice: verbs, nouns and particles taken for another, and small constructions (as … as, so, such)."""
+"""Word choice: verbs, nouns and particles taken for another, and small constructions (as … as, so, such).
+
+Belongs here: a word taken for another that means something like it. Does not belong here: fixed phrases (phrases.py),
+a word's class (morphology.py).
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,7 @@ def _governs(verb: Token, needs: str, objects: list[str] | None) -> Token | None
 
 @rule
 def verb_choice(s: Sentence) -> Iterator[Slip]:
+    """A verb taken for another that governs the same words: "say me", "make a party", by data/wordchoice.yaml."""
     table = load_data("wordchoice.yaml")["verbs"]
     for t in s:
         if (
@@ -62,6 +67,7 @@ def verb_choice(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def noun_choice(s: Sentence) -> Iterator[Slip]:
+    """A noun or adjective taken for another of a like meaning, by data/wordchoice.yaml."""
     data = load_data("wordchoice.yaml")
     for t in s:
         if t.tag_ in {"NN", "NNS"} and t.lower_ in data["nouns"]:
@@ -74,6 +80,7 @@ def noun_choice(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def degree(s: Sentence) -> Iterator[Slip]:
+    """Words of degree: "very like", "so" for "such", "as big than", "very much tired", "can able to"."""
     for t in s:
         follower = s.next(t.i)
         if follower is None:
@@ -130,6 +137,7 @@ def degree(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def number_words(s: Sentence) -> Iterator[Slip]:
+    """A plural of a number, or inside a compound with one: "two hundreds people", "a five-years-old boy"."""
     for t in s:
         if (
             t.lower_ in {"hundred", "thousand", "million", "billion"}
@@ -169,6 +177,7 @@ def compound(s: Sentence) -> Iterator[Slip]:
 
 @rule
 def hyphen(s: Sentence) -> Iterator[Slip]:
+    """A hyphen left out of a compound: "well known author"."""
     for t in s:
         if t.text == "-" and 0 < t.i < len(s.doc) - 1 and not t.whitespace_ and not s.doc[t.i - 1].whitespace_:
             left, right = s.doc[t.i - 1], s.doc[t.i + 1]

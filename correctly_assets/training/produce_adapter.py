@@ -1,0 +1,299 @@
+"""One adapter, from the config to its directory: load, train, measure, record.
+
+Belongs here: the order of the steps, and the figures of a finished run. Does not belong here: the loop (trainer.py), the
+process's signals and exit codes (run.py). Importing this module loads torch and transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.core.prompts import Prompts, load_prompts
+from correctly_assets.core.training import Canary, TrainResult
+from correctly_assets.training import run_history
+from correctly_assets.training.adapter import check_adapter
+from correctly_assets.training.checkpoint import drop_checkpoint
+from correctly_assets.training.config import TrainConfig
+from correctly_assets.training.data import TrainData, build_data, read_pairs
+from correctly_assets.training.engines.choose import make_engine
+from correctly_assets.training.estimates import TrainPlan, model_flops, model_size, plan_for
+from correctly_assets.training.mlflow_log import RunLedger
+from correctly_assets.training.models.base_model import base_model_revision
+from correctly_assets.training.models.lora_model import (
+    Adapter,
+    Engine,
+    choose_device,
+    load_base,
+    put_adapter_on,
+    read_start,
+)
+from correctly_assets.training.output import measure_canaries, write_adapter
+from correctly_assets.training.rendering import Renderer, load_tokenizer
+from correctly_assets.training.reporter import Reporter, peak_rss_mb
+from correctly_assets.training.trainer import Interrupted, Point, Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Everything that a run trains with.
+
+    Attributes:
+        plan: what the run is expected to take; None for a base model that lies in no directory.
+    """
+
+    prompts: Prompts
+    renderer: Renderer
+    data: TrainData
+    plan: TrainPlan | None
+    device: torch.device
+    adapter: Adapter
+    engine: Engine
+
+
+def produce_adapter(
+    config: TrainConfig, stop: Callable[[], bool], reporter: Reporter, *, started: float
+) -> TrainResult:
+    """Train as configured, measure the adapter and write it as ``adapters_dir/ID``.
+
+    Args:
+        stop: true once a signal has arrived.
+        started: `time.monotonic` of the process's start; the budget of minutes counts from there.
+
+    Raises:
+        Interrupted: ``stop`` said so; a checkpoint is left if a step was made.
+        CorrectlyError: as `core.errors` says, with the setting to change.
+    """
+    loaded = _load(config, stop, reporter)
+    ledger = RunLedger(config.mlflow)
+    report, say = _report_to(reporter, ledger), reporter.say
+    trainer = Trainer(
+        config, loaded.data, loaded.adapter, loaded.engine, started=started, stop=stop, report=report, say=say
+    )
+    resumed = trainer.resume()
+    spent_before = trainer.progress.spent
+    note = config.checkpoint_dir / "mlflow_run"
+    parameters = _parameters(config, loaded.data, loaded.prompts.sha256)
+    ledger.start(parameters, note.read_text() if resumed and note.exists() else None)
+    if ledger.run_id:
+        write_text_atomically(note, ledger.run_id)
+    status = "FAILED"
+    try:
+        trainer.run()
+        reporter.stage("measure")
+        canaries = measure_canaries(loaded.adapter, loaded.engine, loaded.renderer)
+        figures = _figures(trainer, loaded)
+        if loaded.plan is not None:
+            minutes = (spent_before + time.monotonic() - started) / 60
+            figures |= _against_the_plan(config, trainer, loaded, loaded.plan, resumed=resumed, minutes=minutes)
+            reporter.say(run_history.says(figures["plan"]))
+        identity, path = _write(config, trainer, loaded.prompts, canaries, figures)
+        ledger.metrics(_plotted(figures), trainer.progress.step)
+        version = ledger.adapter(path, {"adapter": identity})
+        status = "FINISHED"
+    except Interrupted:
+        status = "KILLED"
+        raise
+    finally:
+        url = ledger.url()
+        ledger.end(status)
+    drop_checkpoint(config.checkpoint_dir)
+    note.unlink(missing_ok=True)
+    return TrainResult(
+        adapter=identity,
+        path=str(path),
+        resumed=resumed,
+        mlflow_run_id=ledger.run_id,
+        mlflow_url=url,
+        model_version=version,
+        warnings=tuple(ledger.warnings),
+        **figures,
+    )
+
+
+def _load(config: TrainConfig, stop: Callable[[], bool], reporter: Reporter) -> Loaded:
+    """Read the pairs, plan the steps, load the base model and put an adapter on it."""
+
+    def go_on() -> None:
+        # A cancelled run is given seconds, and any of these stages may take longer on a busy machine.
+        if stop():
+            raise Interrupted
+
+    go_on()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    prompts = load_prompts(config.prompts_dir, config.chat_family)
+    pairs = read_pairs(config.train_set)
+    renderer = Renderer(load_tokenizer(config.base_model), prompts)
+    data = build_data(pairs, renderer, config)
+    go_on()
+    reporter.say(
+        f"{data.pairs} pairs, {len(data.turns)} turns to train on, {len(data.held_out)} held out, "
+        f"{len(data.plan)} steps planned."
+        + (f" {data.too_long} turns were left out as longer than {config.max_length} tokens." if data.too_long else "")
+    )
+    device = choose_device(config.device)
+    # Before the weights: the measurement is then the one that `correctly plan` makes.
+    plan = plan_for(config, data) if Path(config.base_model).is_dir() else None
+    go_on()
+    if plan is not None:
+        reporter.say(
+            f"Promised: {plan.tokens} tokens in {plan.steps} steps, {plan.minutes:.1f} minutes, "
+            f"{plan.gigabytes:.1f} GB."
+        )
+    adapter = put_adapter_on(load_base(config.base_model, device), config)
+    if config.warm_start is not None:
+        adapter.load(read_start(config.warm_start, config))
+    engine = make_engine(adapter, config, device, say=reporter.say)
+    go_on()
+    return Loaded(prompts, renderer, data, plan, device, adapter, engine)
+
+
+def _report_to(reporter: Reporter, ledger: RunLedger) -> Callable[[Point], None]:
+    """What the trainer calls after each step: the progress bar each time, MLflow every fifth."""
+
+    def report(point: Point) -> None:
+        speed = point.tokens / max(point.seconds, 1e-9)
+        reporter.step(
+            step=point.step,
+            steps=point.steps,
+            loss=point.loss,
+            seconds_left=point.seconds_left,
+            tokens_per_second=speed,
+        )
+        if ledger.on and (point.step % 5 == 0 or point.step == point.steps):
+            values = {"loss": point.loss, "learning_rate": point.learning_rate, "tokens_per_second": speed}
+            ledger.metrics({**values, "peak_rss_mb": peak_rss_mb()}, point.step)
+
+    return report
+
+
+def _figures(trainer: Trainer, loaded: Loaded) -> dict[str, Any]:
+    """The figures of `TrainResult`, but for those that are held against the plan."""
+    first, last = trainer.curve_ends()
+    after = trainer.held_out()
+    before = trainer.progress.before
+    state = trainer.progress
+    return {
+        "loss_first": first,
+        "loss_last": last,
+        "held_out_loss": after["all"]["loss"] if after else None,
+        "forgetting": {
+            key: {"before": before[key]["loss"], "after": value["loss"], "items": value["items"]}
+            for key, value in after.items()
+            if key in before
+        },
+        "pairs": loaded.data.pairs,
+        "items": len(loaded.data.turns),
+        "tokens": state.tokens,
+        "seconds": round(state.seconds, 3),
+        "tokens_per_second": round(state.tokens / max(state.seconds, 1e-9), 1),
+        "peak_rss_mb": round(peak_rss_mb(), 1),
+        "steps": state.step,
+        "engine": loaded.engine.name,
+        "device": loaded.device.type,
+        "peak_gpu_mb": round(peak_gpu_mb(), 1) if loaded.device.type == "cuda" else None,
+        "model_tflops": None,
+        "plan": {},
+    }
+
+
+def _against_the_plan(
+    config: TrainConfig, trainer: Trainer, loaded: Loaded, plan: TrainPlan, *, resumed: bool, minutes: float
+) -> dict[str, Any]:
+    """``model_tflops`` and ``plan`` of `TrainResult`.
+
+    Args:
+        minutes: what the run took, its earlier parts included.
+    """
+    state, data = trainer.progress, loaded.data
+    seen = [data.turns[i] for number in state.plan for i in data.plan[number].turns]
+    flops = model_flops(model_size(Path(config.base_model)), seen)
+    memory = peak_gpu_mb() if loaded.device.type == "cuda" else peak_rss_mb()
+    record = run_history.record(
+        plan.to_json(),
+        kind={
+            "machine": run_history.machine(),
+            "engine": loaded.engine.name,
+            "device": loaded.device.type,
+            "base_revision": base_model_revision(config.base_model),
+            "resumed": resumed,
+        },
+        took={
+            "minutes": minutes,
+            "gigabytes": memory * 2**20 / 1e9,
+            "tokens": state.tokens,
+            "steps": state.step,
+            "flops": flops,
+            "loop_seconds": state.seconds,
+        },
+    )
+    return {"model_tflops": round(flops / max(state.seconds, 1e-9) / 1e12, 4), "plan": record}
+
+
+def _write(
+    config: TrainConfig, trainer: Trainer, prompts: Prompts, canaries: list[Canary], figures: dict[str, Any]
+) -> tuple[str, Path]:
+    """Write the adapter and check that it can be served; returns its ID and directory.
+
+    Raises:
+        AdapterRefused: it breaks a rule of serving.
+    """
+    identity, path = write_adapter(config, trainer, prompts, canaries, figures, code_sha())
+    if Path(config.base_model).is_dir():
+        check_adapter(path, Path(config.base_model))
+    return identity, path
+
+
+def _plotted(figures: dict[str, Any]) -> dict[str, float]:
+    """The figures that are numbers, as MLflow plots them."""
+    numbers: dict[str, float] = {key: value for key, value in figures.items() if isinstance(value, int | float)}
+    for side in ("promised", "took"):
+        # MLflow shows them under one another: promised_minutes, took_minutes.
+        part = figures["plan"].get(side, {})
+        numbers |= {f"{side}_{key}": part[key] for key in ("minutes", "gigabytes", "tokens") if key in part}
+    return numbers
+
+
+def peak_gpu_mb() -> float:
+    """Peak of the GPU memory that this process's tensors took, MiB."""
+    return torch.cuda.max_memory_allocated() / 2**20
+
+
+def code_sha() -> str:
+    """sha256 over the sources that make the weights: the training room and the prompts' rendering."""
+    room = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in (*sorted(room.rglob("*.py")), room.parent / "core" / "prompts.py"):
+        digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _parameters(config: TrainConfig, data: TrainData, prompt_sha: str) -> dict[str, Any]:
+    """What MLflow shows as the run's parameters."""
+    return {
+        "base_model": config.base_model,
+        "lora_rank": config.lora.rank,
+        "lora_alpha": config.lora.alpha,
+        "batch_size": config.batch_size,
+        "stages": json.dumps([stage.model_dump() for stage in config.stages]),
+        "seed": config.seed,
+        "schedule": config.schedule,
+        "warm_start": str(config.warm_start or ""),
+        "pairs": data.pairs,
+        "turns": len(data.turns),
+        "steps_planned": len(data.plan),
+        "data_sha256": data.sha256,
+        "prompt_sha256": prompt_sha,
+        "code_version": config.code_version,
+        "code_sha256": code_sha(),
+        **{key: value for key, value in config.extras if isinstance(value, str | int | float)},
+    }
