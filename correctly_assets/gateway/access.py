@@ -131,11 +131,20 @@ def as_bearer(authorization: str) -> str:
         return ""
 
 
-def key_shown(headers: Mapping[bytes, bytes]) -> str:
+def key_shown(headers: Mapping[bytes, bytes], *, browsers_password: bool = False) -> str:
     """The key of a request as a bearer's header, wherever its client puts one: ``Authorization`` as a bearer or as the password of
-    an address (``http://any:KEY@host``), ``api-key`` or ``x-api-key``. Empty where none is shown."""
+    an address (``http://any:KEY@host``), ``api-key`` or ``x-api-key``. Empty where none is shown.
+
+    Args:
+        browsers_password: whether a password that a browser sends counts. It sends one of its own accord with every request to
+            an address where it was once asked for it, whichever page makes that request.
+    """
     if (shown := headers.get(b"authorization")) is not None:
-        return as_bearer(shown.decode("latin-1"))
+        scheme = shown.partition(b" ")[0].lower()
+        from_browser = b"sec-fetch-site" in headers or b"origin" in headers
+        return (
+            "" if scheme == b"basic" and from_browser and not browsers_password else as_bearer(shown.decode("latin-1"))
+        )
     key = headers.get(b"api-key") or headers.get(b"x-api-key")
     return f"Bearer {key.decode('latin-1')}" if key else ""
 

@@ -93,7 +93,7 @@ class Admission:
         address = scope["client"][0] if scope.get("client") else "local"
         named = client_name(address, self._salt)
         try:
-            client = self._keys.client(key_shown(headers), named)
+            client = self._keys.client(key_shown(headers, browsers_password=scope["path"] == DASHBOARD), named)
         except UnauthorizedError:
             self._wrong.take(named)
             raise

@@ -131,7 +131,9 @@ def test_it_asks_for_a_key_which_a_browser_shows_as_a_password(tmp_path: Path) -
         assert "monday.csv" in get("/dashboard", auth=("me", key)).text
         assert get("/dashboard", headers={"Authorization": f"Bearer {key}"}).status_code == 200
         # Nothing else takes a browser's password, which the browser would send with every request of its own accord.
-        assert get("/v1/models", auth=("me", key)).status_code == 401
+        page = {"Sec-Fetch-Site": "same-origin"}
+        assert get("/v1/models", auth=("me", key), headers=page).status_code == 401
+        assert get("/dashboard", auth=("me", key), headers=page).status_code == 200
 
 
 def test_the_command_prints_the_address_and_opens_nothing_undisplayed(run: Run, monkeypatch) -> None:
