@@ -64,7 +64,6 @@ bench-growth: install ## how training's time and memory grow with batch size and
 starter-adapter: install ## train the adapter that ships, for hours; stop and start it as you like
 	@$(PY) -m correctly_assets.commands.make_starter
 
-lock: ## write the pins of the environment as it is, with their hashes
 clients: .venv-clients/.installed ## the clients that `make test-full` runs against the gateway
 
 .venv-clients/.installed: deploy/requirements-clients.txt
@@ -73,7 +72,7 @@ clients: .venv-clients/.installed ## the clients that `make test-full` runs agai
 	@! command -v npm > /dev/null || npm install --silent --no-audit --no-fund --prefix .venv-clients openai@6.49.0
 	@touch $@
 
-lock: ## write the pins of the environment as it is
+lock: ## write the pins of the environment as it is, with their hashes
 	@bash deploy/lock.sh $(VENV) cpu
 	@bash deploy/lock.sh .venv-webui webui
 	@bash deploy/lock.sh $(VENV) bench
