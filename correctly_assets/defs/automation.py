@@ -68,13 +68,13 @@ def tick_retrain(context: dg.SensorEvaluationContext, store: StoreResource, sett
 
 def tick_serving(context: dg.SensorEvaluationContext, store: StoreResource, settings: dg.ResourceParam[Settings]):
     """Report what serves, and write a release made elsewhere into the record of `served_model`."""
-    from correctly_assets.workflows.promote import serving_says, untold_release
+    from correctly_assets.workflows.promote import serving_summary, unrecorded_release
 
     known = context.instance.get_latest_materialization_event(dg.AssetKey("served_model"))
     told = known.asset_materialization.metadata.get("release") if known and known.asset_materialization else None
     with store.open() as opened:
-        release = untold_release(opened.champion(), str(told.value) if told else None)
-        says = serving_says(opened, settings.platform)
+        release = unrecorded_release(opened.champion(), str(told.value) if told else None)
+        says = serving_summary(opened, settings.platform)
     if release is None:
         return dg.SkipReason(says)
     point_alias(settings.platform.mlflow_url, "champion", release.adapter, context.log)

@@ -36,7 +36,7 @@ from correctly_assets.store.database import Database
 from correctly_assets.store.migrations import missing_migrations
 from correctly_assets.workflows.back_up import newest_backup
 from correctly_assets.workflows.collect_garbage import LEAST_FREE
-from correctly_assets.workflows.promote import serving_says
+from correctly_assets.workflows.promote import serving_summary
 from correctly_assets.workflows.wiring import read_platform_store
 
 Status = Literal["ok", "warning", "problem"]
@@ -358,7 +358,7 @@ def check_serving(settings: Settings) -> Finding:
     if running_supervisor(settings.platform.home) is None:
         return Finding("serving", "ok", "The platform does not run, so nothing is served.")
     with read_platform_store(settings.platform) as store:
-        says = serving_says(store, settings.platform)
+        says = serving_summary(store, settings.platform)
     fine = says.startswith(("The gateway serves r", "No adapter")) and ", not " not in says
     return (
         Finding("serving", "ok", says) if fine else Finding("serving", "problem", says, "See `correctly logs gateway`.")

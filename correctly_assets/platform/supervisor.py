@@ -230,7 +230,7 @@ class Supervisor:
         if not self.stopping:
             for look in (*self.beside, self._rotate_logs, self._end_hung):
                 _go_on_after(look)
-        _go_on_after(self._see_off)
+        _go_on_after(self._end_leaving)
         started: list[str] = []
         for name, child in list(self.children.items()):
             if self.stopping or child.popen.poll() is None:
@@ -292,7 +292,7 @@ class Supervisor:
         child = self.children.pop(name)
         _kill_descendants(child.popen.pid)
 
-    def _see_off(self) -> None:
+    def _end_leaving(self) -> None:
         for leaving in list(self.leaving):
             child, deadline = leaving
             if child.popen.poll() is None:

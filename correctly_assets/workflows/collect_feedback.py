@@ -56,16 +56,16 @@ def ask_for_feedback(store: Store, settings: Settings, known: str) -> FeedbackWa
     Args:
         known: the state of the votes that were read last; it is handed back where the chat does not answer.
     """
-    votes, heard = known, ""
+    votes, notes = known, ""
     try:
         votes = votes_state(settings)
     except CorrectlyError as error:
         # The chat is one of several ways in; what came another way is settled all the same.
-        heard = f" {error}"
+        notes = f" {error}"
     pending = bool(store.pending_feedback(1))
     waits = [name for name, there in (("votes in the chat", votes != known), ("reactions", pending)) if there]
     return FeedbackWaiting(
-        votes, pending, (f"New: {' and '.join(waits)}." if waits else "No reaction is waiting.") + heard
+        votes, pending, (f"New: {' and '.join(waits)}." if waits else "No reaction is waiting.") + notes
     )
 
 
@@ -78,22 +78,22 @@ def collect_feedback(store: Store, settings: Settings, *, since: int = 0) -> tup
     Returns:
         One sentence, and the ``since`` of the next time.
     """
-    heard = ""
+    notes = ""
     try:
         read = read_votes(settings, since=since - LATE_SECONDS)
         if read.votes:
             taken = take_votes(store, read.votes, _scrubber(settings.privacy.pii_names).scrub)
             if lost := len(read.votes) - taken:
-                heard += f" {lost} votes speak of no answer in the journal and do not count."
+                notes += f" {lost} votes speak of no answer in the journal and do not count."
         if gone := follow_withdrawn(store, read):
-            heard += f" {gone} votes were taken back."
+            notes += f" {gone} votes were taken back."
         if read.others:
-            heard += f" {len(read.others)} votes speak of no answer of ours."
+            notes += f" {len(read.others)} votes speak of no answer of ours."
         since = read.newest
     except CorrectlyError as error:
         # The chat is one of several ways in; what came another way is settled all the same.
-        heard += f" {error}"
-    return settle_feedback(store, settings) + heard, since
+        notes += f" {error}"
+    return settle_feedback(store, settings) + notes, since
 
 
 @cache

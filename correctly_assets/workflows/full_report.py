@@ -34,7 +34,7 @@ from correctly_assets.workflows.judge_candidate import adapter_manifest, left_as
 from correctly_assets.workflows.make_corrector import DirectEngine, make_annotator, make_points_of
 from correctly_assets.workflows.measured_systems import (
     EngineSession,
-    LoadedFirst,
+    PreparedSystem,
     few_shot_settings,
     model_system,
     weights_gb,
@@ -115,7 +115,7 @@ class Systems:
                     directory = settings.platform.adapters_dir / adapter
                     await load_proven(client, directory, lambda d: check_adapter(d, Path(settings.base_model_path)))
 
-            return LoadedFirst(made, before)
+            return PreparedSystem(made, before)
 
         name, other = OTHER_STACK[settings.serving.stack]
         self.asked: dict[str, SystemUnderTest] = {

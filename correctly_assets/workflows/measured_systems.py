@@ -149,7 +149,7 @@ def weights_gb(settings: Settings, adapter: str | None = None) -> float | None:
     return sum(file.stat().st_size for place in directories for file in place.glob("*.safetensors")) / 1e9
 
 
-class LoadedFirst:
+class PreparedSystem:
     """A system that does something before its first answer: kept answers then need no engine.
 
     Args:

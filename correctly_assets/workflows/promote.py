@@ -324,20 +324,20 @@ async def _why_not_proved(client: VllmClient, adapter: str) -> str | None:
     return None
 
 
-def untold_release(champion: Release | None, told: str | None) -> Release | None:
+def unrecorded_release(champion: Release | None, recorded: str | None) -> Release | None:
     """The release that the record of `served_model` does not hold yet, or None.
 
-    A promotion in a run is told by its asset and would only be written twice; an override or a rollback is made elsewhere.
+    A promotion in a run is recorded by its asset and would only be written twice; an override or a rollback is made elsewhere.
 
     Args:
-        told: the release that the record names last.
+        recorded: the release that the record names last.
     """
-    if champion is None or champion.kind == "promotion" or champion.id == told:
+    if champion is None or champion.kind == "promotion" or champion.id == recorded:
         return None
     return champion
 
 
-def serving_says(store: Store, platform: PlatformSettings) -> str:
+def serving_summary(store: Store, platform: PlatformSettings) -> str:
     """One sentence or two on whether the gateway serves the newest release, and on what its watch over it says."""
     champion = store.champion()
     if champion is None:
