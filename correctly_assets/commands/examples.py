@@ -223,7 +223,7 @@ def _rung_json(rung: Rung, limit: int) -> dict[str, Any]:
     reasons = [
         {"reason": reason, "count": count, "row": dict(refusal.row)} for reason, count, refusal in rung.reasons[:limit]
     ]
-    return {"name": rung.name, "count": rung.count, "reasons": reasons}
+    return {"rung": rung.name, "count": rung.count, "reasons": reasons}
 
 
 def _print_rungs(title: str, rungs: list[Rung], limit: int) -> None:

@@ -11,10 +11,6 @@ import os
 import sys
 from pathlib import Path
 
-import uvicorn
-from open_webui.env import UVICORN_WS_PER_MESSAGE_DEFLATE
-from open_webui.main import app
-
 
 def host_check():
     """The module `correctly_assets.core.host_check`, loaded by its path."""
@@ -30,6 +26,9 @@ def main() -> None:
     host, port, *names = sys.argv[1:]
     os.umask(0o077)
     os.environ["FROM_INIT_PY"] = "true"  # where it looks for its pages, as its own command says it
+    import uvicorn
+    from open_webui.env import UVICORN_WS_PER_MESSAGE_DEFLATE
+    from open_webui.main import app
 
     check = host_check()
     beyond = not check.is_loopback(host)

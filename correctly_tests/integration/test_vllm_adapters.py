@@ -13,6 +13,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.engine.client import VllmClient
+from correctly_assets.engine.key import engine_key
 from correctly_assets.engine.load_adapter import load_proven
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.adapter import CONTENT, check_adapter
@@ -50,10 +52,13 @@ def base_model() -> Path:
     return ready
 
 
+Asking = Callable[[], VllmClient]
+
+
 @pytest.fixture(scope="module")
-def engine(platform: Platform) -> str:
-    """The engine of the test run's one platform, behind its gateway's back."""
-    return platform.url("VLLM")
+def engine(platform: Platform) -> Asking:
+    """A client of the engine of the test run's one platform, behind its gateway's back."""
+    return partial(VllmClient, platform.url("VLLM"), key=engine_key(platform.home))
 
 
 @pytest.fixture(scope="module")
@@ -142,10 +147,10 @@ def refused_before(adapter: Path, base_model: Path) -> str:
 
 
 def test_a_real_adapter_is_proved_differs_from_the_base_and_is_unloaded(
-    engine: str, good: Path, base_model: Path
+    engine: Asking, good: Path, base_model: Path
 ) -> None:
     async def main() -> None:
-        async with VllmClient(engine) as client:
+        async with engine() as client:
             proof = await load_proven(client, good, lambda directory: check_adapter(directory, base_model))
             assert proof.from_base > 0.3
             assert proof.from_training < proof.from_base / 2
@@ -164,7 +169,7 @@ def test_a_real_adapter_is_proved_differs_from_the_base_and_is_unloaded(
 
 
 def test_training_serving_canary_and_vllm_have_the_same_tokens_of_a_prompt(
-    engine: str, good: Path, base_model: Path
+    engine: Asking, good: Path, base_model: Path
 ) -> None:
     prompts, annotator = load_prompts(PROJECT_ROOT / "prompts"), ErrantAnnotator()
     renderer = Renderer(load_tokenizer(str(base_model)), prompts)
@@ -173,7 +178,7 @@ def test_training_serving_canary_and_vllm_have_the_same_tokens_of_a_prompt(
     assert [asked[0] for asked in sent] == canary
 
     async def main() -> None:
-        async with VllmClient(engine) as client:
+        async with engine() as client:
             for prompt in (prompt for asked in sent for prompt in asked):
                 ids = list(renderer.prompt_ids(prompt))
                 assert await client.tokenize("base", prompt, special=True) == ids
@@ -186,13 +191,13 @@ def test_training_serving_canary_and_vllm_have_the_same_tokens_of_a_prompt(
 
 @pytest.mark.parametrize("change", [misnamed, without_effect])
 def test_an_adapter_that_matches_or_changes_nothing_is_refused_twice(
-    engine: str, good: Path, base_model: Path, tmp_path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]
+    engine: Asking, good: Path, base_model: Path, tmp_path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
     adapter = changed(good, tmp_path, change)
     assert refused_before(adapter, base_model) in ("keys", "nonzero")
 
     async def main() -> None:
-        async with VllmClient(engine) as client:
+        async with engine() as client:
             with pytest.raises(AdapterRefused) as refused:
                 await load_proven(client, adapter, None)
             assert refused.value.rule == "differs_from_base"
@@ -201,11 +206,11 @@ def test_an_adapter_that_matches_or_changes_nothing_is_refused_twice(
     asyncio.run(main())
 
 
-def test_the_wrong_adapters_weights_under_a_name_are_refused(engine: str, good: Path, tmp_path: Path) -> None:
+def test_the_wrong_adapters_weights_under_a_name_are_refused(engine: Asking, good: Path, tmp_path: Path) -> None:
     other = changed(good, tmp_path, lambda tensors: {n: -v if "lora_B" in n else v for n, v in tensors.items()})
 
     async def main() -> None:
-        async with VllmClient(engine) as client:
+        async with engine() as client:
             with pytest.raises(AdapterRefused) as refused:
                 await load_proven(client, other, None)
             assert refused.value.rule == "agrees_with_training"
@@ -223,13 +228,13 @@ def unattended(platform: Platform) -> Iterator[None]:
 
 @pytest.mark.usefixtures("unattended")
 def test_a_nan_adapter_is_refused_before_loading_and_poisons_if_loaded(
-    engine: str, good: Path, base_model: Path, tmp_path: Path
+    engine: Asking, good: Path, base_model: Path, tmp_path: Path
 ) -> None:
     adapter = changed(good, tmp_path, with_nan)
     assert refused_before(adapter, base_model) == "finite"
 
     async def main() -> None:
-        async with VllmClient(engine) as client:
+        async with engine() as client:
             with pytest.raises(EngineCorruptedError, match="restart"):
                 await load_proven(client, adapter, None)
             assert adapter.name not in await client.models()
@@ -243,12 +248,12 @@ def test_a_nan_adapter_is_refused_before_loading_and_poisons_if_loaded(
     asyncio.run(main())
 
 
-def test_the_platform_restarts_a_poisoned_engine_and_serves_its_champion(platform: Platform) -> None:
+def test_the_platform_restarts_a_poisoned_engine_and_serves_its_champion(platform: Platform, engine: Asking) -> None:
     deadline = time.monotonic() + 300
     while True:
         with contextlib.suppress(httpx.HTTPError, ValueError):
             said = httpx.get(f"{platform.url('GATEWAY')}/readyz", timeout=5).json()
-            if said["ready"] and asyncio.run(corrupted(platform.url("VLLM"))) == 0:
+            if said["ready"] and asyncio.run(corrupted(engine)) == 0:
                 break
         assert time.monotonic() < deadline, platform.said()[-2000:]
         time.sleep(1)
@@ -257,6 +262,6 @@ def test_the_platform_restarts_a_poisoned_engine_and_serves_its_champion(platfor
     assert item["release"] == said["release"] and item["after"]
 
 
-async def corrupted(url: str) -> int:
-    async with VllmClient(url) as client:
+async def corrupted(engine: Asking) -> int:
+    async with engine() as client:
         return await client.corrupted_requests()
