@@ -187,7 +187,7 @@ def test_a_walk_broken_off_goes_on_where_it_stopped_and_names_who_answered(here:
         review(
             here, store, systems=("correctly",), reviewer="ann", rate=until_the_fourth, ask=partial(ask_gateway, here)
         )
-    assert seen[3][1].startswith("- ~~"), "the answer to 왜? explains the answer before it"
+    assert seen[3][1].startswith("- **1** ~~"), "the answer to 왜? explains the answer before it"
     kept = store.reviews()
     assert len(kept) == 4
     assert {(one.adapter, one.release, one.system) for one in kept} == {("aaaaaaaaaaaa", "r0001", "correctly")}
