@@ -36,6 +36,20 @@ def apply_edits(before: str, edits: Iterable[Edit]) -> str:
     return "".join(pieces) + before[position:]
 
 
+def touches(edit: Edit, spans: Iterable[tuple[int, int]]) -> bool:
+    """Whether an edit changes something inside one of the half-open ranges."""
+    return any((edit.start < b and a < edit.end) or a < edit.start == edit.end < b for a, b in spans)
+
+
+def shifted(spans: Iterable[tuple[int, int]], edits: Sequence[Edit]) -> list[tuple[int, int]]:
+    """Where ranges stand after edits that touch none of them."""
+    moved: list[tuple[int, int]] = []
+    for start, end in spans:
+        by = sum(len(edit.now) - len(edit.was) for edit in edits if edit.end <= start)
+        moved.append((start + by, end + by))
+    return moved
+
+
 def accept_edits(before: str, edits: Sequence[Edit], accepted: Iterable[int]) -> str:
     """The text with only the edits at the ``accepted`` indices applied."""
     wanted = set(accepted)

@@ -56,8 +56,8 @@ class Completer(Protocol):
 
 
 @runtime_checkable
-class Ranker(Protocol):
-    """Says how probable a model finds given texts (engine/client.py)."""
+class Ranker(Completer, Protocol):
+    """A completer that says too how probable a model finds given texts (engine/client.py)."""
 
     async def text_logprobs(self, model: str, texts: Sequence[str], *, priority: int = 0) -> list[float]:
         """The log-probability of each text, in nats; a lower ``priority`` is answered first."""

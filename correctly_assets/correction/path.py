@@ -26,7 +26,7 @@ from correctly_assets.core.correction import (
     RuleReasonWriter,
     Usage,
 )
-from correctly_assets.core.edits import apply_edits
+from correctly_assets.core.edits import apply_edits, shifted, touches
 from correctly_assets.core.errors import CorrectlyError, RefusedError
 from correctly_assets.core.house_style import NO_STYLE, HouseStyle
 from correctly_assets.core.ports import Annotator, Completer, Completion, Ranker
@@ -47,7 +47,7 @@ from correctly_assets.correction.style import as_it_was
 from correctly_assets.correction.surface import in_small_letters, is_in_capitals
 from correctly_assets.correction.surface import put_right as surface_put_right
 from correctly_assets.correction.vetoes import doubtful, kept_edits, whole
-from correctly_assets.correction.wording import allowed, kept_spans, touches, united, with_house_wording, with_kept
+from correctly_assets.correction.wording import allowed, kept_spans, united, with_house_wording, with_kept
 
 REASON_TOKENS = {"en": 56, "ko": 96}
 """Token limit of a reason: thirty English words, or as many Korean ones, and a little more."""
@@ -297,7 +297,7 @@ class Corrector:
                 trusted = await self._trusted(asked, answer, found, completion, ask, apart)
             kept = whole(found, kept_edits(asked, trusted, apart, ask.dictionary))
             blocked = () if kept else doubtful(asked, trusted, apart, ask.dictionary)
-        apart = _shifted(apart, kept)
+        apart = shifted(apart, kept)
         better = apply_edits(asked, kept) if fallback is None else sure
         spelt, unsure = await self._spelt(prompt, better, ask, apart) if fallback is None else (None, False)
         if asked != base or spelt is not None:
@@ -311,14 +311,15 @@ class Corrector:
             kept = _in_capitals(view.shown, kept)
         edits = view.to_raw(kept)
         shown = apply_edits(view.shown, kept)
-        why = None
         if fallback is not None:
             why = LEFT.get(fallback, NO_SAFE)
-        elif ask.dictionary is not None and too_many_unknown(apply_edits(base, plain), ask.dictionary.knows):
+        elif knows is not None and too_many_unknown(apply_edits(base, plain), knows):
             why = UNKNOWN_WORDS if " " in base else UNKNOWN_WORD
-        elif unsure and not edits:
+        elif edits:
+            why = None
+        elif unsure:
             why = UNKNOWN_WORD
-        elif not edits:
+        else:
             house = kept_spans(asked, ask.style)
             unsafe = bool(kept) or not all(touches(edit, house) for edit in blocked)
             why = NO_SAFE if unsafe else BY_STYLE if by_style else None
@@ -337,17 +338,15 @@ class Corrector:
         score = self._base_score(ask)
         if ask.judge is None or score is None:
             return sure_edits(answer, found, completion, ask.bounds.least)
-        able = set(kept_edits(asked, found, apart, ask.dictionary))
-        sure = dict(zip(found, edit_confidences(answer, found, completion), strict=True))
-        proposed = [edit for edit in found if edit in able]
-        among = len(proposed)
-        least = {edit: ask.bounds.least(edit, among) for edit in proposed}
-        taken = {edit: ask.judge.settles(edit, sure[edit], among, least[edit]) for edit in proposed}
+        proposed = _proposed(asked, answer, found, completion, apart, ask.dictionary)
+        among, sure = len(proposed), dict(proposed)
+        least = {edit: ask.bounds.least(edit, among) for edit in sure}
+        taken = {edit: ask.judge.settles(edit, sure[edit], among, least[edit]) for edit in sure}
         # The base model reads the sentence once more for each edit, which takes as long as a third of the answer did.
-        asked_about = [edit for edit in proposed if taken[edit] is None]
+        asked_about = [edit for edit in sure if taken[edit] is None]
         for edit, gain in zip(asked_about, await gains(score, asked, asked_about), strict=True):
             taken[edit] = ask.judge.probability(edit, sure[edit], gain, among) >= least[edit]
-        return [edit for edit in proposed if taken[edit]]
+        return [edit for edit in sure if taken[edit]]
 
     async def _answer(
         self, prompt: str, asked: str, ask: _Ask, part: Segment, fragment: bool
@@ -373,13 +372,11 @@ class Corrector:
             return []
         answer, completion = answered
         found = await asyncio.to_thread(self._annotator.edits, flat, answer)
-        able = set(kept_edits(flat, found, protected_spans(flat), self._dictionary))
-        sure = dict(zip(found, edit_confidences(answer, found, completion), strict=True))
-        proposed = [edit for edit in found if edit in able]
+        proposed = _proposed(flat, answer, found, completion, protected_spans(flat), self._dictionary)
         if (score := self._base_score(ask)) is None:
-            return [(edit, sure[edit], 0.0) for edit in proposed]
-        gained = await gains(score, flat, proposed)
-        return [(edit, sure[edit], gain) for edit, gain in zip(proposed, gained, strict=True)]
+            return [(edit, sure, 0.0) for edit, sure in proposed]
+        gained = await gains(score, flat, [edit for edit, _ in proposed])
+        return [(edit, sure, gain) for (edit, sure), gain in zip(proposed, gained, strict=True)]
 
     async def _mended(
         self, flat: str, protected: Sequence[Span], dictionary: Dictionary | None
@@ -402,7 +399,7 @@ class Corrector:
             return flat, apart
         found = await asyncio.to_thread(self._annotator.edits, flat, flatten(mended)[0])
         kept = kept_edits(flat, sparing_names(flat, found) if names else found, apart, dictionary)
-        return apply_edits(flat, kept), _shifted(apart, kept)
+        return apply_edits(flat, kept), shifted(apart, kept)
 
     async def _spelt(self, prompt: str, text: str, ask: _Ask, apart: Sequence[Span]) -> tuple[str | None, bool]:
         """The sentence with the misspelt words that are still in it put right, None where none is; and whether one is left for
@@ -509,13 +506,18 @@ class Corrector:
         return completion
 
 
-def _shifted(spans: Sequence[Span], edits: Sequence[Edit]) -> list[Span]:
-    """Where ranges stand after edits that touch none of them."""
-    moved: list[Span] = []
-    for start, end in spans:
-        by = sum(len(edit.now) - len(edit.was) for edit in edits if edit.end <= start)
-        moved.append((start + by, end + by))
-    return moved
+def _proposed(
+    text: str,
+    answer: str,
+    found: Sequence[Edit],
+    completion: Completion,
+    protected: Sequence[Span],
+    dictionary: Dictionary | None,
+) -> list[tuple[Edit, float]]:
+    """The edits of an answer that no veto speaks against, each with the adapter's probability of it."""
+    able = set(kept_edits(text, found, protected, dictionary))
+    sure = edit_confidences(answer, found, completion)
+    return [(edit, confidence) for edit, confidence in zip(found, sure, strict=True) if edit in able]
 
 
 def _in_capitals(shown: str, edits: Sequence[Edit]) -> list[Edit]:

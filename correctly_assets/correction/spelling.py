@@ -18,6 +18,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from correctly_assets.correction.vetoes import CODE_WORD
+
 MAX_CANDIDATES = 6
 MAX_DISTANCE = 2
 NEAR = 0.85
@@ -28,7 +30,6 @@ SHORTEST = 4
 _WORD = re.compile(r"(?<![\w@#/.'’-])[A-Za-z]+(?![\w@/'’-]|\.\w)")
 # A word by itself in quotation marks is spoken about: it is shown as somebody wrote it.
 _MENTION = re.compile(r"[\"“‘']([A-Za-z]+)[\"”’']")
-_CODE = re.compile(r"[a-z][A-Z]")
 
 
 UNKNOWN_SHARE = 0.34
@@ -73,7 +74,7 @@ def misspellings(
         inside = any(character.isalnum() for character in text[: match.start()])
         if len(word) < SHORTEST or (word[0].isupper() and inside) or (word.isupper() and len(word) > 1):
             continue
-        if knows(word) or _CODE.search(word) or any(match.start() < b and a < match.end() for a, b in spared):
+        if knows(word) or CODE_WORD.search(word) or any(match.start() < b and a < match.end() for a, b in spared):
             continue
         choices = candidates(word, knows)
         # A name may open a sentence; a misspelt word there is nearer to what it stands for.

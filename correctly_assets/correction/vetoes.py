@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from correctly_assets.core.correction import GRAMMAR_WORDS, Dictionary
-from correctly_assets.core.edits import apply_edits
+from correctly_assets.core.edits import apply_edits, touches
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.surface import negates, put_right
 from correctly_assets.language.sounds import spoken_either_way, vowel_sound
@@ -30,7 +30,8 @@ _NEAR = 40
 
 # A capital there is the sentence's or the speech's, not a name's.
 _OPENS = re.compile(r"[.!?:]['\"”’)]*\s+[\"“‘'(]*$|(?:^|[\s(—–-])[\"“‘']$")
-_CODE = re.compile(r"[a-z]['’]?[A-Z]|\w_\w|\d")
+# A word written so on purpose: iPhone, d'Souza, api_timeout, MP3.
+CODE_WORD = re.compile(r"[a-z]['’]?[A-Z]|\w_\w|\d")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _NEGATION = re.compile(
     r"\b(?:not|never|no|none|nobody|nothing|neither|nor|nowhere|cannot"
@@ -121,7 +122,7 @@ def vetoed(
     edit: Edit, text: str, after: str, protected: Sequence[tuple[int, int]], dictionary: Dictionary | None = None
 ) -> str | None:
     """Why one edit is not taken over; None where it is."""
-    if any((edit.start < b and a < edit.end) or a < edit.start == edit.end < b for a, b in protected):
+    if touches(edit, protected):
         return "protected"
     was, now = re.findall(r"\d", edit.was), re.findall(r"\d", edit.now)
     if was != now and (now or not edit.now.strip()):
@@ -212,7 +213,7 @@ def _changes_capitals_of_code(edit: Edit, dictionary: Dictionary | None) -> bool
     """Whether only capitals change in a word that is written so on purpose: iPhone, d'Souza, api_timeout, and not "tHe"."""
     if edit.was == edit.now or edit.was.casefold() != edit.now.casefold():
         return False
-    words = [word for word in edit.was.split() if _CODE.search(word)]
+    words = [word for word in edit.was.split() if CODE_WORD.search(word)]
     return any(dictionary is None or not word.isalpha() or not dictionary.knows(word.casefold()) for word in words)
 
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from correctly_assets.core.correction import Dictionary, ReasonLanguage
-from correctly_assets.core.edits import apply_edits
+from correctly_assets.core.edits import apply_edits, shifted
 from correctly_assets.core.house_style import HouseStyle
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.alignment import Span
 from correctly_assets.language.sounds import vowel_sound
 from correctly_assets.language.varieties import NAMES, same_word, spelling
 
-SAYS = {
+REASONS = {
     "en": {
         "term": "The house style says “{now}”, not “{was}”.",
         "variety": "“{now}” is the {variety} spelling, which the house style asks for.",
@@ -74,11 +74,6 @@ def united(spans: Iterable[Span]) -> list[Span]:
     return apart
 
 
-def touches(edit: Edit, spans: Sequence[Span]) -> bool:
-    """Whether an edit changes something inside one of the ranges."""
-    return any((edit.start < b and a < edit.end) or a < edit.start == edit.end < b for a, b in spans)
-
-
 def allowed(edits: Sequence[Edit], style: HouseStyle) -> list[Edit]:
     """The edits that a house style does not speak against.
 
@@ -113,7 +108,7 @@ def _next(
     """The first change that is still to be made in the corrected sentence at or behind a place; it counts in that sentence."""
     better = apply_edits(text, edits)
     low = better.casefold()
-    apart = _moved(protected, edits)
+    apart = shifted(protected, edits)
     found: list[Edit] = []
     for wrong, right in _forms(style.terms):
         if not _may_hold(low, wrong):
@@ -136,8 +131,8 @@ def _edit(
     match: re.Match[str], now: str, errant_type: str, kind: str, language: ReasonLanguage, variety: str = ""
 ) -> Edit:
     name = KOREAN_NAMES.get(variety, variety) if language == "ko" else variety
-    says = SAYS[language][kind].format(was=match.group(), now=now, variety=name)
-    return Edit(match.start(), match.end(), match.group(), now, errant_type, says, "rule")
+    reason = REASONS[language][kind].format(was=match.group(), now=now, variety=name)
+    return Edit(match.start(), match.end(), match.group(), now, errant_type, reason, "rule")
 
 
 def _with_article(text: str, edit: Edit) -> Edit:
@@ -184,15 +179,6 @@ def _said_already(text: str, span: Span, now: str) -> bool:
     return any(
         a <= start and end <= b for a, b in (match.span() for match in re.finditer(re.escape(now), text, re.IGNORECASE))
     )
-
-
-def _moved(spans: Sequence[Span], edits: Sequence[Edit]) -> list[Span]:
-    """Where ranges stand after edits that touch none of them."""
-    return [
-        (start + by, end + by)
-        for start, end in spans
-        for by in (sum(len(edit.now) - len(edit.was) for edit in edits if edit.end <= start),)
-    ]
 
 
 def _in_case(was: str, now: str) -> str:

@@ -5,6 +5,7 @@ Belongs here: the tables and lines. Does not belong here: when they are shown (u
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import httpx
@@ -80,10 +81,11 @@ def print_corrections(corrections: list[dict], console: Console) -> None:
             console.print(f"[bold]After[/]   {says}{kept}", highlight=False)
         else:
             console.print(f"[bold]After[/]   {escape(item['after'])}", highlight=False)
-        for edit in item["edits"]:
-            was, now = edit["was"].strip() or "∅", edit["now"].strip() or "∅"
-            why = f": {edit['reason']}" if edit["reason"] else ""
-            console.print(f"[bold]Why[/]     {escape(f'{was} → {now}{why}')}", highlight=False)
+        # Edits that belong together share a reason, which is told once.
+        for reason, edits in groupby(item["edits"], key=lambda edit: edit["reason"]):
+            changes = ", ".join(f"{edit['was'].strip() or '∅'} → {edit['now'].strip() or '∅'}" for edit in edits)
+            why = f": {reason}" if reason else ""
+            console.print(f"[bold]Why[/]     {escape(f'{changes}{why}')}", highlight=False)
         skipped = tuple(Skipped(**one) for one in item.get("skipped", ()))
         if line := left_alone(item["before"], skipped, markdown=False):
             console.print(f"[bold]Note[/]    {escape(line)}", highlight=False)

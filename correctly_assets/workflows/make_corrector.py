@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from correctly_assets.core.ports import Annotator, Completer, Ranker
+from correctly_assets.core.ports import Annotator, Ranker
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.correction.annotate import ErrantAnnotator, LateAnnotator
 from correctly_assets.correction.bounds import DEFAULT_BOUNDS, ModeBounds, overridden, read_bounds
@@ -67,11 +67,12 @@ class ProfanityVeto:
 
 
 def make_corrector(
-    settings: Settings, completer: Completer, annotator: Annotator, words: Profanity | None = None
+    settings: Settings, engine: Ranker, annotator: Annotator, words: Profanity | None = None
 ) -> Corrector:
     """The one correction path, with its guards and what comes before the model: what is measured is what is served.
 
     Args:
+        engine: completes and scores: without its scores edits would not be judged, nor misspellings ranked.
         words: curation's word list where it is loaded already.
 
     Raises:
@@ -79,14 +80,14 @@ def make_corrector(
     """
     prompts = load_prompts(settings.platform.prompts_dir, family_of(settings.training.base_model))
     return Corrector(
-        completer,
+        engine,
         annotator,
         prompts,
         profanity=ProfanityVeto(words or Profanity()),
         explain=PointReasons(annotator) if isinstance(annotator, (ErrantAnnotator, LateAnnotator)) else None,
         model_reasons=settings.serving.model_reasons,
         bounds=partial(adapter_bounds, settings),
-        ranker=completer if isinstance(completer, Ranker) else None,
+        ranker=engine,
         base_model=BASE_NAME,
         first=HarperFirst() if settings.serving.stack == "harper-then-model" else None,
     )

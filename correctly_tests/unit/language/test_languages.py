@@ -24,7 +24,7 @@ FIXED = {
         for name in ("NOTHING_TO_CHANGE", "NOT_CHANGED", "REST_READS_WELL", "NO_PROSE", "LEFT", "MORE")
     },
     "told.AS_IN": told.AS_IN,
-    "wording.SAYS": wording.SAYS,
+    "wording.REASONS": wording.REASONS,
 }
 
 
