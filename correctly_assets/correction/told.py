@@ -79,7 +79,8 @@ def named(edit: Edit, language: str = "en") -> str:
     name = point.title(language)
     # The names of collocations are examples with other words.
     name = name if name is not None and point.area != "collocations" and _says_more(name, reason) else ""
-    words = "" if _quotes_its_words(edit, reason) else f'"{_words(edit)}"'
+    # A reason that quotes other words speaks of those: "discuss" takes its object directly, whatever stood between.
+    words = "" if quoted_phrases(reason) or _is_marks_alone(edit) else f'"{_words(edit)}"'
     both = f"{name} ({words})" if name and words else ""
     for head in filter(None, (both, name, words)):
         if len(f"{head}: {reason}".split()) <= MOST_WORDS:
@@ -105,10 +106,8 @@ def _says_more(name: str, reason: str) -> bool:
     return len(words) > 1 and ": " not in name and 2 * sum(word not in folded for word in words) >= len(words)
 
 
-def _quotes_its_words(edit: Edit, reason: str) -> bool:
-    """Whether a reason quotes one of the edit's words; true as well where the edit is of marks alone."""
-    words = set(re.findall(r"\w+", f"{edit.was} {edit.now}".casefold()))
-    return not words or bool(words & set(re.findall(r"\w+", " ".join(quoted_phrases(reason)).casefold())))
+def _is_marks_alone(edit: Edit) -> bool:
+    return re.search(r"\w", edit.was + edit.now) is None
 
 
 def _words(edit: Edit) -> str:

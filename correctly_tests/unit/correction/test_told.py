@@ -61,9 +61,14 @@ def test_a_reason_without_a_point_or_without_words_stands_as_it_is() -> None:
     assert named(edit("go", "goes", "no_such_point", "The verb agrees.")) == "The verb agrees."
 
 
-def test_a_reason_that_quotes_none_of_the_changed_words_is_given_them() -> None:
+def test_a_reason_that_quotes_nothing_is_given_the_changed_words() -> None:
     start = edit("the", "The", "capital_start")
     assert '"The"' in named(start) and named(start).endswith(start.reason or "")
+
+
+def test_a_reason_that_quotes_other_words_is_given_none() -> None:
+    about = edit("about ", "", "preposition_extra", '"discussed" takes its object directly.')
+    assert named(about) == 'Verbs that take their object directly: "discussed" takes its object directly.'
 
 
 def test_no_row_has_more_than_25_words_with_its_name() -> None:
