@@ -182,12 +182,12 @@ async def _react(client: httpx.AsyncClient, gateway: str, load: Load, over: asyn
             load.others.append(f"a reaction: {answer.status_code} {answer.text[:200]}")
 
 
-async def _wait(done: Callable[[], bool], seconds: float, says: str, tasks: list[asyncio.Task[None]]) -> None:
+async def _wait(done: Callable[[], bool], seconds: float, message: str, tasks: list[asyncio.Task[None]]) -> None:
     deadline = time.perf_counter() + seconds
     while not done():
         for task in tasks:
             if task.done():
                 task.result()  # a client that failed in a way nobody thought of
         if time.perf_counter() > deadline:
-            raise SystemExit(says)
+            raise SystemExit(message)
         await asyncio.sleep(0.05)

@@ -400,7 +400,7 @@ def running_gateway(
     try:
         deadline = time.monotonic() + 120
         while not (server.started and app.state.service is not None):
-            assert time.monotonic() < deadline, app.state.says
+            assert time.monotonic() < deadline, app.state.message
             time.sleep(0.01)
         yield running
     finally:

@@ -145,8 +145,8 @@ def generate(
         # One teacher for both, since a budget is one teacher's. A recorded one may not be there and says so in its place.
         teacher = None if settings.teacher.kind == "recorded" else make_platform_teacher(settings)
         completed = complete_waiting(store, settings, teacher=teacher)
-        if completed.says and not as_json:
-            console.print(completed.says, highlight=False, soft_wrap=True)
+        if completed.message and not as_json:
+            console.print(completed.message, highlight=False, soft_wrap=True)
         if settings.teacher.kind == "recorded" and completed.completed:
             # Its work is done: what waited has its corrections.
             if as_json:
@@ -158,7 +158,7 @@ def generate(
     if as_json:
         print_json(done.to_json() | {"waiting": completed.to_json()})
         return
-    console.print(done.says, highlight=False, soft_wrap=True)
+    console.print(done.message, highlight=False, soft_wrap=True)
     for (form, tone), landed in sorted(done.cells.items()):
         console.print(f"  {landed} × {form}, {tone}", highlight=False)
 

@@ -63,8 +63,8 @@ def votes(
             say(f"  better: {told.better}")
         if told.comment:
             say(f"  comment: {told.comment}")
-        if told.says:
-            say(f"  {told.says}")
+        if told.message:
+            say(f"  {told.message}")
     if not found:
         say("Nobody has said anything of an answer yet.")
 
@@ -83,7 +83,7 @@ def _vote_json(one: Reaction) -> dict[str, Any]:
         "release": one.release,
         "giver": told.giver,
         "state": told.state,
-        "says": told.says,
+        "says": told.message,
         "example": told.example_id,
     }
 
@@ -149,8 +149,8 @@ def _rate(task: Task, index: int) -> Grades:
     if index == 0:
         stderr.rule(f"{task.number} of {task.of}: {task.scenario.title}")
         stderr.print("[bold]Before[/]")
-        for says in task.scenario.says:
-            stderr.print(Padding(Text(says), (0, 2)))
+        for message in task.scenario.messages:
+            stderr.print(Padding(Text(message), (0, 2)))
         stderr.print(f"\n[dim]Look at:[/] {task.scenario.look_at}", highlight=False)
     if len(task.answers) > 1:
         stderr.print(f"\n[bold cyan]Answer {chr(ord('A') + index)} of {len(task.answers)}[/]")

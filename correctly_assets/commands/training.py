@@ -98,7 +98,7 @@ def adopt(
     if as_json:
         print_json(done.to_json())
     else:
-        console.print(done.says, highlight=False, soft_wrap=True)
+        console.print(done.message, highlight=False, soft_wrap=True)
 
 
 def learning_curve(

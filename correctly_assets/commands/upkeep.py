@@ -122,4 +122,4 @@ def drill(as_json: Json = False) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    console.print(done.says, highlight=False, markup=False, soft_wrap=True)
+    console.print(done.message, highlight=False, markup=False, soft_wrap=True)

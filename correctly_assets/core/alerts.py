@@ -41,7 +41,7 @@ class Alert:
 
     kind: AlertKind
     event: str
-    says: str
+    message: str
 
     @property
     def title(self) -> str:
@@ -112,8 +112,8 @@ def active_alerts(facts: Facts, limits: Limits, known: Collection[str] = ()) -> 
         id = facts.release[0]
         found.append(Alert("votes", f"votes:{id}", f"Of {ups + downs} votes on {id} {downs} are thumbs down."))
     if facts.engine_losses >= limits.engine_losses:
-        says = f"The engine went away {facts.engine_losses} times in the last hour."
-        found.append(Alert("engine", "engine", says))
+        message = f"The engine went away {facts.engine_losses} times in the last hour."
+        found.append(Alert("engine", "engine", message))
     if facts.undecided_seconds > 3600 * limits.undecided_hours:
         hours = facts.undecided_seconds / 3600
         found.append(
@@ -130,8 +130,8 @@ def active_alerts(facts: Facts, limits: Limits, known: Collection[str] = ()) -> 
         and facts.backup_seconds > 3600 * limits.backup_hours
     ):
         hours = facts.backup_seconds / 3600
-        says = f"The newest backup is {hours:.0f} h old." if facts.has_backup else "There is no backup yet."
-        found.append(Alert("backup", "backup", says))
+        message = f"The newest backup is {hours:.0f} h old." if facts.has_backup else "There is no backup yet."
+        found.append(Alert("backup", "backup", message))
     return tuple(found)
 
 

@@ -91,7 +91,7 @@ class LandOutcome:
     lines: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @property
-    def says(self) -> str:
+    def message(self) -> str:
         """One line for whoever landed the file."""
         parts = [f"{self.landed:,} landed", f"{self.duplicates:,} duplicates", f"{self.refused:,} refused"]
         parts += [f"{self.waiting:,} waiting for a teacher"] if self.waiting else []

@@ -126,7 +126,7 @@ class RetrainDecision:
     the one sentence that people read."""
 
     action: Literal["run", "skip", "give_up"]
-    says: str
+    message: str
     run_key: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
 
@@ -165,10 +165,10 @@ def decide_retrain(state: RetrainState, policy: RetrainPolicy) -> RetrainDecisio
         return RetrainDecision("skip", held)
     attempt = state.attempts + 1
     counted = f"; attempt {attempt} of {policy.max_attempts}." if 1 < attempt <= policy.max_attempts else "."
-    says = f"Retraining: {cause}{counted}"
-    tags = ((WANT_TAG, state.want), (WHY_TAG, says), (ATTEMPT_TAG, str(attempt)))
+    message = f"Retraining: {cause}{counted}"
+    tags = ((WANT_TAG, state.want), (WHY_TAG, message), (ATTEMPT_TAG, str(attempt)))
     # A failed run's key is burnt for ever, so the run's number is part of it, whether or not it used up an attempt.
-    return RetrainDecision("run", says, run_key=f"{state.want}:{attempt + state.spared}", tags=tags)
+    return RetrainDecision("run", message, run_key=f"{state.want}:{attempt + state.spared}", tags=tags)
 
 
 def _cause(state: RetrainState) -> str:

@@ -23,19 +23,19 @@ class Scenario:
     """One chat to look at.
 
     Attributes:
-        says: the user's messages in turn; the answer to the last one is rated.
+        messages: the user's messages in turn; the answer to the last one is rated.
         look_at: what a careful reader checks.
     """
 
     id: str
     title: str
-    says: tuple[str, ...]
+    messages: tuple[str, ...]
     look_at: str
 
     @property
     def sha(self) -> str:
         """Of what is asked: a scenario that is reworded is reviewed anew."""
-        return sha256_of(list(self.says))
+        return sha256_of(list(self.messages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +91,15 @@ def parse_scenarios(value: Any) -> list[Scenario]:
     found: dict[str, Scenario] = {}
     for number, item in enumerate(value, 1):
         match item:
-            case {"id": id, "title": title, "says": [_, *_] as says, "look_at": look_at} if all(
-                isinstance(text, str) and text.strip() for text in (id, title, look_at, *says)
+            case {"id": id, "title": title, "says": [_, *_] as messages, "look_at": look_at} if all(
+                isinstance(text, str) and text.strip() for text in (id, title, look_at, *messages)
             ):
                 pass
             case _:
                 raise UsageError(f"Scenario {number} needs id, title, look_at, and under says a list of messages.")
         if id in found:
             raise UsageError(f"Two scenarios are called {id}; rename one.")
-        found[id] = Scenario(id, title, tuple(says), look_at)
+        found[id] = Scenario(id, title, tuple(messages), look_at)
     return list(found.values())
 
 

@@ -78,7 +78,7 @@ def named(edit: Edit, language: str = "en") -> str:
         return reason
     name = point.title(language)
     # The names of collocations are examples with other words.
-    name = name if name is not None and point.area != "collocations" and _says_more(name, reason) else ""
+    name = name if name is not None and point.area != "collocations" and _adds_to_reason(name, reason) else ""
     # A reason that quotes other words speaks of those: "discuss" takes its object directly, whatever stood between.
     words = "" if quoted_phrases(reason) or _is_marks_alone(edit) else f'"{_words(edit)}"'
     both = f"{name} ({words})" if name and words else ""
@@ -99,7 +99,7 @@ def _kinds(edit: Edit) -> list[tuple[str, ...]]:
     return kinds
 
 
-def _says_more(name: str, reason: str) -> bool:
+def _adds_to_reason(name: str, reason: str) -> bool:
     """Whether at least half of a name's words, of which there are two or more, are not in the reason."""
     folded = reason.casefold()
     words = {_KOREAN_END.sub("", word.casefold()) for word in _CONTENT.findall(name)}

@@ -178,10 +178,10 @@ def _land(path: Path, sink: Sink, guards: ExampleGuard, done: Path, refused: Pat
     except Exception as error:
         # Whatever a file makes a reader do, those behind it in the inbox are not held up.
         log.exception("%s could not be read", name)
-        says = (
+        message = (
             f"{name} could not be read ({type(error).__name__}: {str(error)[:200]}); save it again, or as another kind."
         )
-        return _refuse(path, name, says, refused / target, report)
+        return _refuse(path, name, message, refused / target, report)
     if _signature(path) == before:  # else it was still being written, and is landed again at the next scan
         taken = outcome.landed + outcome.duplicates
         to = done if taken or not outcome.refused else refused
@@ -191,14 +191,14 @@ def _land(path: Path, sink: Sink, guards: ExampleGuard, done: Path, refused: Pat
     return InboxFile(name, outcome)
 
 
-def _refuse(path: Path, name: str, says: str, target: Path, report: Path) -> InboxFile:
+def _refuse(path: Path, name: str, message: str, target: Path, report: Path) -> InboxFile:
     if not path.exists():  # taken away again before it could be read
         return InboxFile(name, LandOutcome())
-    record = {"line": None, "reason": says, "row": {}}
+    record = {"line": None, "reason": message, "row": {}}
     text = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace").decode()
     write_text_atomically(report, text + "\n")
     _move(path, target)
-    return InboxFile(name, LandOutcome(refused=1, refused_file=str(report), reasons=((says, 1),)))
+    return InboxFile(name, LandOutcome(refused=1, refused_file=str(report), reasons=((message, 1),)))
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

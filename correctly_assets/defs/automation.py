@@ -51,7 +51,7 @@ def tick_retrain(context: dg.SensorEvaluationContext, store: StoreResource, sett
                 fingerprint=state.want,
                 adapter=None,
                 verdict="failed",
-                reasons=(decision.says,),
+                reasons=(decision.message,),
                 run_id=None,
                 attempt=state.attempts,
                 rows_digest=opened.accepted_digest(),
@@ -62,7 +62,7 @@ def tick_retrain(context: dg.SensorEvaluationContext, store: StoreResource, sett
                 example_ids=(),
             )
     if decision.action != "run":
-        return dg.SkipReason(decision.says)
+        return dg.SkipReason(decision.message)
     return dg.RunRequest(run_key=decision.run_key, tags=dict(decision.tags))
 
 
@@ -74,9 +74,9 @@ def tick_serving(context: dg.SensorEvaluationContext, store: StoreResource, sett
     told = known.asset_materialization.metadata.get("release") if known and known.asset_materialization else None
     with store.open() as opened:
         release = unrecorded_release(opened.champion(), str(told.value) if told else None)
-        says = serving_summary(opened, settings.platform)
+        message = serving_summary(opened, settings.platform)
     if release is None:
-        return dg.SkipReason(says)
+        return dg.SkipReason(message)
     point_alias(settings.platform.mlflow_url, "champion", release.adapter, context.log)
     event = dg.AssetMaterialization(
         "served_model",
@@ -90,7 +90,7 @@ def tick_serving(context: dg.SensorEvaluationContext, store: StoreResource, sett
         },
         tags={DATA_VERSION_TAG: release.adapter},
     )
-    return dg.SensorResult(skip_reason=dg.SkipReason(says), asset_events=[event])
+    return dg.SensorResult(skip_reason=dg.SkipReason(message), asset_events=[event])
 
 
 def make_sensors(settings: Settings) -> list[dg.SensorDefinition]:
@@ -143,11 +143,11 @@ def land_new_examples(
     """
     with store.open() as opened:
         try:
-            says = generate_examples.write_new_examples(opened, settings)
+            message = generate_examples.write_new_examples(opened, settings)
         except CorrectlyError as error:
             raise refused(error) from error
-    context.log.info(says)
-    return says
+    context.log.info(message)
+    return message
 
 
 # A run of its own: a teacher takes longer than a schedule's tick may.

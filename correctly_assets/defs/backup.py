@@ -24,9 +24,9 @@ def make_backup(context: dg.OpExecutionContext, settings: dg.ResourceParam[Setti
         made = write_backup(settings.platform, why="daily")
     except CorrectlyError as error:
         raise refused(error) from error
-    says = f"{made.path}: {made.manifest.size / 1e6:.1f} MB, of which {made.new_bytes / 1e6:.1f} MB are new; {made.kept} kept."
-    context.log.info(says)
-    return says
+    message = f"{made.path}: {made.manifest.size / 1e6:.1f} MB, of which {made.new_bytes / 1e6:.1f} MB are new; {made.kept} kept."
+    context.log.info(message)
+    return message
 
 
 @dg.job(description="A backup of the whole platform, while it runs; seven daily and four weekly ones are kept.")

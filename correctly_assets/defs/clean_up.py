@@ -28,12 +28,12 @@ def remove_what_is_old(
             done = clean(settings, opened, context.instance, engine)
     except CorrectlyError as error:
         raise refused(error) from error
-    for sentence in done.says:
+    for sentence in done.messages:
         context.log.info(sentence)
     if done.failed:
         # What could be removed is; the run is red so that somebody sees what was not, and the next night tries again.
         raise dg.Failure(" ".join(done.failed), allow_retries=False)
-    return " ".join(done.says)
+    return " ".join(done.messages)
 
 
 @dg.job(

@@ -46,7 +46,7 @@ def examples(context: dg.AssetExecutionContext, store: StoreResource, settings: 
             except CorrectlyError as error:
                 context.log.warning(f"The waiting examples wait on: {error}")
             else:
-                context.log.info(completed.says)
+                context.log.info(completed.message)
         snapshot = write_examples_snapshot(opened, settings.platform.snapshots_dir)
         counts = opened.counts()
         sample = [example for _, example in zip(range(10), opened.accepted(), strict=False)]

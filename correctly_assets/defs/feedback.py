@@ -40,16 +40,16 @@ def settle_feedback(
 
     try:
         with store.open() as opened:
-            says, read_until = collect_feedback(opened, settings, since=config.since)
+            message, read_until = collect_feedback(opened, settings, since=config.since)
             while opened.pending_feedback(1):
-                context.log.info(says)
-                says, _ = collect_feedback(opened, settings, since=read_until)
+                context.log.info(message)
+                message, _ = collect_feedback(opened, settings, since=read_until)
     except CorrectlyError as error:
         raise refused(error) from error
     if read_until < config.until:
-        raise dg.Failure(f"The votes that were seen could not be read; they are read again. {says}")
-    context.log.info(says)
-    return says
+        raise dg.Failure(f"The votes that were seen could not be read; they are read again. {message}")
+    context.log.info(message)
+    return message
 
 
 @dg.job(description="Votes, ratings and edited answers become examples, after the guards and the checks of a pair.")
@@ -77,10 +77,10 @@ def tick_feedback(context: dg.SensorEvaluationContext, store: StoreResource, set
     with store.open() as opened:
         waiting = ask_for_feedback(opened, settings, known)
     if waiting.votes == known and not waiting.pending:
-        return dg.SkipReason(waiting.says)
+        return dg.SkipReason(waiting.message)
     since, until = (int(state.split(":")[0]) for state in (known, waiting.votes))
     return dg.RunRequest(
         # Of the two the older: a vote that was taken back makes the newest one older than it was.
         run_config=dg.RunConfig({settle_feedback.name: FeedbackConfig(since=min(since, until), until=until)}),
-        tags={VOTES_TAG: waiting.votes, "correctly/why": waiting.says},
+        tags={VOTES_TAG: waiting.votes, "correctly/why": waiting.message},
     )

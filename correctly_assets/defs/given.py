@@ -92,9 +92,11 @@ def tick_observe(context: dg.SensorEvaluationContext, store: StoreResource, sett
                 description=warning or "Nothing waits too long.",
             )
         )
-    says = f"Recorded: {', '.join(changed)}." if changed else "Base model and evaluation set are as they were."
+    message = f"Recorded: {', '.join(changed)}." if changed else "Base model and evaluation set are as they were."
     return dg.SensorResult(
-        skip_reason=dg.SkipReason(f"{says} {warning}" if warning else says), asset_events=events, cursor=json.dumps(now)
+        skip_reason=dg.SkipReason(f"{message} {warning}" if warning else message),
+        asset_events=events,
+        cursor=json.dumps(now),
     )
 
 

@@ -53,7 +53,7 @@ class Cpu:
             )
         return None
 
-    def slow_says(self, dtype: Dtype) -> str | None:
+    def slow_warning(self, dtype: Dtype) -> str | None:
         """What makes it slow, in one sentence; None where nothing does.
 
         Args:

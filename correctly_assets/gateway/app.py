@@ -74,7 +74,7 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
         redoc_url=None,
     )
     app.state.service = None
-    app.state.says = "The gateway is starting."
+    app.state.message = "The gateway is starting."
     app.state.metrics = Metrics()
     app.state.reason_language = settings.teacher.reason_language
     app.state.mode = settings.serving.mode
@@ -115,10 +115,10 @@ async def _open(app: FastAPI, build: Callable[[], Parts], options: Options) -> N
             service = Service(await asyncio.to_thread(build), options, app.state.metrics)
             await service.start()
         except CorrectlyError as error:
-            app.state.says = str(error)
+            app.state.message = str(error)
             log.error("not started", extra={"error": str(error)})
         except Exception as error:
-            app.state.says = f"The gateway could not start ({type(error).__name__}); see its log."
+            app.state.message = f"The gateway could not start ({type(error).__name__}); see its log."
             log.exception("not started")
         else:
             app.state.service = service

@@ -36,7 +36,7 @@ class Picture:
     """One plot with the words that say the same."""
 
     title: str
-    says: str
+    message: str
     image: str | None
 
 

@@ -64,14 +64,14 @@ class Metrics:
         self.release = self._gauge("release", "1 for the release that answers.", "release", "adapter")
         self.pending = self._gauge("journal_pending", "Answers that wait to be journalled.")
 
-    def _counter(self, name: str, says: str, *labels: str) -> Counter:
-        return Counter(f"correctly_{name}", says, labels, registry=self.registry)
+    def _counter(self, name: str, description: str, *labels: str) -> Counter:
+        return Counter(f"correctly_{name}", description, labels, registry=self.registry)
 
-    def _gauge(self, name: str, says: str, *labels: str) -> Gauge:
-        return Gauge(f"correctly_{name}", says, labels, registry=self.registry)
+    def _gauge(self, name: str, description: str, *labels: str) -> Gauge:
+        return Gauge(f"correctly_{name}", description, labels, registry=self.registry)
 
-    def _seconds(self, name: str, says: str) -> Histogram:
-        return Histogram(f"correctly_{name}", says, ["release"], buckets=_SECONDS, registry=self.registry)
+    def _seconds(self, name: str, description: str) -> Histogram:
+        return Histogram(f"correctly_{name}", description, ["release"], buckets=_SECONDS, registry=self.registry)
 
     def answered(self, correction: Correction, seconds: float, prompt_tokens: int, completion_tokens: int) -> None:
         """Count one whole answer."""

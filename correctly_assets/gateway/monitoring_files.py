@@ -171,7 +171,7 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
     return {
         "id": number,
         "title": panel.title,
-        "description": panel.says,
+        "description": panel.description,
         "type": panel.kind,
         "datasource": _SOURCE,
         "gridPos": place,

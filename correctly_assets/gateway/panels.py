@@ -27,7 +27,7 @@ class Panel:
     kind: Literal["timeseries", "stat", "bargauge"]
     unit: str
     queries: tuple[tuple[str, str], ...]
-    says: str
+    description: str
     wide: bool = False
 
 

@@ -52,7 +52,7 @@ class RollbackWatch:
         self._failed: Counter[str] = Counter()
         self._not_before = 0.0
         self._returned_as: str | None = None
-        self.says: str | None = None
+        self.message: str | None = None
 
     def answered(self, correction: Correction) -> None:
         """Count one answer. Candidates and the base model have no release, and nothing to roll back."""
@@ -83,11 +83,11 @@ class RollbackWatch:
         # A release that somebody chose (an override, a rollback) is theirs to take back.
         if champion is None or previous is None or champion.kind != "promotion":
             if champion is None or champion.id != self._returned_as:
-                self.says = None
+                self.message = None
             return None
         reason = decide_rollback(await self._signals(champion.id), await self._signals(previous.id), self._policy)
         if reason is None:
-            self.says = None
+            self.message = None
             return None
         if time.monotonic() < self._not_before:
             return None
@@ -95,16 +95,16 @@ class RollbackWatch:
             release = await self._turn_back(f"automatically: {reason}", champion.id)
         except CorrectlyError as error:
             self._not_before = time.monotonic() + _TRY_AGAIN
-            self.says = (
+            self.message = (
                 f"{champion.id} should give way ({reason}), but the release before could not be returned to: {error}"
             )
             log.error("rollback failed", extra={"release": champion.id, "error": str(error)})
             return None
         self._returned_as = release
-        self.says = f"Rolled back from {champion.id} to adapter {previous.adapter} ({release}): {reason}"
+        self.message = f"Rolled back from {champion.id} to adapter {previous.adapter} ({release}): {reason}"
         log.error("rolled back", extra={"from": champion.id, "release": release, "reason": reason})
         await self._flipped()
-        return self.says
+        return self.message
 
     async def _signals(self, release: str) -> Signals:
         stored = await asyncio.to_thread(self._book.signals, release)

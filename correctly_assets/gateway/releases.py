@@ -95,7 +95,7 @@ class Releases:
         self._previous_settled = False
         self.engine_up = False
         self.corrupted = False
-        self.says = "The gateway is starting."
+        self.message = "The gateway is starting."
 
     # -- what requests ask -------------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ class Releases:
         if self._champion is None:
             if not self._has_release:
                 raise NotReadyError(NO_RELEASE, code="no_release")
-            raise NotReadyError(self.says)
+            raise NotReadyError(self.message)
         return self._champion
 
     def _tuned(self, name: str) -> Current:
@@ -318,6 +318,6 @@ class Releases:
         return next((name for name in reversed(list(known)) if name not in served), None)
 
     def _say(self, sentence: str) -> None:
-        if sentence != self.says:
+        if sentence != self.message:
             log.info("state", extra={"says": sentence})
-            self.says = sentence
+            self.message = sentence

@@ -47,7 +47,7 @@ async def service_of(request: Request) -> Service:
     """
     service = request.app.state.service
     if service is None:
-        raise NotReadyError(request.app.state.says)
+        raise NotReadyError(request.app.state.message)
     return service
 
 
@@ -179,18 +179,18 @@ async def healthz() -> dict[str, str]:
 async def readyz(request: Request) -> JSONResponse:
     service: Service | None = request.app.state.service
     if service is None:
-        return JSONResponse({"ready": False, "says": request.app.state.says, "release": None}, 503)
+        return JSONResponse({"ready": False, "says": request.app.state.message, "release": None}, 503)
     state = service.releases
     champion = state.champion
     body = {
         "ready": state.ready,
-        "says": state.says,
+        "says": state.message,
         "release": champion.release if champion else None,
         "adapter": champion.adapter if champion else None,
         "stack": service.options.stack,
         "engine": state.engine_up,
         "restart_engine": state.corrupted,
-        "rollback": service.watch.says,
+        "rollback": service.watch.message,
         "journal_pending": service.journal.pending,
     }
     return JSONResponse(body, 200 if state.ready else 503)

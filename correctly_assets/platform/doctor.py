@@ -51,6 +51,6 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
     for finding in findings:
         fixed = " (put right)" if finding.fixed else ""
         console.print(f"{marks[finding.status]}  {finding.name:<13}", end="", highlight=False)
-        console.print(f"{finding.says}{fixed}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{finding.message}{fixed}", highlight=False, markup=False, soft_wrap=True)
         if finding.remedy:
             console.print(f"{'':24}{finding.remedy}", highlight=False, markup=False, soft_wrap=True)

@@ -51,12 +51,19 @@ class Finding:
 
     name: str
     status: Status
-    says: str
+    message: str
     remedy: str | None = None
     fixed: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("name", "status", "says", "remedy", "fixed")}
+        """The shape of ``doctor --json``; ``says`` is the message."""
+        return {
+            "name": self.name,
+            "status": self.status,
+            "says": self.message,
+            "remedy": self.remedy,
+            "fixed": self.fixed,
+        }
 
 
 Check = Callable[[Settings], Finding]
@@ -67,19 +74,19 @@ Check = Callable[[Settings], Finding]
 
 def judge_disk(free: int) -> Finding:
     """Free bytes under HOME."""
-    says = f"{free / 1e9:.1f} GB are free under HOME."
+    message = f"{free / 1e9:.1f} GB are free under HOME."
     remedy = "Run `correctly gc`, or free some space."
     if free < LEAST_FREE:
-        return Finding("disk", "problem", f"{says} No run starts below {LEAST_FREE / 1e9:.0f}.", remedy)
-    return Finding("disk", "warning", says, remedy) if free < _COMFORTABLE else Finding("disk", "ok", says)
+        return Finding("disk", "problem", f"{message} No run starts below {LEAST_FREE / 1e9:.0f}.", remedy)
+    return Finding("disk", "warning", message, remedy) if free < _COMFORTABLE else Finding("disk", "ok", message)
 
 
 def judge_memory(total: int) -> Finding:
     """Bytes of the machine's memory."""
-    says = f"The machine has {total / 1e9:.0f} GB of memory."
+    message = f"The machine has {total / 1e9:.0f} GB of memory."
     if total < _LEAST_MEMORY:
-        return Finding("memory", "warning", says, "The platform wants 12 GB while it trains; close other programs.")
-    return Finding("memory", "ok", says)
+        return Finding("memory", "warning", message, "The platform wants 12 GB while it trains; close other programs.")
+    return Finding("memory", "ok", message)
 
 
 def judge_backup(at: datetime | None, now: datetime) -> Finding:
@@ -87,8 +94,8 @@ def judge_backup(at: datetime | None, now: datetime) -> Finding:
     remedy = "Run `correctly backup`, and start Dagster's schedule daily_backup (CORRECTLY_BACKUP_DAILY=true)."
     if at is None:
         return Finding("backup", "warning", "There is no backup.", remedy)
-    says = f"The newest backup is {(now - at).total_seconds() / 3600:.0f} hours old."
-    return Finding("backup", "warning", says, remedy) if now - at > _OLD_BACKUP else Finding("backup", "ok", says)
+    message = f"The newest backup is {(now - at).total_seconds() / 3600:.0f} hours old."
+    return Finding("backup", "warning", message, remedy) if now - at > _OLD_BACKUP else Finding("backup", "ok", message)
 
 
 def judge_instructions(cpu: Cpu) -> Finding:
@@ -97,7 +104,7 @@ def judge_instructions(cpu: Cpu) -> Finding:
         return Finding(
             "instructions", "problem", cpu.stops, "Use another machine, or a GPU (`make install ACCELERATOR=gpu`)."
         )
-    if (slow := cpu.slow_says(cpu.dtype)) is not None:
+    if (slow := cpu.slow_warning(cpu.dtype)) is not None:
         return Finding("instructions", "warning", slow, "Use a newer processor or a GPU where it is too slow.")
     return Finding("instructions", "ok", "The processor has what vLLM needs.")
 
@@ -121,10 +128,10 @@ def judge_pins(wanted: dict[str, str], installed: dict[str, str | None]) -> Find
 
 def check_python(settings: Settings) -> Finding:
     """Whether a supported Python runs this."""
-    says = f"Python {sys.version_info.major}.{sys.version_info.minor} runs this."
+    message = f"Python {sys.version_info.major}.{sys.version_info.minor} runs this."
     if sys.version_info[:2] not in ((3, 11), (3, 12)):
-        return Finding("python", "problem", says, "Install Python 3.11 or 3.12, and run `make install`.")
-    return Finding("python", "ok", says)
+        return Finding("python", "problem", message, "Install Python 3.11 or 3.12, and run `make install`.")
+    return Finding("python", "ok", message)
 
 
 def check_pins(settings: Settings) -> Finding:
@@ -206,8 +213,8 @@ def check_rights(settings: Settings) -> Finding:
     """Whether others on this machine can read texts and secrets."""
     found = ["HOME" if path.is_dir() else path.name for path in _open_files(settings)]
     if found:
-        says = f"Others on this machine can read {', '.join(found)}."
-        return Finding("rights", "problem", says, "Run `correctly doctor --fix`.")
+        message = f"Others on this machine can read {', '.join(found)}."
+        return Finding("rights", "problem", message, "Run `correctly doctor --fix`.")
     return Finding("rights", "ok", "Texts and secrets can be read by their owner alone.")
 
 
@@ -348,8 +355,10 @@ def check_rows(settings: Settings) -> Finding:
         remedy = "Restore it from a backup, or run `correctly rollback`."
         return Finding("rows", "problem", f"Adapter {champion.adapter} of {champion.id} is not there.", remedy)
     if without := sorted(there - named):
-        says = f"No decision names adapters {', '.join(without[:5])}: their runs were cut short, or they were adopted."
-        return Finding("rows", "warning", says, "`correctly gc` removes old ones.")
+        message = (
+            f"No decision names adapters {', '.join(without[:5])}: their runs were cut short, or they were adopted."
+        )
+        return Finding("rows", "warning", message, "`correctly gc` removes old ones.")
     return Finding("rows", "ok", "Every adapter has its decision, and the champion its adapter.")
 
 
@@ -358,10 +367,12 @@ def check_serving(settings: Settings) -> Finding:
     if running_supervisor(settings.platform.home) is None:
         return Finding("serving", "ok", "The platform does not run, so nothing is served.")
     with read_platform_store(settings.platform) as store:
-        says = serving_summary(store, settings.platform)
-    fine = says.startswith(("The gateway serves r", "No adapter")) and ", not " not in says
+        message = serving_summary(store, settings.platform)
+    fine = message.startswith(("The gateway serves r", "No adapter")) and ", not " not in message
     return (
-        Finding("serving", "ok", says) if fine else Finding("serving", "problem", says, "See `correctly logs gateway`.")
+        Finding("serving", "ok", message)
+        if fine
+        else Finding("serving", "problem", message, "See `correctly logs gateway`.")
     )
 
 

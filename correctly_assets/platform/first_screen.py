@@ -77,8 +77,8 @@ def print_corrections(corrections: list[dict], console: Console) -> None:
         if not item["changed"]:
             kept = f" (kept as it was: {item['fallback']})" if item["fallback"] else ""
             # What was skipped is not called right; the note below names it.
-            says = "left as it was" if item.get("skipped") else "nothing to change"
-            console.print(f"[bold]After[/]   {says}{kept}", highlight=False)
+            message = "left as it was" if item.get("skipped") else "nothing to change"
+            console.print(f"[bold]After[/]   {message}{kept}", highlight=False)
         else:
             console.print(f"[bold]After[/]   {escape(item['after'])}", highlight=False)
         # Edits that belong together share a reason, which is told once.

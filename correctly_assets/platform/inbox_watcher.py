@@ -31,7 +31,7 @@ def watch_inbox(settings: Settings) -> None:
     while not stop.wait(1.0):
         try:
             for file in land_inbox(settings):
-                log.info("%s: %s", file.name, file.outcome.says)
+                log.info("%s: %s", file.name, file.outcome.message)
             said = ""
         except CorrectlyError as error:
             # The file stays in the inbox and is tried again: landing is idempotent.

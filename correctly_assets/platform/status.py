@@ -84,20 +84,20 @@ def read_instigators(instance: DagsterInstance, kind: Literal["SENSOR", "SCHEDUL
     found: list[dict[str, str | None]] = []
     for state in instance.all_instigator_state(instigator_type=InstigatorType(kind)):
         ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
-        says, at = "It has not ticked yet.", None
+        message, at = "It has not ticked yet.", None
         if ticks:
             tick = ticks[0]
             at = datetime.fromtimestamp(tick.timestamp, UTC).isoformat(timespec="milliseconds")
             if tick.skip_reason:
-                says = tick.skip_reason
+                message = tick.skip_reason
             elif tick.error:
-                says = f"Its last tick failed: {tick.error.message.strip().splitlines()[0]}"
+                message = f"Its last tick failed: {tick.error.message.strip().splitlines()[0]}"
             elif tick.run_ids:
                 run = instance.get_run_by_id(tick.run_ids[0])
-                says = (run.tags.get("correctly/why") if run else None) or f"Started run {tick.run_ids[0][:8]}."
+                message = (run.tags.get("correctly/why") if run else None) or f"Started run {tick.run_ids[0][:8]}."
         running = state.status.value in ("RUNNING", "DECLARED_IN_CODE", "AUTOMATICALLY_RUNNING")
         found.append(
-            {"name": state.instigator_name, "state": "running" if running else "stopped", "at": at, "says": says}
+            {"name": state.instigator_name, "state": "running" if running else "stopped", "at": at, "says": message}
         )
     return sorted(found, key=lambda row: row["name"] or "")
 

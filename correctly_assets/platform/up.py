@@ -154,8 +154,8 @@ def check_machine(settings: Settings, console: Console, cpu: Cpu | None = None) 
     if cpu.stops is not None:
         raise UsageError(cpu.stops)
     setting = settings.serving.vllm_dtype
-    if says := cpu.slow_says(cpu.dtype if setting == "auto" else setting):
-        console.print(f"[yellow]![/] {says}", highlight=False, soft_wrap=True)
+    if message := cpu.slow_warning(cpu.dtype if setting == "auto" else setting):
+        console.print(f"[yellow]![/] {message}", highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -443,12 +443,12 @@ def close_loop(
                     raise RefusedError(f"The gate refused adapter {last.adapter}: {reasons}")
                 raise LoopFailed(f"The loop did not close: {reasons}")
             if state.canceled is not None and not state.in_flight:
-                raise LoopFailed(f"The loop did not close: {decide_retrain(state, policy(settings.training)).says}")
+                raise LoopFailed(f"The loop did not close: {decide_retrain(state, policy(settings.training)).message}")
             if runs and runs[0].run_id in state.in_flight:
                 _show_stage(settings.platform, bar, task, next((s for s in STAGES if s not in done), STAGES[-1]))
             else:
                 # A run that may start now starts at the sensor's next tick.
-                note = decide_retrain(state, policy(settings.training)).says
+                note = decide_retrain(state, policy(settings.training)).message
                 bar.update(task, description="Waiting for the retrain sensor", note=note)
             time.sleep(1)
     raise LoopFailed("The loop did not close within four hours: see the run in the Dagster UI.")
@@ -494,7 +494,7 @@ def _wait_served(platform: PlatformSettings, console: Console, heal: Callable[[]
     Raises:
         UnreachableError: it does not within five minutes; the message is the gateway's own.
     """
-    started, says = time.monotonic(), ""
+    started, message = time.monotonic(), ""
     patience = 300
     with waiting(console, "Waiting for the champion to be served", expected=20):
         while time.monotonic() - started < patience:
@@ -502,7 +502,7 @@ def _wait_served(platform: PlatformSettings, console: Console, heal: Callable[[]
                 answer = httpx.get(f"{platform.gateway_url}/readyz", timeout=5, trust_env=False)
                 if answer.status_code == 200:
                     return
-                says = answer.text[:300]
+                message = answer.text[:300]
             heal()
             time.sleep(0.5)
-    raise UnreachableError(f"The gateway does not serve the champion: {says} See `correctly logs gateway`.")
+    raise UnreachableError(f"The gateway does not serve the champion: {message} See `correctly logs gateway`.")

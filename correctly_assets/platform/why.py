@@ -80,8 +80,8 @@ def _policy(instance: DagsterInstance, settings: Settings) -> list[dict[str, str
             state = read_retrain_state(store, instance, settings, spending=True)
     except CorrectlyError as error:
         return [{"name": "retrain", "at": None, "says": str(error)}]
-    said = (("retrain", decide_retrain(state, rules).says), *rules_of(state, rules))
-    return [{"name": name, "at": None, "says": says} for name, says in said]
+    said = (("retrain", decide_retrain(state, rules).message), *rules_of(state, rules))
+    return [{"name": name, "at": None, "says": message} for name, message in said]
 
 
 def _checks(instance: DagsterInstance, settings: Settings) -> list[dict[str, str | None]]:
@@ -101,8 +101,8 @@ def _checks(instance: DagsterInstance, settings: Settings) -> list[dict[str, str
             continue
         evaluation = event.asset_check_evaluation_data
         result = "Passed" if evaluation.passed else f"Failed ({evaluation.severity.value.lower()})"
-        says = f"{result}: {evaluation.description}" if evaluation.description else f"{result}."
-        said.append({"name": key.name, "at": at(record.create_timestamp), "says": says})
+        message = f"{result}: {evaluation.description}" if evaluation.description else f"{result}."
+        said.append({"name": key.name, "at": at(record.create_timestamp), "says": message})
     return said
 
 

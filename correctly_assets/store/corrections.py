@@ -224,7 +224,7 @@ class Corrections(Subject):
         id: str,
         state: FeedbackState,
         *,
-        says: str,
+        message: str,
         example_id: str | None = None,
         thumb: tuple[str, str] | None = None,
     ) -> bool:
@@ -242,10 +242,10 @@ class Corrections(Subject):
             now = self.database.now()
             done = connection.execute(
                 text(
-                    "UPDATE feedback SET state = :state, says = :says, example_id = :example_id, settled_at = :now "
+                    "UPDATE feedback SET state = :state, says = :message, example_id = :example_id, settled_at = :now "
                     "WHERE id = :id AND state = 'pending'"
                 ),
-                {"state": state, "says": says, "example_id": example_id, "now": now, "id": id},
+                {"state": state, "message": message, "example_id": example_id, "now": now, "id": id},
             ).rowcount
             if done and thumb is not None:
                 connection.execute(
@@ -317,4 +317,5 @@ def _entry(row: RowMapping) -> JournalEntry:
 def feedback_from(row: Mapping[Any, Any]) -> Feedback:
     """A piece of feedback from a row with ``FEEDBACK_COLUMNS``."""
     lists = {name: tuple(json.loads(row[name])) for name in ("edits", "ticked")}
-    return Feedback(**{**row, **lists})
+    fields = {**row, **lists}
+    return Feedback(message=fields.pop("says"), **fields)

@@ -128,7 +128,7 @@ class Feedback:
     edits: tuple[Mapping[str, Any], ...]
     comment: str | None
     state: FeedbackState
-    says: str | None
+    message: str | None
     example_id: str | None
     at: str
     giver: str | None = None

@@ -94,7 +94,7 @@ def produce_adapter(
         if loaded.plan is not None:
             minutes = (spent_before + time.monotonic() - started) / 60
             figures |= _against_the_plan(config, trainer, loaded, loaded.plan, resumed=resumed, minutes=minutes)
-            reporter.say(run_history.says(figures["plan"]))
+            reporter.say(run_history.plan_summary(figures["plan"]))
         identity, path = _write(config, trainer, loaded.prompts, canaries, figures)
         ledger.metrics(_plotted(figures), trainer.progress.step)
         version = ledger.adapter(path, {"adapter": identity})

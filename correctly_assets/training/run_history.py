@@ -84,7 +84,7 @@ def record(plan: Mapping[str, Any], *, kind: Mapping[str, Any], took: Mapping[st
     }
 
 
-def says(plan: Mapping[str, Any]) -> str:
+def plan_summary(plan: Mapping[str, Any]) -> str:
     """One sentence on a promise and what came of it (`record`), with what is further off than it should be."""
     promised, took = plan["promised"], plan["took"]
     off = [key for key in ("minutes", "gigabytes", "tokens") if abs(plan[f"{key}_off_percent"]) > WITHIN]

@@ -57,25 +57,25 @@ def without_trained_on(
     _, rows = leaked_rows(texts, data)
     if len(rows) == len(data.rows):
         refuse_leaks(texts, data)
-    says: list[str] = []
+    messages: list[str] = []
     if rows:
-        says.append(
+        messages.append(
             f"{data.name} is measured without {'row' if len(rows) == 1 else 'rows'} {named_rows(rows)}, "
             f"which adapter {manifest.id} was trained on or near."
         )
-        log(says[0])
+        log(messages[0])
         data = data.without(rows)
     if unchecked := _unchecked(unknown, log):
-        says.append(unchecked)
-    return data, " ".join(says) or None
+        messages.append(unchecked)
+    return data, " ".join(messages) or None
 
 
 def _unchecked(unknown: Sequence[str], log: Callable[[str], object]) -> str | None:
     if not unknown:
         return None
-    says = f"Whether it was trained on these sentences could not be checked in full: {'; '.join(unknown)}."
-    log(says)
-    return says
+    message = f"Whether it was trained on these sentences could not be checked in full: {'; '.join(unknown)}."
+    log(message)
+    return message
 
 
 def _trained_on(platform: PlatformSettings, manifest: AdapterManifest) -> tuple[list[str], list[str]]:

@@ -36,7 +36,7 @@ KEPT_RUNS = 20
 class CleanedUp:
     """What a clean-up did, a sentence a place, and what it could not do."""
 
-    says: tuple[str, ...]
+    messages: tuple[str, ...]
     failed: tuple[str, ...]
 
 
@@ -58,14 +58,14 @@ def clean_up(
         ("The logs", lambda: f"{_remove_old_files(_old_logs(platform), before)} old log files removed."),
         ("Adapters and snapshots", lambda: _garbage(platform, store, engine)),
     ]
-    says: list[str] = []
+    messages: list[str] = []
     failed: list[str] = []
     for name, clean in places:
         try:
-            says.append(f"{name}: {clean()}")
+            messages.append(f"{name}: {clean()}")
         except (CorrectlyError, OSError) as error:
             failed.append(f"{name}: {error}")
-    return CleanedUp(tuple(says), tuple(failed))
+    return CleanedUp(tuple(messages), tuple(failed))
 
 
 def _texts(store: Store, before: datetime) -> str:

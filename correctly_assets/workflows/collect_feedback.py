@@ -42,12 +42,12 @@ class FeedbackWaiting:
     Attributes:
         votes: the state of the chat's votes, ``NEWEST:COUNT``; any vote that is given, changed or taken back changes it.
         pending: reactions stand in the store that nobody settled.
-        says: one sentence.
+        message: one sentence.
     """
 
     votes: str
     pending: bool
-    says: str
+    message: str
 
 
 def ask_for_feedback(store: Store, settings: Settings, known: str) -> FeedbackWaiting:
@@ -112,24 +112,26 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
     for feedback in pending:
         entry = store.correction(feedback.correction_id)
         if entry is None:
-            store.settle_feedback(feedback.id, state="ignored", says="The answer it speaks of is not in the journal.")
+            store.settle_feedback(
+                feedback.id, state="ignored", message="The answer it speaks of is not in the journal."
+            )
             ignored += 1
             continue
         better = better_text(feedback, entry)
         if better is None:
             if entry.release is None:
                 # The base model's or a candidate's answer, read beside ours: nothing that was released is confirmed by it.
-                says = "The answer it speaks of is no release's, and it says no better version."
-                store.settle_feedback(feedback.id, state="ignored", says=says)
+                message = "The answer it speaks of is no release's, and it says no better version."
+                store.settle_feedback(feedback.id, state="ignored", message=message)
                 ignored += 1
             elif feedback.rating > 0:
                 store.settle_feedback(
-                    feedback.id, state="thumb", says="It confirms the answer.", thumb=(entry.before, entry.after)
+                    feedback.id, state="thumb", message="It confirms the answer.", thumb=(entry.before, entry.after)
                 )
                 thumbs += 1
             else:
                 store.settle_feedback(
-                    feedback.id, state="ignored", says="It says no better version; it counts as a vote."
+                    feedback.id, state="ignored", message="It says no better version; it counts as a vote."
                 )
                 ignored += 1
             continue
@@ -151,7 +153,7 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
         store.settle_feedback(
             feedback.id,
             state="quarantined" if held else "landed",
-            says=held.reason if held else "It landed as a verified example.",
+            message=held.reason if held else "It landed as a verified example.",
             example_id=identified(guarded).id,
         )
         landed += not held

@@ -106,7 +106,7 @@ def learning_curve(settings: Settings, percents: Sequence[float], console: Conso
         "minutes_each": settings.training.minutes,
         "measured_on": "frozen set and held-out loss" if evaluated[-1] else "held-out loss",
         "points": points,
-        "says": curve_says(points),
+        "says": curve_summary(points),
     }
     write_text_atomically(settings.platform.home / "learning_curve.json", json.dumps(value, indent=1) + "\n")
     draw_curve(points, settings.platform.home / "learning_curve.png")
@@ -133,7 +133,7 @@ def cut_short(earlier: dict[str, Any], last: dict[str, Any]) -> bool:
     return last["tokens"] < THOROUGH * earlier["tokens"] * last["pairs"] / earlier["pairs"]
 
 
-def curve_says(points: Sequence[dict[str, Any]]) -> str:
+def curve_summary(points: Sequence[dict[str, Any]]) -> str:
     """One sentence that answers: would more examples help?"""
     earlier, last = points[-2], points[-1]
     if cut_short(earlier, last):
@@ -321,14 +321,14 @@ def choose(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """The better model, by F0.5 on the frozen set where every model has it, else by held-out loss a character."""
     if all(row.get("errant_f05") is not None for row in rows):
         best = max(rows, key=lambda row: row["errant_f05"])
-        says = f"{best['model']} corrects best: F0.5 {best['errant_f05']:.1f} on the frozen set."
-        return {"compared_by": "errant_f05", "best": best["model"], "says": says}
+        message = f"{best['model']} corrects best: F0.5 {best['errant_f05']:.1f} on the frozen set."
+        return {"compared_by": "errant_f05", "best": best["model"], "says": message}
     best = min(rows, key=lambda row: row["held_out_nats_a_character"])
-    says = (
+    message = (
         f"{best['model']} learned most: {best['held_out_nats_a_character']:.3f} nats a character of held-out answers. "
         "Only the frozen set tells how it corrects."
     )
-    return {"compared_by": "held_out_nats_a_character", "best": best["model"], "says": says}
+    return {"compared_by": "held_out_nats_a_character", "best": best["model"], "says": message}
 
 
 def greedy_scores(settings: Settings, base: Path, adapter: Path) -> dict[str, Any]:

@@ -46,14 +46,16 @@ class CompletedWaiting:
     unrecorded: str | None = None
 
     @property
-    def says(self) -> str | None:
+    def message(self) -> str | None:
         """One sentence for whoever asked; None when nothing waited."""
         if self.skipped is not None or not (self.completed or self.left):
             return self.skipped
         paid = f" for {self.cost_usd:.4f} USD" if self.cost_usd else ""
         left = f"; {self.left} wait still" if self.left else ""
-        says = f"The teacher completed {self.completed} waiting examples{paid}; {len(self.refused)} were refused{left}."
-        return f"{says} {self.unrecorded}" if self.unrecorded else says
+        message = (
+            f"The teacher completed {self.completed} waiting examples{paid}; {len(self.refused)} were refused{left}."
+        )
+        return f"{message} {self.unrecorded}" if self.unrecorded else message
 
     def to_json(self) -> dict[str, Any]:
         """As it stands under ``waiting`` in ``generate --json``; money in US dollars."""
@@ -62,7 +64,7 @@ class CompletedWaiting:
             "left": self.left,
             "refused_by_rung": dict(Counter(refusal.rung for refusal in self.refused)),
             "cost_usd": self.cost_usd,
-            "says": self.says,
+            "says": self.message,
         }
 
 

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,19 +31,26 @@ class Drill:
     """What a drill showed.
 
     Attributes:
-        adapter: the champion's. rule: the rule by which the broken copy was refused; ``says`` is its sentence.
+        adapter: the champion's. rule: the rule by which the broken copy was refused; ``message`` is its sentence.
         detected_seconds: from the beginning of the load to the refusal, the copy unloaded again.
         recovered_seconds: from then until the champion has proved itself in the same engine.
     """
 
     adapter: str
     rule: str
-    says: str
+    message: str
     detected_seconds: float
     recovered_seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """The shape of ``drill --json``; ``says`` is the message."""
+        return {
+            "adapter": self.adapter,
+            "rule": self.rule,
+            "says": self.message,
+            "detected_seconds": self.detected_seconds,
+            "recovered_seconds": self.recovered_seconds,
+        }
 
 
 async def run_drill(settings: Settings, store: Store, engine: EngineLike) -> Drill:

@@ -128,7 +128,7 @@ class FineTunes:
             created_at=int(time.time()),
             training_file=file.id,
             run_id=run_id,
-            landed=f"{file.filename}: {outcome.says}",
+            landed=f"{file.filename}: {outcome.message}",
             refusals=refusals,
             **wish.model_dump(),
         )
@@ -181,8 +181,8 @@ class FineTunes:
         own = [RunEvent(job.created_at, "info", f"Landed {job.landed}")]
         own += [RunEvent(job.created_at, "warn", f"Refused: {refusal}") for refusal in job.refusals]
         if job.ignored:
-            says = f"Without effect here, where the platform's own recipe trains: {', '.join(job.ignored)}."
-            own.append(RunEvent(job.created_at, "warn", says))
+            message = f"Without effect here, where the platform's own recipe trains: {', '.join(job.ignored)}."
+            own.append(RunEvent(job.created_at, "warn", message))
         own.append(RunEvent(job.created_at, "info", f"Dagster's run {job.run_id} was asked for."))
         own += self._runs.events(job.run_id)
         ended = self.followed(job)[0].ended
@@ -199,7 +199,7 @@ class FineTunes:
             return self._runs.start("retrain", {WANT_TAG: want, WHY_TAG: why, JOB_TAG: id})
         except UnreachableError as error:
             raise UnreachableError(
-                f"{outcome.says} Dagster went away before a run was started: the retrain sensor starts one over them."
+                f"{outcome.message} Dagster went away before a run was started: the retrain sensor starts one over them."
             ) from error
 
     def _end(self, job: Job, status: str, state: RunState | None) -> Ended:
@@ -236,4 +236,4 @@ def _refusals(path: Path) -> list[str]:
 
 def _none_landed(filename: str, outcome: LandOutcome, refusals: list[str]) -> str:
     first = f" The first: {refusals[0]}" if refusals else ""
-    return f"No row of {filename} can be trained on ({outcome.says.rstrip('.')}).{first}"
+    return f"No row of {filename} can be trained on ({outcome.message.rstrip('.')}).{first}"

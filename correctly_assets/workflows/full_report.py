@@ -44,7 +44,7 @@ from correctly_assets.workflows.record_comparator import (
     Comparator,
     ask_judge,
     choose_comparator,
-    named_for_the_comparator,
+    with_comparator_settings,
 )
 from correctly_assets.workflows.review_answers import reviews_so_far
 from correctly_assets.workflows.wiring import open_platform_store, registered_files
@@ -161,7 +161,7 @@ async def write_full_report(
     report = read_report(directory)
     reviews = reviews_so_far(settings.platform, store)
     with watch.on("checks"):
-        sets, says = await asyncio.to_thread(_measurable, settings, manifest, log)
+        sets, notes = await asyncio.to_thread(_measurable, settings, manifest, log)
     with watch.on("parser"):
         annotator = await asyncio.to_thread(make_annotator)
     cache = AnswerCache(settings.platform.answers_dir)
@@ -176,7 +176,7 @@ async def write_full_report(
                 await stack.enter_async_context(engine_needed())
             brought = [name for name in (adapter, reigning) if name is not None]
             await stack.enter_async_context(left_as_found(settings, client, brought, log))
-        for one, unchecked in zip(sets, says, strict=True):
+        for one, unchecked in zip(sets, notes, strict=True):
             log(f"Measuring on {one.data.name}, {len(one.data.rows)} rows.")
             outside = choose_comparator(settings, one.data, annotator, path=one.path, may_ask=True)
             if outside.system is not None:
@@ -197,12 +197,12 @@ def _measurable(settings: Settings, manifest: AdapterManifest, log: Log) -> tupl
         PermanentError: the frozen set shows what it was trained on, or nothing is left of another.
     """
     frozen, *own = registered_sets(settings)
-    sets, says = [frozen], [refuse_trained_on(settings.platform, manifest, [frozen.data], log)]
+    sets, notes = [frozen], [refuse_trained_on(settings.platform, manifest, [frozen.data], log)]
     for one in own:
-        data, said = without_trained_on(settings.platform, manifest, one.data, log)
+        data, note = without_trained_on(settings.platform, manifest, one.data, log)
         sets.append(replace(one, data=data))
-        says.append(said)
-    return sets, says
+        notes.append(note)
+    return sets, notes
 
 
 async def _section(
@@ -231,14 +231,14 @@ async def _section(
     for name, one in reasoned.items():
         found[name].scores["explanations"] = one.scores["explanations"] | {"rows": len(data.rows)}
     explained = reasoned["candidate"]
-    in_its_row = outside.says
+    in_its_row = outside.message
     if outside.system is not None:
         try:
             # A recording is a kept answer already; a live endpoint's answers are paid for once.
             found["comparator"] = await measured(outside.system, cache if outside.live else None)
         except CorrectlyError as error:
             # Nobody's report waits for a model from outside: what is wrong with it stands in its row.
-            in_its_row = named_for_the_comparator(str(error))
+            in_its_row = with_comparator_settings(str(error))
             log(in_its_row)
     found = {name: found[name] for name in ORDER if name in found}
     for name, one in found.items():
@@ -276,7 +276,7 @@ def full_report_here(settings: Settings, adapter: str, console: Console, session
                 store,
                 DirectEngine.of(settings),
                 adapter=adapter,
-                log=lambda says: console.print(says, highlight=False),
+                log=lambda message: console.print(message, highlight=False),
                 engine_needed=lambda: session(settings, console),
             )
 

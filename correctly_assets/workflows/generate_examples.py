@@ -58,7 +58,7 @@ class Generated:
     cost_usd: float
 
     @property
-    def says(self) -> str:
+    def message(self) -> str:
         """One sentence for whoever asked."""
         held = f", {self.counts.quarantined} of them held in quarantine" if self.counts.quarantined else ""
         paid = f" for {self.cost_usd:.4f} USD" if self.cost_usd else ""
@@ -87,11 +87,11 @@ def write_new_examples(store: Store, settings: Settings, count: int = 20) -> str
     The recorded teacher completes what its recording holds and writes nothing new, which the sentence says.
     """
     if settings.teacher.kind == "recorded":
-        return " ".join(says for says in (complete_waiting(store, settings).says, ONLY_REPLAYS) if says)
+        return " ".join(message for message in (complete_waiting(store, settings).message, ONLY_REPLAYS) if message)
     # One teacher for both, since a budget is one teacher's.
     teacher = make_platform_teacher(settings)
-    done = complete_waiting(store, settings, teacher=teacher).says, generate(store, settings, count, teacher).says
-    return " ".join(says for says in done if says)
+    done = complete_waiting(store, settings, teacher=teacher).message, generate(store, settings, count, teacher).message
+    return " ".join(message for message in done if message)
 
 
 def generate(store: Store, settings: Settings, count: int, teacher: Teacher | None = None) -> Generated:

@@ -269,7 +269,7 @@ class _Candidate:
             systems={name: value for name, value in systems.items() if value is not None},
             explained=explained,
             judge=verdicts,
-            comparator=outside.says,
+            comparator=outside.message,
             stack=self.settings.serving.stack,
             points_of=make_points_of(self.annotator),
             reviews=reviews,
@@ -424,7 +424,7 @@ async def _evaluate(
     async with (
         session(settings, console) as engine,
         engine.client() as client,
-        left_as_found(settings, client, brought, lambda says: console.print(says, highlight=False)),
+        left_as_found(settings, client, brought, lambda message: console.print(message, highlight=False)),
     ):
         if adapter is not None:
             directory = settings.platform.adapters_dir / adapter

@@ -348,7 +348,7 @@ def serving_summary(store: Store, platform: PlatformSettings) -> str:
     except (httpx.HTTPError, ValueError):
         return f"The gateway does not answer; {champion.id} is served when it does."
     if served == champion.id:
-        says = f"The gateway serves {champion.id} (adapter {champion.adapter})."
+        message = f"The gateway serves {champion.id} (adapter {champion.adapter})."
     else:
-        says = f"The gateway serves {served or 'nothing'}, not {champion.id}: it is loading, or see `correctly logs gateway`."
-    return f"{says} {watch}" if watch else says
+        message = f"The gateway serves {served or 'nothing'}, not {champion.id}: it is loading, or see `correctly logs gateway`."
+    return f"{message} {watch}" if watch else message

@@ -70,7 +70,7 @@ class Comparator:
     """
 
     system: ChatSystem | None
-    says: str
+    message: str
     live: bool = False
 
 
@@ -92,8 +92,8 @@ def choose_comparator(
     if model is None:
         recordings = sorted(recordings_dir(settings.platform).glob("*.jsonl"))
         known = f" ({', '.join(file.stem for file in recordings)} is recorded)" if recordings else ""
-        says = f"not recorded; set CORRECTLY_COMPARATOR_MODEL{known} and run {command} to record its answers once"
-        return Comparator(None, says)
+        message = f"not recorded; set CORRECTLY_COMPARATOR_MODEL{known} and run {command} to record its answers once"
+        return Comparator(None, message)
     prompt = read_prompt(settings.platform, "comparator.txt")
     file = recording_path(recordings_dir(settings.platform), model)
     if file.exists():
@@ -107,9 +107,9 @@ def choose_comparator(
             name = f"{recording.model}, recorded {str(recording.header['recorded_at'])[:10]}"
             system = ChatSystem(name, Replay(recording), prompt, annotator, source=recording.sha256)
             return Comparator(system, name)
-    says = f"{model} is not recorded on {data.name}; run {command}"
+    message = f"{model} is not recorded on {data.name}; run {command}"
     if not may_ask or settings.comparator.base_url is None:
-        return Comparator(None, says)
+        return Comparator(None, message)
     transport = _endpoint(settings, model, settings.comparator.base_url)
     system = ChatSystem(f"{model}, live", transport, prompt, annotator, source=settings.comparator.base_url)
     return Comparator(system, f"{model}, live", live=True)
@@ -155,13 +155,13 @@ def record_comparator(settings: Settings, *, model: str | None, data: Path | Non
     try:
         return asyncio.run(record(transport, requests, path, kind="comparator", keep=keep))
     except CorrectlyError as error:
-        error.args = (named_for_the_comparator(str(error)),)
+        error.args = (with_comparator_settings(str(error)),)
         raise
 
 
-def named_for_the_comparator(says: str) -> str:
+def with_comparator_settings(message: str) -> str:
     """An endpoint's sentence with the comparator's settings: it serves teachers too and names theirs."""
-    return says.replace("CORRECTLY_TEACHER_", "CORRECTLY_COMPARATOR_")
+    return message.replace("CORRECTLY_TEACHER_", "CORRECTLY_COMPARATOR_")
 
 
 # ------------------------------------------------------------------ the judge

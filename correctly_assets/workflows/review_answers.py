@@ -218,8 +218,8 @@ def _answer(ask: AskGateway, scenario: Scenario, system: str) -> Answer:
     messages: list[dict[str, str]] = []
     about: dict[str, Any] = {}
     content = ""
-    for says in scenario.says:
-        messages.append({"role": "user", "content": says})
+    for message in scenario.messages:
+        messages.append({"role": "user", "content": message})
         body = {"model": system, "messages": messages}
         done = ask("POST", "/v1/chat/completions", body, headers)
         content = str(done["choices"][0]["message"]["content"])

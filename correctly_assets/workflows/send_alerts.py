@@ -59,7 +59,7 @@ def json_body(message: Message, settings: Settings) -> dict[str, Any]:
         "kind": alert.kind,
         "event": alert.event,
         "title": alert.title,
-        "says": alert.says,
+        "says": alert.message,
         "remedy": alert.remedy,
         "since": message.since,
         "platform": settings.platform.gateway_url,
@@ -81,8 +81,8 @@ def sentences(message: Message, settings: Settings) -> str:
     """What happened, what helps and where to look."""
     alert, dashboard = message.alert, f"{settings.platform.gateway_url}/dashboard"
     if message.state == "resolved":
-        return f"It is over. It began at {message.since[:16]} UTC: {alert.says}\n{dashboard}"
-    return f"{alert.says}\n{alert.remedy}\n{dashboard}"
+        return f"It is over. It began at {message.since[:16]} UTC: {alert.message}\n{dashboard}"
+    return f"{alert.message}\n{alert.remedy}\n{dashboard}"
 
 
 def mail(settings: Settings, message: Message) -> None:

@@ -187,20 +187,28 @@ class Adopted:
     Attributes:
         known: it stood here already.
         verdict: ``promoted``, or ``waiting`` for the platform to judge it.
-        says: one sentence for whoever adopted it.
+        message: one sentence for whoever adopted it.
     """
 
     adapter: str
     path: str
     known: bool
     verdict: str
-    says: str
+    message: str
     release: str | None = None
     reasons: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As ``adopt --json`` prints it."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"reasons": list(self.reasons)}
+        """As ``adopt --json`` prints it; ``says`` is the message."""
+        return {
+            "adapter": self.adapter,
+            "path": self.path,
+            "known": self.known,
+            "verdict": self.verdict,
+            "says": self.message,
+            "release": self.release,
+            "reasons": list(self.reasons),
+        }
 
 
 def adoption_config(settings: Settings, directory: Path) -> TrainConfig:
@@ -234,13 +242,13 @@ def adopt(settings: Settings, directory: Path, log: Callable[[str], object]) -> 
     if asyncio.run(_is_ready(settings.serving)):
         done = judge(settings, identity, log)
         return Adopted(
-            identity, str(made["path"]), bool(made["known"]), "promoted", done.says, done.release, done.reasons
+            identity, str(made["path"]), bool(made["known"]), "promoted", done.message, done.release, done.reasons
         )
-    says = (
+    message = (
         f"Adapter {identity} {stands}. No engine runs, so it waits to be judged: start the platform, then "
         f"`correctly adopt --judge {identity}`."
     )
-    return Adopted(identity, str(made["path"]), bool(made["known"]), "waiting", says)
+    return Adopted(identity, str(made["path"]), bool(made["known"]), "waiting", message)
 
 
 def judge(settings: Settings, prefix: str, log: Callable[[str], object]) -> Adopted:
@@ -269,8 +277,8 @@ async def _judge(
     if not judged.decision.promote:
         raise RefusedError(f"The gate refuses adapter {identity}: {' '.join(judged.decision.reasons)}")
     done = await promote_candidate(settings, store, engine, adapter=identity, run_id=None, log=log)
-    says = f"{done.release} serves adapter {done.adapter}. {done.why}"
-    return Adopted(identity, str(directory), True, "promoted", says, done.release, judged.decision.reasons)
+    message = f"{done.release} serves adapter {done.adapter}. {done.why}"
+    return Adopted(identity, str(directory), True, "promoted", message, done.release, judged.decision.reasons)
 
 
 async def _is_ready(serving: ServingSettings) -> bool:

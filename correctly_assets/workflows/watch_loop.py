@@ -139,7 +139,7 @@ def _write(path: Path, known: Mapping[str, Told]) -> None:
     kept = {
         event: {
             "kind": told.alert.kind,
-            "says": told.alert.says,
+            "says": told.alert.message,
             "since": told.since,
             "channels": sorted(told.channels),
         }

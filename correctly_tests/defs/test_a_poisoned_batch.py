@@ -44,11 +44,11 @@ def test_of_fifty_wrong_corrections_only_those_a_reader_could_refuse_land(graph:
     for kind, pairs in batch.items():
         for number, (before, better) in enumerate(pairs):
             vote(graph.store, kind, number, before, better)
-    says = settle_feedback(graph.store, graph.settings)
-    assert says.startswith("50 reactions settled: 10 corrections landed, 40 held in quarantine")
+    message = settle_feedback(graph.store, graph.settings)
+    assert message.startswith("50 reactions settled: 10 corrections landed, 40 held in quarantine")
     landed = {example.after for example in graph.store.accepted()}
     assert landed == {after for _, after in batch["grammar"]}
-    held = {item.says for item in graph.store.feedback("quarantined")}
+    held = {item.message for item in graph.store.feedback("quarantined")}
     for words in ("figure", "name", "negation", "of the words changed"):
         assert any(words in (reason or "") for reason in held), words
 

@@ -34,8 +34,8 @@ def test_a_rollback_made_by_the_gateway_is_told_on_the_assets_page_once(monkeypa
         assert tick(instance) == ("No adapter has been promoted yet.", [])
         for adapter in ("old", "new"):
             store.add_release(adapter=adapter, base_model="b", kind="promotion", why="better")
-        says, events = tick(instance)
-        assert "does not answer" in says and events == []
+        message, events = tick(instance)
+        assert "does not answer" in message and events == []
         store.add_release(
             adapter="old", base_model="b", kind="rollback", why="Rolled back from r0002: automatically: …"
         )

@@ -206,7 +206,7 @@ def test_forgetting_reaches_everything_made_of_the_row_and_wants_a_new_run(
         ),
         RetrainPolicy(min_examples=5),
     )  # fmt: skip
-    assert decision.action == "run" and "2 examples removed" in decision.says
+    assert decision.action == "run" and "2 examples removed" in decision.message
 
 
 def test_a_row_that_somebody_landed_is_never_linked_to_another(store: Store) -> None:

@@ -188,9 +188,9 @@ def test_a_set_that_shows_what_the_adapter_was_trained_on_is_refused(settings: S
     with pytest.raises(PermanentError, match=r"rows 2 of ours\.jsonl"):
         refuse_trained_on(settings.platform, AdapterManifest(id="a", train_set=snapshot.id), read)
     said: list[str] = []
-    says = refuse_trained_on(settings.platform, AdapterManifest(id="a", train_set="gone"), read, said.append)
-    assert says is not None and says.endswith("in full: the train set of adapter a is not here.")
-    assert said == [says]
+    message = refuse_trained_on(settings.platform, AdapterManifest(id="a", train_set="gone"), read, said.append)
+    assert message is not None and message.endswith("in full: the train set of adapter a is not here.")
+    assert said == [message]
 
 
 def test_the_loop_judges_no_adapter_that_was_trained_on_the_frozen_set(settings: Settings) -> None:

@@ -176,7 +176,7 @@ def test_without_a_key_a_row_waits_and_add_says_for_what(run: Run, tmp_path: Pat
     code, out, _ = run("add", str(file))
     assert code == 0 and "CORRECTLY_TEACHER=openai" in out
     done = complete_waiting(store, get_settings())
-    assert (done.completed, done.left) == (0, 1) and "CORRECTLY_TEACHER=openai" in (done.says or "")
+    assert (done.completed, done.left) == (0, 1) and "CORRECTLY_TEACHER=openai" in (done.message or "")
 
 
 def test_the_recorded_teacher_completes_what_it_holds_and_leaves_the_rest(
@@ -201,7 +201,7 @@ def test_the_recorded_teacher_completes_what_it_holds_and_leaves_the_rest(
     assert (done.completed, done.left) == (1, 1) and "not recorded" in done.refused[0].reason
     assert "only replays" in write_new_examples(store, get_settings())
     again = complete_waiting(store, get_settings())
-    assert (again.completed, again.left) == (0, 1) and "not recorded" in (again.says or "")
+    assert (again.completed, again.left) == (0, 1) and "not recorded" in (again.message or "")
 
 
 def test_the_schedule_s_run_completes_what_waits_and_lands_examples(

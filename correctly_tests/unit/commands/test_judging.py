@@ -210,7 +210,7 @@ def test_the_report_holds_a_recorded_comparator_and_the_judges_verdicts(
     found = choose_comparator(
         settings, limited(read_evaluation_set(settings.platform.evaluation_path), ROWS), errant_annotator()
     )
-    assert found.system is None and "was changed after it was made" in found.says
+    assert found.system is None and "was changed after it was made" in found.message
     assert report["explained"]  # edits with their reasons, from the answers that were asked for with reasons
 
 

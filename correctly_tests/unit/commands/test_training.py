@@ -19,7 +19,7 @@ from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.types import Edit, TrainPair
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, Settings, get_settings
-from correctly_assets.workflows.compare_runs import choose, curve_says
+from correctly_assets.workflows.compare_runs import choose, curve_summary
 from correctly_assets.workflows.train_adapter import newest_train_set
 from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.serving_fakes import ADAPTER_LOGPROB, BASE_LOGPROB, fake_engine, free_port
@@ -375,19 +375,19 @@ def test_a_falling_curve_asks_for_examples_and_a_flat_one_does_not() -> None:
             {"examples": 20, "held_out_loss": last, "pairs": 30, "tokens": 600},
         ]
 
-    assert curve_says(points(1.8)).startswith("More examples would likely help: from 10 to 20 examples")
-    assert "fell by 10.0 %" in curve_says(points(1.8))
-    assert "hardly help" in curve_says(points(1.99))
-    assert "rose by 5.0 %" in curve_says(points(2.1))
+    assert curve_summary(points(1.8)).startswith("More examples would likely help: from 10 to 20 examples")
+    assert "fell by 10.0 %" in curve_summary(points(1.8))
+    assert "hardly help" in curve_summary(points(1.99))
+    assert "rose by 5.0 %" in curve_summary(points(2.1))
 
 
 def test_a_curve_whose_minutes_ran_out_does_not_judge_more_examples() -> None:
     earlier = {"examples": 955, "held_out_loss": 1.298, "pairs": 1476, "tokens": 41_754}
     last = {"examples": 1836, "held_out_loss": 1.322, "pairs": 2841, "tokens": 30_485}
-    said = curve_says([earlier, last])
+    said = curve_summary([earlier, last])
     assert said.startswith("The minutes ran out before 1836 examples were learnt as thoroughly as 955")
     assert said.endswith("raise CORRECTLY_TRAIN_MINUTES.") and "hardly help" not in said
-    assert "hardly help" in curve_says([earlier, {**last, "tokens": 80_000}])
+    assert "hardly help" in curve_summary([earlier, {**last, "tokens": 80_000}])
 
 
 def test_no_train_set_is_one_sentence(settings: Settings) -> None:

@@ -27,15 +27,15 @@ NEW = RetrainState("want", "old", 12, 5, 60.0, (), 0)
 def test_an_empty_store_does_not_train_and_says_how_to_land():
     decision = decide_retrain(RetrainState("want", None, 0, 0, None, (), 0), POLICY)
     assert decision.action == "skip"
-    assert "correctly add" in decision.says
+    assert "correctly add" in decision.message
 
 
 def test_new_examples_start_a_run_keyed_by_fingerprint_and_attempt():
     decision = decide_retrain(NEW, POLICY)
     assert (decision.action, decision.run_key) == ("run", "want:1")
-    assert "5 new examples" in decision.says
+    assert "5 new examples" in decision.message
     assert dict(decision.tags)["correctly/want"] == "want"
-    assert dict(decision.tags)["correctly/why"] == decision.says
+    assert dict(decision.tags)["correctly/why"] == decision.message
 
 
 def test_what_is_already_decided_is_not_trained_again_even_if_refused():
@@ -45,7 +45,7 @@ def test_what_is_already_decided_is_not_trained_again_even_if_refused():
 def test_a_run_in_flight_holds_the_next_one_back():
     decision = decide_retrain(replace(NEW, in_flight=("abcdef1234",)), POLICY)
     assert decision.action == "skip"
-    assert "abcdef12" in decision.says
+    assert "abcdef12" in decision.message
 
 
 def test_a_burst_is_waited_out():
@@ -57,7 +57,7 @@ def test_a_run_waits_for_the_whole_of_a_file_however_slow_its_rows():
     decision = decide_retrain(replace(NEW, landing="rows.csv", seconds_since_landing=50.0), POLICY)
     assert decision.action == "skip"
     assert (
-        decision.says
+        decision.message
         == "rows.csv is still landing; a run waits for the whole of it (5 new examples since the last decision)."
     )
 
@@ -65,14 +65,14 @@ def test_a_run_waits_for_the_whole_of_a_file_however_slow_its_rows():
 def test_a_failed_run_is_tried_under_another_key_and_given_up_at_the_limit():
     second = decide_retrain(replace(NEW, attempts=1), POLICY)
     assert second.run_key == "want:2"
-    assert "attempt 2 of 3" in second.says
+    assert "attempt 2 of 3" in second.message
     assert decide_retrain(replace(NEW, attempts=3), POLICY).action == "give_up"
 
 
 def test_a_canceled_run_waits_for_a_person_or_news_and_says_how():
     decision = decide_retrain(replace(NEW, attempts=1, canceled="abcdef1234"), POLICY)
     assert decision.action == "skip"
-    assert "abcdef12 was canceled" in decision.says and "launch the job `retrain`" in decision.says
+    assert "abcdef12 was canceled" in decision.message and "launch the job `retrain`" in decision.message
     assert decide_retrain(replace(NEW, attempts=3, canceled="abcdef1234"), POLICY).action == "skip"
 
 
@@ -81,13 +81,13 @@ def test_too_few_examples_wait_unless_the_recipe_changed():
     assert decide_retrain(few, POLICY).action == "skip"
     assert decide_retrain(replace(few, recipe_changed=True), POLICY).action == "run"
     recipe_only = decide_retrain(replace(few, new_examples=0, recipe_changed=True), POLICY)
-    assert "recipe changed" in recipe_only.says
+    assert "recipe changed" in recipe_only.message
 
 
 def test_a_forgotten_example_retrains_whatever_the_minimum():
     decision = decide_retrain(replace(NEW, new_examples=0, removed_examples=1), POLICY)
     assert decision.action == "run"
-    assert "removed" in decision.says
+    assert "removed" in decision.message
 
 
 def test_a_trickle_of_rows_cannot_postpone_a_run_for_ever():
@@ -109,7 +109,7 @@ def test_too_few_examples_are_trained_on_at_the_maximum_age():
 def test_reactions_alone_wait_for_others_and_a_file_waits_for_none():
     reactions = replace(NEW, new_reactions=5, seconds_since_decision=60.0)
     waits = decide_retrain(reactions, POLICY)
-    assert waits.action == "skip" and "may start in 2 minutes" in waits.says
+    assert waits.action == "skip" and "may start in 2 minutes" in waits.message
     for changed in (
         {"new_reactions": 4},
         {"seconds_since_decision": 180.0},
@@ -121,12 +121,12 @@ def test_reactions_alone_wait_for_others_and_a_file_waits_for_none():
 
 def test_daily_budgets_hold_a_run_back_unless_something_was_taken_away():
     minutes = replace(NEW, minutes_today=240.0)
-    assert "CORRECTLY_RETRAIN_DAILY_MINUTES" in decide_retrain(minutes, POLICY).says
+    assert "CORRECTLY_RETRAIN_DAILY_MINUTES" in decide_retrain(minutes, POLICY).message
     assert decide_retrain(replace(minutes, minutes_today=239.9), POLICY).action == "run"
     money = replace(NEW, usd_today=5.0)
     assert decide_retrain(money, POLICY).action == "run"
     dear = replace(POLICY, daily_usd=5.0)
-    assert "CORRECTLY_RETRAIN_DAILY_USD" in decide_retrain(money, dear).says
+    assert "CORRECTLY_RETRAIN_DAILY_USD" in decide_retrain(money, dear).message
     assert decide_retrain(replace(money, minutes_today=999.0, removed_examples=1), dear).action == "run"
 
 
@@ -140,7 +140,7 @@ def test_every_rule_says_how_it_stands():
     assert said["daily_minutes"] == "Runs took 12 minutes in the last 24 hours; 240 are allowed."
     assert said["daily_money"].endswith("no limit is set.")
     empty = RetrainState("want", None, 0, 0, None, (), 0)
-    assert all(says.endswith(".") for _, says in rules_of(empty, POLICY))
+    assert all(message.endswith(".") for _, message in rules_of(empty, POLICY))
 
 
 def test_the_fingerprint_follows_rows_and_recipe_but_not_their_order():
@@ -168,10 +168,10 @@ def test_setbacks_that_pass_wait_1_5_and_then_25_minutes_each(setbacks: int, sec
     decision = decide_retrain(state, POLICY)
     if expected is None:
         assert (decision.action, decision.run_key) == ("run", f"want:{setbacks + 1}")
-        assert "attempt" not in decision.says
+        assert "attempt" not in decision.message
     else:
         assert decision.action == "skip"
-        assert decision.says.endswith(f"the next one starts in {expected}.")
+        assert decision.message.endswith(f"the next one starts in {expected}.")
 
 
 def test_a_platform_that_was_stopped_once_goes_on_at_once_and_then_waits():
@@ -184,7 +184,7 @@ def test_a_long_outage_uses_up_no_attempt():
     state = replace(NEW, attempts=2, spared=40, setbacks=40, seconds_since_end=1500.0)
     decision = decide_retrain(state, POLICY)
     assert (decision.action, decision.run_key) == ("run", "want:43")
-    assert "attempt 3 of 3" in decision.says
+    assert "attempt 3 of 3" in decision.message
 
 
 @pytest.mark.parametrize(
@@ -204,10 +204,10 @@ def test_giving_up_lasts_a_day_and_then_one_more_run_is_tried():
     given_up = replace(NEW, decided="want", gave_up=True, attempts=3, seconds_since_end=3600.0)
     decision = decide_retrain(given_up, POLICY)
     assert decision.action == "skip"
-    assert "Gave up on want after 3 failed runs" in decision.says and "in 23 hours" in decision.says
+    assert "Gave up on want after 3 failed runs" in decision.message and "in 23 hours" in decision.message
     decision = decide_retrain(replace(given_up, seconds_since_end=86_400.0), POLICY)
     assert (decision.action, decision.run_key) == ("run", "want:4")
-    assert "given up 24 hours ago" in decision.says and "of 3" not in decision.says
+    assert "given up 24 hours ago" in decision.message and "of 3" not in decision.message
     # One run is in flight, and when it has failed too, the day begins anew.
     assert decide_retrain(replace(given_up, seconds_since_end=9e4, in_flight=("r",)), POLICY).action == "skip"
     assert decide_retrain(replace(given_up, attempts=4, seconds_since_end=1.0), POLICY).action == "skip"

@@ -9,8 +9,8 @@ from correctly_assets.core.rollback import RollbackPolicy, Signals, decide_rollb
 
 
 def test_answers_that_fail_far_more_often_speak_for_the_previous_release():
-    says = decide_rollback(Signals(400, 80), Signals(1000, 20))
-    assert says is not None and says.startswith("20 % of 400 answers") and "2 % before" in says
+    message = decide_rollback(Signals(400, 80), Signals(1000, 20))
+    assert message is not None and message.startswith("20 % of 400 answers") and "2 % before" in message
 
 
 def test_a_few_answers_say_nothing_yet():
@@ -50,8 +50,8 @@ def test_equal_or_better_rates_never_roll_back(ups: int, downs: int, more_ups: i
 
 
 def test_an_engine_that_computed_nan_twice_speaks_for_the_release_before():
-    says = decide_rollback(Signals(corrupted=2), Signals())
-    assert says == "The engine computed NaN 2 times while it answered (0 before)."
+    message = decide_rollback(Signals(corrupted=2), Signals())
+    assert message == "The engine computed NaN 2 times while it answered (0 before)."
     # Once may have been an evaluated candidate's.
     assert decide_rollback(Signals(corrupted=1), Signals()) is None
     # The release before is no way out where the engine fared no better.

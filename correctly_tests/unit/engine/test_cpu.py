@@ -26,17 +26,17 @@ def test_a_processor_is_read_from_what_linux_tells(tmp_path: Path) -> None:
     told.write_text(f"processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: {AVX512} avx512_bf16\n\nprocessor\t: 1\n")
     found = read_cpu(told, "x86_64")
     assert found == cpu(f"{AVX512} avx512_bf16")
-    assert (found.dtype, found.stops, found.slow_says("bfloat16")) == ("bfloat16", None, None)
+    assert (found.dtype, found.stops, found.slow_warning("bfloat16")) == ("bfloat16", None, None)
     assert read_cpu(tmp_path / "nothing", "x86_64") == Cpu("x86_64")
-    assert Cpu("x86_64").stops is None and Cpu("x86_64").slow_says("bfloat16") is None
+    assert Cpu("x86_64").stops is None and Cpu("x86_64").slow_warning("bfloat16") is None
 
 
 def test_without_avx_512_the_engine_computes_in_float32_and_it_is_said() -> None:
     old = cpu(AVX2)
     assert old.dtype == "float32" and old.stops is None
-    says = old.slow_says("float32") or ""
-    assert "has no AVX-512" in says and "CORRECTLY_VLLM_DTYPE=bfloat16" in says
-    assert "neither AVX512_BF16 nor AMX" in (cpu(AVX512).slow_says("bfloat16") or "")
+    message = old.slow_warning("float32") or ""
+    assert "has no AVX-512" in message and "CORRECTLY_VLLM_DTYPE=bfloat16" in message
+    assert "neither AVX512_BF16 nor AMX" in (cpu(AVX512).slow_warning("bfloat16") or "")
     argv, _ = vllm_command("m", port=1, chat_template=Path("t"), device="cpu", dtype="float32")
     assert argv[argv.index("--dtype") + 1] == "float32"
     assert engine_dtype("float32", "gpu") == "float32" and engine_dtype("auto", "gpu") == "bfloat16"

@@ -37,7 +37,7 @@ def test_numbers_are_judged_at_their_bounds():
     processors = [Cpu("x86_64", frozenset(flags.split())) for flags in ("sse4_2", "avx2", "")] + [Cpu("aarch64")]
     statuses = [doctor.judge_instructions(cpu).status for cpu in processors]
     assert statuses == ["problem", "warning", "ok", "problem"]
-    assert "a 2 (wanted 1)" in doctor.judge_pins({"a": "1", "b": "1"}, {"a": "2", "b": "1"}).says
+    assert "a 2 (wanted 1)" in doctor.judge_pins({"a": "1", "b": "1"}, {"a": "2", "b": "1"}).message
     assert doctor.judge_memory(8_000_000_000).status == "warning"
 
 
@@ -45,7 +45,7 @@ def test_some_twenty_checks_each_say_a_sentence_with_a_remedy(settings: Settings
     findings = examine(settings)
     assert len(findings) == len(CHECKS) >= 20 and len({one.name for one in findings}) == len(findings)
     for one in findings:
-        assert one.says and (one.status == "ok") == (one.remedy is None), one
+        assert one.message and (one.status == "ok") == (one.remedy is None), one
 
 
 def test_a_missing_platform_is_a_problem_and_stops_no_check(run: Run, settings: Settings):
@@ -74,14 +74,14 @@ def test_adapters_without_rows_and_changed_files_are_named(settings: Settings, s
     adapter.mkdir(parents=True)
     (adapter / "weights").write_text("w")
     (adapter / "manifest.json").write_text(json.dumps({"id": "aaaaaaaaaaaa", "files": {"weights": "0" * 64}}))
-    assert "aaaaaaaaaaaa" in found(settings, doctor.check_rows).says
+    assert "aaaaaaaaaaaa" in found(settings, doctor.check_rows).message
     assert found(settings, doctor.check_adapters).status == "problem"
     store.add_release(adapter="bbbbbbbbbbbb", base_model="m", kind="promotion", why="It is better.")
-    assert found(settings, doctor.check_rows).says == "Adapter bbbbbbbbbbbb of r0001 is not there."
+    assert found(settings, doctor.check_rows).message == "Adapter bbbbbbbbbbbb of r0001 is not there."
 
 
 def test_a_backup_open_doors_and_missing_keys_are_seen(settings: Settings, store: Store):
-    assert found(settings, doctor.check_backup).says == "There is no backup."
+    assert found(settings, doctor.check_backup).message == "There is no backup."
     back_up(settings.platform)
     assert found(settings, doctor.check_backup).status == "ok"
     beyond = settings.changed(platform={"host": "0.0.0.0"})

@@ -87,7 +87,7 @@ def test_each_sensor_has_its_last_tick_and_each_check_its_result(run: Run, store
     ]
     gates = {gate["name"]: gate["says"] for gate in said["gates"]}
     assert gates["nothing_is_held_back"] == "Failed (warn): 2 rows are in quarantine."
-    assert any(says.endswith("was not checked yet.") for says in gates.values())
+    assert any(message.endswith("was not checked yet.") for message in gates.values())
 
 
 def test_each_rule_of_the_retrain_policy_is_told(run: Run, store: Store, settings: Settings):

@@ -37,7 +37,7 @@ def test_what_is_older_goes_and_what_is_younger_or_pending_stays(timed: Store, c
     def day(name: str) -> None:
         answer(timed, f"c_{name}", f"An {name} sentence.")
         settled = react(timed, f"c_{name}", f"k_{name}", comment=f"An {name} remark.")
-        timed.settle_feedback(settled, "thumb", says="It confirms.", thumb=(f"An {name} sentence.", "It."))
+        timed.settle_feedback(settled, "thumb", message="It confirms.", thumb=(f"An {name} sentence.", "It."))
 
     day("old")
     answer(timed, "c_pending", "A pending sentence.")
@@ -91,7 +91,7 @@ def test_a_chat_is_erased_whoever_asked_in_it(store: Store) -> None:
     answer(store, "c_1", "The first sentence.", chat="one")
     answer(store, "c_2", "The second sentence.", chat="two")
     kept = react(store, "c_1", "open-webui:1", better="Something better.")
-    store.settle_feedback(kept, "landed", says="It landed.", example_id="e1")
+    store.settle_feedback(kept, "landed", message="It landed.", example_id="e1")
     assert store.answers_of(chat_id="one").examples == ("e1",)
     assert store.erase_person(chat_id="one") == 1
     second = store.correction("c_2")

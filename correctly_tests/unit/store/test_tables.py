@@ -418,8 +418,8 @@ def test_the_same_feedback_counts_once_and_a_turned_thumb_is_pending_again(store
     key, about = "chat:1", "c1"
     first = store.add_feedback(source_key=key, correction_id=about, rating=1)
     assert store.add_feedback(source_key=key, correction_id=about, rating=1) == first
-    assert store.settle_feedback(first.id, "thumb", says="Counted.", thumb=("He go.", "He goes."))
-    assert not store.settle_feedback(first.id, "ignored", says="Again.")
+    assert store.settle_feedback(first.id, "thumb", message="Counted.", thumb=("He go.", "He goes."))
+    assert not store.settle_feedback(first.id, "ignored", message="Again.")
     assert store.add_feedback(source_key=key, correction_id=about, rating=1).state == "thumb"
     assert [thumb.before for thumb in store.thumbs()] == ["He go."]
     turned = store.add_feedback(
@@ -451,7 +451,7 @@ def test_what_was_taken_back_counts_no_more(store: Store) -> None:
     store.journal_correction(correction("c1"))
     for key in ("open-webui:1", "open-webui:2", "api:me:c1"):
         one = store.add_feedback(source_key=key, correction_id="c1", rating=1, giver=key)
-        store.settle_feedback(one.id, "thumb", says="Counted.", thumb=("He go.", "He goes."))
+        store.settle_feedback(one.id, "thumb", message="Counted.", thumb=("He go.", "He goes."))
     assert store.feedback_keys("open-webui:") == {"open-webui:1", "open-webui:2"}
     assert store.withdraw_feedback(["open-webui:1", "open-webui:9"]) == 1
     assert (store.signals("r0001").ups, len(list(store.thumbs()))) == (2, 2)
@@ -490,7 +490,9 @@ def test_a_forgotten_example_leaves_no_text_in_any_table(store: Store) -> None:
     store.release_quarantined(secret.id)
     store.journal_correction(correction("c1", before="My secretword go home"))
     store.add_feedback(source_key="k", correction_id="c1", rating=1, better="Secretword", comment="Secretword")
-    store.settle_feedback(store.pending_feedback()[0].id, "thumb", says="x", thumb=(secret.before, secret.after or ""))
+    store.settle_feedback(
+        store.pending_feedback()[0].id, "thumb", message="x", thumb=(secret.before, secret.after or "")
+    )
     forgotten = store.forget(secret.id[:8])
     assert (forgotten.example_id, forgotten.answers) == (secret.id, 1)
     tables = ("text_repository", "correction_script", "quarantine", "correction_journal", "feedback", "thumb")

@@ -276,8 +276,8 @@ def test_a_broken_promise_says_what_was_further_off() -> None:
     offs = {"minutes_off_percent": 10.0, "gigabytes_off_percent": -5.0, "tokens_off_percent": 50.0}
     plan = {"promised": promised, "took": {"minutes": 2.2, "gigabytes": 3.8, "tokens": 30_000.0}, **offs}
     begins = "Took 2.2 of 2.0 promised minutes, 3.8 of 4.0 GB and 30,000 of 20,000 tokens"
-    assert promise.says(plan) == f"{begins}: further off in tokens than a promise should be."
-    assert promise.says({**plan, "tokens_off_percent": 30.0}) == f"{begins}."
+    assert promise.plan_summary(plan) == f"{begins}: further off in tokens than a promise should be."
+    assert promise.plan_summary({**plan, "tokens_off_percent": 30.0}) == f"{begins}."
 
 
 def test_the_model_flops_are_two_a_weight_forward_and_two_a_gradient() -> None:

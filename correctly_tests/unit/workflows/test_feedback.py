@@ -97,8 +97,8 @@ def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
 def test_a_thumb_down_with_a_better_sentence_lands_as_verified(chat: Chat, store: Store):
     journal(store)
     chat.rows = [row(-1, comment="She goes to the office every day.")]
-    says, since = collect_feedback(store, get_settings())
-    assert "1 corrections landed" in says and since == 1000
+    message, since = collect_feedback(store, get_settings())
+    assert "1 corrections landed" in message and since == 1000
     [example] = list(store.accepted())
     assert (example.before, example.after) == (BEFORE, "She goes to the office every day.")
     assert example.verified and example.source == "feedback"
@@ -118,8 +118,8 @@ def test_an_answer_that_was_edited_in_the_chat_is_a_better_version(chat: Chat, s
 def test_a_remark_is_a_note_and_a_thumb_up_confirms_the_answer(chat: Chat, store: Store):
     journal(store)
     chat.rows = [row(-1, comment="I do not like this at all"), row(1, id="v2")]
-    says, _ = collect_feedback(store, get_settings())
-    assert "1 confirmations, 1 votes only" in says
+    message, _ = collect_feedback(store, get_settings())
+    assert "1 confirmations, 1 votes only" in message
     # Nothing new is to be trained: a thumb costs no training.
     assert not list(store.accepted()) and store.new_since_decision() == 0
     assert store.accepted_digest() == rows_digest([])
@@ -140,10 +140,10 @@ def test_a_correction_that_changes_a_figure_is_held_with_its_failed_check(chat: 
     chat.rows = [
         row(-1, asked="I has 3 cats at home.", answered="I have 3 cats at home.", comment="I have 4 cats at home.")
     ]
-    says, _ = collect_feedback(store, get_settings())
-    assert "0 corrections landed, 1 held in quarantine" in says
+    message, _ = collect_feedback(store, get_settings())
+    assert "0 corrections landed, 1 held in quarantine" in message
     assert not list(store.accepted())
-    assert store.feedback("quarantined")[0].says == "The figure '3' is not on both sides."
+    assert store.feedback("quarantined")[0].message == "The figure '3' is not on both sides."
 
 
 def test_personal_data_is_replaced_before_a_vote_is_kept(chat: Chat, store: Store):
@@ -159,8 +159,8 @@ def test_a_chat_that_is_away_holds_up_nothing_that_came_another_way(settings: Se
     monkeypatch.setenv("CORRECTLY_WEBUI_PORT", "9")
     journal(store)
     store.add_feedback(source_key="api:1", correction_id="c_1", rating=-1, better="She goes to the office every day.")
-    says, since = collect_feedback(store, get_settings())
-    assert "1 corrections landed" in says and "Open WebUI does not answer" in says and since == 0
+    message, since = collect_feedback(store, get_settings())
+    assert "1 corrections landed" in message and "Open WebUI does not answer" in message and since == 0
 
 
 def test_votes_are_read_where_the_chat_is_reached_with_its_preset_admin(chat: Chat, monkeypatch):
@@ -266,8 +266,8 @@ def test_a_vote_that_is_turned_round_or_taken_back_follows(chat: Chat, store: St
     collect_feedback(store, get_settings())
     assert store.signals("r0001").ups == 1 and len(list(store.thumbs())) == 2
     chat.rows = [row(-1, id="v1", at=20000)]
-    says, since = collect_feedback(store, get_settings(), since=20000)
-    assert "1 votes were taken back" in says and since == 20000
+    message, since = collect_feedback(store, get_settings(), since=20000)
+    assert "1 votes were taken back" in message and since == 20000
     assert (store.signals("r0001").ups, store.signals("r0001").downs) == (0, 1) and not list(store.thumbs())
     chat.rows = [row(0, id="v1", at=30000)]
     assert "1 votes were taken back" in collect_feedback(store, get_settings(), since=30000)[0]

@@ -80,10 +80,10 @@ def test_a_registered_set_is_measured_without_the_rows_that_were_trained_on(sett
         pairs, settings.platform.snapshots_dir, TrainSetManifest(seed=1), sql_dir=settings.platform.sql_dir
     )
     one, said = manifest(settings, "one", train_set=made.id, warm_start=None), list[str]()
-    kept, says = without_trained_on(settings.platform, one, data, said.append)
+    kept, message = without_trained_on(settings.platform, one, data, said.append)
     assert [row.source for row in kept.rows] == ["It is late."] and kept.sha256 != data.sha256
-    assert says == "ours.jsonl is measured without rows 2, 3, 4, which adapter one was trained on or near."
-    assert said == [says]
+    assert message == "ours.jsonl is measured without rows 2, 3, 4, which adapter one was trained on or near."
+    assert said == [message]
     other = manifest(settings, "other", train_set=trained_on(settings, "Those is mine."), warm_start=None)
     assert without_trained_on(settings.platform, other, data) == (data, None)
 

@@ -115,10 +115,10 @@ def test_rows_that_a_recording_lacks_wait_on_and_a_sentence_says_so(
     assert "correctly record --kind teacher --model toy" in waits_for(replaying.teacher)
     done = complete_waiting(store, replaying)
     assert (done.completed, done.left) == (3, 1)
-    assert f"1 wait still. The recording has no answer for 1 of them: {command}." in (done.says or "")
+    assert f"1 wait still. The recording has no answer for 1 of them: {command}." in (done.message or "")
     again = complete_waiting(store, replaying)
     assert (again.completed, again.left) == (0, 1)
-    assert again.says == f"1 examples wait still: What toy answers to this is not recorded; {command}."
+    assert again.message == f"1 examples wait still: What toy answers to this is not recorded; {command}."
 
 
 def test_more_rows_than_a_call_asks_about_are_recorded_as_calls_will_ask(
@@ -177,4 +177,4 @@ def test_a_row_too_long_to_be_asked_for_keeps_no_other_from_being_recorded(
     recording = record_teacher(prompted)
     assert recording.header["entries"] > 0
     done = complete_waiting(store, teacher_is(monkeypatch, "recorded"))
-    assert (done.completed, done.left) == (0, 1) and "not recorded" in (done.says or "")
+    assert (done.completed, done.left) == (0, 1) and "not recorded" in (done.message or "")

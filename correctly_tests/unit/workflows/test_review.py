@@ -74,9 +74,9 @@ def store(here: Settings) -> Iterator[Store]:
 def test_twenty_scenarios_ship_each_with_what_to_look_at(settings: Settings) -> None:
     scenarios = read_scenarios(settings.platform)
     assert len(scenarios) == 20
-    says = {scenario.id: "\n".join(scenario.says) for scenario in scenarios}
-    assert "```" in says["code-block"] and "\n- " in says["bulleted-list"] and "왜?" in says["korean-why"]
-    assert len(says["long-paragraph"].split()) > 100
+    messages = {scenario.id: "\n".join(scenario.messages) for scenario in scenarios}
+    assert "```" in messages["code-block"] and "\n- " in messages["bulleted-list"] and "왜?" in messages["korean-why"]
+    assert len(messages["long-paragraph"].split()) > 100
     assert all(scenario.look_at.endswith(".") for scenario in scenarios)
 
 

@@ -150,11 +150,11 @@ def test_the_decision_on_a_run_that_held_a_straddler_starts_no_other_run(few_pai
         )
         record(few_pairs.platform, store, extras, adapter="A", verdict="promoted", reasons=("Better.",), run_id=None)
         state = read_retrain_state(store, instance, few_pairs)
-        assert decide_retrain(state, policy(few_pairs.training)).says.startswith("Nothing new")
+        assert decide_retrain(state, policy(few_pairs.training)).message.startswith("Nothing new")
         assert (state.new_examples, state.removed_examples) == (0, 0)
         store.release_quarantined(between.id)
         state = read_retrain_state(store, instance, few_pairs)
-        assert "1 new example since" in decide_retrain(state, policy(few_pairs.training)).says
+        assert "1 new example since" in decide_retrain(state, policy(few_pairs.training)).message
 
 
 def test_rows_that_give_no_pair_are_decided_without_another_training(few_pairs: Settings):
@@ -186,7 +186,7 @@ def test_rows_that_give_no_pair_are_decided_without_another_training(few_pairs: 
             run_id=None,
         )
         state = read_retrain_state(store, instance, few_pairs)
-        assert decide_retrain(state, policy(few_pairs.training)).says.startswith("Nothing new")
+        assert decide_retrain(state, policy(few_pairs.training)).message.startswith("Nothing new")
 
 
 def test_a_run_that_held_a_straddler_is_the_first_attempt_at_what_is_left(few_pairs: Settings):
@@ -201,7 +201,7 @@ def test_a_run_that_held_a_straddler_is_the_first_attempt_at_what_is_left(few_pa
         with open_platform_store(few_pairs.platform) as store:
             assert store.counts().quarantined == 1
             again = decide_retrain(read_retrain_state(store, instance, few_pairs), policy(few_pairs.training))
-    assert "attempt 2 of 3" in again.says and again.run_key != request.run_key
+    assert "attempt 2 of 3" in again.message and again.run_key != request.run_key
 
 
 def test_a_released_straddler_keeps_to_the_split_of_its_own_hash(few_pairs: Settings):

@@ -85,7 +85,7 @@ def test_a_thumb_up_raises_the_weight_of_its_pair_and_adds_none(prompted: Settin
     with open_platform_store(prompted.platform) as store:
         for number, after in enumerate((said.after or "", "Something that no pair holds.")):
             one = store.add_feedback(source_key=f"chat:{number}", correction_id="c1", rating=1)
-            store.settle_feedback(one.id, "thumb", says="It confirms the answer.", thumb=(said.before, after))
+            store.settle_feedback(one.id, "thumb", message="It confirms the answer.", thumb=(said.before, after))
     after = build(prompted)
     weights = [
         {(pair.before, pair.after): pair.weight for pair in made.pairs if pair.before == said.before}
