@@ -46,8 +46,8 @@ test: test-system install lint ## everything the CI runs, from a fresh clone
 test-fast: install ## the inner loop: no model, under two minutes
 	@$(PY) -m pytest -p no:cacheprovider correctly_tests/unit correctly_tests/defs -m "not model and not slow and not full"
 
-test-full: test-system install .venv-dvc/.installed ## soak and faults, and the real `dvc` program, too
-	@$(OFFLINE) $(PY) -m pytest -p no:cacheprovider correctly_tests
+test-full: test-system install .venv-dvc/.installed ## soak and the real `dvc` program too; writes docs/faults.md
+	@$(OFFLINE) $(PY) -m pytest -p no:cacheprovider correctly_tests --faults-page docs/faults.md
 
 $(addprefix bench-,$(BENCHES)): bench-%: install
 	@$(PY) -m benchmarks.bench_$*

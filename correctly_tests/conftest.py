@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from correctly_assets.settings import Settings, get_settings
+from correctly_tests import fault_table
+from correctly_tests.fault_table import observed as observed  # a fixture
 
 # How fast an example is made or run says nothing here: the machines are shared, and speed is measured in benchmarks/.
 hypothesis.settings.register_profile(
@@ -24,6 +26,29 @@ hypothesis.settings.load_profile("shared-machine")
 # In a shell's background Ctrl-C is ignored, and Dagster takes SIGTERM for it: what a test starts would not stop.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    fault_table.add_option(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    fault_table.configure(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    fault_table.collect(config, items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    made = yield
+    fault_table.report(item, made)
+    return made
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    fault_table.write(session.config)
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ from correctly_assets.workflows.land_rows import land
 from correctly_assets.workflows.restore_backup import restore_backup
 from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.commands import ROWS
+from correctly_tests.fault_table import Row
 from correctly_tests.integration.postgres import Postgres, running_postgres
 
 
@@ -88,12 +89,20 @@ def test_a_database_in_use_is_refused_and_stays_as_it_is(team: Settings, tmp_pat
     assert execute(team, "SELECT count(*) FROM mlflow.runs") == [(2,)]
 
 
-def test_a_damaged_dump_leaves_the_database_empty(team: Settings, fresh: Settings, tmp_path: Path):
+@pytest.mark.fault(
+    fault="the dump in a backup is damaged",
+    stage="upkeep",
+    expected="the restore refuses; the database stays empty",
+    remedy="Restore an earlier backup.",
+)
+def test_a_damaged_dump_leaves_the_database_empty(team: Settings, fresh: Settings, tmp_path: Path, observed: Row):
     made = back_up(team.platform, tmp_path / "disk")
     (made.path / POSTGRES_DUMP).write_bytes(b"nothing")
-    with pytest.raises(PermanentError, match="damaged"):
+    with pytest.raises(PermanentError, match="damaged") as refusal:
         restore_backup(fresh, made.path)
-    assert execute(fresh, "SELECT count(*) FROM pg_tables WHERE schemaname IN ('correctly', 'mlflow')") == [(0,)]
+    ((tables,),) = execute(fresh, "SELECT count(*) FROM pg_tables WHERE schemaname IN ('correctly', 'mlflow')")
+    observed(f"“{str(refusal.value)[:60]} …”; {tables} tables in the database")
+    assert tables == 0
 
 
 def test_a_missing_pg_dump_is_named_with_its_package(team: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

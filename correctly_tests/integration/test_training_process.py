@@ -23,6 +23,7 @@ from correctly_assets.training.checkpoint import NAME
 from correctly_assets.training.output import _CANARIES
 from correctly_assets.training.rendering import Renderer, load_tokenizer
 from correctly_tests.asked import prompts_sent
+from correctly_tests.fault_table import Row
 from correctly_tests.training_tiny import run_config, start_training, write_base_model, write_train_set
 
 
@@ -117,9 +118,18 @@ def test_training_serving_and_canary_render_a_prompt_to_the_same_tokens(
         assert len(why) == len(edits)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def stopped(number: signal.Signals) -> Any:
+    row = {"fault": f"{number.name} to the trainer", "stage": "training"}
+    return pytest.param(
+        number,
+        marks=pytest.mark.fault(**row, expected="training goes on from its checkpoint, to the same weights"),
+        id=number.name,
+    )
+
+
+@pytest.mark.parametrize("number", [stopped(signal.SIGINT), stopped(signal.SIGTERM), stopped(signal.SIGKILL)])
 def test_a_stopped_or_killed_run_resumes_to_the_undisturbed_adapter(
-    home: Path, tmp_path: Path, undisturbed: dict[str, Any], number: signal.Signals
+    home: Path, tmp_path: Path, undisturbed: dict[str, Any], number: signal.Signals, observed: Row
 ) -> None:
     code, outcome, _ = train(home, tmp_path, kill=number)
     assert not list(tmp_path.glob("adapters/*"))
@@ -128,8 +138,14 @@ def test_a_stopped_or_killed_run_resumes_to_the_undisturbed_adapter(
     else:
         assert code == EXIT_INTERRUPTED
         assert outcome["error"]["code"] == "interrupted"
+    since = time.monotonic()
     code, outcome, output = train(home, tmp_path)
     assert code == 0, output
+    same = outcome["adapter"] == undisturbed["adapter"]
+    observed(
+        f"resumed: {outcome['resumed']}; the adapter is {'the same' if same else 'another'}",
+        seconds=time.monotonic() - since,
+    )
     assert outcome["resumed"] is True
     assert outcome["adapter"] == undisturbed["adapter"]
     assert outcome["loss_last"] == undisturbed["loss_last"]
@@ -181,7 +197,15 @@ def test_every_stage_before_the_first_step_looks_at_the_stop(
     assert not (tmp_path / "mlflow.sqlite").exists() and not config.checkpoint_dir.exists()
 
 
-def test_a_base_model_with_nan_weights_ends_permanently_without_an_adapter(home: Path, tmp_path: Path) -> None:
+@pytest.mark.fault(
+    fault="weights that are no numbers in the base model",
+    stage="training",
+    expected="training ends for good, without an adapter",
+    remedy="Run `correctly prepare` to make the base model anew, or set CORRECTLY_BASE_MODEL to another.",
+)
+def test_a_base_model_with_nan_weights_ends_permanently_without_an_adapter(
+    home: Path, tmp_path: Path, observed: Row
+) -> None:
     from safetensors.torch import load_file, save_file
 
     broken = tmp_path / "broken"
@@ -191,8 +215,10 @@ def test_a_base_model_with_nan_weights_ends_permanently_without_an_adapter(home:
     save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
     code, outcome, output = train(home, tmp_path, base_model=str(broken))
     assert code == EXIT_PERMANENT, output
+    made = list(tmp_path.glob("adapters/*"))
+    observed(f"it ended with code {code} ({outcome['error']['code']}) and {len(made)} adapters")
     assert outcome["error"]["code"] == "loss_not_finite"
-    assert not list(tmp_path.glob("adapters/*"))
+    assert not made
 
 
 def test_an_absent_base_model_is_one_sentence_with_the_setting_to_change(home: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from correctly_assets.core.text import split_of
 from correctly_assets.core.types import Edit, Origin, TrainPair
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.store import Store, open_store
+from correctly_tests.fault_table import Row
 from correctly_tests.unit.store.test_tables import SQL, example
 
 EDIT = Edit(3, 5, "go", "goes", "R:VERB:SVA", "The subject is singular.", "rule")
@@ -336,7 +337,13 @@ write_train_set(pairs(), target, TrainSetManifest(), sql_dir=SQL)
 
 
 @pytest.mark.parametrize("kind", ["examples", "train_set"])
-def test_a_full_disk_ends_in_one_sentence_and_leaves_nothing_behind(tmp_path: Path, kind: str) -> None:
+@pytest.mark.fault(
+    fault="the disk is full (a limit on the size of files)",
+    stage="train_set",
+    expected="a sentence; nothing half written is left",
+    remedy="Make room on the disk; the next run starts by itself.",
+)
+def test_a_full_disk_ends_in_one_sentence_and_leaves_nothing_behind(tmp_path: Path, kind: str, observed: Row) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FAULTY + FULL_DISK, str(tmp_path), kind],
         capture_output=True, text=True, cwd=PROJECT_ROOT, check=True,
@@ -344,11 +351,17 @@ def test_a_full_disk_ends_in_one_sentence_and_leaves_nothing_behind(tmp_path: Pa
     ready, sentence, left = done.stdout.splitlines()
     assert ready == "ready"
     assert sentence.startswith("PermanentError There is no room left under")
+    observed(f"{kind}: “{sentence.split(' ', 1)[1][:60]} …”; files left behind: {left}")
     assert left == "[]"
 
 
+@pytest.mark.fault(
+    fault="kill -9 while a train set is written",
+    stage="train_set",
+    expected="no half train set; what is left is removed after a day",
+)
 @pytest.mark.slow
-def test_a_killed_run_leaves_no_train_set_and_its_scraps_are_swept(tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_train_set_and_its_scraps_are_swept(tmp_path: Path, observed: Row) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", FAULTY + ENDLESS, str(tmp_path)], stdout=subprocess.PIPE, cwd=PROJECT_ROOT
     )
@@ -366,4 +379,5 @@ def test_a_killed_run_leaves_no_train_set_and_its_scraps_are_swept(tmp_path: Pat
     for path in scraps:
         os.utime(path, (0.0, time.time() - 2 * 86_400))
     write(snapshots, pair("a"))
+    observed(f"{len(scraps)} unfinished folders were left, {len(set(scraps) & set(snapshots.iterdir()))} after a day")
     assert not set(scraps) & set(snapshots.iterdir())

@@ -25,6 +25,7 @@ from correctly_assets.core.landing import LandCounts
 from correctly_assets.curation.landing import inbox_trouble, make_guards, ready_files, scan_inbox
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.store import Store, open_store
+from correctly_tests.fault_table import Row
 
 SQL = PROJECT_ROOT / "sql"
 GUARDS = make_guards()
@@ -225,7 +226,12 @@ scan_inbox(Path(sys.argv[2]), store, make_guards())
 """
 
 
-def test_a_killed_scan_loses_no_row_and_no_file(inbox: Path, store: Store) -> None:
+@pytest.mark.fault(
+    fault="kill -9 of the inbox in the middle of a file",
+    stage="landing",
+    expected="the file lies there still and lands again, each row once",
+)
+def test_a_killed_scan_loses_no_row_and_no_file(inbox: Path, store: Store, observed: Row) -> None:
     put(inbox, "rows.jsonl", "not json", *({"before": f"He go {n}."} for n in range(5000)))
     child = subprocess.Popen(
         [sys.executable, "-c", SCAN, str(store.database.url), str(inbox)],
@@ -242,6 +248,9 @@ def test_a_killed_scan_loses_no_row_and_no_file(inbox: Path, store: Store) -> No
     before = store.counts().waiting
     assert 0 < before < 5000
     [(_, outcome)] = scan_inbox(inbox, store, GUARDS)
+    observed(
+        f"{before} of 5000 rows were there, {outcome.landed} landed afterwards", rows_lost=5000 - store.counts().waiting
+    )
     assert (outcome.landed, outcome.duplicates, outcome.refused) == (5000 - before, before, 1)
     assert (names(inbox), names(inbox / "done")) == ([], ["rows.jsonl"])
     assert names(inbox / "refused") == ["rows.jsonl.refused.jsonl"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -20,6 +21,7 @@ from correctly_assets.core.errors import PermanentError, RetryableError
 from correctly_assets.core.types import Example
 from correctly_assets.llm_api import batches
 from correctly_tests.batch_fakes import BatchServer, answered, expired, status
+from correctly_tests.fault_table import Row
 from correctly_tests.loopback import answer
 from correctly_tests.teaching_fakes import EXAMPLES, PROMPTS, teacher
 
@@ -42,6 +44,17 @@ def write(server: BatchServer, tmp_path: Path, count: int = 6, **more: Any):
 
 def asked_in(server: BatchServer, number: int) -> set[str]:
     return {line["custom_id"] for line in server.sent(number)}
+
+
+def asked_twice(server: BatchServer) -> int:
+    """How many requests stand in more than one batch, or were sent in a batch and directly."""
+    bodies = [
+        json.dumps(line["body"], sort_keys=True)
+        for number in range(len(server.batches))
+        for line in server.sent(number)
+    ]
+    bodies += [json.dumps(body, sort_keys=True) for body in server.direct]
+    return len(bodies) - len(set(bodies))
 
 
 def turned(code: int, headers: dict[str, str] | None = None):
@@ -103,18 +116,34 @@ def child(server: BatchServer, tmp_path: Path, seen: str) -> None:
     assert seen in server.calls
 
 
-def test_a_run_killed_while_it_waits_goes_on_with_the_same_batch(server: BatchServer, tmp_path: Path) -> None:
+@pytest.mark.fault(
+    fault="kill -9 while a batch of paid requests is waited for",
+    stage="teacher",
+    expected="the next run goes on with the same batch",
+)
+def test_a_run_killed_while_it_waits_goes_on_with_the_same_batch(
+    server: BatchServer, tmp_path: Path, observed: Row
+) -> None:
     server.looks = 10**9
     child(server, tmp_path, "GET /batches/ID")
     server.looks = 1
     # Also when the setting was taken away meanwhile.
     output = write(server, tmp_path, count=7, batch_at=None, budget_usd=5.0)
+    paid = asked_twice(server)
+    observed(f"{len(server.batches)} batch was made, {len(server.direct)} new request was sent", paid_twice=paid)
     # The batch's six were reserved at 4.48 USD; what they did cost leaves room for the seventh.
     assert len(server.batches) == 1 and len(server.direct) == 1
     assert output.requests == 7 and output.cost_usd == pytest.approx(7 * 150 * 1000 / 1e6)
 
 
-def test_a_run_killed_before_it_heard_of_its_batch_finds_it_by_our_name(server: BatchServer, tmp_path: Path) -> None:
+@pytest.mark.fault(
+    fault="kill -9 after a batch was made, before its number came",
+    stage="teacher",
+    expected="the next run finds that batch by its name",
+)
+def test_a_run_killed_before_it_heard_of_its_batch_finds_it_by_our_name(
+    server: BatchServer, tmp_path: Path, observed: Row
+) -> None:
     made: list[str] = []
 
     def make_and_hang(handler: BaseHTTPRequestHandler) -> None:
@@ -133,6 +162,7 @@ def test_a_run_killed_before_it_heard_of_its_batch_finds_it_by_our_name(server: 
     while not server.batches and time.monotonic() < deadline:
         time.sleep(0.02)
     output = write(server, tmp_path)
+    observed(f"{len(server.batches)} batch was made, for {output.requests} requests", paid_twice=asked_twice(server))
     assert made == ["batch"] and len(server.batches) == 1 and not server.direct and output.requests == 6
 
 

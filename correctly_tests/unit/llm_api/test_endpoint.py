@@ -23,6 +23,7 @@ from correctly_assets.llm_api.budget import Budget, Price
 from correctly_assets.llm_api.endpoint import Endpoint, retry_after
 from correctly_assets.llm_api.requests import ChatRequest
 from correctly_assets.teachers.prompted.exemplars import Cell
+from correctly_tests.fault_table import Row
 from correctly_tests.teaching_fakes import (
     EXAMPLES,
     GOOD,
@@ -202,7 +203,12 @@ def test_a_lost_request_counts_in_the_budget_and_a_refused_one_does_not(server: 
         assert (journal.spent([request.key]) > 0) is counts
 
 
-def test_a_killed_run_resumes_without_paying_twice(server: ChatServer, tmp_path: Path) -> None:
+@pytest.mark.fault(
+    fault="kill -9 while a paid teacher is asked",
+    stage="teacher",
+    expected="answers that came are kept; only the one under way is sent again",
+)
+def test_a_killed_run_resumes_without_paying_twice(server: ChatServer, tmp_path: Path, observed: Row) -> None:
     """kill -9 in mid-generation: the answers that had arrived are in the journal, the others are asked for again."""
     slow_after = 3
 
@@ -232,6 +238,10 @@ def test_a_killed_run_resumes_without_paying_twice(server: ChatServer, tmp_path:
     output = teacher(server, tmp_path, concurrency=1).write_pairs(plain, count=6, seed=1)
     assert output.requests == 6 - slow_after
     prompts = [(r["messages"][0]["content"], r["seed"]) for r in server.requests]
+    # Of the one that was under way no answer had come.
+    answered = prompts[:slow_after]
+    again = sum(prompts[slow_after:].count(one) for one in answered)
+    observed(f"{slow_after} answers before the kill, {output.requests} requests after it", paid_twice=again)
     assert len(prompts) == 7 and len(set(prompts)) == 6  # only the one that was under way is sent again
 
 

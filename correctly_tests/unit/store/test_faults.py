@@ -11,6 +11,7 @@ import pytest
 from correctly_assets.core.errors import PermanentError, RetryableError, UsageError
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.store import Database, Store, open_store
+from correctly_tests.fault_table import Row
 from correctly_tests.unit.store.test_tables import SQL, example
 
 
@@ -68,7 +69,13 @@ except Exception as error:
 """
 
 
-def test_a_full_disk_while_landing_is_said_so_and_keeps_whole_batches(tmp_path: Path) -> None:
+@pytest.mark.fault(
+    fault="the disk is full (a limit on the size of files)",
+    stage="landing",
+    expected="a sentence; whole batches are kept; landing again adds the rest",
+    remedy="Make room on the disk (`correctly gc` removes what nothing refers to) and land the file again.",
+)
+def test_a_full_disk_while_landing_is_said_so_and_keeps_whole_batches(tmp_path: Path, observed: Row) -> None:
     url = f"sqlite:///{tmp_path / 'store.sqlite'}"
     done = subprocess.run(
         [sys.executable, "-c", FULL, url], capture_output=True, text=True, cwd=PROJECT_ROOT, check=True
@@ -80,6 +87,8 @@ def test_a_full_disk_while_landing_is_said_so_and_keeps_whole_batches(tmp_path: 
         assert kept % 100 == 0
         rows = (example(n, before=f"{n} " + "word " * 100, reasons=()) for n in range(5000))
         assert store.land(rows).landed == 5000 - kept
+        lost = 5000 - store.counts().accepted
+    observed(f"“{done.stdout.split(' ', 1)[1][:60]} …”; {kept} rows kept, {5000 - kept} landed later", rows_lost=lost)
 
 
 LIGHT = """

@@ -22,6 +22,7 @@ from correctly_assets.core.types import Correction, Edit, Example, Reason
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.store import Database, Store, open_store
 from correctly_assets.store.migrations import migrate_down, migrate_up, read_migrations, split_statements
+from correctly_tests.fault_table import Row
 
 SQL = PROJECT_ROOT / "sql"
 
@@ -130,10 +131,18 @@ def _open_and_count(url: str) -> int:
         return len(opened.forms_and_tones())
 
 
+@pytest.mark.fault(
+    fault="four processes open a new store at once, twice each",
+    stage="start",
+    expected="every one of them finds the whole schema",
+)
 @pytest.mark.slow
-def test_starters_that_open_the_store_at_once_all_find_it_ready(store_url: str) -> None:
+def test_starters_that_open_the_store_at_once_all_find_it_ready(store_url: str, observed: Row) -> None:
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         found = list(pool.map(_open_and_count, [store_url] * 8))
+    observed(
+        f"{len(found)} starters on {store_url.split(':')[0]} saw {len(set(found))} state, of {found[0]} forms and tones"
+    )
     assert len(set(found)) == 1
     assert found[0] > 20
 
@@ -190,16 +199,29 @@ def _land_numbers(url: str, start: int, stop: int) -> int:
         return opened.land((example(n) for n in range(start, stop)), batch_rows=20).landed
 
 
+@pytest.mark.fault(
+    fault="four processes land overlapping rows at once",
+    stage="landing",
+    expected="every row lands once",
+)
 @pytest.mark.slow
-def test_writers_at_once_land_every_row_exactly_once(store: Store, store_url: str) -> None:
+def test_writers_at_once_land_every_row_exactly_once(store: Store, store_url: str, observed: Row) -> None:
     ranges = [(0, 300), (100, 400), (200, 500), (0, 500)]
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         landed = sum(pool.map(_land_numbers, [store_url] * 4, *zip(*ranges, strict=True)))
-    assert landed == 500
-    assert store.counts().accepted == 500
+    kept = store.counts().accepted
+    observed(f"{landed} landed and {kept} kept of 500, on {store_url.split(':')[0]}", rows_lost=500 - kept)
+    assert landed == kept == 500
 
 
-def test_a_killed_landing_keeps_whole_batches_and_is_completed_by_another(store: Store, store_url: str) -> None:
+@pytest.mark.fault(
+    fault="kill -9 of a process that lands rows",
+    stage="landing",
+    expected="whole batches are kept; landing again adds what is missing, once",
+)
+def test_a_killed_landing_keeps_whole_batches_and_is_completed_by_another(
+    store: Store, store_url: str, observed: Row
+) -> None:
     script = (
         "import sys\n"
         "from correctly_tests.unit.store.test_tables import SQL, example\n"
@@ -220,6 +242,8 @@ def test_a_killed_landing_keeps_whole_batches_and_is_completed_by_another(store:
     assert kept >= 400
     assert kept % 100 == 0
     again = store.land((example(n) for n in range(kept + 50)), batch_rows=100)
+    lost = kept + 50 - store.counts().accepted
+    observed(f"{kept} rows kept, 50 landed behind them, on {store_url.split(':')[0]}", rows_lost=lost)
     assert again == LandCounts(landed=50, duplicates=kept)
 
 
