@@ -29,7 +29,7 @@ AS_IN = {"en": "As in {row}.", "ko": "{row}번과 같습니다."}
 """What stands in place of a reason that an earlier row gives."""
 _MOST_QUOTED = 4
 """Words of an edit that are quoted beside a name."""
-_CONTENT = re.compile(r"[^\W\d_]{3,}|[가-힣]{2,}")
+_CONTENT = re.compile(r"[^\W\d_가-힣]{3,}|[가-힣]{2,}")
 _KOREAN_END = re.compile(r"(?<=[가-힣]{2})[의와과은는을를이가]$")
 
 

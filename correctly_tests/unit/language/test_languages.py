@@ -52,6 +52,14 @@ def test_every_point_is_told_in_every_language() -> None:
             assert texts.short.strip() and texts.long.strip(), (point.id, language)
 
 
+@pytest.mark.parametrize("name", sorted(load_points()))
+def test_every_point_has_a_short_name_in_english_and_korean(name: str) -> None:
+    point = load_points()[name]
+    for title, longest in ((point.title("en"), 60), (point.title("ko"), 32)):
+        assert title and title == title.strip() and not title.endswith("."), name
+        assert len(title) <= longest, title
+
+
 def test_every_general_sentence_is_told_in_every_language() -> None:
     for kind, operations in read_words(REASONS_FILE).items():
         for entry in (entry for entries in operations.values() for entry in entries):
