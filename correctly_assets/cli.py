@@ -124,8 +124,8 @@ def correct(
     from correctly_assets.platform.first_screen import print_corrections
 
     settings = get_settings()
-    tongue = language or settings.teacher.reason_language
-    if tongue not in REASON_LANGUAGES:
+    reason_language = language or settings.teacher.reason_language
+    if reason_language not in REASON_LANGUAGES:
         raise UsageError(f"Reasons are written in {' or '.join(REASON_LANGUAGES)}.")
     if mode not in (None, "careful", "fluent"):
         raise UsageError("An answer is careful or fluent.")
@@ -134,17 +134,17 @@ def correct(
         for line in sys.stdin:
             batch.append(line.rstrip("\n"))
             if len(batch) == 32:
-                for item in correct_texts(settings, batch, reasons=reasons, language=tongue, mode=mode):
+                for item in correct_texts(settings, batch, reasons=reasons, language=reason_language, mode=mode):
                     print_json(item)
                 batch = []
         if batch:
-            for item in correct_texts(settings, batch, reasons=reasons, language=tongue, mode=mode):
+            for item in correct_texts(settings, batch, reasons=reasons, language=reason_language, mode=mode):
                 print_json(item)
         return
     whole = " ".join(text) if text else sys.stdin.read().rstrip("\n")
     if not whole.strip():
         raise UsageError("There is nothing to correct: give a text, or send one on standard input.")
-    answers = correct_texts(settings, [whole], reasons=reasons, language=tongue, mode=mode)
+    answers = correct_texts(settings, [whole], reasons=reasons, language=reason_language, mode=mode)
     if as_json:
         print_json(answers[0])
     else:

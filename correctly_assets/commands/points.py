@@ -31,8 +31,10 @@ def points(
     catalogue = load_points()
     chosen = {name: [catalogue[each] for each in ids] for name, ids in known.items() if area in (None, name)}
     if as_json:
-        told = {"area", "id", "name", "level", "en", "ko", "others", "example"}
-        print_json([point.model_dump(mode="json", include=told) for points in chosen.values() for point in points])
+        shown_fields = {"area", "id", "name", "level", "en", "ko", "others", "example"}
+        print_json(
+            [point.model_dump(mode="json", include=shown_fields) for points in chosen.values() for point in points]
+        )
         return
     for name, points in chosen.items():
         console.print(f"{name}: {len(points)}", highlight=False, markup=False)

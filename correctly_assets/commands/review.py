@@ -52,39 +52,39 @@ def votes(
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     for one in found:
-        told = one.feedback
-        thumb = {1: "👍", -1: "👎"}.get(told.rating, "✎")
-        marks = [told.at[:16].replace("T", " "), one.release or "", ", ".join(told.ticked)]
+        feedback = one.feedback
+        thumb = {1: "👍", -1: "👎"}.get(feedback.rating, "✎")
+        marks = [feedback.at[:16].replace("T", " "), one.release or "", ", ".join(feedback.ticked)]
         say(f"{thumb} {' · '.join(mark for mark in marks if mark)}")
         say(f"  {one.before}" if one.before is not None else "  (the answer is not in the journal any more)")
         if one.after and one.after != one.before:
             say(f"  → {one.after}")
-        if told.better:
-            say(f"  better: {told.better}")
-        if told.comment:
-            say(f"  comment: {told.comment}")
-        if told.message:
-            say(f"  {told.message}")
+        if feedback.better:
+            say(f"  better: {feedback.better}")
+        if feedback.comment:
+            say(f"  comment: {feedback.comment}")
+        if feedback.message:
+            say(f"  {feedback.message}")
     if not found:
         say("Nobody has said anything of an answer yet.")
 
 
 def _vote_json(one: Reaction) -> dict[str, Any]:
-    told = one.feedback
+    feedback = one.feedback
     return {
-        "id": told.id,
-        "at": told.at,
-        "rating": told.rating,
-        "ticked": list(told.ticked),
-        "comment": told.comment,
-        "better": told.better,
+        "id": feedback.id,
+        "at": feedback.at,
+        "rating": feedback.rating,
+        "ticked": list(feedback.ticked),
+        "comment": feedback.comment,
+        "better": feedback.better,
         "before": one.before,
         "after": one.after,
         "release": one.release,
-        "giver": told.giver,
-        "state": told.state,
-        "says": told.message,
-        "example": told.example_id,
+        "giver": feedback.giver,
+        "state": feedback.state,
+        "says": feedback.message,
+        "example": feedback.example_id,
     }
 
 
@@ -166,9 +166,9 @@ def _rate(task: Task, index: int) -> Grades:
 
 def _grade(question: str) -> int:
     while True:
-        said = stderr.input(f"{question} [1-5] ", markup=False).strip()
-        if said.isascii() and said.isdigit() and int(said) in GRADES:
-            return int(said)
+        answer = stderr.input(f"{question} [1-5] ", markup=False).strip()
+        if answer.isascii() and answer.isdigit() and int(answer) in GRADES:
+            return int(answer)
         stderr.print("A number from 1 to 5, 5 the best.", highlight=False)
 
 

@@ -118,12 +118,12 @@ def _read_words(path: Path) -> HouseStyle:
     keep: list[str] = []
     terms: dict[str, str] = {}
     for line in lines:
-        said = line.split("#", 1)[0].strip()
-        wrong, arrow, right = (part.strip() for part in said.partition("->"))
+        label = line.split("#", 1)[0].strip()
+        wrong, arrow, right = (part.strip() for part in label.partition("->"))
         if arrow:
             terms[wrong] = right
-        elif said:
-            keep.append(said)
+        elif label:
+            keep.append(label)
     return parse_house_style({"keep": keep, "terms": terms})
 
 
@@ -139,13 +139,13 @@ def _show(key: str | None, as_json: bool) -> None:
         if not style:
             continue
         console.print(f"For {name}:", highlight=False, markup=False)
-        for said, what in (
+        for label, what in (
             ("spelling", style.variety or ""),
             ("left alone", ", ".join(style.keep)),
             ("preferred", ", ".join(f"“{right}”, not “{wrong}”" for wrong, right in style.terms)),
             ("edits not made", ", ".join(style.leave)),
         ):
             if what:
-                console.print(f"  {said}: {what}", highlight=False, markup=False)
+                console.print(f"  {label}: {what}", highlight=False, markup=False)
     if not any(shown.values()):
         console.print("There is no house style; `correctly words add` begins one.", highlight=False)

@@ -139,7 +139,7 @@ def active_alerts(facts: Facts, limits: Limits, known: Collection[str] = ()) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class KnownAlert:
     """An alert that somebody was told of, or is to be. ``channels`` heard of it, and not yet that it is over."""
 
     alert: Alert
@@ -157,7 +157,7 @@ class Message:
     since: str
 
 
-def still_known(known: Mapping[str, Told], active: Sequence[Alert], now: str) -> dict[str, Told]:
+def still_known(known: Mapping[str, KnownAlert], active: Sequence[Alert], now: str) -> dict[str, KnownAlert]:
     """What is known once these alerts are active.
 
     Those that are over stay while somebody must be told so. One whose place a newer event of its kind has taken is gone
@@ -165,34 +165,36 @@ def still_known(known: Mapping[str, Told], active: Sequence[Alert], now: str) ->
     """
     events, kinds = {alert.event for alert in active}, {alert.kind for alert in active}
     kept = {
-        event: told
-        for event, told in known.items()
-        if event in events or (told.channels and told.alert.kind not in kinds)
+        event: entry
+        for event, entry in known.items()
+        if event in events or (entry.channels and entry.alert.kind not in kinds)
     }
     for alert in active:
         before = kept.get(alert.event)
-        kept[alert.event] = Told(alert, before.since if before else now, before.channels if before else frozenset())
+        kept[alert.event] = KnownAlert(
+            alert, before.since if before else now, before.channels if before else frozenset()
+        )
     return kept
 
 
-def messages_for(known: Mapping[str, Told], active: Iterable[Alert], channels: Sequence[str]) -> list[Message]:
+def messages_for(known: Mapping[str, KnownAlert], active: Iterable[Alert], channels: Sequence[str]) -> list[Message]:
     """What is still to be told, in order: each event once to each channel, and once to the same that it is over."""
     events = {alert.event for alert in active}
     wanted: list[Message] = []
-    for event, told in known.items():
+    for event, entry in known.items():
         for channel in channels:
-            if event in events and channel not in told.channels:
-                wanted.append(Message(channel, "raised", told.alert, told.since))
-            elif event not in events and channel in told.channels:
-                wanted.append(Message(channel, "resolved", told.alert, told.since))
+            if event in events and channel not in entry.channels:
+                wanted.append(Message(channel, "raised", entry.alert, entry.since))
+            elif event not in events and channel in entry.channels:
+                wanted.append(Message(channel, "resolved", entry.alert, entry.since))
     return wanted
 
 
-def after_message(known: Mapping[str, Told], message: Message) -> dict[str, Told]:
+def after_message(known: Mapping[str, KnownAlert], message: Message) -> dict[str, KnownAlert]:
     """What is known once a message has been delivered."""
-    told = known[message.alert.event]
-    heard = told.channels | {message.channel} if message.state == "raised" else told.channels - {message.channel}
-    changed = {**known, message.alert.event: Told(told.alert, told.since, heard)}
-    if message.state == "resolved" and not heard:
+    entry = known[message.alert.event]
+    informed = entry.channels | {message.channel} if message.state == "raised" else entry.channels - {message.channel}
+    changed = {**known, message.alert.event: KnownAlert(entry.alert, entry.since, informed)}
+    if message.state == "resolved" and not informed:
         del changed[message.alert.event]
     return changed

@@ -161,8 +161,8 @@ _CONTEXT = re.compile(r"\b(?:after|before|follow\w*|beside|behind) (?:by )?(?:an
 
 def kinds_named(reason: str) -> frozenset[str]:
     """The kinds of error a reason speaks of ("tense", "article"), in English or Korean; empty when it names none."""
-    said = _CONTEXT.sub(" ", reason)
-    return frozenset(kind for kind, (pattern, _) in _KIND_PATTERNS.items() if pattern.search(said))
+    plain = _CONTEXT.sub(" ", reason)
+    return frozenset(kind for kind, (pattern, _) in _KIND_PATTERNS.items() if pattern.search(plain))
 
 
 def names_the_right_kind(reason: str, errant_type: str) -> bool | None:

@@ -190,11 +190,11 @@ def _is_kind(phrase: str, kind: str, after: str) -> bool:
 
 def _follows(first: str, second: str | None, after: str) -> bool:
     """Whether ``second``, or a person where it is None, comes right after ``first`` in the corrected sentence."""
-    said, words = _words(first), _words(after)
+    claimed, words = _words(first), _words(after)
     original = re.findall(r"[\w'’-]+", after)
-    for at in range(len(words) - len(said)):
-        if all(_same(a, b) for a, b in zip(said, words[at : at + len(said)], strict=True)):
-            at += len(said)
+    for at in range(len(words) - len(claimed)):
+        if all(_same(a, b) for a, b in zip(claimed, words[at : at + len(claimed)], strict=True)):
+            at += len(claimed)
             if second is None:
                 if words[at] in _PEOPLE or original[at][0].isupper():
                     return True

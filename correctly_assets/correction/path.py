@@ -478,11 +478,11 @@ class Corrector:
         if self._points is None or len(plain) != len(edits):
             return tuple(edits)
         after = apply_edits(before, plain)
-        for told in await asyncio.to_thread(self._points, before, after, plain, language):
-            for index in told.edit_indexes:
+        for explanation in await asyncio.to_thread(self._points, before, after, plain, language):
+            for index in explanation.edit_indexes:
                 if sentence.edits[index].reason:
                     continue
-                edits[index] = edits[index].explained(told.reason, "rule", told.point)
+                edits[index] = edits[index].explained(explanation.reason, "rule", explanation.point)
         return tuple(edits)
 
     async def _complete(

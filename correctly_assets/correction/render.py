@@ -11,7 +11,7 @@ from typing import Literal
 
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.left_alone import left_alone, unchanged_answer
-from correctly_assets.correction.told import rows_told
+from correctly_assets.correction.told import reason_rows
 
 Layout = Literal["text", "diff", "table", "json"]
 """How an answer is laid out: the corrected text and nothing else; the text with its changes marked; the text and the table of changes;
@@ -28,7 +28,7 @@ def changes_table(correction: Correction, language: str = "en") -> str:
     if not correction.edits:
         return ""
     rows = ["| Was | Now | Why |", "| --- | --- | --- |"]
-    for edit, why in zip(correction.edits, rows_told(correction.edits, language), strict=True):
+    for edit, why in zip(correction.edits, reason_rows(correction.edits, language), strict=True):
         was, now = shown(correction.before, edit)
         rows.append(f"| {_cell(was)} | {_cell(now)} | {_cell(why)} |")
     return "\n".join(rows)

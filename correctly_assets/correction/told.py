@@ -33,13 +33,13 @@ _CONTENT = re.compile(r"[^\W\d_가-힣]{3,}|[가-힣]{2,}")
 _KOREAN_END = re.compile(r"(?<=[가-힣]{2})[의와과은는을를이가]$")
 
 
-def rows_told(edits: Sequence[Edit], language: str = "en") -> list[str]:
+def reason_rows(edits: Sequence[Edit], language: str = "en") -> list[str]:
     """What a reader is told beside each edit, in order; the rows are numbered where there are several."""
-    told: list[str] = []
+    rows: list[str] = []
     for row, (edit, first) in enumerate(zip(edits, same_error(edits), strict=True), 1):
-        said = named(edit, language) if first is None else as_in(first + 1, language)
-        told.append(f"{row}. {said}" if said and len(edits) > 1 else said)
-    return told
+        reason = named(edit, language) if first is None else as_in(first + 1, language)
+        rows.append(f"{row}. {reason}" if reason and len(edits) > 1 else reason)
+    return rows
 
 
 def as_in(row: int, language: str = "en") -> str:

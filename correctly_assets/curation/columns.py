@@ -68,14 +68,14 @@ class Columns:
         return next((name for name, found in self.fields(names).items() if found == field), None)
 
 
-def parse_map(said: Sequence[str]) -> Columns:
+def parse_map(assignments: Sequence[str]) -> Columns:
     """The columns as `--map FIELD=COLUMN` names them.
 
     Raises:
         UsageError: one is no FIELD=COLUMN, its field is none of a row, or a field is named twice.
     """
     named: dict[str, str] = {}
-    for item in said:
+    for item in assignments:
         field, _, column = item.partition("=")
         field = plain(field)
         if not column.strip() or field not in ROW_COLUMNS:

@@ -55,8 +55,8 @@ class Profanity:
         found = self._found(after)
         if not found:
             return []
-        said = {root for _, roots in self._found(before) for root in roots}
-        return [word for word, roots in found if not roots & said]
+        roots_before = {root for _, roots in self._found(before) for root in roots}
+        return [word for word, roots in found if not roots & roots_before]
 
     def _found(self, text: str) -> list[tuple[str, frozenset[str]]]:
         unknown = set(_WORD.findall(text.lower())) - self._clean

@@ -328,8 +328,8 @@ def _header(lines: _Lines, path: Path, columns: Columns) -> tuple[str, list[str]
     delimiters = (",", ";", "\t", "|")
     try:
         line = next(lines, "")
-        if said := re.fullmatch(r'"?sep=(.)"?\s*', line.lstrip("\ufeff"), re.IGNORECASE):
-            delimiters, line = (said[1],), next(lines, "")
+        if declared := re.fullmatch(r'"?sep=(.)"?\s*', line.lstrip("\ufeff"), re.IGNORECASE):
+            delimiters, line = (declared[1],), next(lines, "")
         while line and not line.strip("\ufeff \t\r\n,;") and lines.number < _HEADER_LINES:
             line = next(lines, "")
     except csv.Error as error:

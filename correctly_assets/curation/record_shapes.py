@@ -62,7 +62,7 @@ def _chat(record: Mapping[str, Any], name: str) -> Iterator[dict[str, Any] | Ref
             yield Refusal("format", f"A message of `{name}` is no object; write {_WANTED}.", dict(record))
             return
         role = _ROLES.get(str(message.get("role") or message.get("from") or "").casefold())
-        text = _said(message.get("content", message.get("value")))
+        text = _message_text(message.get("content", message.get("value")))
         if role == "user":
             asked = text
         elif role == "assistant" and asked is not None:
@@ -84,7 +84,7 @@ def _chat(record: Mapping[str, Any], name: str) -> Iterator[dict[str, Any] | Ref
         yield Refusal("format", why, dict(record))
 
 
-def _said(content: Any) -> Any:
+def _message_text(content: Any) -> Any:
     """A message's text; the text parts of a list are joined. Anything else is handed on, and refused with its kind."""
     if isinstance(content, list) and all(isinstance(part, Mapping) for part in content):
         return "\n".join(str(part.get("text", "")) for part in content if part.get("type", "text") == "text")

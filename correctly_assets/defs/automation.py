@@ -70,10 +70,10 @@ def tick_serving(context: dg.SensorEvaluationContext, store: StoreResource, sett
     """Report what serves, and write a release made elsewhere into the record of `served_model`."""
     from correctly_assets.workflows.promote import serving_summary, unrecorded_release
 
-    known = context.instance.get_latest_materialization_event(dg.AssetKey("served_model"))
-    told = known.asset_materialization.metadata.get("release") if known and known.asset_materialization else None
+    latest = context.instance.get_latest_materialization_event(dg.AssetKey("served_model"))
+    recorded = latest.asset_materialization.metadata.get("release") if latest and latest.asset_materialization else None
     with store.open() as opened:
-        release = unrecorded_release(opened.champion(), str(told.value) if told else None)
+        release = unrecorded_release(opened.champion(), str(recorded.value) if recorded else None)
         message = serving_summary(opened, settings.platform)
     if release is None:
         return dg.SkipReason(message)

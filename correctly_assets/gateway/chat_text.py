@@ -264,14 +264,14 @@ def why_answer(before: str, edits: Sequence[Edit], asked: WhyAsked, language: Re
         was, now = shown(before, edit)
         error = row - 1 if (earlier := first[row - 1]) is None else earlier
         again = shown_at.setdefault(error, row)
-        said = _said(edit, language) if again == row else as_in(again, language)
+        reason = _reason_text(edit, language) if again == row else as_in(again, language)
         number = f"**{row}** " if len(edits) > 1 else ""
-        lines.append(f"- {number}~~{_inline(was)}~~ **{_inline(now)}**{f': {_inline(said)}' if said else ''}")
+        lines.append(f"- {number}~~{_inline(was)}~~ **{_inline(now)}**{f': {_inline(reason)}' if reason else ''}")
         lines += _longer(edit, language) if again == row else ()
     return "\n".join(lines)
 
 
-def _said(edit: Edit, language: ReasonLanguage) -> str:
+def _reason_text(edit: Edit, language: ReasonLanguage) -> str:
     """An edit's reason, in the language asked for where it can be told so; empty where the point's longer text alone can."""
     reason = edit.reason
     if reason is not None and bool(re.search("[가-힣]", reason)) == (language == "ko"):
@@ -282,7 +282,7 @@ def _said(edit: Edit, language: ReasonLanguage) -> str:
         # A reason of the house style or of a model is nobody's to translate.
         own = reason and reason not in (rules.reason(edit, known) for known in REASON_LANGUAGES)
         return reason if reason and own else rules.reason(edit, language)
-    return point.retold(reason or "", language) or ""
+    return point.translated(reason or "", language) or ""
 
 
 def _longer(edit: Edit, language: ReasonLanguage) -> list[str]:
@@ -292,7 +292,7 @@ def _longer(edit: Edit, language: ReasonLanguage) -> list[str]:
         return []
     name = point.title(language)
     return [
-        f"  - {f'{name} ({point.level}): ' if name else ''}{_inline(point.told(language).long)}",
+        f"  - {f'{name} ({point.level}): ' if name else ''}{_inline(point.wording(language).long)}",
         f"  - {WRONG[language]}: *{_inline(point.example.wrong)}*",
         f"  - {RIGHT[language]}: *{_inline(point.example.right)}*",
     ]

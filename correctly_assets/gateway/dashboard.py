@@ -24,7 +24,7 @@ from correctly_assets.store.loop_counts import AnswersSeen
 from correctly_assets.store.records import Release
 from correctly_assets.workflows.loop_metrics import score_of
 from correctly_assets.workflows.promote import gate_settings
-from correctly_assets.workflows.watch_loop import alerts_path, limits_of, read_facts, read_told
+from correctly_assets.workflows.watch_loop import alerts_path, limits_of, read_facts, read_known_alerts
 
 TEMPLATE = Path(__file__).with_name("dashboard.html.j2")
 _RELEASES = 30
@@ -54,7 +54,7 @@ def dashboard_page(store: Store, settings: Settings, now: float | None = None, *
     now = time.time() if now is None else now
     releases = store.releases(_RELEASES)[::-1]
     facts = read_facts(store, settings, now, engine_losses)
-    alerts = active_alerts(facts, limits_of(settings), read_told(alerts_path(settings)))
+    alerts = active_alerts(facts, limits_of(settings), read_known_alerts(alerts_path(settings)))
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["when"] = when
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(

@@ -114,10 +114,10 @@ def _match(
 ) -> dict[str, Any]:
     first = edits[0]
     issue, kind, category, category_name = _KINDS.get(family(first.type), _GRAMMAR)
-    told = dict.fromkeys(edit.reason or f"{plain_name(edit.type).capitalize()}." for edit in edits)
+    reasons = dict.fromkeys(edit.reason or f"{plain_name(edit.type).capitalize()}." for edit in edits)
     point = load_catalogue().points.get(first.point) if first.point else None
     return {
-        "message": " ".join(told),
+        "message": " ".join(reasons),
         "shortMessage": plain_name(first.type).capitalize(),
         "replacements": [{"value": now}],
         "offset": place[0],

@@ -251,18 +251,18 @@ class Service:
             return
         for again in (True, False):
             current = self.releases.resolve(wanted(model).model)
-            said = False
+            started = False
             try:
                 with self.releases.using(current):
                     async for item in self._corrected(text, current, asker, wanted(model).mode, layout):
                         if isinstance(item, ChatEnd) and layout == "table" and answers.has_files(messages):
                             yield f"\n\n{FILES_NOT_READ[asker.language]}"
-                        said = True
+                        started = True
                         yield item
                 return
             except CorrectlyError as error:
                 # Once something was said, another release must not finish the sentence.
-                if not (await self._recover(error) and again and not said):
+                if not (await self._recover(error) and again and not started):
                     raise
 
     async def _corrected(

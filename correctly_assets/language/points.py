@@ -28,7 +28,7 @@ _SLOT = re.compile(r"\{(\w+)\}")
 _QUOTED = re.compile(r'"([^"]*)"')
 
 
-class Told(BaseModel):
+class PointText(BaseModel):
     """A point in one language: ``short`` has slots, ``long`` has none. English has its ``name`` in the point itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,13 +59,13 @@ class Point(BaseModel):
     name: str
     level: Literal["A1", "A2", "B1", "B2", "C1", "C2"]
     when: dict[str, Any] | list[dict[str, Any]]
-    en: Told
-    ko: Told
+    en: PointText
+    ko: PointText
     example: Pair
-    others: dict[str, Told] = Field(default_factory=dict)
+    others: dict[str, PointText] = Field(default_factory=dict)
     area: str = ""
 
-    def told(self, language: str) -> Told:
+    def wording(self, language: str) -> PointText:
         """Its texts in a language.
 
         Raises:
@@ -79,31 +79,31 @@ class Point(BaseModel):
 
     def title(self, language: str = "en") -> str | None:
         """Its name in a language; None where it has none there."""
-        return self.name if language == "en" else self.told(language).name
+        return self.name if language == "en" else self.wording(language).name
 
     def reason(self, slots: Mapping[str, str], language: str = "en") -> str:
         """The short sentence with its slots filled, and in Korean with the particles that fit."""
-        return filled(self.told(language).short, slots)
+        return filled(self.wording(language).short, slots)
 
-    def retold(self, sentence: str, language: str) -> str | None:
+    def translated(self, sentence: str, language: str) -> str | None:
         """The sentence of this point in another language, with the words that are quoted in it.
 
         Returns:
             None where it is no sentence of this point, or the other language wants words that it does not quote.
         """
-        for told in (self.en, self.ko, *self.others.values()):
-            names, words = (_QUOTED.findall(text) for text in (told.short, sentence))
-            if _bare(told.short) != _bare(sentence) or len(names) != len(words):
+        for wording in (self.en, self.ko, *self.others.values()):
+            names, words = (_QUOTED.findall(text) for text in (wording.short, sentence))
+            if _bare(wording.short) != _bare(sentence) or len(names) != len(words):
                 continue
             slots = {name[1:-1]: word for name, word in zip(names, words, strict=True) if _SLOT.fullmatch(name)}
-            wanted = self.told(language).short
+            wanted = self.wording(language).short
             return filled(wanted, slots) if slots_of(wanted) <= slots.keys() else None
         return None
 
     @property
     def slots(self) -> frozenset[str]:
         """The slots of its sentences, in all languages."""
-        return frozenset().union(*(slots_of(told.short) for told in (self.en, self.ko, *self.others.values())))
+        return frozenset().union(*(slots_of(wording.short) for wording in (self.en, self.ko, *self.others.values())))
 
 
 def filled(template: str, slots: Mapping[str, str]) -> str:
@@ -138,7 +138,7 @@ def _told_by() -> tuple[dict[str, Point | None], dict[str, Point | None]]:
     by_words: dict[str, Point | None] = {}
     for point in load_points().values():
         for language in languages():
-            words = _bare(point.told(language).short)
+            words = _bare(point.wording(language).short)
             by_words[words] = None if words in by_words else point
             if (name := point.title(language)) is not None:
                 by_name[name] = None if by_name.get(name, point) != point else point
@@ -236,14 +236,14 @@ def _point(path: Path, number: int, row: Any, others: Mapping[str, Mapping[str, 
         where = ".".join(str(part) for part in first["loc"]) or "the point"
         raise PermanentError(f"{path.name}, point {name}: {where}: {first['msg']}. Mend it there.") from error
     for language in ("en", "ko", *others):
-        told = point.told(language)
-        if len(told.short.split()) > MOST_WORDS:
+        wording = point.wording(language)
+        if len(wording.short.split()) > MOST_WORDS:
             raise PermanentError(
                 f"{path.name}, point {name}: the {language} short has over {MOST_WORDS} words; cut it."
             )
-        if "{" in told.long:
+        if "{" in wording.long:
             raise PermanentError(f"{path.name}, point {name}: the {language} long has a slot; write it without.")
-        unknown = set(re.findall(r"\{([가-힣]+)\}", told.short)) - PARTICLES
+        unknown = set(re.findall(r"\{([가-힣]+)\}", wording.short)) - PARTICLES
         if unknown:
             raise PermanentError(
                 f"{path.name}, point {name}: no such particle {sorted(unknown)}; see language/korean.py."

@@ -237,18 +237,18 @@ class Batched:
             return self._refused_whole(batch, there)
         answers: dict[str, ChatAnswer] = {}
         free: set[str] = set()
-        heard: set[str] = set()
+        returned: set[str] = set()
         try:
             lines = await self._api.results(there)
         except UnknownBatchError:
             return self._gone(batch, batch_id)
         for line in lines:
             key = str(line.get("custom_id"))
-            if key in batch.at_risk_usd and key not in heard:
-                heard.add(key)
+            if key in batch.at_risk_usd and key not in returned:
+                returned.add(key)
                 self._sort(key, line, mode, answers, free)
         if there.status != "completed":
-            free |= batch.at_risk_usd.keys() - heard  # never run, so never charged
+            free |= batch.at_risk_usd.keys() - returned  # never run, so never charged
         if there.status == "cancelled":
             for key in batch.at_risk_usd.keys() - answers.keys() - self._failed.keys():
                 self._failed[key] = RetryableError(

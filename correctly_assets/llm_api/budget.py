@@ -94,13 +94,13 @@ class Budget:
         self.price = price or Price(0.0, 0.0)
         self.spent_usd = 0.0
         self._reserved = 0.0
-        self._heard: set[str] = set()
+        self._counted: set[str] = set()
 
-    def first_heard(self, keys: Iterable[str]) -> list[str]:
-        """The keys of requests that this budget has not heard of before: what they cost in earlier runs is not counted
+    def not_counted_before(self, keys: Iterable[str]) -> list[str]:
+        """The keys of requests that this budget has not counted before: what they cost in earlier runs is not counted
         yet, and what they cost from now on is settled."""
-        fresh = [key for key in dict.fromkeys(keys) if key not in self._heard]
-        self._heard.update(fresh)
+        fresh = [key for key in dict.fromkeys(keys) if key not in self._counted]
+        self._counted.update(fresh)
         return fresh
 
     def most(self, request: ChatRequest) -> float:

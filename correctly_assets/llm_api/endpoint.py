@@ -101,7 +101,9 @@ class Endpoint:
 
     def begin(self, requests: Sequence[ChatRequest]) -> None:
         """Count what an earlier, killed run of the same requests has spent against the budget."""
-        self._budget.spent_usd += self._journal.spent(self._budget.first_heard(request.key for request in requests))
+        self._budget.spent_usd += self._journal.spent(
+            self._budget.not_counted_before(request.key for request in requests)
+        )
 
     async def send(self, request: ChatRequest) -> ChatAnswer:
         """Answer a request from the journal, or by sending it.

@@ -319,8 +319,8 @@ def check_store(settings: Settings) -> Finding:
         counts = store.counts()
         if store.is_embedded:
             with store.database.read() as connection:
-                said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-            if said != "ok":
+                result = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+            if result != "ok":
                 return Finding("store", "problem", "The store is damaged.", "Restore it: `correctly restore`.")
     return Finding(
         "store", "ok", f"The store is sound: {counts.landed} examples landed, {counts.quarantined} in quarantine."

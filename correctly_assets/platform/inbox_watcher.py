@@ -27,23 +27,23 @@ def watch_inbox(settings: Settings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     log.info("watching %s", settings.platform.inbox_dir)
-    said = ""
+    last_error = ""
     while not stop.wait(1.0):
         try:
             for file in land_inbox(settings):
                 log.info("%s: %s", file.name, file.outcome.message)
-            said = ""
+            last_error = ""
         except CorrectlyError as error:
             # The file stays in the inbox and is tried again: landing is idempotent.
-            said = _say_once(str(error), said)
+            last_error = _say_once(str(error), last_error)
             stop.wait(5.0)
         except Exception:
             # A folder that vanished, a disk that fails: the watcher stays, so that it lands what comes when that is mended.
-            said = _say_once(traceback.format_exc(), said)
+            last_error = _say_once(traceback.format_exc(), last_error)
             stop.wait(5.0)
 
 
-def _say_once(words: str, said: str) -> str:
-    if words != said:
-        log.error("%s", words)
-    return words
+def _say_once(error_text: str, last_error: str) -> str:
+    if error_text != last_error:
+        log.error("%s", error_text)
+    return error_text

@@ -345,10 +345,10 @@ def _heal(supervisor: Supervisor | None, console: Console) -> None:
 def _engine_is_corrupted(platform: PlatformSettings) -> bool:
     """Whether the gateway asks for the engine's restart: once NaN was computed, no answer of that process can be trusted."""
     try:
-        said = httpx.get(f"{platform.gateway_url}/readyz", timeout=2, trust_env=False).json()
+        state = httpx.get(f"{platform.gateway_url}/readyz", timeout=2, trust_env=False).json()
     except (httpx.HTTPError, ValueError):
         return False
-    return bool(said.get("restart_engine"))
+    return bool(state.get("restart_engine"))
 
 
 def _close_and_show(settings: Settings, console: Console, heal: Callable[[], None]) -> int:

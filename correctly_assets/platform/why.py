@@ -80,8 +80,8 @@ def _policy(instance: DagsterInstance, settings: Settings) -> list[dict[str, str
             state = read_retrain_state(store, instance, settings, spending=True)
     except CorrectlyError as error:
         return [{"name": "retrain", "at": None, "says": str(error)}]
-    said = (("retrain", decide_retrain(state, rules).message), *rules_of(state, rules))
-    return [{"name": name, "at": None, "says": message} for name, message in said]
+    rows = (("retrain", decide_retrain(state, rules).message), *rules_of(state, rules))
+    return [{"name": name, "at": None, "says": message} for name, message in rows]
 
 
 def _checks(instance: DagsterInstance, settings: Settings) -> list[dict[str, str | None]]:
@@ -90,20 +90,20 @@ def _checks(instance: DagsterInstance, settings: Settings) -> list[dict[str, str
 
     keys = sorted(build_defs(settings).resolve_asset_graph().asset_check_keys, key=lambda key: key.to_user_string())
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-    said: list[dict[str, str | None]] = []
+    rows: list[dict[str, str | None]] = []
     for key in keys:
         record = records.get(key)
         event = record.event.dagster_event if record and record.event else None
         if record is None or event is None or event.event_type_value != "ASSET_CHECK_EVALUATION":
-            said.append(
+            rows.append(
                 {"name": key.name, "at": None, "says": f"{key.asset_key.to_user_string()} was not checked yet."}
             )
             continue
         evaluation = event.asset_check_evaluation_data
         result = "Passed" if evaluation.passed else f"Failed ({evaluation.severity.value.lower()})"
         message = f"{result}: {evaluation.description}" if evaluation.description else f"{result}."
-        said.append({"name": key.name, "at": at(record.create_timestamp), "says": message})
-    return said
+        rows.append({"name": key.name, "at": at(record.create_timestamp), "says": message})
+    return rows
 
 
 def at(seconds: float) -> str:

@@ -45,13 +45,13 @@ def copy_sqlite(source: Path, target: Path) -> None:
             closing(sqlite3.connect(target)) as copy,
         ):
             origin.backup(copy)
-            said = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
+            result = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError as error:
         raise RetryableError(f"{source} cannot be copied now ({error}); try again in a moment.") from error
     except sqlite3.DatabaseError as error:
-        said = str(error)
-    if said != "ok":
-        raise PermanentError(f"{source} is damaged ({said.splitlines()[0]}); restore it from an earlier backup.")
+        result = str(error)
+    if result != "ok":
+        raise PermanentError(f"{source} is damaged ({result.splitlines()[0]}); restore it from an earlier backup.")
 
 
 def dump_postgres(url: URL, target: Path) -> None:

@@ -177,7 +177,7 @@ class Corrections(Subject):
             giver: who gives it, as nothing that names a person; None where it is not known.
             ticked: reasons that a person chose from a list.
         """
-        said = {
+        given = {
             "correction_id": correction_id,
             "rating": rating,
             "better": better,
@@ -191,16 +191,16 @@ class Corrections(Subject):
                 connection.execute(
                     _INSERT_FEEDBACK,
                     {
-                        **said,
+                        **given,
                         **beside,
                         "id": uuid.uuid4().hex[:16],
                         "source_key": source_key,
                         "at": self.database.now(),
                     },
                 )
-            elif any(found[name] != value for name, value in said.items()):
+            elif any(found[name] != value for name, value in given.items()):
                 connection.execute(text("DELETE FROM thumb WHERE feedback_id = :id"), {"id": found["id"]})
-                connection.execute(_CHANGE_FEEDBACK, {**said, **beside, "id": found["id"], "at": self.database.now()})
+                connection.execute(_CHANGE_FEEDBACK, {**given, **beside, "id": found["id"], "at": self.database.now()})
             elif any(found[name] != value for name, value in beside.items()):
                 connection.execute(_CHANGE_BESIDE, {**beside, "id": found["id"]})
             return feedback_from(connection.execute(_FEEDBACK_OF_KEY, {"k": source_key}).mappings().one())
@@ -231,7 +231,7 @@ class Corrections(Subject):
         """Write down what became of a piece of feedback.
 
         Args:
-            says: one sentence for whoever gave it.
+            message: one sentence for whoever gave it.
             example_id: the example it landed as.
             thumb: the (before, after) it confirmed, when ``state`` is ``thumb``.
 
@@ -273,10 +273,10 @@ class Corrections(Subject):
 
 def erase_answers(connection: Connection, before_shas: Sequence[str], example_id: str) -> int:
     """Remove the text of journal, feedback and thumbs that show these sources, or that became this example."""
-    told = connection.execute(
+    counts = connection.execute(
         text("SELECT correction_id FROM feedback WHERE example_id = :id"), {"id": example_id}
     ).scalars()
-    answers = set(told)
+    answers = set(counts)
     for sha in before_shas:
         answers.update(
             connection.execute(

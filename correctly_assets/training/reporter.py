@@ -30,7 +30,7 @@ class Reporter:
     def __init__(self, config: TrainConfig, context: Any) -> None:
         self._path = config.progress_path
         self._context = context
-        self._said = 0.0
+        self._reported_at = 0.0
 
     def say(self, text: str) -> None:
         """Write one line to Dagster's log, or to standard error where no Dagster run is around it."""
@@ -60,8 +60,8 @@ class Reporter:
             }
         )
         now = time.monotonic()
-        if now - self._said >= _SAY_SECONDS or step == steps:
-            self._said = now
+        if now - self._reported_at >= _SAY_SECONDS or step == steps:
+            self._reported_at = now
             minutes, seconds = divmod(round(seconds_left), 60)
             self.say(
                 f"step {step}/{steps}  loss {loss:.3f}  {tokens_per_second:.0f} tokens/s  {minutes}:{seconds:02d} left"

@@ -155,8 +155,10 @@ class DagsterRuns:
                 f"Dagster does not answer at {self._url}: start the platform with `correctly up`."
             ) from error
         if not isinstance(body.get("data"), dict):
-            said = (body.get("errors") or [body.get("error") or {}])[0].get("message", f"status {answer.status_code}")
-            raise PermanentError(f"Dagster at {self._url} refused the question: {said}")
+            message = (body.get("errors") or [body.get("error") or {}])[0].get(
+                "message", f"status {answer.status_code}"
+            )
+            raise PermanentError(f"Dagster at {self._url} refused the question: {message}")
         return body["data"]
 
 

@@ -104,7 +104,7 @@ def leaderboard(settings: Settings) -> pd.DataFrame:
         decision, release = decisions.get(adapter), releases.get(adapter)
         systems = report.systems or (systems_of(release.scores) if release else {})
         scores, base = systems.get("candidate") or SystemScores(), systems.get("base") or SystemScores()
-        said = {"promote": "passed", "refuse": "refused"}.get(str(report.verdict))
+        decided = {"promote": "passed", "refuse": "refused"}.get(str(report.verdict))
         rows.append(
             {
                 "adapter": adapter,
@@ -114,7 +114,7 @@ def leaderboard(settings: Settings) -> pd.DataFrame:
                 "base_f05": base.errant_f05,
                 "n": report.data.n or scores.n,
                 "data_sha256": report.data.sha256 or scores.data_sha256,
-                "verdict": decision.verdict if decision else said,
+                "verdict": decision.verdict if decision else decided,
                 "reasons": list(decision.reasons) if decision else report.reasons,
                 "release": release.id if release else None,
                 "serves": champion is not None and champion.adapter == adapter,

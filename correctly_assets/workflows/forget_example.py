@@ -123,59 +123,59 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
 
 def note_in_backups(platform: PlatformSettings, ids: Sequence[str]) -> list[str]:
     """Note beside the backups what a restore must not bring back; what is to be said of them, a sentence a place."""
-    said: list[str] = []
+    notes: list[str] = []
     for place in backup_places(platform):
         if not place.is_dir():
             if place != platform.backup_place:
-                said.append(f"The backups in {place} are away and were not told of it; back up there again.")
+                notes.append(f"The backups in {place} are away and were not told of it; back up there again.")
             continue
         try:
             note_forgotten(place, ids)
         except OSError as error:
-            said.append(
+            notes.append(
                 f"The backups in {place} cannot be told of it ({error.strerror or error}); back up there again."
             )
             continue
         if count := len(backups_in(place)):
             word = "backup" if count == 1 else "backups"
-            said.append(f"{count} {word} in {place} may still hold it until they age out; a restore leaves it out.")
-    return said
+            notes.append(f"{count} {word} in {place} may still hold it until they age out; a restore leaves it out.")
+    return notes
 
 
 def _left_behind(
     platform: PlatformSettings, texts: Sequence[str], origins: Sequence[tuple[str | None, int | None]]
 ) -> tuple[str, ...]:
-    said: list[str] = []
+    notes: list[str] = []
     kept_files: set[Path] = set()
     for file, line in origins:
         if file:
             kept = platform.inbox_dir / "done" / file
             kept_files.add(kept)
             where = f" in {kept.parent}" if kept.exists() else ""
-            said.append(
+            notes.append(
                 f"The file {file}{where}, which it came from{f' (line {line})' if line else ''}, is not changed: "
                 "remove the row there yourself."
             )
     histories = sorted(platform.dagster_home.rglob("*.db")) if platform.dagster_home.is_dir() else []
     if any(_holds(path, texts) for path in histories):
-        said.append(
+        notes.append(
             "Dagster's run history shows it among a run's samples: delete that run on the Runs page to remove it there."
         )
     elif platform.database_url:
-        said.append("Dagster's run history in PostgreSQL is not searched: the samples of earlier runs may show it.")
+        notes.append("Dagster's run history in PostgreSQL is not searched: the samples of earlier runs may show it.")
     recordings = platform.home / "teacher" / "recordings"
-    said += [
+    notes += [
         f"The recording {path} shows it; its hash would break, so record it anew and remove the file."
         for path in sorted(recordings.glob("*.jsonl"))
         if _holds(path, texts)
     ]
-    said += [
+    notes += [
         f"The file {path} shows it: remove it there yourself."
         for path in _files_of_texts(platform)
         if path not in kept_files and _holds(path, texts)
     ]
-    said += _in_chats(platform, texts)
-    return tuple(dict.fromkeys(said))
+    notes += _in_chats(platform, texts)
+    return tuple(dict.fromkeys(notes))
 
 
 def _files_of_texts(platform: PlatformSettings) -> Iterator[Path]:

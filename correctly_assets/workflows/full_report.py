@@ -166,15 +166,15 @@ async def write_full_report(
         annotator = await asyncio.to_thread(make_annotator)
     cache = AnswerCache(settings.platform.answers_dir)
     champion = champion_on_this_base(store, settings)
-    reigning = champion.adapter if champion is not None and champion.adapter != adapter else None
+    champion_adapter = champion.adapter if champion is not None and champion.adapter != adapter else None
     sections: list[ReportSection] = []
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(engine.client())
-        systems = Systems(settings, client, annotator, adapter, reigning, log)
+        systems = Systems(settings, client, annotator, adapter, champion_adapter, log)
         if not all(systems.all_kept(cache, one.data) for one in sets):
             with watch.on(GENERATION):
                 await stack.enter_async_context(engine_needed())
-            brought = [name for name in (adapter, reigning) if name is not None]
+            brought = [name for name in (adapter, champion_adapter) if name is not None]
             await stack.enter_async_context(left_as_found(settings, client, brought, log))
         for one, unchecked in zip(sets, notes, strict=True):
             log(f"Measuring on {one.data.name}, {len(one.data.rows)} rows.")
@@ -245,10 +245,10 @@ async def _section(
         if name in systems.asked:
             adapters = {correction.adapter for correction in one.answers.corrections} - {None}
             one.scores["weights_gb"] = weights_gb(settings, next(iter(adapters), None))
-    rivals = {name: found.get(name) for name in ("champion", "comparator", "untouched")}
+    opponents = {name: found.get(name) for name in ("champion", "comparator", "untouched")}
     with watch.on(JUDGE):
         judge = await ask_judge(
-            settings, found["candidate"], rivals, systems=found, explained=explained, rows=None, log=log
+            settings, found["candidate"], opponents, systems=found, explained=explained, rows=None, log=log
         )
     with watch.on("bootstrap"):
         return await asyncio.to_thread(

@@ -110,9 +110,9 @@ async def judge_candidate(
     annotator = await asyncio.to_thread(make_annotator)
     champion = champion_on_this_base(store, settings)
     candidate = _Candidate(settings, store, engine, adapter, manifest, data, annotator, run_id, log)
-    reigning = None if champion is None else champion.adapter
+    champion_adapter = None if champion is None else champion.adapter
     try:
-        answered = await candidate.measure(reigning, unchecked)
+        answered = await candidate.measure(champion_adapter, unchecked)
     except _NotServable as error:
         decision = GateDecision(False, (str(error),))
         candidate.record_refusal(decision)
@@ -123,7 +123,7 @@ async def judge_candidate(
         answered.candidate,
         answered.base,
         answered.champion,
-        names=(adapter, "base", reigning),
+        names=(adapter, "base", champion_adapter),
         corrupted=answered.corrupted,
     )
     decision = decide_promotion(measured, gate_settings(settings))
@@ -198,11 +198,11 @@ class _Candidate:
             self.log(_line(candidate))
             corrupted = await client.corrupted_requests(self.adapter) - before
             other = None if champion == self.adapter else champion
-            reigning = None if other is None else await self._answers(client, "champion", other)
+            champion_adapter = None if other is None else await self._answers(client, "champion", other)
         if corrupted:
             # Its neighbours' answers cannot be trusted either; the supervisor restarts the engine on the gateway's word.
             self.log(f"{corrupted} answers were corrupted while the candidate answered.")
-        return _Answered(base, candidate, explained, reigning, corrupted)
+        return _Answered(base, candidate, explained, champion_adapter, corrupted)
 
     async def _answers(self, client: VllmClient, name: str, adapter: str | None = None) -> Evaluation:
         """A system's answers to the set, kept or new; an adapter is loaded and proved first."""
@@ -247,7 +247,7 @@ class _Candidate:
         # The training loop never calls a paid API: a comparator has a row where its answers are recorded.
         outside = choose_comparator(self.settings, self.data, self.annotator)
         comparator = None if outside.system is None else await evaluate(outside.system, self.data, self.annotator)
-        rivals = {"champion": answered.champion, "comparator": comparator, "untouched": untouched}
+        opponents = {"champion": answered.champion, "comparator": comparator, "untouched": untouched}
         systems = {
             "untouched": untouched,
             "base": answered.base,
@@ -257,7 +257,7 @@ class _Candidate:
         }
         explained = answered.explained
         verdicts = await ask_judge(
-            self.settings, answered.candidate, rivals, systems=systems, explained=explained, log=self.log
+            self.settings, answered.candidate, opponents, systems=systems, explained=explained, log=self.log
         )
         directory = self.settings.platform.adapters_dir / self.adapter
         written = await asyncio.to_thread(

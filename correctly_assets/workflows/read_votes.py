@@ -161,7 +161,7 @@ def parse_vote(row: Mapping[str, Any]) -> Vote | None:
         return None  # it speaks of somebody else's answer, which may stand beside ours in the same chat
     question = messages.get(str(answer.get("parentId"))) or {}
     comment = str(data.get("comment") or "").strip() or None
-    asked, answered = _said(question.get("content")), _said(answer.get("content"))
+    asked, answered = _message_text(question.get("content")), _message_text(answer.get("content"))
     at = int(row.get("updated_at") or 0)
     return Vote(
         str(row["id"]), rating, str(chat_id), asked, answered, comment, at, model, _giver(row), _ticked(data)
@@ -288,8 +288,8 @@ def _answer_of(vote: Vote, entries: list[JournalEntry], scrub: Callable[[str], s
     """The newest answer of the vote's chat, by the model voted on, to the text that was asked; that model's only answer
     where its text is not shown. Where the model is not known, the answer must be the one voted on word for word."""
     if vote.model is None:
-        said = clean_line(scrub(corrected_part(vote.answered or "")))
-        entries = [entry for entry in entries if said and clean_line(entry.after) == said]
+        answered = clean_line(scrub(corrected_part(vote.answered or "")))
+        entries = [entry for entry in entries if answered and clean_line(entry.after) == answered]
     else:
         entries = [entry for entry in entries if _model_of(entry) == vote.model]
     if vote.asked is None:
@@ -319,7 +319,7 @@ def _histories(value: Any) -> Iterator[Mapping[str, Any]]:
             yield from _histories(value["chat"])
 
 
-def _said(content: Any) -> str | None:
+def _message_text(content: Any) -> str | None:
     """A message's text: a string, or the text parts of a list."""
     if isinstance(content, list):
         return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping)) or None

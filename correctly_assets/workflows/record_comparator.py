@@ -218,7 +218,7 @@ def read_calibration(settings: Settings) -> dict[str, Any] | None:
 async def ask_judge(
     settings: Settings,
     candidate: Evaluation,
-    rivals: Mapping[str, Evaluation | None],
+    opponents: Mapping[str, Evaluation | None],
     *,
     systems: Mapping[str, Evaluation | None] | None = None,
     explained: Evaluation | None = None,
@@ -244,10 +244,10 @@ async def ask_judge(
         sources = candidate.data.sources
         count = len(sources) if rows is None else min(rows, len(sources))
         chosen = [index * len(sources) // count for index in range(count)]
-        for name, rival in rivals.items():
-            if rival is None:
+        for name, opponent in opponents.items():
+            if opponent is None:
                 continue
-            ours, theirs = ([one.answers.corrections[index].after for index in chosen] for one in (candidate, rival))
+            ours, theirs = ([one.answers.corrections[index].after for index in chosen] for one in (candidate, opponent))
             outcomes[name] = await judge_all(judge, [sources[index] for index in chosen], ours, theirs)
             log(f"{judge.name} judged {count} answers against {name}.")
     except CorrectlyError as error:

@@ -223,15 +223,15 @@ def _move(work: Path, home: Path) -> None:
 
 
 def _to_know(settings: Settings, manifest: BackupManifest) -> list[str]:
-    said: list[str] = []
+    notes: list[str] = []
     here = base_name(settings.base_model_path)
     if manifest.base_model and manifest.base_model not in (here, Path(here).name):
-        said.append(
+        notes.append(
             f"The release was trained on {manifest.base_model} and this machine has {here}: set CORRECTLY_BASE_MODEL to the same "
             "model, or it is not served."
         )
     if manifest.adapter and not (settings.platform.adapters_dir / manifest.adapter).is_dir():
-        said.append(
+        notes.append(
             f"The backup does not hold adapter {manifest.adapter}, which it served; `correctly rollback` serves another."
         )
-    return said
+    return notes

@@ -96,22 +96,22 @@ def dvc_program(remote: str = "") -> Path:
     return Path(found)
 
 
-def dvc_failure(word: str, said: str, remote: str) -> CorrectlyError:
+def dvc_failure(word: str, output: str, remote: str) -> CorrectlyError:
     """What a failed call of the program means.
 
     Args:
         word: the call's first word, ``push`` or ``pull``.
-        said: what it wrote on standard error.
+        output: what it wrote on standard error.
         remote: the folder or URL that it was to use.
 
     Returns:
         PermanentError where this program cannot use such a remote, else UnreachableError.
     """
-    if "requires 'dvc-" in said:
+    if "requires 'dvc-" in output:
         return PermanentError(
             f"This `dvc` program lacks what {remote} needs: install it with `{_install(remote)}`.", code="dvc_missing"
         )
-    lines = [line for line in said.splitlines() if line.startswith("ERROR")] or ["it gave no reason"]
+    lines = [line for line in output.splitlines() if line.startswith("ERROR")] or ["it gave no reason"]
     why = f"dvc {word} failed: {lines[0].removeprefix('ERROR:').strip().rstrip('.:')}."
     return PermanentError(why) if "configuration error" in lines[0] else UnreachableError(why)
 

@@ -20,8 +20,8 @@ from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.alerts import (
     Alert,
     Facts,
+    KnownAlert,
     Limits,
-    Told,
     active_alerts,
     after_message,
     messages_for,
@@ -95,7 +95,7 @@ def watch_loop(
     now = time.time() if now is None else now
     path = alerts_path(settings)
     with _alone(path) as mine:
-        known = read_told(path)
+        known = read_known_alerts(path)
         active = active_alerts(read_facts(store, settings, now, engine_losses), limits_of(settings), known)
         if not mine:
             return active
@@ -121,11 +121,11 @@ def alerts_path(settings: Settings) -> Path:
     return settings.platform.home / "run" / "alerts.json"
 
 
-def read_told(path: Path) -> dict[str, Told]:
+def read_known_alerts(path: Path) -> dict[str, KnownAlert]:
     """Known alerts by event; none where the file is missing or damaged, for then they are told once more."""
     try:
         return {
-            event: Told(Alert(one["kind"], event, one["says"]), one["since"], frozenset(one["channels"]))
+            event: KnownAlert(Alert(one["kind"], event, one["says"]), one["since"], frozenset(one["channels"]))
             for event, one in json.loads(path.read_text(encoding="utf-8")).items()
         }
     except FileNotFoundError:
@@ -135,15 +135,15 @@ def read_told(path: Path) -> dict[str, Told]:
         return {}
 
 
-def _write(path: Path, known: Mapping[str, Told]) -> None:
+def _write(path: Path, known: Mapping[str, KnownAlert]) -> None:
     kept = {
         event: {
-            "kind": told.alert.kind,
-            "says": told.alert.message,
-            "since": told.since,
-            "channels": sorted(told.channels),
+            "kind": entry.alert.kind,
+            "says": entry.alert.message,
+            "since": entry.since,
+            "channels": sorted(entry.channels),
         }
-        for event, told in known.items()
+        for event, entry in known.items()
     }
     write_text_atomically(path, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 

@@ -82,20 +82,20 @@ def explain(
     """
     catalogue = load_catalogue()
     changes = changes_of(before_doc, after_doc, edits)
-    told: list[Explanation] = []
+    explanations: list[Explanation] = []
     for indexes, change in grouped(changes, lambda c: _holding(c, catalogue), lambda c: _holding(c, catalogue, True)):
         matches = points_for(change, catalogue)
         if not matches:
             moved = len(indexes) == 1 and _moved(changes, indexes[0])
-            told.append(
+            explanations.append(
                 Explanation(indexes, None, load_rule_reasons().reason(edits[indexes[0]], language, moved=moved))
             )
             continue
         # Of equals, the first of the catalogue.
         first, *others = matches
         reason = first.point.reason(first.slots, language)
-        told.append(Explanation(indexes, first.point.id, reason, tuple(match.point.id for match in others)))
-    return told
+        explanations.append(Explanation(indexes, first.point.id, reason, tuple(match.point.id for match in others)))
+    return explanations
 
 
 class PointReasons:
@@ -118,8 +118,8 @@ class PointReasons:
         edits = self._annotator.edits(before, after) if keys else ()
         docs = self._annotator.docs(before, after)
         points: dict[int, str | None] = {}
-        for told in explain(*docs, edits) if keys else ():
-            points |= dict.fromkeys(told.edit_indexes, told.point)
+        for explanations in explain(*docs, edits) if keys else ():
+            points |= dict.fromkeys(explanations.edit_indexes, explanations.point)
         # Where two edits of tokens were made into one for the eye, both have its point.
         places = [docs[0][start].idx if start < len(docs[0]) else len(before) for start, _, _ in keys]
         nearest = (min(range(len(edits)), key=lambda i: _distance(edits[i], place)) for place in places)

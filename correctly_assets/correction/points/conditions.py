@@ -208,8 +208,8 @@ def _simple(key: str, value: Any) -> Check:
         token = c.place(place)
         if token is None:
             return _YES if absent else None
-        said = getattr(token, name)
-        return _YES if matches(said.lower() if lowered else said) else None
+        token_text = getattr(token, name)
+        return _YES if matches(token_text.lower() if lowered else token_text) else None
 
     return check
 
@@ -223,13 +223,13 @@ def matcher(value: Any) -> Callable[[str], bool]:
     text = "|".join(str(each) for each in value) if isinstance(value, list) else str(value)
     if text.startswith("!"):
         inner = matcher(text[1:])
-        return lambda said: not inner(said)
+        return lambda token_text: not inner(token_text)
     if text.startswith("~"):
         try:
             pattern = re.compile(text[1:])
         except re.error as error:
             raise PermanentError(f"{text!r} is no regular expression: {error}") from error
-        return lambda said: pattern.fullmatch(said) is not None
+        return lambda token_text: pattern.fullmatch(token_text) is not None
     exact: set[str] = set()
     starts: list[str] = []
     ends: list[str] = []
@@ -248,11 +248,13 @@ def matcher(value: Any) -> Callable[[str], bool]:
         else:
             exact.add(word)
     if inside:
-        return lambda said: said in exact or said.startswith(tuple(starts)) or any(part in said for part in inside)
+        return lambda token_text: (
+            token_text in exact or token_text.startswith(tuple(starts)) or any(part in token_text for part in inside)
+        )
     if not starts and not ends:
         return exact.__contains__
     first, last = tuple(starts), tuple(ends)
-    return lambda said: said in exact or said.startswith(first) or said.endswith(last)
+    return lambda token_text: token_text in exact or token_text.startswith(first) or token_text.endswith(last)
 
 
 def _has(value: str) -> Check:

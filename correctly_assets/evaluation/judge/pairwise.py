@@ -52,9 +52,9 @@ class EndpointJudge:
         return verdict_in(await self._endpoint.say(fill(self._prompt, source=source, first=first, second=second)))
 
 
-def verdict_in(said: str) -> Verdict | None:
+def verdict_in(answer: str) -> Verdict | None:
     """The verdict in a judge's words: the first letter A, B or T that stands alone; None where there is none."""
-    found = re.search(r"\b([ABT])\b", said.strip())
+    found = re.search(r"\b([ABT])\b", answer.strip())
     return None if found is None else _LETTERS[found.group(1)]
 
 

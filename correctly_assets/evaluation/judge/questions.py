@@ -24,7 +24,7 @@ from correctly_assets.evaluation.judge.verdict_cache import keep, read_kept
 from correctly_assets.evaluation.metrics.bootstrap import ROUNDS, interval
 
 SAME_MEANING, REASON_TRUE = "same meaning", "reason true"
-Said = bool | None
+YesOrNo = bool | None
 """Yes, no, or nothing that can be read as either."""
 
 
@@ -41,11 +41,11 @@ class Speaker(Protocol):
         ...
 
 
-def yes_or_no(said: str) -> Said:
+def yes_or_no(answer: str) -> YesOrNo:
     """How an answer begins, or the one of both words that stands in it; None where neither or both do."""
-    begins = re.match(r"\W*(yes|no)\b", said, re.I)
+    begins = re.match(r"\W*(yes|no)\b", answer, re.I)
     words = (
-        {begins.group(1).lower()} if begins else {word.lower() for word in re.findall(r"\b(?:yes|no)\b", said, re.I)}
+        {begins.group(1).lower()} if begins else {word.lower() for word in re.findall(r"\b(?:yes|no)\b", answer, re.I)}
     )
     return words == {"yes"} if len(words) == 1 else None
 
@@ -69,9 +69,9 @@ class KeptQuestions:
             raise PermanentError(f"Answers of {live.name} cannot be recorded under the name {name}.")
         self.name = name
         self._path, self._prompts, self._live, self._at_once = path, prompts, live, at_once
-        self._known: dict[str, Said] = read_kept(path, name, "yes")
+        self._known: dict[str, YesOrNo] = read_kept(path, name, "yes")
 
-    async def ask_all(self, question: str, contents: Sequence[Mapping[str, str]]) -> list[Said]:
+    async def ask_all(self, question: str, contents: Sequence[Mapping[str, str]]) -> list[YesOrNo]:
         """One answer for each content, in order; nothing is asked twice.
 
         Raises:
@@ -101,16 +101,16 @@ class KeptQuestions:
             )
         return await self._live.say(text)
 
-    def _keep(self, question: str, key: str, said: Said) -> None:
-        self._known[key] = said
-        keep(self._path, {"judge": self.name, "question": question, "key": key, "yes": said})
+    def _keep(self, question: str, key: str, answer: YesOrNo) -> None:
+        self._known[key] = answer
+        keep(self._path, {"judge": self.name, "question": question, "key": key, "yes": answer})
 
 
 async def same_meaning(judge: KeptQuestions, corrections: Sequence[Correction]) -> dict[str, Any]:
     """Of the sentences that were changed: the share that still means the same. See `share_of`."""
     changed = [c for c in corrections if c.before.split() != c.after.split()]
-    said = await judge.ask_all(SAME_MEANING, [{"before": c.before, "after": c.after} for c in changed])
-    return share_of([[one] for one in said])
+    answers = await judge.ask_all(SAME_MEANING, [{"before": c.before, "after": c.after} for c in changed])
+    return share_of([[one] for one in answers])
 
 
 async def reasons_true(judge: KeptQuestions, corrections: Sequence[Correction]) -> dict[str, dict[str, Any]]:
@@ -129,13 +129,13 @@ async def reasons_true(judge: KeptQuestions, corrections: Sequence[Correction]) 
             for correction, edits in zip(corrections, rows, strict=True)
             for edit in edits
         ]
-        said = iter(await judge.ask_all(REASON_TRUE, contents))
+        answers = iter(await judge.ask_all(REASON_TRUE, contents))
         # By sentence, because the edits of one sentence stand or fall together.
-        found[origin] = share_of([[next(said) for _ in edits] for edits in rows if edits])
+        found[origin] = share_of([[next(answers) for _ in edits] for edits in rows if edits])
     return found
 
 
-def share_of(rows: Sequence[Sequence[Said]], *, rounds: int = ROUNDS, seed: int = 20) -> dict[str, Any]:
+def share_of(rows: Sequence[Sequence[YesOrNo]], *, rounds: int = ROUNDS, seed: int = 20) -> dict[str, Any]:
     """The share of yes among what was answered, in %, with its 95 % bootstrap interval over sentences.
 
     Args:

@@ -29,22 +29,22 @@ def _sounds() -> tuple[tuple[str, str], ...]:
 def misspellings(word: str) -> tuple[tuple[str, ...], ...]:
     """Misspellings of a lower-case word in three groups: known ones, by sound and doubling, by a slip of the finger."""
     known = tuple(load_data("spelling.yaml")["known"].get(word, ()))
-    heard: list[str] = []
+    by_sound: list[str] = []
     for right, wrong in _sounds():
         at_end, at_start = right.endswith("$"), right.startswith("^")
         part = right.strip("^$")
         if at_end and word.endswith(part):
-            heard.append(word[: -len(part)] + wrong)
+            by_sound.append(word[: -len(part)] + wrong)
         elif at_start and word.startswith(part):
-            heard.append(wrong + word[len(part) :])
+            by_sound.append(wrong + word[len(part) :])
         elif not at_end and not at_start and part in word[1:]:
             place = word.index(part, 1)
-            heard.append(word[:place] + wrong + word[place + len(part) :])
+            by_sound.append(word[:place] + wrong + word[place + len(part) :])
     for i in range(1, len(word) - 1):
         if word[i] == word[i + 1]:
-            heard.append(word[:i] + word[i + 1 :])
+            by_sound.append(word[:i] + word[i + 1 :])
         elif word[i] in "lmnprstcfdg" and word[i - 1] in _VOWELS and word[i + 1] in _VOWELS and word[i] != word[i - 1]:
-            heard.append(word[: i + 1] + word[i:])
+            by_sound.append(word[: i + 1] + word[i:])
         if (
             word[i] in _VOWELS
             and i > 1
@@ -52,20 +52,20 @@ def misspellings(word: str) -> tuple[tuple[str, ...], ...]:
             and word[i - 1] not in _VOWELS
             and word[i + 1] not in _VOWELS
         ):
-            heard += [
+            by_sound += [
                 word[:i] + v + word[i + 1 :] for v in {"a": "e", "e": "ia", "i": "e", "o": "ua", "u": "o"}[word[i]]
             ]
             if len(word) > 7 and word[i + 1] in "rln":
-                heard.append(word[:i] + word[i + 1 :])
-    typed: list[str] = []
+                by_sound.append(word[:i] + word[i + 1 :])
+    by_typing: list[str] = []
     for i in range(1, len(word) - 1):
         if word[i] != word[i + 1]:
-            typed.append(word[:i] + word[i + 1] + word[i] + word[i + 2 :])
+            by_typing.append(word[:i] + word[i + 1] + word[i] + word[i + 2 :])
         if len(word) > 4:
-            typed.append(word[:i] + word[i + 1 :])
-            typed += [word[:i] + c + word[i + 1 :] for c in _neighbours().get(word[i], "")]
+            by_typing.append(word[:i] + word[i + 1 :])
+            by_typing += [word[:i] + c + word[i + 1 :] for c in _neighbours().get(word[i], "")]
     groups = []
-    for group in (known, heard, typed):
+    for group in (known, by_sound, by_typing):
         kept = tuple(w for w in dict.fromkeys(group) if w != word and len(w) > 2 and not is_word(w))
         groups.append(kept)
     return tuple(groups)

@@ -77,7 +77,9 @@ class EmbeddedTeacher:
         self.language = reason_language
         self.annotator = annotator
         self.ladder = ladder or Ladder()
-        self._reasons_sha = sha256_of({name: point.told(reason_language).short for name, point in self.points.items()})
+        self._reasons_sha = sha256_of(
+            {name: point.wording(reason_language).short for name, point in self.points.items()}
+        )
         self._progress = progress
         self._parser = parser or Parser()
         self._slips: dict[str, list[Slip]] = {}

@@ -176,8 +176,8 @@ def check_architecture(config: dict[str, Any]) -> None:
     layers = config.get("layer_types") or []
     usual = ["full_attention" if (i + 1) % _SLIDING_PATTERN == 0 else "sliding_attention" for i in range(len(layers))]
     wrong = [
-        said
-        for said, so in (
+        difference
+        for difference, usual_value in (
             ("layers of another order", layers == usual),
             ("another sliding rope base", rope["sliding_attention"]["rope_theta"] == _SLIDING_ROPE),
             ("scaled rotary embeddings", all(r.get("rope_type") == "default" for r in rope.values())),
@@ -185,7 +185,7 @@ def check_architecture(config: dict[str, Any]) -> None:
             ("capped logits", not config.get("final_logit_softcapping") and not config.get("attn_logit_softcapping")),
             ("untied embeddings", config.get("tie_word_embeddings", True)),
         )
-        if not so
+        if not usual_value
     ]
     if wrong:
         raise PermanentError(

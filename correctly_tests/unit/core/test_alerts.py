@@ -8,8 +8,8 @@ import pytest
 
 from correctly_assets.core.alerts import (
     Facts,
+    KnownAlert,
     Limits,
-    Told,
     active_alerts,
     after_message,
     messages_for,
@@ -68,15 +68,15 @@ def test_an_open_disk_alert_ends_only_when_a_tenth_more_is_free() -> None:
 def test_each_channel_hears_of_an_event_once_and_once_that_it_is_over() -> None:
     channels = ["webhook", "mail"]
     (alert,) = active_alerts(replace(FINE, disk_free_bytes=1.0), Limits())
-    heard: list[tuple[str, str]] = []
-    known: dict[str, Told] = {}
+    informed: list[tuple[str, str]] = []
+    known: dict[str, KnownAlert] = {}
     for active in ([alert], [alert], [], [], [alert]):
         known = still_known(known, active, "now")
         for message in messages_for(known, active, channels):
-            heard.append((message.channel, message.state))
+            informed.append((message.channel, message.state))
             known = after_message(known, message)
     once = [("webhook", "raised"), ("mail", "raised")]
-    assert heard == [*once, ("webhook", "resolved"), ("mail", "resolved"), *once]
+    assert informed == [*once, ("webhook", "resolved"), ("mail", "resolved"), *once]
 
 
 def test_an_undelivered_message_is_due_again_for_its_channel_alone() -> None:
@@ -91,8 +91,8 @@ def test_an_undelivered_message_is_due_again_for_its_channel_alone() -> None:
 
 
 def test_a_second_refusal_is_told_and_the_first_is_not_called_resolved() -> None:
-    known: dict[str, Told] = {}
-    heard: list[tuple[str, str]] = []
+    known: dict[str, KnownAlert] = {}
+    informed: list[tuple[str, str]] = []
     for facts in (
         replace(FINE, decision=("d0002", "refused", "Worse.")),
         replace(FINE, decision=("d0003", "refused", "Worse still.")),
@@ -101,9 +101,9 @@ def test_a_second_refusal_is_told_and_the_first_is_not_called_resolved() -> None
         active = active_alerts(facts, Limits())
         known = still_known(known, active, "now")
         for message in messages_for(known, active, ["mail"]):
-            heard.append((message.state, message.alert.event))
+            informed.append((message.state, message.alert.event))
             known = after_message(known, message)
-    assert heard == [
+    assert informed == [
         ("raised", "refused_gate:d0002"),
         ("raised", "refused_gate:d0003"),
         ("resolved", "refused_gate:d0003"),

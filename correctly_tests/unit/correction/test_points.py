@@ -61,7 +61,7 @@ def test_a_point_is_told_in_every_language_in_at_most_25_words(name: str, langua
 @pytest.mark.parametrize("language", languages())
 @pytest.mark.parametrize("name", sorted(POINTS))
 def test_a_point_has_a_longer_text_in_every_language(name: str, language: str) -> None:
-    told = POINTS[name].told(language)
+    told = POINTS[name].wording(language)
     assert 6 <= len(told.long.split()) <= 70
     assert bool(re.search("[가-힣]", told.long)) == (language == "ko")
 

@@ -9,7 +9,7 @@ import pytest
 from correctly_assets.core.correction import quoted_phrases
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.render import changes_table
-from correctly_assets.correction.told import OF_WORDS, named, rows_told, same_error
+from correctly_assets.correction.told import OF_WORDS, named, reason_rows, same_error
 from correctly_assets.language.points import MOST_WORDS, areas, load_points, point_told
 
 POINTS = load_points()
@@ -90,8 +90,8 @@ def test_no_row_has_more_than_25_words_with_its_name() -> None:
 
 def test_the_same_error_twice_is_explained_once_and_referred_to() -> None:
     again = edit("lives", "has lived", "perfect_since", word="for")
-    assert rows_told([SINCE, AN, again])[2] == "3. As in 1."
-    assert rows_told([SINCE, AN, again], "ko")[2] == "3. 1번과 같습니다."
+    assert reason_rows([SINCE, AN, again])[2] == "3. As in 1."
+    assert reason_rows([SINCE, AN, again], "ko")[2] == "3. 1번과 같습니다."
     assert same_error([SINCE, AN, again, again]) == [None, None, 0, 0]
 
 
@@ -105,13 +105,13 @@ def test_a_point_of_single_words_is_explained_again_for_other_words() -> None:
 
 def test_a_reason_told_word_for_word_before_is_referred_to_without_a_point() -> None:
     one = edit("", ",", None, "A comma is needed here.")
-    assert rows_told([one, one]) == ["1. A comma is needed here.", "2. As in 1."]
+    assert reason_rows([one, one]) == ["1. A comma is needed here.", "2. As in 1."]
 
 
 def test_rows_without_reasons_stay_empty_and_one_row_has_no_number() -> None:
     bare = Edit(0, 0, "go", "goes", "R:VERB:SVA")
-    assert rows_told([bare, bare]) == ["", ""]
-    assert not rows_told([SINCE])[0].startswith("1")
+    assert reason_rows([bare, bare]) == ["", ""]
+    assert not reason_rows([SINCE])[0].startswith("1")
 
 
 def test_the_table_refers_in_the_language_that_is_asked_for() -> None:
@@ -146,9 +146,9 @@ def test_a_reason_with_its_name_and_words_names_its_point_again() -> None:
 def test_a_sentence_is_retold_in_the_other_language_with_the_same_words() -> None:
     point = POINTS["perfect_since"]
     korean = point.reason({"word": "since", "now": "has worked"}, "ko")
-    assert point.retold(SINCE.reason or "", "ko") == korean
-    assert point.retold(korean, "en") == SINCE.reason
-    assert point.retold("Another sentence.", "ko") is None
+    assert point.translated(SINCE.reason or "", "ko") == korean
+    assert point.translated(korean, "en") == SINCE.reason
+    assert point.translated("Another sentence.", "ko") is None
 
 
 def test_what_is_retold_quotes_the_same_words_and_leaves_no_slot_open() -> None:
@@ -156,7 +156,7 @@ def test_what_is_retold_quotes_the_same_words_and_leaves_no_slot_open() -> None:
     for point in POINTS.values():
         slots = {name: f"word{number}" for number, name in enumerate(sorted(point.slots))}
         english = point.reason(slots)
-        korean = point.retold(english, "ko")
+        korean = point.translated(english, "ko")
         if korean is not None:
             told += 1
             assert "{" not in korean and re.search("[가-힣]", korean)

@@ -48,7 +48,7 @@ def test_the_languages_that_can_be_asked_for_are_those_of_the_catalogue() -> Non
 def test_every_point_is_told_in_every_language() -> None:
     for point in load_points().values():
         for language in languages():
-            texts = point.told(language)
+            texts = point.wording(language)
             assert texts.short.strip() and texts.long.strip(), (point.id, language)
 
 
@@ -85,9 +85,9 @@ def test_a_further_language_is_a_folder_with_one_file_an_area(tmp_path: Path) ->
     point = load_points(directory)["perfect_since"]
     assert point.reason({"word": "since", "now": "has worked"}, "fr") == '"since" : il faut "has worked".'
     assert (point.title("fr"), point.title("en")) == ("Depuis", "Present perfect with since and for")
-    assert point.told("fr").long == "Une action qui dure encore."
+    assert point.wording("fr").long == "Une action qui dure encore."
     with pytest.raises(PermanentError, match=r"'de'.*en, ko, fr"):
-        point.told("de")
+        point.wording("de")
 
 
 def test_a_point_that_lacks_a_language_is_named(tmp_path: Path) -> None:

@@ -71,8 +71,8 @@ def two_negatives(c: Change) -> Slots | None:
 @predicate()
 def unreal(c: Change) -> bool:
     """The sentence has "would", "could" or "might" and a condition."""
-    said = {t.lower_ for t in c.after}
-    return bool(said & {"would", "could", "might", "'d"}) and bool(said & {"if", "unless", "wish"})
+    words = {t.lower_ for t in c.after}
+    return bool(words & {"would", "could", "might", "'d"}) and bool(words & {"if", "unless", "wish"})
 
 
 def clause_mark(verb: Token | None) -> Token | None:
@@ -297,8 +297,8 @@ def said_earlier(c: Change, value: str) -> bool:
     start = c.c[0]
     while start > 0 and c.at(start - 1) not in (".", "!", "?"):
         start -= 1
-    said = " " + " ".join(t.lower_ for t in c.after[start : c.c[0]]) + " "
-    return any(f" {phrase} " in said for phrase in value.split("|"))
+    words = " " + " ".join(t.lower_ for t in c.after[start : c.c[0]]) + " "
+    return any(f" {phrase} " in words for phrase in value.split("|"))
 
 
 @predicate()

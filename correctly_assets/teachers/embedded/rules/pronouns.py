@@ -1,4 +1,4 @@
-"""Pronouns: case, doubles, relatives, what is left out.
+"""Pronouns: case, doubles, relative clauses, what is left out.
 
 Belongs here: a pronoun's case, gender and kind, and relative clauses. Does not belong here: possessives before a noun
 (determiners.py).
@@ -192,15 +192,15 @@ def relative(s: Sentence) -> Iterator[Slip]:
             and t.tag_ != "NNP"
             and not any(c.dep_ in {"conj", "relcl", "acl"} for c in t.children)
         ):
-            relatives = {"mother", "sister", "wife", "grandmother", "daughter", "aunt"}
-            kin = {"father", "brother", "husband", "grandfather", "son", "uncle"}
+            female_relatives = {"mother", "sister", "wife", "grandmother", "daughter", "aunt"}
+            male_relatives = {"father", "brother", "husband", "grandfather", "son", "uncle"}
             pronoun = (
                 "they"
                 if t.tag_ == "NNS"
                 else "she"
-                if t.lower_ in relatives
+                if t.lower_ in female_relatives
                 else "he"
-                if t.lower_ in kin
+                if t.lower_ in male_relatives
                 else "it"
                 if t.lower_ not in people
                 else None

@@ -34,17 +34,17 @@ def misspelling(s: Sentence) -> Iterator[Slip]:
             continue
         if (t.text[0].isupper() and not s.opens(t.i)) or not is_word(t.lower_):
             continue
-        known, heard, typed = misspellings(t.lower_)
+        known, by_sound, by_typing = misspellings(t.lower_)
         length = min(3.0, (len(t.text) - 2) / 3)
         if known:
             yield from s.swap(t.i, t.i, known, "SPELL", "misspelling", weight=3.0)
-        if heard and len(t.text) > 4:
-            yield from s.swap(t.i, t.i, heard, "SPELL", "misspelling", weight=length)
+        if by_sound and len(t.text) > 4:
+            yield from s.swap(t.i, t.i, by_sound, "SPELL", "misspelling", weight=length)
             if len(t.text) >= 8:
-                twice = [w for first in heard[:6] for w in misspellings(first)[1][:3] if w != t.lower_]
+                twice = [w for first in by_sound[:6] for w in misspellings(first)[1][:3] if w != t.lower_]
                 yield from s.swap(t.i, t.i, twice, "SPELL", "misspelling", weight=0.25)
-        if typed:
-            yield from s.swap(t.i, t.i, typed, "SPELL", "misspelling", weight=0.3)
+        if by_typing:
+            yield from s.swap(t.i, t.i, by_typing, "SPELL", "misspelling", weight=0.3)
 
 
 @rule
