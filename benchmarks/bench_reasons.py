@@ -1,8 +1,9 @@
 """How true and how particular the grammar points are that explain edits, and how long one takes.
 
-`make bench-reasons`. `benchmarks/reasons.jsonl` and `benchmarks/reasons_heldout.jsonl` hold edits in sentences as learners write
-them; each is labelled with the points that are right of it and with points that would be false. Points were mended by the
-first set, so its figures are too good; those of the second tell more. `reasons_notes.md` says what was mended when.
+`make bench-reasons`. `benchmarks/reasons.jsonl`, `reasons_heldout.jsonl` and `reasons_frozen.jsonl` hold edits in sentences as
+learners write them, the last those of the frozen evaluation set; each edit is labelled with the points that are right of it and
+with points that would be false. Points were mended by the sets, so that their figures are too good by now; `reasons_notes.md`
+has the first figures of each set and says what was mended when.
 `--show` prints each edit whose point is false, or not labelled, with its sentence. The labels are fixed before the
 measurement; a false point is mended in prompts/grammar/.
 """
@@ -28,7 +29,8 @@ from correctly_assets.correction.points.choose import explain
 
 LABELLED = ROOT / "benchmarks" / "reasons.jsonl"
 HELD_OUT = ROOT / "benchmarks" / "reasons_heldout.jsonl"
-SETS = {"": LABELLED, "heldout_": HELD_OUT}
+FROZEN = ROOT / "benchmarks" / "reasons_frozen.jsonl"
+SETS = {"": LABELLED, "heldout_": HELD_OUT, "frozen_": FROZEN}
 """The sets by the beginning of their figures' names."""
 ROUNDS = 3
 Verdict = Literal["right", "false", "unlabelled", "general"]
