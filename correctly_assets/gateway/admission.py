@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -35,7 +36,8 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """What whoever watches the process may ask without a key; neither shows anybody's text."""
 DASHBOARD = "/dashboard"
 """The one page for a browser, which shows its key by the dialogue for a name and a password. Nothing can be changed there."""
-_SUSPECT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+_SUSPECT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)|NaN|Infinity|\d[eE]\+?\d|(?<!\d)\d{309}")
+"""What a body may hold that JSON has no value for: half a pair, NUL, and numbers that are none or have no end here."""
 
 
 class Admission:
@@ -166,7 +168,7 @@ def check_body(body: bytes, max_items: int) -> None:
     """Refuse a JSON body that holds too many items, or text that cannot be written down.
 
     Raises:
-        UsageError: lone surrogates, NUL, bytes that are no UTF-8, or more than ``max_items`` lists and objects.
+        UsageError: lone surrogates, NUL, bytes that are no UTF-8, NaN, infinite numbers, or more than ``max_items`` lists and objects.
     """
     if body.count(b"{") + body.count(b"[") > max_items:
         raise UsageError(f"The request holds more than {max_items:,} lists and objects.", code="too_many_items")
@@ -174,27 +176,36 @@ def check_body(body: bytes, max_items: int) -> None:
         body.decode("utf-8")
     except UnicodeDecodeError:
         raise UsageError("The request is not written in UTF-8.", code="invalid_text") from None
-    if b"\0" in body or (_SUSPECT.search(body) and _holds_no_text(body)):
-        raise UsageError("The request holds characters that are in no text (NUL, half a pair).", code="invalid_text")
+    if b"\0" in body:
+        raise UsageError(_NO_TEXT, code="invalid_text")
+    if _SUSPECT.search(body):
+        _check_values(body)
 
 
-def _holds_no_text(body: bytes) -> bool:
+_NO_TEXT = "The request holds characters that are in no text (NUL, half a pair)."
+
+
+def _check_values(body: bytes) -> None:
     try:
         waiting: list[Any] = [json.loads(body)]
     except (ValueError, RecursionError):
-        return False  # whoever parses it says what is wrong
+        return  # whoever parses it says what is wrong
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
             waiting += [*value, *value.values()]
         elif isinstance(value, list):
             waiting += value
-        elif isinstance(value, str) and ("\0" in value or not _can_be_written(value)):
-            return True
-    return False
+        elif isinstance(value, str) and ("\0" in value or not can_be_written(value)):
+            raise UsageError(_NO_TEXT, code="invalid_text")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(
+                "The request holds a number that is none, or too large (NaN, Infinity, 1e999).", code="invalid_number"
+            )
 
 
-def _can_be_written(text: str) -> bool:
+def can_be_written(text: str) -> bool:
+    """Whether a text has a form in UTF-8; half a pair of surrogates has none."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

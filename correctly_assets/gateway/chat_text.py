@@ -106,6 +106,8 @@ def _part_text(part: Any) -> str | None:
     if isinstance(part, str):
         return part
     kind = part.get("type", "text") if isinstance(part, dict) else None
+    if not isinstance(kind, str):
+        return None
     if kind in _TEXT_PARTS:
         return part["text"] if isinstance(part.get("text"), str) else None
     if kind in ("file", "input_file"):

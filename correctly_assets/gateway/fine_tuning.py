@@ -19,6 +19,7 @@ from starlette.datastructures import UploadFile
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.gateway.access import Client
 from correctly_assets.gateway.errors import UnsupportedField
+from correctly_assets.gateway.forms import read_form
 from correctly_assets.gateway.model_names import PUBLIC, PUBLIC_BASE, TUNED
 from correctly_assets.gateway.routes import ERRORS, ClientOf, ServiceOf
 from correctly_assets.gateway.shapes import Asked, refuse_unsupported
@@ -33,8 +34,28 @@ _KEPT_TO: dict[str, tuple[tuple[Any, ...], str]] = {
     "method.type": (("supervised",), "only `supervised` trains here"),
     "integrations": (([],), "what is trained is recorded in the platform's own MLflow"),
 }
+_FORM = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"const": _PURPOSE}},
+            "required": ["file", "purpose"],
+        }
+    }
+}
+"""The form of an upload as the page of the API shows it."""
 _AUTO = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
 Kept = TypeVar("Kept", UploadedFile, Job)
+
+
+class Supervised(Asked):
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class Method(Asked):
+    """Its ``type`` is looked at in `JobRequest`."""
+
+    supervised: Supervised = Field(default_factory=Supervised)
 
 
 class JobRequest(Asked):
@@ -44,7 +65,7 @@ class JobRequest(Asked):
     training_file: str
     validation_file: str | None = None
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
-    method: dict[str, Any] = Field(default_factory=dict)
+    method: Method = Field(default_factory=Method)
     suffix: Annotated[str, Field(max_length=64)] | None = None
     seed: int | None = None
     metadata: Annotated[dict[str, str], Field(max_length=16)] = Field(default_factory=dict)
@@ -61,7 +82,7 @@ class JobRequest(Asked):
 
     def wish(self) -> Wish:
         """What is kept of it, with the names of what has no effect."""
-        chosen = self.hyperparameters | (self.method.get("supervised") or {}).get("hyperparameters", {})
+        chosen = self.hyperparameters | self.method.supervised.hyperparameters
         ignored = [f"`{name}`" for name, value in chosen.items() if value not in (None, "auto")]
         ignored += [f"`{name}`" for name in ("validation_file", "seed", "suffix") if getattr(self, name) is not None]
         return Wish(
@@ -105,10 +126,14 @@ PageOf = Annotated[Page, Depends(page_of)]
 # -- files ---------------------------------------------------------------------------------------------------------
 
 
-@router.post("/files", summary="Upload a file to train on")
+@router.post(
+    "/files",
+    summary="Upload a file to train on",
+    openapi_extra={"requestBody": {"required": True, "content": _FORM}},
+)
 async def upload(request: Request, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
     """A form with ``file``, one chat of a text and its correction a line, and ``purpose`` `fine-tune`."""
-    form = await request.form(max_files=1, max_fields=10)
+    form = await read_form(request, max_files=1, max_fields=10, max_part_size=1024 * 1024)
     file, purpose = form.get("file"), form.get("purpose")
     if purpose != _PURPOSE:
         raise UnsupportedField("purpose", f"`purpose` is `{_PURPOSE}`; files serve no other purpose here.")

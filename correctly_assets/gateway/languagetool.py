@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request
 from correctly_assets import __version__
 from correctly_assets.core.errors import UsageError
 from correctly_assets.gateway.admission import check_body
+from correctly_assets.gateway.forms import read_form
 from correctly_assets.gateway.languagetool_matches import Sent, matches, sent_annotated
 from correctly_assets.gateway.routes import ERRORS, ClientOf, ServiceOf, asker_of
 from correctly_assets.gateway.shapes import HowAsked
@@ -30,22 +31,46 @@ LANGUAGES = {
     "en-ZA": "English (South African)",
 }
 
+_FORM = {
+    "application/x-www-form-urlencoded": {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "text": {"type": "string"},
+                "data": {"type": "string", "description": 'JSON: `{"annotation": [{"text": …}, {"markup": …}]}`'},
+                "language": {"enum": ["auto", *LANGUAGES]},
+                "motherTongue": {"type": "string"},
+                "level": {"enum": ["default", "picky"]},
+                "enabledRules": {"type": "string"},
+                "disabledRules": {"type": "string"},
+                "enabledCategories": {"type": "string"},
+                "disabledCategories": {"type": "string"},
+                "enabledOnly": {"enum": ["true", "false"]},
+            },
+            "required": ["language"],
+        }
+    }
+}
+"""The form as the page of the API shows it; it is read by `check` itself."""
+
 
 @router.get("/languages", summary="Languages that can be checked, as LanguageTool lists them")
 async def languages(service: ServiceOf, client: ClientOf) -> list[dict[str, str]]:
     return [{"name": name, "code": "en", "longCode": code} for code, name in LANGUAGES.items()]
 
 
-@router.post("/check", summary="Check a text, as LanguageTool does")
+@router.post(
+    "/check",
+    summary="Check a text, as LanguageTool does",
+    openapi_extra={"requestBody": {"required": True, "content": _FORM}},
+)
 async def check(request: Request, service: ServiceOf, client: ClientOf) -> dict[str, Any]:
     """A form with ``text`` or ``data`` (annotated text) and ``language`` (``auto`` or an English one). Each change is a match, with
     offset and length in UTF-16 code units. ``level=picky`` answers in the mode ``fluent``, ``motherTongue=ko`` gives reasons
     in Korean; rules and categories can be switched by their ids; other parameters are ignored.
     """
-    form = {
-        name: str(value)
-        for name, value in (await request.form(max_files=0, max_part_size=service.options.max_body_bytes)).items()
-    }
+    sent_form = await read_form(request, max_files=0, max_fields=1000, max_part_size=service.options.max_body_bytes)
+    form = {name: str(value) for name, value in sent_form.items()}
     language = _language(form.get("language", ""))
     sent = _sent(form, service.options.max_items)
     how = HowAsked(

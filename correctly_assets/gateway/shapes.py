@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from correctly_assets.core.correction import Mode, ReasonLanguage
 from correctly_assets.correction.render import Layout
@@ -41,12 +41,32 @@ class StreamOptions(Asked):
     include_usage: bool = False
 
 
+_PART = {
+    "type": "object",
+    "properties": {"type": {"enum": ["text", "input_text", "output_text", "refusal"]}, "text": {"type": "string"}},
+}
+Message = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "role": {"enum": ["user", "assistant", "system", "developer", "tool"]},
+                "content": {"anyOf": [{"type": "string"}, {"type": "array", "items": _PART}, {"type": "null"}]},
+            },
+            "required": ["role"],
+        }
+    ),
+]
+"""A message of a chat. The page of the API shows what most clients send; what is taken of others is chat_text.py's to say."""
+
+
 class ChatRequest(HowAsked):
     """A chat completion request. What an answer cannot keep to is refused by name (`refuse_unsupported`); whatever else
     clients send (temperature, penalties, limits of tokens, tools, users) is left aside, as docs/clients.md says."""
 
     model: str = "correctly"
-    messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    messages: Annotated[list[Message], Field(min_length=1)]
     stream: bool = False
     stream_options: StreamOptions | None = None
     format: Layout | None = None
