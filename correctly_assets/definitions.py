@@ -22,6 +22,7 @@ from correctly_assets.defs import (
     full_report,
     given,
     lora_adapter,
+    model_health,
     served_model,
     train_set,
 )
@@ -52,6 +53,7 @@ def build_defs(settings: Settings | None = None, overrides: Mapping[str, Any] | 
             eval_report.eval_report,
             served_model.served_model,
             full_report.write_full_report,
+            model_health.model_health,
         ],
         asset_checks=[given.nothing_waits_too_long],
         jobs=[
@@ -61,9 +63,15 @@ def build_defs(settings: Settings | None = None, overrides: Mapping[str, Any] | 
             full_report.full_report_job,
             backup.back_up,
             clean_up.clean_up_job,
+            model_health.check_model_health,
         ],
         sensors=automation.make_sensors(settings),
-        schedules=[automation.write_examples, backup.make_schedule(settings), clean_up.daily_clean_up],
+        schedules=[
+            automation.write_examples,
+            backup.make_schedule(settings),
+            clean_up.daily_clean_up,
+            model_health.daily_model_health,
+        ],
         resources={**make_resources(settings), **(overrides or {})},
         # The weight is in child processes and in vLLM; a process per step would only load the same modules again.
         executor=dg.in_process_executor,

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-AlertKind = Literal["refused_gate", "failed_run", "rollback", "votes", "engine", "lag", "disk", "backup"]
+AlertKind = Literal["refused_gate", "failed_run", "rollback", "votes", "engine", "lag", "disk", "backup", "drift"]
 TITLES: dict[AlertKind, str] = {
     "refused_gate": "The gate refused an adapter",
     "failed_run": "A run failed",
@@ -20,6 +20,7 @@ TITLES: dict[AlertKind, str] = {
     "lag": "Examples wait too long for a decision",
     "disk": "The disk is nearly full",
     "backup": "There is no recent backup",
+    "drift": "Live sentences are unlike the train set, or the champion's scores fell",
 }
 REMEDIES: dict[AlertKind, str] = {
     "refused_gate": "Read the report with `correctly report`; land better examples, or quarantine those that made it worse.",
@@ -30,6 +31,7 @@ REMEDIES: dict[AlertKind, str] = {
     "lag": "`correctly why` says what the retrain sensor waits for.",
     "disk": "`correctly gc` removes adapters and snapshots that nothing needs.",
     "backup": "Run `correctly backup`, and see that it runs each day.",
+    "drift": "Land what the sentence names; the asset `model_health` in Dagster shows the figures.",
 }
 _MARGIN = 1.1
 """An open alert on a disk is over only this far beyond its limit, so that it does not come and go."""
@@ -78,6 +80,7 @@ class Facts:
         decision: id, verdict and first reason of the last decision. release: id, kind and why of the newest release.
         votes: thumbs up and thumbs down of the newest release. engine_losses: in the last hour.
         backup_seconds: age of the newest backup, or of the first release where there is none; None before that.
+        drift: what the last look at the model's health found wrong, in sentences; None where nothing is.
     """
 
     decision: tuple[str, str, str] | None = None
@@ -89,6 +92,7 @@ class Facts:
     disk_free_bytes: float | None = None
     backup_seconds: float | None = None
     has_backup: bool = False
+    drift: str | None = None
 
 
 def active_alerts(facts: Facts, limits: Limits, known: Collection[str] = ()) -> tuple[Alert, ...]:
@@ -132,6 +136,8 @@ def active_alerts(facts: Facts, limits: Limits, known: Collection[str] = ()) -> 
         hours = facts.backup_seconds / 3600
         message = f"The newest backup is {hours:.0f} h old." if facts.has_backup else "There is no backup yet."
         found.append(Alert("backup", "backup", message))
+    if facts.drift is not None:
+        found.append(Alert("drift", "drift", facts.drift))
     return tuple(found)
 
 

@@ -22,7 +22,7 @@ OWNERS = ["team:correctly"]
 DATA_VERSION_TAG = "dagster/data_version"
 """What `MaterializeResult(data_version=…)` becomes; a sensor's event can only be given the tag."""
 LOOP = "loop"
-"""The group of every asset: the lineage page shows several groups closed, and one group as its assets."""
+"""The group of the loop's assets, and of what is measured of an adapter beside it."""
 PACKAGE = Path(__file__).resolve().parents[1]
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from urllib.parse import quote
 
+from correctly_assets.artifacts.health_record import HealthRecord, read_health
 from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError, read_manifest
 from correctly_assets.core.alerts import active_alerts
 from correctly_assets.settings import Settings
@@ -55,6 +56,7 @@ def dashboard_page(store: Store, settings: Settings, now: float | None = None, *
     releases = store.releases(_RELEASES)[::-1]
     facts = read_facts(store, settings, now, engine_losses)
     alerts = active_alerts(facts, limits_of(settings), read_known_alerts(alerts_path(settings)))
+    health = read_health(settings.platform.health_path)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["when"] = when
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -66,6 +68,8 @@ def dashboard_page(store: Store, settings: Settings, now: float | None = None, *
         pictures=_pictures(store, settings, releases),
         landings=_landings(store),
         decisions=_decisions(store, settings),
+        health=health,
+        shares=_shares(health),
         releases=[(one.id, when(one.at), one.kind, one.adapter, one.why) for one in releases[::-1][:_SHOWN]],
         dagster=settings.platform.dagster_url,
     )
@@ -87,6 +91,20 @@ def _landings(store: Store) -> list[tuple[object, ...]]:
             row["adapter"] or "–",
         )
         for row in store.training_of_landings(_SHOWN)
+    ]
+
+
+def _shares(health: HealthRecord | None) -> list[tuple[object, ...]]:
+    """What stands out among live sentences: what drifted first, then the widest differences."""
+    shown = sorted(health.shares if health else (), key=lambda one: (not one.drifted, -abs(one.difference.point)))
+    return [
+        (
+            "unchanged" if one.measure == "unchanged" else f"{one.measure.replace('_', ' ')} {one.value}",
+            f"{one.live.point:.0f} %",
+            f"{one.trained.point:.0f} %",
+            f"{one.difference.low:+.0f} to {one.difference.high:+.0f} points{', drifted' if one.drifted else ''}",
+        )
+        for one in shown[:_SHOWN]
     ]
 
 

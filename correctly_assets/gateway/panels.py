@@ -189,6 +189,35 @@ PANELS: tuple[Panel, ...] = (
         "No value while there is no backup.",
     ),
     Panel(
+        "Live sentences beside the train set",
+        "bargauge",
+        "percent",
+        (("correctly_sentence_share", "{{measure}} {{value}}, {{of}}"),),
+        "Shares of the last week's sentences and of the train set's: error types, length, unchanged, languages.",
+        wide=True,
+    ),
+    Panel(
+        "What drifted",
+        "bargauge",
+        "short",
+        (("correctly_drift_points", "{{measure}} {{value}}"),),
+        "Points between live sentences and the train set; nothing where nothing drifted.",
+    ),
+    Panel(
+        "The champion's scores over time",
+        "timeseries",
+        "short",
+        (("correctly_champion_score", "{{score}}"), ("correctly_champion_score_fell", "fell below what is allowed")),
+        "Measured again each night on the frozen evaluation set.",
+    ),
+    Panel(
+        "Since the last look at live sentences",
+        "stat",
+        "s",
+        (("time() - correctly_model_health_timestamp_seconds", "age"),),
+        "Dagster's schedule `daily_model_health` looks each night.",
+    ),
+    Panel(
         "Requests that the engine failed",
         "timeseries",
         "short",
@@ -227,6 +256,7 @@ def rules(limits: Limits | None = None) -> tuple[Rule, ...]:
         ("engine", f"correctly_engine_losses >= {limits.engine_losses}", "0m", "critical"),
         ("lag", f"correctly_undecided_age_seconds > {3600 * limits.undecided_hours:.0f}", "5m", "warning"),
         ("disk", f"correctly_disk_free_bytes < {1e9 * limits.disk_free_gb:.0f}", "5m", "critical"),
+        ("drift", "count(correctly_drift_points) > 0 or correctly_champion_score_fell == 1", "0m", "warning"),
     )
     found = [
         Rule(_name(kind), query, lasting, severity, TITLES[kind], REMEDIES[kind])

@@ -178,6 +178,11 @@ def other_script(text: str) -> bool:
     return bool(letters) and sum(character < "\u0250" for character in letters) < len(letters) / 2
 
 
+def language_named(text: str) -> str:
+    """The code of the likeliest language of a text that is not English, such as ``ko``."""
+    return next(code for code, _ in identifier().rank(text) if code not in _ENGLISHES)
+
+
 @lru_cache(maxsize=1)
 def identifier() -> Any:
     """py3langid's identifier with probabilities; a second to load, once a process."""

@@ -169,6 +169,11 @@ class PlatformSettings(SettingsGroup):
         return self.home / "run" / "progress.json"
 
     @property
+    def health_path(self) -> Path:
+        """What the last look at the model's health found."""
+        return self.home / "run" / "model-health.json"
+
+    @property
     def evaluation_path(self) -> Path:
         """The frozen evaluation set that ships."""
         return _STARTER / "evaluation.jsonl"

@@ -108,6 +108,19 @@ class Corrections(Subject):
             ).mappings()
             return [_entry(row) for row in rows]
 
+    def answers_since(self, since: str, limit: int = 5_000) -> list[JournalEntry]:
+        """Answers of releases given since a time (ISO 8601, UTC) that still have their text, in the order of their ids: of more
+        than ``limit`` that is a sample by chance."""
+        with self.database.read() as connection:
+            rows = connection.execute(
+                text(
+                    f"SELECT {_JOURNAL} FROM correction_journal WHERE at >= :since AND release IS NOT NULL "
+                    "AND before <> '' ORDER BY id LIMIT :limit"
+                ),
+                {"since": since, "limit": limit},
+            ).mappings()
+            return [_entry(row) for row in rows]
+
     def prune_journal(self, before: str) -> int:
         """Delete answers journalled before a time (ISO 8601, UTC) that no pending feedback needs; returns how many."""
         with self.database.write() as connection:

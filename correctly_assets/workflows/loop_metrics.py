@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from correctly_assets.artifacts.backups import MANIFEST
+from correctly_assets.artifacts.health_record import HealthRecord, read_health
 from correctly_assets.core.rollback import rollback_kind
 from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.settings import Settings
@@ -120,6 +121,24 @@ def _scores(source: Source) -> Values:
             if isinstance(value := scores.get(name), (int, float)):
                 found[(release.id, name)] = float(value)
     return found
+
+
+def _health(source: Source) -> HealthRecord | None:
+    return read_health(source.settings.platform.health_path)
+
+
+def _sentence_shares(source: Source) -> Values:
+    found = _health(source)
+    return {
+        (one.measure, one.value, of): side.point
+        for one in (found.shares if found else ())
+        for of, side in (("live", one.live), ("train_set", one.trained))
+    }
+
+
+def _drifts(source: Source) -> Values:
+    found = _health(source)
+    return {(one.measure, one.value): one.difference.point for one in (found.shares if found else ()) if one.drifted}
 
 
 def _votes(source: Source) -> Values:
@@ -244,6 +263,46 @@ TABLE: tuple[LoopMetric, ...] = (
         "When the newest backup was finished; absent while there is none.",
         (),
         lambda s: _one(newest_backup(s.settings)),
+    ),
+    LoopMetric(
+        "sentence_share",
+        "gauge",
+        "% of sentences",
+        "Shares of the last week's live sentences and of the train set's, by error type, length, unchanged and language.",
+        ("measure", "value", "of"),
+        _sentence_shares,
+    ),
+    LoopMetric(
+        "drift_points",
+        "gauge",
+        "points",
+        "How far a share that drifted lies from the train set's; absent for those that did not.",
+        ("measure", "value"),
+        _drifts,
+    ),
+    LoopMetric(
+        "champion_score",
+        "gauge",
+        "points from 0 to 100, overcorrected in %",
+        "The champion's scores on the frozen evaluation set as they were last measured.",
+        ("score",),
+        lambda s: _by(found.scores) if (found := _health(s)) else {},
+    ),
+    LoopMetric(
+        "champion_score_fell",
+        "gauge",
+        "1 or 0",
+        "1 where the champion scores worse than when it was promoted, by more than the gate allows.",
+        (),
+        lambda s: _one(float(found.fell)) if (found := _health(s)) else {},
+    ),
+    LoopMetric(
+        "model_health_timestamp_seconds",
+        "gauge",
+        "seconds since 1970",
+        "When live sentences and the champion's scores were last looked at; absent before.",
+        (),
+        lambda s: _one(seconds_of(found.at)) if (found := _health(s)) else {},
     ),
 )
 

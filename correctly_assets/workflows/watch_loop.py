@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.artifacts.health_record import read_health
 from correctly_assets.core.alerts import (
     Alert,
     Facts,
@@ -34,6 +35,9 @@ from correctly_assets.workflows.loop_metrics import newest_backup, seconds_of
 from correctly_assets.workflows.send_alerts import channels
 
 log = logging.getLogger(__name__)
+
+_HEALTH_HOLDS = 3 * 86_400.0
+"""Seconds for which a look at the model's health counts; there is one a day."""
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -73,7 +77,17 @@ def read_facts(store: Store, settings: Settings, now: float, engine_losses: int 
         disk_free_bytes=shutil.disk_usage(settings.platform.home).free,
         backup_seconds=None if backed_up is None else now - backed_up,
         has_backup=backup is not None,
+        drift=_drift(settings, now),
     )
+
+
+def _drift(settings: Settings, now: float) -> str | None:
+    """What the last look at the model's health found wrong; one of days ago tells nothing of today."""
+    found = read_health(settings.platform.health_path)
+    if found is None or now - seconds_of(found.at) > _HEALTH_HOLDS:
+        return None
+    messages = [*([found.message] if found.drifted else []), *([found.scores_message] if found.fell else [])]
+    return " ".join(messages) or None
 
 
 def watch_loop(

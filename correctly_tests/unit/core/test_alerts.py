@@ -42,6 +42,7 @@ def kinds(facts: Facts, limits: Limits | None = None, known: tuple[str, ...] = (
         ({"disk_free_bytes": 4.9e9}, "disk"),
         ({"backup_seconds": 2 * DAY + 1}, "backup"),
         ({"backup_seconds": 2 * DAY + 1, "has_backup": False}, "backup"),
+        ({"drift": "Live sentences are unlike the train set in one way."}, "drift"),
     ],
 )
 def test_each_cause_raises_its_alert_and_no_other(changed: dict[str, object], kind: str) -> None:
