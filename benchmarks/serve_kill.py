@@ -37,7 +37,7 @@ async def supervised(settings: Settings, process: Process) -> AsyncIterator[Supe
 
     async def look() -> None:
         while True:
-            await asyncio.to_thread(supervisor.heal)
+            await asyncio.to_thread(supervisor.restart_dead)
             await asyncio.sleep(0.5)
 
     looking = asyncio.create_task(look(), name="heal")

@@ -67,11 +67,11 @@ def releases(as_json: Json = False) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from correctly_assets.workflows.find_reports import EVER
+    from correctly_assets.workflows.find_reports import ALL_ROWS
     from correctly_assets.workflows.wiring import read_platform_store
 
     with read_platform_store(get_settings().platform) as store:
-        rows = store.releases(limit=EVER)
+        rows = store.releases(limit=ALL_ROWS)
     if as_json:
         print_json([{"release": r.id, "adapter": r.adapter, "kind": r.kind, "why": r.why, "at": r.at} for r in rows])
         return

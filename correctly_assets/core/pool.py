@@ -34,8 +34,8 @@ def drawn(rows: Iterable[tuple[str, Standing]], count: int, seed: int) -> set[st
     most = kept_of_each(count)
     kept: dict[Standing, list[tuple[bytes, str]]] = {"verified": [], "corrected": [], "untouched": []}
     for id, standing in rows:
-        here = kept[standing]
-        here.append((hashlib.sha256(f"{seed}:{id}".encode()).digest()[:12], id))
-        if len(here) >= 4 * most:
-            here[:] = nsmallest(most, here)
-    return {id for here in kept.values() for _, id in nsmallest(most, here)}
+        candidates = kept[standing]
+        candidates.append((hashlib.sha256(f"{seed}:{id}".encode()).digest()[:12], id))
+        if len(candidates) >= 4 * most:
+            candidates[:] = nsmallest(most, candidates)
+    return {id for candidates in kept.values() for _, id in nsmallest(most, candidates)}

@@ -177,7 +177,7 @@ class ErrantAnnotator:
         return [(origin[s], origin[e - 1] + 1) for s, e in _token_spans(flat, self.tokens(text))]
 
 
-class LateAnnotator:
+class LazyAnnotator:
     """An `ErrantAnnotator` that is made when it is first asked: loading it takes seconds, and a caller whose texts are all known
     asks nothing.
 

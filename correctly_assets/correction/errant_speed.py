@@ -31,20 +31,20 @@ def _alignment_type() -> type[Any]:
 
     class FastAlignment(Alignment):
         def align(self, lev: bool) -> tuple[list[list[float]], list[list[str]]]:
-            ours = [(t.orth, t.lower, t.lemma, t.pos, t.pos in open_classes, t.text) for t in self.orig]
-            theirs = [(t.orth, t.lower, t.lemma, t.pos, t.pos in open_classes, t.text) for t in self.cor]
-            width = len(theirs) + 1
-            cost: list[list[float]] = [[0.0] * width for _ in range(len(ours) + 1)]
-            op = [["O"] * width for _ in range(len(ours) + 1)]
-            for i in range(1, len(ours) + 1):
+            original = [(t.orth, t.lower, t.lemma, t.pos, t.pos in open_classes, t.text) for t in self.orig]
+            corrected = [(t.orth, t.lower, t.lemma, t.pos, t.pos in open_classes, t.text) for t in self.cor]
+            width = len(corrected) + 1
+            cost: list[list[float]] = [[0.0] * width for _ in range(len(original) + 1)]
+            op = [["O"] * width for _ in range(len(original) + 1)]
+            for i in range(1, len(original) + 1):
                 cost[i][0], op[i][0] = cost[i - 1][0] + 1, "D"
             for j in range(1, width):
                 cost[0][j], op[0][j] = cost[0][j - 1] + 1, "I"
-            low, c_low = [token[1] for token in ours], [token[1] for token in theirs]
+            low, c_low = [token[1] for token in original], [token[1] for token in corrected]
             shared = set(low) & set(c_low)
-            for i, (orth, lower, lemma, pos, is_open, text) in enumerate(ours):
+            for i, (orth, lower, lemma, pos, is_open, text) in enumerate(original):
                 above, row, row_op = cost[i], cost[i + 1], op[i + 1]
-                for j, (c_orth, c_lower, c_lemma, c_pos, c_open, c_text) in enumerate(theirs):
+                for j, (c_orth, c_lower, c_lemma, c_pos, c_open, c_text) in enumerate(corrected):
                     if orth == c_orth:
                         row[j + 1], row_op[j + 1] = above[j], "M"
                         continue

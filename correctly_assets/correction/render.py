@@ -87,11 +87,11 @@ def shown(before: str, edit: Edit) -> tuple[str, str]:
     # Punctuation leans on the word before it, words on the one after.
     mark = not any(character.isalnum() for character in was + now)
     if left is not None and (mark or right is None):
-        beside = left.group()
-        return (beside + edit.was).strip(), (beside + edit.now).strip()
+        neighbour = left.group()
+        return (neighbour + edit.was).strip(), (neighbour + edit.now).strip()
     if right is not None:
-        beside = right.group()
-        return (edit.was + beside).strip(), (edit.now + beside).strip()
+        neighbour = right.group()
+        return (edit.was + neighbour).strip(), (edit.now + neighbour).strip()
     return was or "—", now or "—"
 
 

@@ -295,8 +295,8 @@ def _is_header(lines: list[str], number: int) -> bool:
     """A header line counts where another stands beside it: one alone may be what the user wants corrected."""
     if not _HEADER.match(lines[number]):
         return False
-    beside = lines[max(0, number - 1) : number] + lines[number + 1 : number + 2]
-    return any(_HEADER.match(line) or (line[:1] in " \t" and line.strip()) for line in beside)
+    neighbours = lines[max(0, number - 1) : number] + lines[number + 1 : number + 2]
+    return any(_HEADER.match(line) or (line[:1] in " \t" and line.strip()) for line in neighbours)
 
 
 def _attribution_end(lines: list[str], number: int) -> int | None:

@@ -221,14 +221,14 @@ def _inflected(wrong: str, right: str) -> dict[str, str]:
 
     found: dict[str, str] = {}
     for place, kind in ((0, "VERB"), (-1, "NOUN")):
-        ours, theirs = right.split(), wrong.split()
-        forms = [getAllInflections(words[place].casefold(), upos=kind) for words in (theirs, ours)]
+        right_words, wrong_words = right.split(), wrong.split()
+        forms = [getAllInflections(words[place].casefold(), upos=kind) for words in (wrong_words, right_words)]
         if kind == "NOUN":
             # A noun that no list holds ("e-mail") is inflected by rule; a verb is not, or nouns would turn into verbs.
-            of = zip(forms, (theirs, ours), strict=True)
+            of = zip(forms, (wrong_words, right_words), strict=True)
             forms = [known or getAllInflectionsOOV(words[place].casefold(), upos=kind) for known, words in of]
         for tag in forms[0].keys() & forms[1].keys():
             for form in forms[0][tag]:
-                theirs[place], ours[place] = form, forms[1][tag][0]
-                found[" ".join(theirs)] = " ".join(ours)
+                wrong_words[place], right_words[place] = form, forms[1][tag][0]
+                found[" ".join(wrong_words)] = " ".join(right_words)
     return found

@@ -67,7 +67,7 @@ def land_file(
         RetryableError: the store is busy or away; land the file again later.
         PermanentError: refused rows cannot be written down, or the store cannot be written.
     """
-    refused = refused or RefusedRows(refused_path or beside(path, ".refused.jsonl"))
+    refused = refused or RefusedRows(refused_path or with_ending(path, ".refused.jsonl"))
     landing = _Landing(sink, guards, refused, name or shown_name(path.name), source, verified, progress)
     try:
         with sink.landing(landing.name) as seen:
@@ -85,7 +85,7 @@ def shown_name(name: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in printable)
 
 
-def beside(path: Path, ending: str) -> Path:
+def with_ending(path: Path, ending: str) -> Path:
     """A name for what is written about a file, beside it; cut where it would be longer than file systems take."""
     name = os.fsencode(path.name)[: _MAX_NAME_BYTES - len(ending)]
     return path.with_name(name.decode("utf-8", "ignore") + ending)

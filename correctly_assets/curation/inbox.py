@@ -20,7 +20,7 @@ from typing import NamedTuple
 from correctly_assets.artifacts.files import fsync_entries, write_text_atomically
 from correctly_assets.core.errors import CorrectlyError, PermanentError, UsageError
 from correctly_assets.core.landing import ExampleGuard, LandOutcome, Sink
-from correctly_assets.curation.files import beside, land_file, shown_name
+from correctly_assets.curation.files import land_file, shown_name, with_ending
 from correctly_assets.curation.layouts import is_part, parts_of, source_of
 from correctly_assets.curation.readers import is_left_alone
 
@@ -166,7 +166,7 @@ def _whole(path: Path, quiet: set[Path], there: set[Path], now: Callable[[], flo
 
 def _land(path: Path, sink: Sink, guards: ExampleGuard, done: Path, refused: Path) -> InboxFile:
     target = _free_name(path.name, done, refused)
-    report = beside(refused / target, ".refused.jsonl")
+    report = with_ending(refused / target, ".refused.jsonl")
     name = shown_name(path.name)
     before = _signature(path)
     try:
@@ -224,7 +224,7 @@ def _free_name(name: str, *folders: Path) -> str:
     candidate, number = name, 1
     while any((folder / candidate).exists() for folder in folders):
         number += 1
-        candidate = beside(Path(stem), f"-{number}{suffix}").name
+        candidate = with_ending(Path(stem), f"-{number}{suffix}").name
     return candidate
 
 

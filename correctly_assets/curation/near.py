@@ -181,11 +181,11 @@ class NearIndex:
             candidates = _candidates(segment.hashes, segment.hash_rows, bands)
             others = sorted({other for found in candidates.values() for other in found})
             place_of = {other: place for place, other in enumerate(others)}
-            theirs = _Shingles([segment.text(other) for other in others])
+            other_shingles = _Shingles([segment.text(other) for other in others])
             for row, found in candidates.items():
                 grams = shingles.of(row)
                 for other in found:
-                    similarity = _jaccard(grams, theirs.of(place_of[other]))
+                    similarity = _jaccard(grams, other_shingles.of(place_of[other]))
                     if similarity >= self._threshold:
                         near.setdefault(row, []).append((similarity, segment.ids[other], int(segment.splits[other])))
         return near
@@ -298,11 +298,11 @@ def _candidates(hashes: Array, rows: Array, bands: Array, *, only_earlier: bool 
         return {}
     # The places left[i], left[i] + 1, … of every band i, behind one another.
     places = np.repeat(left - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(total)
-    mine = np.repeat(np.arange(len(flat)) // BANDS, counts).astype(np.uint64)
-    theirs = rows[places].astype(np.uint64)
+    first = np.repeat(np.arange(len(flat)) // BANDS, counts).astype(np.uint64)
+    second = rows[places].astype(np.uint64)
     if only_earlier:
-        mine, theirs = mine[theirs < mine], theirs[theirs < mine]
-    pairs, shared = np.unique((mine << np.uint64(32)) | theirs, return_counts=True)
+        first, second = first[second < first], second[second < first]
+    pairs, shared = np.unique((first << np.uint64(32)) | second, return_counts=True)
     pairs, shared = pairs[shared >= _SHARED], shared[shared >= _SHARED]
     order = np.lexsort((-shared, pairs >> np.uint64(32)))
     found: dict[int, list[int]] = {}

@@ -49,7 +49,7 @@ class Replay:
         return
 
 
-class Listening:
+class RecordingTransport:
     """A transport whose answers enter a recording as they come.
 
     Attributes:

@@ -40,11 +40,11 @@ ADMIN_PASSWORD = "${WEBUI_ADMIN_PASSWORD:?set WEBUI_ADMIN_PASSWORD in .env}"
 GATEWAY_KEY = "${WEBUI_GATEWAY_KEY:?set WEBUI_GATEWAY_KEY in .env}"
 WEBUI_PORT = 8080
 """Where Open WebUI's image listens, inside its container."""
-OF_THIS_MACHINE = ("VLLM_CPU_NUM_OF_RESERVED_CPU",)
+HOST_SPECIFIC_ENV = ("VLLM_CPU_NUM_OF_RESERVED_CPU",)
 """What the process table reads off the machine it runs on, and a rendered file must not."""
 SQLALCHEMY = DATABASE.replace("postgresql://", "postgresql+psycopg2://", 1)
 MLFLOW_DATABASE = f"{SQLALCHEMY}?options=-csearch_path%3Dmlflow"
-IN_CONTAINER = "/srv/correctly"
+CONTAINER_ROOT = "/srv/correctly"
 SETTINGS_FILE = "settings.env"
 """Where people put any other CORRECTLY_ variable for our own parts."""
 HOME = "/var/lib/correctly"
@@ -70,7 +70,7 @@ def compose_settings() -> Settings:
 
 def _argv(process: Process, settings: Settings) -> list[str]:
     argv, _ = process.command(settings)
-    text = [part.replace(str(PROJECT_ROOT), IN_CONTAINER) for part in argv]
+    text = [part.replace(str(PROJECT_ROOT), CONTAINER_ROOT) for part in argv]
     if process.name == "vllm":
         # The engine listens on the private network that only the other services share; no port of it is published.
         text[text.index("--host") + 1] = "0.0.0.0"
@@ -96,7 +96,7 @@ def _service(process: Process, settings: Settings, *, image: str = "correctly") 
             **{
                 name: value.replace("$", "$$")
                 for name, value in extra.items()
-                if name.startswith(("VLLM_", "HF_", "MLFLOW_", "CORRECTLY_")) and name not in OF_THIS_MACHINE
+                if name.startswith(("VLLM_", "HF_", "MLFLOW_", "CORRECTLY_")) and name not in HOST_SPECIFIC_ENV
             },
             "CORRECTLY_HOME": HOME,
             "CORRECTLY_VLLM_HOST": "vllm",

@@ -35,12 +35,12 @@ from correctly_assets.store.copies import is_sqlite_file
 from correctly_assets.store.database import Database
 from correctly_assets.store.migrations import missing_migrations
 from correctly_assets.workflows.back_up import newest_backup
-from correctly_assets.workflows.collect_garbage import LEAST_FREE
+from correctly_assets.workflows.collect_garbage import MIN_FREE_BYTES
 from correctly_assets.workflows.promote import serving_summary
 from correctly_assets.workflows.wiring import read_platform_store
 
 Status = Literal["ok", "warning", "problem"]
-_COMFORTABLE = 3 * LEAST_FREE
+_COMFORTABLE = 3 * MIN_FREE_BYTES
 _LEAST_MEMORY = 12_000_000_000
 _OLD_BACKUP = timedelta(hours=48)
 
@@ -76,8 +76,8 @@ def judge_disk(free: int) -> Finding:
     """Free bytes under HOME."""
     message = f"{free / 1e9:.1f} GB are free under HOME."
     remedy = "Run `correctly gc`, or free some space."
-    if free < LEAST_FREE:
-        return Finding("disk", "problem", f"{message} No run starts below {LEAST_FREE / 1e9:.0f}.", remedy)
+    if free < MIN_FREE_BYTES:
+        return Finding("disk", "problem", f"{message} No run starts below {MIN_FREE_BYTES / 1e9:.0f}.", remedy)
     return Finding("disk", "warning", message, remedy) if free < _COMFORTABLE else Finding("disk", "ok", message)
 
 

@@ -83,8 +83,8 @@ def environment_of(process: Process, settings: Settings, extra: Mapping[str, str
     """
     env = common_environment(settings.platform)
     if process.foreign:
-        ours = [name for name in env if name.startswith(OURS) and name not in _FOR_ALL]
-        for name in (*ours, DAGSTER_DATABASE):
+        own_names = [name for name in env if name.startswith(OURS) and name not in _FOR_ALL]
+        for name in (*own_names, DAGSTER_DATABASE):
             env.pop(name, None)
     elif (url := postgres_url(settings.platform)) is not None:
         env[DAGSTER_DATABASE] = schema_url(url, "dagster")

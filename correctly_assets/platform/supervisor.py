@@ -143,12 +143,8 @@ class Supervisor:
     settings: Settings
     children: dict[str, Child] = field(default_factory=dict)
     stopping: bool = False
-    beside: list[Callable[[], object]] = field(default_factory=list)
-    """Called at each `heal`, before anything is started again: who else decides what runs."""
     before_restart: dict[str, Callable[[], object]] = field(default_factory=dict)
     """By a part's name, what is done once it has ended and its descendants are killed, before it is started again."""
-    leaving: list[tuple[Child, float]] = field(default_factory=list)
-    """Parts that were let go, and when (monotonic) they are killed."""
     rotate_at: float = 0.0
     """When the logs' sizes are looked at again (monotonic)."""
 
@@ -223,14 +219,13 @@ class Supervisor:
             time.sleep(0.25)
         return time.monotonic() - child.started
 
-    def heal(self) -> list[str]:
+    def restart_dead(self) -> list[str]:
         """Start again every part that has ended, with back-off, and end one that runs and answers no more, so that the next
         call starts it again. Returns the names of those started. No failure is raised: what cannot be done now is tried again.
         """
         if not self.stopping:
-            for look in (*self.beside, self._rotate_logs, self._end_hung):
-                _go_on_after(look)
-        _go_on_after(self._end_leaving)
+            _go_on_after(self._rotate_logs)
+            _go_on_after(self._end_hung)
         started: list[str] = []
         for name, child in list(self.children.items()):
             if self.stopping or child.popen.poll() is None:
@@ -280,31 +275,8 @@ class Supervisor:
         except Exception:  # a database that is away, say, must not keep the part from being started
             log.exception("What is done before %s starts again failed.", name)
 
-    def let_go(self, name: str) -> None:
-        """Have a part end in its own time: answers under way are finished; `heal` sees to its end, and to no new start."""
-        child = self.children.pop(name)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child.popen.pid, signal.SIGTERM)
-        self.leaving.append((child, time.monotonic() + child.process.stop_seconds))
-
-    def forget(self, name: str) -> None:
-        """Take note that a part that has ended is not to be started again."""
-        child = self.children.pop(name)
-        _kill_descendants(child.popen.pid)
-
-    def _end_leaving(self) -> None:
-        for leaving in list(self.leaving):
-            child, deadline = leaving
-            if child.popen.poll() is None:
-                if time.monotonic() < deadline:
-                    continue
-                _kill_tree(child.popen.pid)
-                child.popen.wait()
-            _kill_descendants(child.popen.pid)
-            self.leaving.remove(leaving)
-
     def end(self, name: str) -> None:
-        """Kill one part at once; `heal` starts it again. For an engine whose answers can no longer be trusted."""
+        """Kill one part at once; `restart_dead` starts it again. For an engine whose answers can no longer be trusted."""
         child = self.children.get(name)
         if child is not None and child.popen.poll() is None:
             _kill_tree(child.popen.pid)
@@ -329,7 +301,7 @@ class Supervisor:
         for member in leftovers(self.settings.platform.home):
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
-        for child in [*self.children.values(), *(child for child, _ in self.leaving)]:
+        for child in self.children.values():
             child.popen.wait()
 
 
@@ -368,10 +340,10 @@ def leftovers(home: Path) -> list[psutil.Process]:
     They are told by an environment variable that every descendant inherits, never by name.
     """
     found: list[psutil.Process] = []
-    mine = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
+    ancestors = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.pid not in mine and process.environ().get("CORRECTLY_SUPERVISED") == str(home):
+            if process.pid not in ancestors and process.environ().get("CORRECTLY_SUPERVISED") == str(home):
                 found.append(process)
     return found
 

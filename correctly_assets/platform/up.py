@@ -272,12 +272,12 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
     prepare(settings, console)
     lock = claim(settings.platform.home)
     if lock is None:
-        return _beside_another(settings, console, once=once)
+        return _with_running_platform(settings, console, once=once)
     with lock:
         return _supervise(settings, console, once=once)
 
 
-def _beside_another(settings: Settings, console: Console, *, once: bool) -> int:
+def _with_running_platform(settings: Settings, console: Console, *, once: bool) -> int:
     """What `up` does where another process supervises this HOME."""
     other = running_supervisor(settings.platform.home)
     if other is None:
@@ -300,7 +300,7 @@ def _supervise(settings: Settings, console: Console, *, once: bool) -> int:
             console.print(f"The adapter that ships serves as r0000; its examples have landed ({_seconds(started)}).")
         supervisor = start_parts(settings, console, faces=not once)
         try:
-            code = _close_and_show(settings, console, lambda: _heal(supervisor, console))
+            code = _close_and_show(settings, console, lambda: _restart_dead(supervisor, console))
         except (RefusedError, LoopFailed) as error:
             if once:
                 raise
@@ -322,7 +322,7 @@ def _supervise(settings: Settings, console: Console, *, once: bool) -> int:
         )
         while True:
             time.sleep(1)
-            _heal(supervisor, console)
+            _restart_dead(supervisor, console)
     except KeyboardInterrupt:
         console.print("\nStopping …")
         return 0 if not once else 130
@@ -334,11 +334,11 @@ def _supervise(settings: Settings, console: Console, *, once: bool) -> int:
         remove_record(settings.platform.home)
 
 
-def _heal(supervisor: Supervisor | None, console: Console) -> None:
+def _restart_dead(supervisor: Supervisor | None, console: Console) -> None:
     if supervisor is not None:
         if _engine_is_corrupted(supervisor.settings.platform):
             supervisor.end("vllm")
-        for name in supervisor.heal():
+        for name in supervisor.restart_dead():
             console.print(f"  [yellow]●[/] {name} had ended and was started again; see `correctly logs {name}`.")
 
 
@@ -351,7 +351,7 @@ def _engine_is_corrupted(platform: PlatformSettings) -> bool:
     return bool(state.get("restart_engine"))
 
 
-def _close_and_show(settings: Settings, console: Console, heal: Callable[[], None]) -> int:
+def _close_and_show(settings: Settings, console: Console, restart_dead: Callable[[], None]) -> int:
     landed = land_starter(settings)
     if landed:
         console.print(f"Landed {landed} starter examples.")
@@ -360,7 +360,7 @@ def _close_and_show(settings: Settings, console: Console, heal: Callable[[], Non
     try:
         champion = store.champion()
         if champion is not None:
-            _wait_served(settings.platform, console, heal)
+            _wait_served(settings.platform, console, restart_dead)
         if champion is not None and champion.id == "r0000":
             # People can write from here on; the loop closes beside them, once, over what was kept out of this adapter.
             show_corrections(settings, console)
@@ -369,8 +369,8 @@ def _close_and_show(settings: Settings, console: Console, heal: Callable[[], Non
         if champion and read_retrain_state(store, instance, settings).want == _decided(store):
             console.print(f"nothing new since {champion.id}")
         else:
-            _close_beside(settings, instance, store, console, heal, serving=champion is not None)
-            _wait_served(settings.platform, console, heal)
+            _close_while_serving(settings, instance, store, console, restart_dead, serving=champion is not None)
+            _wait_served(settings.platform, console, restart_dead)
         show_scores(store, console)
         show_corrections(settings, console)
     finally:
@@ -379,18 +379,18 @@ def _close_and_show(settings: Settings, console: Console, heal: Callable[[], Non
     return 0
 
 
-def _close_beside(
+def _close_while_serving(
     settings: Settings,
     instance: DagsterInstance,
     store: Store,
     console: Console,
-    heal: Callable[[], None],
+    restart_dead: Callable[[], None],
     *,
     serving: bool,
 ) -> None:
     """Close the loop; where a release serves already, a refusal by the gate is an answer and no failure."""
     try:
-        close_loop(settings, instance, store, console, heal)
+        close_loop(settings, instance, store, console, restart_dead)
     except RefusedError as error:
         if not serving:
             raise
@@ -407,7 +407,7 @@ def _decided(store: Store) -> str | None:
 
 
 def close_loop(
-    settings: Settings, instance: DagsterInstance, store: Store, console: Console, heal: Callable[[], None]
+    settings: Settings, instance: DagsterInstance, store: Store, console: Console, restart_dead: Callable[[], None]
 ) -> None:
     """Wait until what has landed is decided, showing the stages of the run.
 
@@ -429,7 +429,7 @@ def close_loop(
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Waiting for the retrain sensor", total=None, note="")
         while time.monotonic() < deadline:
-            heal()
+            restart_dead()
             state = read_retrain_state(store, instance, settings)
             last = store.last_decision()
             runs = instance.get_runs(RunsFilter(), limit=1)
@@ -488,7 +488,7 @@ def _show_stage(platform: PlatformSettings, bar: Progress, task, stage: str) -> 
     )
 
 
-def _wait_served(platform: PlatformSettings, console: Console, heal: Callable[[], None]) -> None:
+def _wait_served(platform: PlatformSettings, console: Console, restart_dead: Callable[[], None]) -> None:
     """Wait until the gateway serves the champion.
 
     Raises:
@@ -503,6 +503,6 @@ def _wait_served(platform: PlatformSettings, console: Console, heal: Callable[[]
                 if answer.status_code == 200:
                     return
                 message = answer.text[:300]
-            heal()
+            restart_dead()
             time.sleep(0.5)
     raise UnreachableError(f"The gateway does not serve the champion: {message} See `correctly logs gateway`.")

@@ -99,9 +99,9 @@ class Ledger:
         client = self._mlflow.tracking_client
         for run in client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
             of = run.data.tags.get("dagster_run_id")
-            theirs = instance.get_run_by_id(of) if of and run.info.run_id != self.run_id else None
-            if theirs is not None and theirs.is_finished:
-                client.set_terminated(run.info.run_id, _STATUS[theirs.status])
+            dagster_run = instance.get_run_by_id(of) if of and run.info.run_id != self.run_id else None
+            if dagster_run is not None and dagster_run.is_finished:
+                client.set_terminated(run.info.run_id, _STATUS[dagster_run.status])
 
     def url(self) -> str | None:
         """The address of the run's page."""

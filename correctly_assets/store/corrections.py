@@ -34,7 +34,7 @@ _CHANGE_FEEDBACK = text(
     "comment = :comment, giver = :giver, ticked = :ticked, state = 'pending', says = NULL, at = :at, settled_at = NULL "
     "WHERE id = :id"
 )
-_CHANGE_BESIDE = text("UPDATE feedback SET giver = :giver, ticked = :ticked WHERE id = :id")
+_CHANGE_META = text("UPDATE feedback SET giver = :giver, ticked = :ticked WHERE id = :id")
 _THUMB = "id, feedback_id, before, after, at"
 
 
@@ -197,7 +197,7 @@ class Corrections(Subject):
             "edits": to_json([dict(edit) for edit in edits]),
             "comment": comment,
         }
-        beside = {"giver": giver, "ticked": to_json(list(ticked))}
+        meta = {"giver": giver, "ticked": to_json(list(ticked))}
         with self.database.write() as connection:
             found = connection.execute(_FEEDBACK_OF_KEY, {"k": source_key}).mappings().first()
             if found is None:
@@ -205,7 +205,7 @@ class Corrections(Subject):
                     _INSERT_FEEDBACK,
                     {
                         **given,
-                        **beside,
+                        **meta,
                         "id": uuid.uuid4().hex[:16],
                         "source_key": source_key,
                         "at": self.database.now(),
@@ -213,9 +213,9 @@ class Corrections(Subject):
                 )
             elif any(found[name] != value for name, value in given.items()):
                 connection.execute(text("DELETE FROM thumb WHERE feedback_id = :id"), {"id": found["id"]})
-                connection.execute(_CHANGE_FEEDBACK, {**given, **beside, "id": found["id"], "at": self.database.now()})
-            elif any(found[name] != value for name, value in beside.items()):
-                connection.execute(_CHANGE_BESIDE, {**beside, "id": found["id"]})
+                connection.execute(_CHANGE_FEEDBACK, {**given, **meta, "id": found["id"], "at": self.database.now()})
+            elif any(found[name] != value for name, value in meta.items()):
+                connection.execute(_CHANGE_META, {**meta, "id": found["id"]})
             return feedback_from(connection.execute(_FEEDBACK_OF_KEY, {"k": source_key}).mappings().one())
 
     def pending_feedback(self, limit: int = 100) -> list[Feedback]:

@@ -256,24 +256,24 @@ def files_of(home: Path, *, without: Path | None = None) -> Iterator[str]:
     """
     seen: set[str] = set()
     for root, folders, names in os.walk(home, followlinks=True):
-        here = Path(root)
+        directory = Path(root)
         if (real := os.path.realpath(root)) in seen:
             folders.clear()
             continue
         seen.add(real)
-        relative = here.relative_to(home)
+        relative = directory.relative_to(home)
         folders[:] = sorted(
             name
             for name in folders
             if not name.startswith(".")
             and (relative / name).as_posix() not in NOT_BACKED_UP
-            and here / name != without
-            and not any((here / name).glob(f"*/{MANIFEST}"))
+            and directory / name != without
+            and not any((directory / name).glob(f"*/{MANIFEST}"))
         )
         for name in sorted(names):
             path = (relative / name).as_posix()
             hidden = name.startswith(".") or name.endswith((*_SIDE_FILES, ".lock"))
-            if not hidden and path not in NOT_BACKED_UP and (here / name).is_file():
+            if not hidden and path not in NOT_BACKED_UP and (directory / name).is_file():
                 yield path
 
 

@@ -26,16 +26,16 @@ from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.taxonomy import family
 from correctly_assets.core.text import leaks, split_of
 from correctly_assets.core.types import Example, TrainPair
-from correctly_assets.correction.annotate import LateAnnotator
+from correctly_assets.correction.annotate import LazyAnnotator
 from correctly_assets.curation.near import NearIndex
 from correctly_assets.settings import PlatformSettings, Settings, TrainingSettings
 from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
 from correctly_assets.teachers.pair_checks import Ladder
 from correctly_assets.training.config import Lora, Replay, Stage, TrainSpec
-from correctly_assets.workflows import settle_splits as straddles
+from correctly_assets.workflows import settle_splits
 from correctly_assets.workflows.house_bait import house_bait
 from correctly_assets.workflows.house_file import read_house_styles
-from correctly_assets.workflows.make_teacher import make_platform_teacher, make_worked_out
+from correctly_assets.workflows.make_teacher import make_analysis_cache, make_platform_teacher
 from correctly_assets.workflows.promote import champion_on_this_base
 from correctly_assets.workflows.read_examples import Pool, read_pool, read_recent
 from correctly_assets.workflows.retrain_state import recipe, recipe_digest
@@ -85,9 +85,9 @@ def write_all_pairs(
     own = EmbeddedTeacher(
         prompts_dir=settings.platform.prompts_dir,
         reason_language=settings.teacher.reason_language,
-        annotator=LateAnnotator(),
+        annotator=LazyAnnotator(),
         ladder=Ladder(read_evaluation_texts(settings.platform)),
-        worked_out=make_worked_out(settings.platform),
+        analysis_cache=make_analysis_cache(settings.platform),
     )
     landed = own.write_landed(examples, count=count, seed=settings.training.seed)
     left = count - len(landed.pairs)
@@ -164,7 +164,7 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
     )
     # Only now: were this stopped before, the next run would find the same rows and hold them again.
     with open_platform_store(settings.platform) as store:
-        if newly := straddles.hold(store, held):
+        if newly := settle_splits.hold(store, held):
             log(f"{newly} examples are near to both splits and went to quarantine.")
         store.keep_edits((pair.example_id, pair.edits) for pair in kept if pair.origin in ("human", "example"))
     refused = (*output.refused, *_left_out(pairs, kept, shown))
@@ -186,16 +186,18 @@ def make_train_set(settings: Settings, *, examples_snapshot: str, log: Callable[
 
 def _place(
     settings: Settings, pairs: list[TrainPair], examples: list[Example]
-) -> tuple[dict[str, straddles.Split | None], list[Example]]:
+) -> tuple[dict[str, settle_splits.Split | None], list[Example]]:
     """The split of each pair's example (None for one near to both), and the examples that are to be held for it."""
     # Kept on disk: a near-duplicate that lands later inherits the split of what was there before it.
     after_of = {pair.example_id: pair.after for pair in reversed(pairs)}
     near = NearIndex(settings.platform.home / "near")
-    found: dict[str, straddles.Split | None] = {text.id: text.split for text in near.place(sorted(after_of.items()))}
+    found: dict[str, settle_splits.Split | None] = {
+        text.id: text.split for text in near.place(sorted(after_of.items()))
+    }
     with open_platform_store(settings.platform) as store:
-        placed = straddles.settled(found, after_of, store.released_examples(straddles.RUNG))
-    placed = straddles.one_split_a_source(placed, pairs, near.earliest_first)
-    return placed, straddles.straddling(placed, after_of, examples)
+        placed = settle_splits.one_split_per_group(found, after_of, store.released_examples(settle_splits.RUNG))
+    placed = settle_splits.one_split_a_source(placed, pairs, near.earliest_first)
+    return placed, settle_splits.straddling(placed, after_of, examples)
 
 
 def _left_out(pairs: list[TrainPair], kept: list[TrainPair], shown: Collection[str]) -> list[Refusal]:
@@ -203,7 +205,7 @@ def _left_out(pairs: list[TrainPair], kept: list[TrainPair], shown: Collection[s
     kept_ids = {pair.id for pair in kept}
     return [
         Refusal(
-            *(_LEAKS if pair.before in shown or pair.after in shown else (straddles.RUNG, straddles.REASON)),
+            *(_LEAKS if pair.before in shown or pair.after in shown else (settle_splits.RUNG, settle_splits.REASON)),
             {"example_id": pair.example_id, "before": pair.before, "after": pair.after},
         )
         for pair in pairs

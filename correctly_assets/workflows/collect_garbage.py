@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from correctly_assets.store import Store
     from correctly_assets.workflows.promote import EngineLike
 
-LEAST_FREE = 5_000_000_000
+MIN_FREE_BYTES = 5_000_000_000
 """Bytes that must be free under HOME before a run starts."""
 
 
@@ -36,7 +36,7 @@ class Removed:
     size: int
 
 
-def require_space(platform: PlatformSettings, least: int = LEAST_FREE) -> None:
+def require_space(platform: PlatformSettings, least: int = MIN_FREE_BYTES) -> None:
     """Refuse to start what may fill the disk.
 
     Raises:

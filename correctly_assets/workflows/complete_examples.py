@@ -23,9 +23,9 @@ from correctly_assets.workflows.make_teacher import make_platform_teacher
 if TYPE_CHECKING:
     from correctly_assets.store import Store
 
-MOST = 500
+MAX_COMPLETED = 500
 """Waiting rows that one call asks about; the next call goes on."""
-_SHOTS = 2000
+_MAX_SHOTS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def waits_for(teacher: TeacherSettings) -> str:
 
 
 def complete_waiting(
-    store: Store, settings: Settings, *, count: int = MOST, teacher: Teacher | None = None
+    store: Store, settings: Settings, *, count: int = MAX_COMPLETED, teacher: Teacher | None = None
 ) -> CompletedWaiting:
     """Have the teacher correct up to ``count`` rows that wait. A row whose correction the ladder refuses waits on.
 
@@ -100,7 +100,7 @@ def complete_waiting(
     if settings.teacher.kind == "embedded":
         left = store.counts().waiting
         return CompletedWaiting(left=left, skipped=f"{left} examples have no correction. {waits_for(settings.teacher)}")
-    shots = _changed(store.accepted(limit=_SHOTS))
+    shots = _changed(store.accepted(limit=_MAX_SHOTS))
     try:
         answered = (teacher or make_platform_teacher(settings)).complete_examples([*waiting, *shots])
     except PermanentError as error:
@@ -119,7 +119,7 @@ def complete_waiting(
     )
 
 
-def rehearse_waiting(store: Store, teacher: Teacher, *, count: int = MOST) -> list[Example]:
+def rehearse_waiting(store: Store, teacher: Teacher, *, count: int = MAX_COMPLETED) -> list[Example]:
     """What waits as the teacher corrects it, asked for as `complete_waiting` asks; the store stays as it is.
 
     Each call's prompts may show what the calls before it completed. It ends when every row was asked for, or when a call
@@ -132,7 +132,7 @@ def rehearse_waiting(store: Store, teacher: Teacher, *, count: int = MOST) -> li
         RetryableError, PermanentError: the endpoint, as the teacher says.
     """
     waiting = list(store.waiting())
-    accepted = list(store.accepted(limit=_SHOTS)) if waiting else []
+    accepted = list(store.accepted(limit=_MAX_SHOTS)) if waiting else []
     asked: set[str] = set()
     done: dict[str, Example] = {}
     while True:
@@ -140,7 +140,7 @@ def rehearse_waiting(store: Store, teacher: Teacher, *, count: int = MOST) -> li
         if asked.issuperset(example.id for example in batch):
             return list(done.values())
         asked.update(example.id for example in batch)
-        shots = sorted([*accepted, *done.values()], key=lambda example: example.id)[:_SHOTS]
+        shots = sorted([*accepted, *done.values()], key=lambda example: example.id)[:_MAX_SHOTS]
         try:
             made = teacher.complete_examples([*batch, *_changed(shots)]).done
         except (PromptTooLongError, RequestRefusedError):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from correctly_assets.store.records import Decision, Release
 
-EVER = 1_000_000
+ALL_ROWS = 1_000_000
 """More decisions and releases than a platform will have: all of them."""
 
 
@@ -94,12 +94,12 @@ def leaderboard(settings: Settings) -> pd.DataFrame:
     decisions = _decisions(settings)
     with read_platform_store(settings.platform) as store:
         releases: dict[str, Release] = {}
-        for release in store.releases(limit=EVER):
+        for release in store.releases(limit=ALL_ROWS):
             releases.setdefault(release.adapter, release)
         champion = store.champion()
-    here = {path.name for path in artefacts_in(settings.platform.adapters_dir)}
+    present = {path.name for path in artefacts_in(settings.platform.adapters_dir)}
     rows: list[dict[str, Any]] = []
-    for adapter in sorted({*here, *decisions, *releases}):
+    for adapter in sorted({*present, *decisions, *releases}):
         report = find_report(settings.platform.adapters_dir / adapter) or AdapterReport()
         decision, release = decisions.get(adapter), releases.get(adapter)
         systems = report.systems or (systems_of(release.scores) if release else {})
@@ -131,7 +131,7 @@ def _decisions(settings: Settings) -> dict[str, Decision]:
     """The newest decision on each adapter."""
     newest: dict[str, Decision] = {}
     with read_platform_store(settings.platform) as store:
-        for decision in store.decisions(limit=EVER):
+        for decision in store.decisions(limit=ALL_ROWS):
             if decision.adapter is not None:
                 newest.setdefault(decision.adapter, decision)
     return newest

@@ -35,7 +35,7 @@ _LONG_ENOUGH = 15
 
 
 @dataclass(frozen=True, slots=True)
-class ForgottenEverywhere:
+class ForgetReport:
     """What was removed, who had seen it, and what is left.
 
     Attributes:
@@ -71,7 +71,7 @@ class ForgottenEverywhere:
         }
 
 
-def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEverywhere:
+def forget_example(settings: Settings, store: Store, prefix: str) -> ForgetReport:
     """Remove an example, and what was derived from it, from the store, snapshots, train sets, stopped comparisons, journals
     and the DVC remote; and the text of answers in which its sentence stands. What is not removed is named.
 
@@ -109,7 +109,7 @@ def forget_example(settings: Settings, store: Store, prefix: str) -> ForgottenEv
             shutil.rmtree(place)
     remote = forget_versions(settings, gone.snapshots)
     last = store.last_decision()
-    return ForgottenEverywhere(
+    return ForgetReport(
         gone.example_id,
         gone.derived,
         holding + gone.answers,

@@ -30,7 +30,7 @@ from correctly_assets.evaluation.systems import HarperSystem, IdentitySystem
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.workflows.check_leaks import refuse_trained_on, without_trained_on
-from correctly_assets.workflows.judge_candidate import adapter_manifest, left_as_found
+from correctly_assets.workflows.judge_candidate import adapter_manifest, restore_loaded_adapters
 from correctly_assets.workflows.make_corrector import DirectEngine, make_annotator, make_points_of
 from correctly_assets.workflows.measured_systems import (
     EngineSession,
@@ -174,8 +174,8 @@ async def write_full_report(
         if not all(systems.all_kept(cache, one.data) for one in sets):
             with watch.on(GENERATION):
                 await stack.enter_async_context(engine_needed())
-            brought = [name for name in (adapter, champion_adapter) if name is not None]
-            await stack.enter_async_context(left_as_found(settings, client, brought, log))
+            loaded = [name for name in (adapter, champion_adapter) if name is not None]
+            await stack.enter_async_context(restore_loaded_adapters(settings, client, loaded, log))
         for one, unchecked in zip(sets, notes, strict=True):
             log(f"Measuring on {one.data.name}, {len(one.data.rows)} rows.")
             outside = choose_comparator(settings, one.data, annotator, path=one.path, may_ask=True)

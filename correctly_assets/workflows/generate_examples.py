@@ -35,9 +35,9 @@ SOURCE = "teacher"
 ONLY_REPLAYS = (
     "The recorded teacher only replays answers and writes no new examples; set CORRECTLY_TEACHER=openai or embedded."
 )
-_A_CELL = 3
+_PER_CELL = 3
 """Examples asked for in one request: few, since breadth is what is wanted."""
-_SHOTS = 2000
+_MAX_SHOTS = 2000
 """Landed examples that a prompt's one shot, or an embedded teacher's source, is picked from."""
 
 
@@ -115,7 +115,7 @@ def generate(store: Store, settings: Settings, count: int, teacher: Teacher | No
     # its requests, which the journal answers.
     seed = settings.training.seed + 1000 * store.count_derived()
     if isinstance(teacher, PromptedTeacher):
-        shots = [example for example in store.accepted(limit=_SHOTS) if example.after != example.before]
+        shots = [example for example in store.accepted(limit=_MAX_SHOTS) if example.after != example.before]
         cells = thinnest_cells(store.forms_and_tones(), store.count_cells(), count)
         output = teacher.write_examples(cells, shots, seed=seed)
         name = output.pairs[0].teacher if output.pairs else settings.teacher.model
@@ -154,7 +154,7 @@ def thinnest_cells(
         form, tone = key = min(wordings, key=lambda cell: (by_cell[cell], cell))
         row = wordings[key][len(chosen) % len(wordings[key])]
         topic = min(names, key=lambda name: (by_topic[name], names.index(name)))
-        wanted = min(_A_CELL, left)
+        wanted = min(_PER_CELL, left)
         chosen.append(Cell(form, tone, topic, row.form_form, row.feeling, wanted))
         by_cell[key] += wanted
         by_topic[topic] += wanted
@@ -174,7 +174,7 @@ def _derive(store: Store, teacher: Teacher, count: int, seed: int) -> TeacherOut
     while len(pairs) < count and filled:
         form, tone = key = min(filled, key=lambda cell: (filled[cell], cell))
         found = [
-            row.example for row in store.find(ExampleFilter(form=form, tone=tone, status="accepted"), limit=_SHOTS)
+            row.example for row in store.find(ExampleFilter(form=form, tone=tone, status="accepted"), limit=_MAX_SHOTS)
         ]
         written_before = store.sources_of([example.id for example in found])
         # Only texts that a person landed: what was derived already would be derived from again and again.
@@ -183,7 +183,7 @@ def _derive(store: Store, teacher: Teacher, count: int, seed: int) -> TeacherOut
             for example in found
             if example.after and example.id not in written_before
         ]
-        wanted = min(_A_CELL, count - len(pairs))
+        wanted = min(_PER_CELL, count - len(pairs))
         # Untouched pairs are among those it writes, and no new examples; twice as many leaves enough of the others.
         output = teacher.write_pairs(clean, count=2 * wanted + 2, seed=seed + turn) if clean else TeacherOutput(())
         refused += output.refused

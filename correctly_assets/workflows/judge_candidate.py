@@ -309,7 +309,7 @@ async def _drop(store: Store, client: VllmClient, adapter: str, log: Callable[[s
 
 
 @contextlib.asynccontextmanager
-async def left_as_found(
+async def restore_loaded_adapters(
     settings: Settings, client: VllmClient, adapters: Collection[str], log: Callable[[str], object]
 ) -> AsyncIterator[None]:
     """Take adapters that only the block brought to the engine out of it again: left there, they are listed as candidates,
@@ -420,11 +420,11 @@ async def _evaluate(
             data, unchecked = await asyncio.to_thread(
                 without_trained_on, settings.platform, manifest, data, console.print
             )
-    brought = [] if adapter is None else [adapter]
+    loaded = [] if adapter is None else [adapter]
     async with (
         session(settings, console) as engine,
         engine.client() as client,
-        left_as_found(settings, client, brought, lambda message: console.print(message, highlight=False)),
+        restore_loaded_adapters(settings, client, loaded, lambda message: console.print(message, highlight=False)),
     ):
         if adapter is not None:
             directory = settings.platform.adapters_dir / adapter

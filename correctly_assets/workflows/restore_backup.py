@@ -224,10 +224,10 @@ def _move(work: Path, home: Path) -> None:
 
 def _to_know(settings: Settings, manifest: BackupManifest) -> list[str]:
     notes: list[str] = []
-    here = base_name(settings.base_model_path)
-    if manifest.base_model and manifest.base_model not in (here, Path(here).name):
+    own_base = base_name(settings.base_model_path)
+    if manifest.base_model and manifest.base_model not in (own_base, Path(own_base).name):
         notes.append(
-            f"The release was trained on {manifest.base_model} and this machine has {here}: set CORRECTLY_BASE_MODEL to the same "
+            f"The release was trained on {manifest.base_model} and this machine has {own_base}: set CORRECTLY_BASE_MODEL to the same "
             "model, or it is not served."
         )
     if manifest.adapter and not (settings.platform.adapters_dir / manifest.adapter).is_dir():

@@ -142,11 +142,11 @@ def reviews_so_far(platform: PlatformSettings, store: Store) -> list[ReviewedSys
 def left_to_review(platform: PlatformSettings, store: Store, reviewer: str) -> dict[str, int]:
     """How many scenarios a person has not rated yet, by adapter (or system, where it has none) that they rated before."""
     scenarios = read_scenarios(platform)
-    mine = store.reviews(reviewer=reviewer)
-    done = {one.id for one in mine}
+    own_reviews = store.reviews(reviewer=reviewer)
+    done = {one.id for one in own_reviews}
     return {
         subject: sum(review_id(reviewer, s.id, s.sha, subject) not in done for s in scenarios)
-        for subject in sorted({one.subject for one in mine})
+        for subject in sorted({one.subject for one in own_reviews})
     }
 
 

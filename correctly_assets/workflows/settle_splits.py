@@ -24,7 +24,7 @@ RUNG = "straddles"
 REASON = "it is nearly the same as a sentence that is trained on and as one that is held out"
 
 
-def settled(
+def one_split_per_group(
     placed: Mapping[str, Split | None], texts: Mapping[str, str], released: Iterable[str]
 ) -> dict[str, Split | None]:
     """The splits of examples, with those that a person released out of quarantine back in.
@@ -62,11 +62,11 @@ def one_split_a_source(
     for pair in pairs:
         if splits[pair.example_id] is None:
             continue
-        mine = group_of.setdefault(pair.example_id, [pair.example_id])
-        theirs = group_of[owner.setdefault(text_sha(pair.before), pair.example_id)]
-        if theirs is not mine:
-            theirs += mine
-            group_of |= dict.fromkeys(mine, theirs)
+        own_group = group_of.setdefault(pair.example_id, [pair.example_id])
+        other_group = group_of[owner.setdefault(text_sha(pair.before), pair.example_id)]
+        if other_group is not own_group:
+            other_group += own_group
+            group_of |= dict.fromkeys(own_group, other_group)
     made = dict(splits)
     for group in {id(group): group for group in group_of.values()}.values():
         if len({splits[example_id] for example_id in group}) > 1:

@@ -52,7 +52,7 @@ _EXTRAS = {
 
 
 @dataclass(frozen=True, slots=True)
-class BroughtBack:
+class RestoredSnapshot:
     """One snapshot that is there again.
 
     Attributes:
@@ -86,8 +86,8 @@ def dvc_program(remote: str = "") -> Path:
     Raises:
         PermanentError: there is none.
     """
-    beside = Path(sys.executable).parent / "dvc"
-    found = str(beside) if beside.is_file() else shutil.which("dvc")
+    own_program = Path(sys.executable).parent / "dvc"
+    found = str(own_program) if own_program.is_file() else shutil.which("dvc")
     if found is None:
         raise PermanentError(
             f"CORRECTLY_DVC_REMOTE is set, but there is no `dvc` program: install it with `{_install(remote)}`.",
@@ -160,7 +160,7 @@ def push_all(settings: Settings) -> list[str]:
     return ids
 
 
-def bring_back(settings: Settings, id: str) -> BroughtBack:
+def bring_back(settings: Settings, id: str) -> RestoredSnapshot:
     """Make sure that a snapshot stands here whole, from the DVC remote if need be.
 
     Raises:
@@ -176,7 +176,7 @@ def bring_back(settings: Settings, id: str) -> BroughtBack:
         if not _is_whole(directory):
             raise PermanentError(f"Snapshot {id} came back with other bytes than its manifest states; it is not used.")
     manifest = read_manifest(directory, SnapshotManifest)
-    return BroughtBack(id, directory, manifest.rows, restored, len(manifest.forgotten))
+    return RestoredSnapshot(id, directory, manifest.rows, restored, len(manifest.forgotten))
 
 
 def check_out(settings: Settings, prefix: str, to: Path | None = None) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def check_out(settings: Settings, prefix: str, to: Path | None = None) -> dict[s
                 raise UsageError(f"{target} is there already; give another --to, or remove it.")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(back.path, target)
-            back = BroughtBack(back.id, target, back.rows, back.restored, back.forgotten)
+            back = RestoredSnapshot(back.id, target, back.rows, back.restored, back.forgotten)
         found[what] = back.to_json()
     return found
 

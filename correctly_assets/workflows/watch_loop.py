@@ -108,10 +108,10 @@ def watch_loop(
     """
     now = time.time() if now is None else now
     path = alerts_path(settings)
-    with _alone(path) as mine:
+    with _alone(path) as is_holder:
         known = read_known_alerts(path)
         active = active_alerts(read_facts(store, settings, now, engine_losses), limits_of(settings), known)
-        if not mine:
+        if not is_holder:
             return active
         at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
         changed = still_known(known, active, at)

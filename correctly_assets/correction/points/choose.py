@@ -23,7 +23,7 @@ from correctly_assets.language.points import Point
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
-    from correctly_assets.correction.annotate import ErrantAnnotator, LateAnnotator
+    from correctly_assets.correction.annotate import ErrantAnnotator, LazyAnnotator
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class PointReasons:
         annotator: whose parses are read; those of the edits' own extraction, where they are still kept.
     """
 
-    def __init__(self, annotator: ErrantAnnotator | LateAnnotator) -> None:
+    def __init__(self, annotator: ErrantAnnotator | LazyAnnotator) -> None:
         self._annotator = annotator
 
     def __call__(self, before: str, after: str, edits: Sequence[Edit], language: ReasonLanguage) -> list[Explanation]:

@@ -106,7 +106,12 @@ async def both_orders(judge: Judge, source: str, first: str, second: str) -> Ver
 
 
 async def judge_all(
-    judge: Judge, sources: Sequence[str], ours: Sequence[str], theirs: Sequence[str], *, at_once: int = 8
+    judge: Judge,
+    sources: Sequence[str],
+    first_answers: Sequence[str],
+    second_answers: Sequence[str],
+    *,
+    at_once: int = 8,
 ) -> list[int | None]:
     """One outcome a sentence: 1 where ours won, 0 for a tie, −1 where theirs won, None where it stayed unanswered.
 
@@ -120,7 +125,7 @@ async def judge_all(
             verdict = await both_orders(judge, source, our, their)
         return None if verdict is None else {"first": 1, "tie": 0, "second": -1}[verdict]
 
-    tasks = [asyncio.ensure_future(one(*texts)) for texts in zip(sources, ours, theirs, strict=True)]
+    tasks = [asyncio.ensure_future(one(*texts)) for texts in zip(sources, first_answers, second_answers, strict=True)]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
@@ -200,8 +205,8 @@ def cohen_kappa(first: Sequence[str], second: Sequence[str]) -> float:
     """Agreement beyond chance of two raters over the same items; 1 is perfect, 0 what chance gives."""
     total = len(first)
     seen = sum(a == b for a, b in zip(first, second, strict=True)) / total
-    ours, theirs = Counter(first), Counter(second)
-    chance = sum(ours[label] * theirs[label] for label in ours) / total**2
+    first_counts, second_counts = Counter(first), Counter(second)
+    chance = sum(first_counts[label] * second_counts[label] for label in first_counts) / total**2
     return 1.0 if chance == 1 else (seen - chance) / (1 - chance)
 
 

@@ -55,8 +55,10 @@ def gleu_statistics(
         kept, in_answer, in_source = np.intersect1d(a_codes, s_codes, assume_unique=True, return_indices=True)
         kept_counts = np.minimum(a_counts[in_answer], s_counts[in_source])
         for column, (r_codes, r_counts) in enumerate(r_blocks):
-            both, ours, theirs = np.intersect1d(a_codes, r_codes, assume_unique=True, return_indices=True)
-            matches = _by_row(both, np.minimum(a_counts[ours], r_counts[theirs]), grams, rows)
+            both, answer_places, reference_places = np.intersect1d(
+                a_codes, r_codes, assume_unique=True, return_indices=True
+            )
+            matches = _by_row(both, np.minimum(a_counts[answer_places], r_counts[reference_places]), grams, rows)
             wrong = ~np.isin(kept, r_codes, assume_unique=True)
             penalties = _by_row(kept[wrong], kept_counts[wrong], grams, rows)
             stats[:, column, 2 * order] = np.maximum(matches - penalties, 0)

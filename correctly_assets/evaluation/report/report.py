@@ -295,13 +295,13 @@ def _counts(evaluation: Evaluation) -> ExplanationCounts | None:
 
 
 def _types(candidate: Evaluation, rival: Evaluation, pair: Compared) -> list[TypeDifference]:
-    ours = {row["type"]: row for row in candidate.types}
-    theirs = {row["type"]: row for row in rival.types}
+    of_candidate = {row["type"]: row for row in candidate.types}
+    of_rival = {row["type"]: row for row in rival.types}
     rows: list[TypeDifference] = []
     for kind, (edits, difference) in pair.types.items():
         if not edits:
             continue
-        scores = [of[kind]["f05"] if kind in of else 0.0 for of in (ours, theirs)]
+        scores = [of[kind]["f05"] if kind in of else 0.0 for of in (of_candidate, of_rival)]
         name = ERRANT_TYPES.get(kind, kind)
         rows.append(
             TypeDifference(
@@ -312,11 +312,11 @@ def _types(candidate: Evaluation, rival: Evaluation, pair: Compared) -> list[Typ
 
 
 def _points(candidate: Evaluation, other: Evaluation, rival: str, points_of: PointsOf) -> PointsSection:
-    ours, theirs = (
+    of_candidate, of_rival = (
         count_points(one.data, one.answers.corrections, map(int, one.statistics.best), points_of)
         for one in (candidate, other)
     )
-    return points_of_section(rival, ours, theirs)
+    return points_of_section(rival, of_candidate, of_rival)
 
 
 def _examples(candidate: Evaluation, rival: Evaluation, sign: int) -> list[ShownSentence]:
@@ -324,19 +324,19 @@ def _examples(candidate: Evaluation, rival: Evaluation, sign: int) -> list[Shown
     deltas = sign * (candidate.statistics.sentence_gleu - rival.statistics.sentence_gleu)
     found: list[ShownSentence] = []
     for index in sorted(range(len(deltas)), key=lambda index: (-float(deltas[index]), index)):
-        ours, theirs = candidate.answers.corrections[index], rival.answers.corrections[index]
+        of_candidate, of_rival = candidate.answers.corrections[index], rival.answers.corrections[index]
         if deltas[index] <= 0 or len(found) == EXAMPLES:
             break
         row = candidate.data.rows[index]
         found.append(
             ShownSentence(
                 source=row.source,
-                candidate=ours.after,
-                other=theirs.after,
+                candidate=of_candidate.after,
+                other=of_rival.after,
                 reference=row.references[0],
                 row=index + 1,
                 points=round(float(deltas[index]), 1),
-                fallback=ours.fallback,
+                fallback=of_candidate.fallback,
             )
         )
     return found

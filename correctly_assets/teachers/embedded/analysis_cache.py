@@ -22,7 +22,7 @@ KEPT = 20_000
 _ASKED_AT_ONCE = 500
 
 
-class WorkedOut:
+class AnalysisCache:
     """Values by what they were worked out from.
 
     Safe for several processes at once. A damaged file, which holds nothing that cannot be made again, is begun anew.

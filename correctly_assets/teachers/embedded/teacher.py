@@ -18,7 +18,7 @@ from correctly_assets.core.ports import Annotator, Completions, Refusal, Teacher
 from correctly_assets.core.text import split_of
 from correctly_assets.core.types import Edit, Example, Origin, TrainPair
 from correctly_assets.language.points import load_points
-from correctly_assets.teachers.embedded.analysis_cache import WorkedOut
+from correctly_assets.teachers.embedded.analysis_cache import AnalysisCache
 from correctly_assets.teachers.embedded.injection import Injector, Mix
 from correctly_assets.teachers.embedded.rules import slips_in
 from correctly_assets.teachers.embedded.sentence import Parser, Slip, data_file
@@ -59,7 +59,7 @@ class EmbeddedTeacher:
         ladder: Ladder | None = None,
         progress: Callable[[int, int], None] | None = None,
         parser: Parser | None = None,
-        worked_out: WorkedOut | None = None,
+        analysis_cache: AnalysisCache | None = None,
     ) -> None:
         """
         Args:
@@ -70,7 +70,7 @@ class EmbeddedTeacher:
             ladder: what every pair must pass; the default one when None.
             progress: called with (pairs written, pairs wanted).
             parser: reads the texts that errors are put into; one of its own when None.
-            worked_out: keeps what parser and annotator found, so that only new texts reach them; nothing is kept when None.
+            analysis_cache: keeps what parser and annotator found, so that only new texts reach them; nothing is kept when None.
         """
         self.mix = mix or Mix.default(first_languages)
         self.points = load_points(prompts_dir / "grammar")
@@ -83,12 +83,12 @@ class EmbeddedTeacher:
         self._progress = progress
         self._parser = parser or Parser()
         self._slips: dict[str, list[Slip]] = {}
-        self._worked_out = worked_out
+        self._analysis_cache = analysis_cache
 
     def identity(self) -> str:
         """A hash over version, rules, tables, mix and reasons; what was written changes only when it does."""
-        here = Path(__file__).parent
-        sources = sorted([*here.rglob("*.py"), *here.parent.glob("*.py"), *data_file(".").glob("*.yaml")])
+        directory = Path(__file__).parent
+        sources = sorted([*directory.rglob("*.py"), *directory.parent.glob("*.py"), *data_file(".").glob("*.yaml")])
         return sha256_of(
             {
                 "kind": self.name,
@@ -161,10 +161,10 @@ class EmbeddedTeacher:
         place = 0
         while place < len(corrections) and done() < most:
             # As many as may be wanted still and as the annotator surely keeps: two texts each.
-            here = corrections[place : place + min(_PARSED_AT_ONCE, most - done())]
-            place += len(here)
-            aligned = self._align(here)
-            for e in here:
+            batch = corrections[place : place + min(_PARSED_AT_ONCE, most - done())]
+            place += len(batch)
+            aligned = self._align(batch)
+            for e in batch:
                 edits = explained(aligned[e.before, e.after or ""], e.reasons)
                 keep(self._pair(e, "human" if e.verified else "example", e.before, e.after or "", edits))
 
@@ -172,7 +172,7 @@ class EmbeddedTeacher:
         """The edits of landed corrections, without reasons."""
         pairs = list(dict.fromkeys((e.before, e.after or "") for e in corrections))
         # Word alignment is as fast as looking it up.
-        kept = self._worked_out if self.annotator is not None else None
+        kept = self._analysis_cache if self.annotator is not None else None
         known = kept.find("edits", pairs) if kept is not None else {}
         new = [pair for pair in pairs if pair not in known]
         if self.annotator is not None and new:
@@ -228,16 +228,16 @@ class EmbeddedTeacher:
 
     def _find_slips(self, texts: Iterable[str]) -> None:
         new = [text for text in texts if text not in self._slips]
-        if self._worked_out is not None:
-            for (text,), slips in self._worked_out.find("slips", ((text,) for text in new)).items():
+        if self._analysis_cache is not None:
+            for (text,), slips in self._analysis_cache.find("slips", ((text,) for text in new)).items():
                 self._slips[text] = [Slip.from_json(slip) for slip in slips]
             new = [text for text in new if text not in self._slips]
         if not new:
             return
         made = {text: slips_in(sentence) for text, sentence in zip(new, self._parser.parse(new), strict=True)}
         self._slips |= made
-        if self._worked_out is not None:
-            self._worked_out.keep("slips", {(text,): [slip.to_json() for slip in made[text]] for text in new})
+        if self._analysis_cache is not None:
+            self._analysis_cache.keep("slips", {(text,): [slip.to_json() for slip in made[text]] for text in new})
 
     def _pair(
         self, example: Example, origin: Origin, before: str, after: str, edits: tuple[Edit, ...], **attributes: str

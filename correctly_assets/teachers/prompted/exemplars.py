@@ -99,7 +99,7 @@ def ask_for_cell(
         near = {hit.id for hit in index.nearest(cell.topic, _NEAR)}
         alike = [example for example in alike if example.id in near]
     example = rng.choice(alike)
-    here = {
+    learner = {
         "form": cell.form,
         "tone": cell.tone,
         "topic": cell.topic,
@@ -113,9 +113,9 @@ def ask_for_cell(
         form_form=cell.form_form,
         mapping_emotion_form_tone=cell.wording,
         topic=cell.topic,
-        first_language=here["first_language"],
-        level=here["cefr"],
-        error_types=here["error_types"],
+        first_language=learner["first_language"],
+        level=learner["cefr"],
+        error_types=learner["error_types"],
         reason_language=LANGUAGES[language],
         example_example=shown(example),
     )
@@ -127,7 +127,7 @@ def ask_for_cell(
         seed=seed,
         schema=PAIRS_SCHEMA,
     )
-    return Asked(request, example, here)
+    return Asked(request, example, learner)
 
 
 def ask_to_complete_like(

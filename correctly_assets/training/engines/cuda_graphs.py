@@ -22,7 +22,7 @@ MOST_POSITIONS = 8192
 """Positions of a batch that is recorded. Larger ones keep a GPU busy for longer than it takes to start their kernels (Gemma 3
 1B on an H100: 156 of the 160 ms of a step of 16,000 positions), and recordings hold memory of their own."""
 
-MOST = 64
+MAX_GRAPHS = 64
 """Recordings that are kept: each holds its own states, their gradient and the adapter's; by reckoning at most 65 MB for Gemma 3
 1B."""
 
@@ -98,7 +98,7 @@ class Recordings:
         if ids.numel() > MOST_POSITIONS:
             return None
         self._seen[shape] += 1
-        if shape not in self._made and self._works and self._seen[shape] > 1 and len(self._made) < MOST:
+        if shape not in self._made and self._works and self._seen[shape] > 1 and len(self._made) < MAX_GRAPHS:
             # What the unrecorded steps have left cached would stand beside what the recording takes.
             torch.cuda.empty_cache()
             try:

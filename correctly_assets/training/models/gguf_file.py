@@ -204,10 +204,10 @@ def _rows_of_vocabulary(source: Any, model_dir: Path, size: int) -> list[int]:
     field = source.get_field("tokenizer.ggml.tokens")
     # llama.cpp's converter writes runs of blanks as blanks where the tokenizer has its mark for one.
     tokens = [token.replace("▁", " ") for token in (field.contents() if field is not None else [])]
-    ours: Any = AutoTokenizer.from_pretrained(model_dir)
+    tokenizer: Any = AutoTokenizer.from_pretrained(model_dir)
     rows: list[int] = []
     try:
-        for token in ours.convert_ids_to_tokens(list(range(size))):
+        for token in tokenizer.convert_ids_to_tokens(list(range(size))):
             rows.append(tokens.index(token.replace("▁", " "), rows[-1] + 1 if rows else 0))
     except (ValueError, AttributeError) as error:  # not in the file, or no token at all
         raise PermanentError(

@@ -39,7 +39,7 @@ def away(running: Running) -> None:
     running.engine.poisoned, running.engine.corrupted = False, 0
 
 
-def heal(running: Running) -> None:
+def restart_dead(running: Running) -> None:
     """What the supervisor does when the gateway asks for it."""
     running.until(lambda said: said["restart_engine"])
     away(running)
@@ -70,7 +70,7 @@ def test_a_champion_that_makes_nan_gives_way_after_one_restart_for_good(
     unwatched.release("new")
     unwatched.engine.nan = {"new"}
     unwatched.engine.away = False
-    heal(unwatched)
+    restart_dead(unwatched)
     said = serves_adapter(unwatched, "old")
     assert said["release"] == "r0001" and "r0002 was refused" in str(said["says"]) and "NaN" in str(said["says"])
     asked = asked_of(unwatched, "new")
@@ -86,7 +86,7 @@ def test_nan_beside_others_blames_nobody_until_the_adapter_is_alone(unwatched: R
     unwatched.release("new")
     unwatched.until(lambda said: said["restart_engine"])
     unwatched.engine.nan = set()  # it was another one's
-    heal(unwatched)
+    restart_dead(unwatched)
     serves_adapter(unwatched, "new")
 
 
@@ -96,7 +96,7 @@ def test_a_previous_release_with_nan_takes_the_champion_down_just_once(unwatched
     second = unwatched.release("new")
     unwatched.engine.nan = {"old"}
     unwatched.engine.away = False
-    heal(unwatched)
+    restart_dead(unwatched)
     unwatched.serves(second)
     time.sleep(0.4)
     assert unwatched.ready()["ready"] and "old" not in unwatched.engine.registered
@@ -109,7 +109,7 @@ def test_a_champion_that_cannot_be_proved_without_nan_is_rolled_back(gateway: Ru
     second = gateway.release("new")
     gateway.engine.nan = {"new"}
     gateway.engine.away = False
-    heal(gateway)
+    restart_dead(gateway)
     gateway.serves("r0003")
     champion = gateway.store.champion()
     assert champion is not None and (champion.kind, champion.adapter) == ("rollback", "old")
@@ -125,7 +125,7 @@ def test_a_release_with_nan_twice_is_rolled_back_on_the_corrupted_engine(
     compute_nan(gateway, "new")
     time.sleep(0.3)
     assert len(gateway.store.releases()) == 2
-    heal(gateway)
+    restart_dead(gateway)
     gateway.serves(second)
     compute_nan(gateway, "new")
     gateway.until(lambda said: "r0003" in str(said["rollback"]))
@@ -133,7 +133,7 @@ def test_a_release_with_nan_twice_is_rolled_back_on_the_corrupted_engine(
     assert champion is not None and (champion.kind, champion.adapter) == ("rollback", "old")
     assert "computed NaN 2 times while it answered (0 before)" in champion.why
     assert "not proved yet, for the engine computed NaN" in champion.why
-    heal(gateway)
+    restart_dead(gateway)
     gateway.serves("r0003")
     [answer] = gateway.post("/v1/corrections", {"text": BEFORE}).json()["corrections"]
     assert (answer["release"], answer["adapter"]) == ("r0003", "old")
@@ -164,7 +164,7 @@ def test_nan_beside_a_candidate_is_not_laid_at_the_champions_door(gateway: Runni
         while "correctly-candidate" not in releases.names():
             time.sleep(0.02)
         compute_nan(gateway, "candidate0001", asked="correctly-candidate")
-        heal(gateway)
+        restart_dead(gateway)
         gateway.serves(second)
     time.sleep(0.3)
     assert len(gateway.store.releases()) == 2

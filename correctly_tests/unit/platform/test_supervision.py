@@ -69,7 +69,7 @@ def test_a_part_is_ready_when_it_answers_and_is_started_again_when_it_dies(super
     os.kill(child.popen.pid, signal.SIGKILL)
     child.popen.wait()
     assert not supervisor.is_ready(part)
-    assert wait_until(lambda: supervisor.heal() == ["server"])
+    assert wait_until(lambda: supervisor.restart_dead() == ["server"])
     supervisor.wait_ready(part)
     assert supervisor.children["server"].restarts == 1
 
@@ -89,7 +89,7 @@ def test_what_is_due_before_a_restart_is_done_and_keeps_no_part_down(supervisor)
     assert done == []
     child.popen.kill()
     child.popen.wait()
-    assert wait_until(lambda: supervisor.heal() == ["server"])
+    assert wait_until(lambda: supervisor.restart_dead() == ["server"])
     supervisor.wait_ready(part)
     assert done == ["the old one is gone"]
 
@@ -130,10 +130,10 @@ def test_a_part_that_runs_and_does_not_answer_is_started_again(supervisor, monke
     )
     child = supervisor.start(part)
     supervisor.wait_ready(part)
-    assert supervisor.heal() == []
+    assert supervisor.restart_dead() == []
     os.kill(child.popen.pid, signal.SIGUSR1)
     hung_since = time.monotonic()
-    assert wait_until(lambda: supervisor.heal() == ["hangs"])
+    assert wait_until(lambda: supervisor.restart_dead() == ["hangs"])
     assert time.monotonic() - hung_since >= 1
     supervisor.wait_ready(part)
     assert supervisor.children["hangs"].popen.pid != child.popen.pid
@@ -147,19 +147,6 @@ def test_a_part_is_given_time_to_start_before_it_counts_as_hung(supervisor):
     assert not child.is_hung(1189.0) and child.is_hung(1191.0)
 
 
-def test_what_fails_beside_a_part_keeps_no_part_from_being_started_again(supervisor, caplog):
-    def full() -> None:
-        raise OSError(28, "No space left on device")
-
-    supervisor.beside.append(full)
-    child = supervisor.start(server(free_port()))
-    child.popen.kill()
-    child.popen.wait()
-    child.next_start = 0.0
-    assert supervisor.heal() == ["server"]
-    assert "No space left" in caplog.text
-
-
 def test_a_start_for_which_there_is_no_memory_is_tried_again(supervisor, caplog):
     def command(settings):
         if first:
@@ -171,7 +158,7 @@ def test_a_start_for_which_there_is_no_memory_is_tried_again(supervisor, caplog)
     child = supervisor.start(Process("part", "Part", command))
     child.popen.wait()
     child.next_start = 0.0
-    assert supervisor.heal() == []
+    assert supervisor.restart_dead() == []
     assert child.next_start is not None and child.next_start > time.monotonic() + 30
     assert "Part could not be started again" in caplog.text
 
@@ -265,7 +252,7 @@ def test_a_part_whose_program_went_away_meanwhile_takes_no_other_with_it(supervi
     ended = supervisor.start(Process("other", "Other", lambda s: ([sys.executable, "-c", ""], {})))
     ended.popen.wait()
     program.unlink()
-    assert wait_until(lambda: supervisor.heal() == ["other"])
+    assert wait_until(lambda: supervisor.restart_dead() == ["other"])
     assert "Gone part cannot be started" in caplog.text and "make install" in caplog.text
     assert supervisor.children["gone"].restarts == 0
 

@@ -13,11 +13,11 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Example
 from correctly_assets.settings import PROJECT_ROOT, get_settings
-from correctly_assets.teachers.embedded.analysis_cache import WorkedOut
+from correctly_assets.teachers.embedded.analysis_cache import AnalysisCache
 from correctly_assets.teachers.embedded.sentence import Slip
 from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
 from correctly_assets.workflows.forget_example import forget_example
-from correctly_assets.workflows.make_teacher import make_worked_out
+from correctly_assets.workflows.make_teacher import make_analysis_cache
 from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.unit.teachers.test_embedded import CountingAnnotator, CountingParser
 
@@ -32,7 +32,9 @@ EXAMPLES = [
 
 def teacher(path: Path, by: str = "v1") -> tuple[EmbeddedTeacher, CountingAnnotator, CountingParser]:
     annotator, parser = CountingAnnotator(), CountingParser()
-    made = EmbeddedTeacher(prompts_dir=PROMPTS, annotator=annotator, parser=parser, worked_out=WorkedOut(path, by))
+    made = EmbeddedTeacher(
+        prompts_dir=PROMPTS, annotator=annotator, parser=parser, analysis_cache=AnalysisCache(path, by)
+    )
     return made, annotator, parser
 
 
@@ -68,14 +70,14 @@ def test_a_slip_comes_back_as_it_was() -> None:
 
 
 def test_a_value_is_found_by_its_kind_and_whole_source_alone(tmp_path: Path) -> None:
-    kept = WorkedOut(tmp_path / "kept.sqlite", "v1")
+    kept = AnalysisCache(tmp_path / "kept.sqlite", "v1")
     kept.keep("edits", {("a", "b"): [1], ("a", "c"): [2]})
     assert kept.find("edits", [("a", "c"), ("a", "d")]) == {("a", "c"): [2]}
     assert kept.find("slips", [("a", "c")]) == {}
 
 
 def test_the_longest_kept_go_first(tmp_path: Path) -> None:
-    kept = WorkedOut(tmp_path / "kept.sqlite", "v1", kept=3)
+    kept = AnalysisCache(tmp_path / "kept.sqlite", "v1", kept=3)
     for n in range(5):
         kept.keep("slips", {(str(n),): n})
     assert kept.find("slips", [(str(n),) for n in range(5)]) == {("2",): 2, ("3",): 3, ("4",): 4}
@@ -84,13 +86,13 @@ def test_the_longest_kept_go_first(tmp_path: Path) -> None:
 def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "kept.sqlite"
     path.write_bytes(b"no database at all" * 100)
-    kept = WorkedOut(path, "v1")
+    kept = AnalysisCache(path, "v1")
     kept.keep("slips", {("a",): 1})
     assert kept.find("slips", [("a",)]) == {("a",): 1}
 
 
 def test_a_file_that_goes_while_it_is_in_use_is_begun_anew(tmp_path: Path) -> None:
-    kept = WorkedOut(tmp_path / "kept.sqlite", "v1")
+    kept = AnalysisCache(tmp_path / "kept.sqlite", "v1")
     (tmp_path / "kept.sqlite").unlink()
     assert kept.find("slips", [("a",)]) == {}
     kept.keep("slips", {("a",): 1})
@@ -100,7 +102,7 @@ def test_a_file_that_goes_while_it_is_in_use_is_begun_anew(tmp_path: Path) -> No
 def test_a_file_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(PermanentError, match="remove the file: it holds nothing that cannot be made again"):
-        WorkedOut(tmp_path / "file" / "kept.sqlite", "v1")
+        AnalysisCache(tmp_path / "file" / "kept.sqlite", "v1")
 
 
 def test_what_was_worked_out_of_an_example_that_is_forgotten_goes_with_it() -> None:
@@ -108,7 +110,7 @@ def test_what_was_worked_out_of_an_example_that_is_forgotten_goes_with_it() -> N
     example = identified(replace(EXAMPLES[0], id=""))
     with open_platform_store(settings.platform) as store:
         store.land([example])
-        make_worked_out(settings.platform).keep("slips", {(example.before,): ["market"]})
+        make_analysis_cache(settings.platform).keep("slips", {(example.before,): ["market"]})
         with closing(sqlite3.connect(settings.platform.worked_out_path)) as connection:
             assert connection.execute("SELECT count(*) FROM worked_out").fetchone() == (1,)
         forget_example(settings, store, example.id)
