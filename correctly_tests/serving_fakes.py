@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -34,6 +34,7 @@ from correctly_assets.curation.guards import Guards
 from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.engine.client import VllmClient
+from correctly_assets.engine.replicas import Replicas
 from correctly_assets.engine.vllm_plugin.door import KeyRequired
 from correctly_assets.gateway.app import create_app
 from correctly_assets.gateway.dashboard import dashboard_page
@@ -56,7 +57,7 @@ class FakeEngine:
 
     Attributes:
         fixes: {adapter: {text: corrected text}}; the base model copies. Adapters without an entry use ``default``.
-        away: every route answers 503. dying: loads fail as in an engine on its way down. hang: seconds before a completion. held: models whose completions wait until
+        away: every route answers 503. dying: loads fail as in an engine on its way down. broken: completions fail with 500. hang: seconds before a completion. held: models whose completions wait until
             they are taken out again. nan: adapters that compute NaN; once one of them
             has answered, every model does. like_base: adapters that answer as the base model does.
         context: tokens that an answer may be asked for at most. reasons_status: the status that a question for a reason is answered with.
@@ -75,6 +76,7 @@ class FakeEngine:
         self.registered: dict[str, str] = {}
         self.away = False
         self.dying = False
+        self.broken = False
         self.hang = 0.0
         self.held: set[str] = set()
         self.nan: set[str] = set()
@@ -174,6 +176,8 @@ class FakeEngine:
     async def _completions(self, request: Request) -> Response:
         if self.away:
             return _error(503, "The server is busy.")
+        if self.broken:
+            return _error(500, "Internal server error")
         body = await request.json()
         model = body["model"]
         if model != "base" and model not in self.registered:
@@ -340,6 +344,7 @@ def running_gateway(
     model_reasons: bool = False,
     cors_origins: str = "",
     dagster: str = "",
+    replicas: Sequence[FakeEngine] = (),
     **changed: Any,
 ) -> Iterator[Running]:
     """A gateway served by uvicorn; ``changed`` replaces fields of its `Parts`.
@@ -347,6 +352,7 @@ def running_gateway(
     Args:
         model_reasons: reasons are the model's, and no grammar point is looked for.
         dagster: URL of the web server that fine-tuning jobs ask for runs.
+        replicas: further engines besides ``engine``.
     """
     platform = {"home": home, "cors_origins": cors_origins}
     settings = Settings().changed(platform=platform, serving={"vllm_port": engine.port})
@@ -357,7 +363,7 @@ def running_gateway(
     errant_annotator()  # loaded before any deadline runs
 
     def parts() -> Parts:
-        client = VllmClient(engine.url, timeout=answer_seconds)
+        client = Replicas([VllmClient(one.url, timeout=answer_seconds) for one in (engine, *replicas)])
         prompts = load_prompts(settings.platform.prompts_dir)
 
         async def turn_back(why: str, instead_of: str) -> str:

@@ -1,7 +1,7 @@
-"""Which release answers, and whether it can: the gateway's view of the store and of the engine.
+"""Which release answers, and whether it can: the gateway's view of the store and of the engines.
 
-Belongs here: following the newest release, healing after the engine's restart, draining what is old. Does not belong
-here: HTTP, or deciding which adapter is good (the gate did).
+Belongs here: following the newest release, healing after an engine's restart, draining what is old. Does not belong
+here: HTTP, choosing an engine for a request (engine/replicas.py), or deciding which adapter is good (the gate did).
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from correctly_assets.core.errors import AdapterRefused, CorrectlyError, UnreachableError, UsageError
 from correctly_assets.core.rollback import Signals
 from correctly_assets.core.serving import AdapterCheck, EngineCorruptedError
-from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.engine.load_adapter import load_proven, retire
+from correctly_assets.engine.replicas import Replica, Replicas
 from correctly_assets.gateway.model_names import FLUENT, PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE, TEXT_ONLY, TUNED
 from correctly_assets.store import Store
 from correctly_assets.store.records import Release
@@ -54,16 +54,18 @@ class NotReadyError(UnreachableError):
 
 
 class Releases:
-    """Follows the newest release and keeps it, and the one before, loaded and proved in the engine.
+    """Follows the newest release and keeps it, and the one before, loaded and proved in every engine.
 
     Args:
+        engines: with several, a release serves once all that answer have proved it; one that comes back is asked for it once
+            it has proved it too.
         adapters_dir: where adapters stand, by ID.
         check: the static checks of an adapter's files.
     """
 
     def __init__(
         self,
-        engine: VllmClient,
+        engines: Replicas,
         book: Store,
         adapters_dir: Path,
         check: AdapterCheck | None,
@@ -71,7 +73,7 @@ class Releases:
         poll_seconds: float = 0.5,
         drain_seconds: float = 10.0,
     ) -> None:
-        self._engine = engine
+        self._engines = engines
         self._book = book
         self._adapters = adapters_dir
         self._check = check
@@ -87,7 +89,6 @@ class Releases:
         self._unprovable: set[str] = set()
         self._corruptions: Counter[str] = Counter()
         self._lost_at: deque[float] = deque(maxlen=1000)
-        self._seen_sound = False
         self._flipped_at = 0.0
         self._candidate: str | None = None
         self._champion: Current | None = None
@@ -165,17 +166,22 @@ class Releases:
             if not self._in_flight[current.model]:
                 del self._in_flight[current.model]
 
+    @property
+    def engines(self) -> Replicas:
+        """The engines as they were last seen."""
+        return self._engines
+
     def harm(self, release: str) -> Signals:
         """What this process saw of NaN under a release."""
         return Signals(corrupted=self._corruptions[release], unprovable=release in self._unprovable)
 
     def losses(self, seconds: float = 3600.0) -> int:
-        """How often the engine went away in the last so many seconds."""
+        """How often an engine went away in the last so many seconds."""
         since = time.monotonic() - seconds
         return sum(at >= since for at in self._lost_at)
 
     def look(self) -> None:
-        """Look at the engine at once: a request found something wrong with it."""
+        """Look at the engines at once: a request found something wrong with one."""
         self._wake.set()
 
     # -- the loop ----------------------------------------------------------------------------------------------------
@@ -199,70 +205,64 @@ class Releases:
             await asyncio.sleep(0.05)
 
     async def refresh(self) -> None:
-        """Look once at store and engine, and bring the one in line with the other."""
+        """Look once at store and engines, and bring these in line with the store."""
         async with self._lock:
             await self._refresh()
 
     async def _refresh(self) -> None:
         releases = list(await asyncio.to_thread(self._book.releases, _SERVED_LOOK_BACK))
         self._has_release = bool(releases)
-        known = await self._look_at_engine()
-        if known is None:
+        if not await self._look_at_engines():
             return
         if not releases:
-            self._champion, self._previous_settled, self._candidate = None, True, self._find_candidate(known, releases)
+            self._champion, self._previous_settled, self._candidate = None, True, self._find_candidate(releases)
             self._say("Not ready: " + NO_RELEASE + ".")
             return
-        await self._follow(releases, known)
+        await self._follow(releases)
         served = [release.adapter for release in releases]
         serving = self._champion.adapter if self._champion else None
         if serving == served[0] and time.monotonic() - self._flipped_at > self._drain:
-            await retire(self._engine, served, set(self._in_flight))
-        self._candidate = self._find_candidate(known, releases)
+            for engine in self._engines.sound:
+                with suppress(UnreachableError):  # it has forgotten them anyway; the next look says that it is away
+                    await retire(engine.client, served, set(self._in_flight))
+        self._candidate = self._find_candidate(releases)
 
-    async def _look_at_engine(self) -> dict[str, str] | None:
-        """The engine's registered names; None when it cannot answer, which is then said."""
-        try:
-            known = await self._engine.models()
-            serving = self._champion.model if self._champion is not None else None
-            corrupted = await self._engine.corrupted_requests(serving if serving in known else None)
-        except UnreachableError:
-            if self.engine_up:
+    async def _look_at_engines(self) -> bool:
+        """Whether any engine can answer; where none can, it is said."""
+        serving = self._champion.model if self._champion is not None else None
+        await self._engines.look(serving)
+        for engine in self._engines:
+            if engine.lost:
                 self._lost_at.append(time.monotonic())
-            self.engine_up, self._previous_settled = False, False
-            # What computed NaN is gone, or will be asked again: said of an engine that is starting, it would have the
-            # supervisor end that one too, and the next.
-            self.corrupted = False
-            self._refused.clear()  # A restarted engine starts afresh.
+                self._refused.clear()  # A restarted engine starts afresh.
+            if engine.poisoned:
+                log.error("engine corrupted", extra={"engine": engine.client.url})
+            if engine.poisoned and self._champion is not None and self._candidate not in engine.known:
+                # Beside a candidate nobody can tell which of the two it was.
+                self._corruptions[self._champion.release or ""] += 1
+        up = [engine for engine in self._engines if engine.up]
+        self.engine_up = bool(up)
+        self.corrupted = bool(up) and all(engine.corrupted for engine in up)
+        if not up:
+            self._previous_settled = False
             self._say("The engine (vLLM) is away or starting.")
-            return None
-        self.engine_up = True
-        if corrupted and not self.corrupted:
-            log.error("engine corrupted", extra={"corrupted_requests": corrupted})
-        if corrupted and self._seen_sound and self._champion is not None and self._candidate is None:
-            # Beside a candidate nobody can tell which of the two it was.
-            self._corruptions[self._champion.release or ""] += 1
-        # Counted once an engine, however often that one goes away and comes back.
-        self._seen_sound = not corrupted
-        self.corrupted = corrupted > 0
-        if self.corrupted:
+        elif self.corrupted:
             self._say("The engine computed NaN; restart it (the supervisor does), it answers nothing until then.")
-            return None
-        return known
+        return bool(up) and not self.corrupted
 
-    async def _follow(self, releases: list[Release], known: dict[str, str]) -> None:
+    async def _follow(self, releases: list[Release]) -> None:
         champion = releases[0]
         previous = next((release for release in releases if release.adapter != champion.adapter), None)
-        if self._champion is not None and self._champion.model not in known:
+        if self._champion is not None and self._champion.model not in self._engines.known:
             # Forgotten by a restart: nobody may ask for it until it is loaded and proved again.
             self._champion, self._previous_settled = None, False
             self._say("The engine restarted; the adapter is being loaded and proved again.")
-        if await self._bring(champion, known):
+        if await self._bring(champion):
             self._flip(champion)
-        elif self._champion is None and previous is not None and await self._bring(previous, known):
+        elif self._champion is None and previous is not None and await self._bring(previous):
             self._flip(previous)
         if previous is not None:
-            await self._bring(previous, known)
+            await self._bring(previous)
         self._previous_settled = True
         if self._champion is None:
             self._say(self._why_not(champion))
@@ -273,17 +273,31 @@ class Releases:
         else:
             self._say(f"Serving {champion.id}.")
 
-    async def _bring(self, release: Release, known: dict[str, str]) -> bool:
-        """Have a release's adapter loaded and proved. A released name that this engine knows was proved when loaded."""
-        if release.adapter in known:
-            return True
-        alone = not set(known) - {BASE_NAME}
+    async def _bring(self, release: Release) -> bool:
+        """Have every engine that answers load and prove a release's adapter; True when all of them have it."""
+        sound = self._engines.sound
+        missing = [engine for engine in sound if release.adapter not in engine.known]
+        if len(missing) == len(sound):
+            # One proves it before the others are asked: an adapter that makes NaN takes one engine down, and not all.
+            first, *missing = missing
+            if not await self._bring_to(first, release):
+                return False
+        brought = await asyncio.gather(*(self._bring_to(each, release) for each in missing), return_exceptions=True)
+        for failure in brought:
+            # One that went away meanwhile is no longer waited for: it proves the adapter when it is back.
+            if isinstance(failure, BaseException) and not isinstance(failure, UnreachableError):
+                raise failure
+        return all(brought)
+
+    async def _bring_to(self, engine: Replica, release: Release) -> bool:
+        """Have one engine load and prove a release's adapter. A released name that it knows was proved when loaded."""
+        alone = not set(engine.known) - {BASE_NAME}
         if release.adapter in self._makes_nan or (release.adapter in self._suspected and not alone):
             return False
         if release.adapter in self._refused and time.monotonic() < self._refused[release.adapter][1]:
             return False
         try:
-            await load_proven(self._engine, self._adapters / release.adapter, self._check)
+            await load_proven(engine.client, self._adapters / release.adapter, self._check)
         except AdapterRefused as error:
             self._refused[release.adapter] = (str(error), time.monotonic() + _TRY_AGAIN)
             log.error("released adapter refused", extra={"release": release.id, "error": str(error)})
@@ -293,10 +307,14 @@ class Releases:
             (self._makes_nan if alone else self._suspected)[release.adapter] = str(error)
             if alone:
                 self._unprovable.add(release.id)
-            self._seen_sound = False  # accounted for: not the serving release's
+            engine.corrupted, engine.seen_sound = True, False  # accounted for: not the serving release's
             log.error("engine corrupted by a proof", extra={"release": release.id, "alone": alone, "error": str(error)})
             raise
-        known[release.adapter] = str(self._adapters / release.adapter)
+        except UnreachableError:
+            engine.failed()
+            raise
+        engine.known[release.adapter] = str(self._adapters / release.adapter)
+        self._suspected.pop(release.adapter, None)
         return True
 
     def _why_not(self, release: Release) -> str:
@@ -313,9 +331,9 @@ class Releases:
             self._flipped_at = time.monotonic()
             log.info("serving release", extra={"release": release.id, "adapter": release.adapter})
 
-    def _find_candidate(self, known: dict[str, str], releases: list[Release]) -> str | None:
+    def _find_candidate(self, releases: list[Release]) -> str | None:
         served = {release.adapter for release in releases} | {BASE_NAME}
-        return next((name for name in reversed(list(known)) if name not in served), None)
+        return next((name for name in reversed(list(self._engines.known)) if name not in served), None)
 
     def _say(self, sentence: str) -> None:
         if sentence != self.message:

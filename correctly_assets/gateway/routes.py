@@ -189,7 +189,9 @@ async def readyz(request: Request) -> JSONResponse:
         "adapter": champion.adapter if champion else None,
         "stack": service.options.stack,
         "engine": state.engine_up,
-        "restart_engine": state.corrupted,
+        # The supervisor starts the platform's own engine alone; others are restarted by whoever runs them.
+        "restart_engine": state.engines.own.corrupted,
+        "engines": [engine.to_json() for engine in state.engines],
         "rollback": service.watch.message,
         "journal_pending": service.journal.pending,
     }

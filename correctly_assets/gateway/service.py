@@ -28,7 +28,7 @@ from correctly_assets.core.serving import (
 from correctly_assets.core.types import Correction
 from correctly_assets.correction.left_alone import FILES_NOT_READ, notice_of, unchanged_answer
 from correctly_assets.correction.render import Layout, below_the_text, chat_answer, laid_out
-from correctly_assets.engine.client import VllmClient
+from correctly_assets.engine.replicas import Replicas
 from correctly_assets.gateway import chat_text as answers
 from correctly_assets.gateway.access import Client
 from correctly_assets.gateway.answer_log import BackgroundJournal, Entry
@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 class Parts:
     """The rooms that the gateway joins (joins.py), or a test's stand-ins."""
 
-    engine: VllmClient
+    engine: Replicas
     corrector: CorrectionPath
     book: Store
     journal: Store

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from correctly_assets.core.ports import Completion
-from correctly_assets.engine.client import VllmClient
+from correctly_assets.engine.replicas import Replicas
 
 
 @dataclass(slots=True)
@@ -32,9 +32,9 @@ def start_meter() -> Meter:
 
 
 class MeteredCompleter:
-    """The engine's client as the corrector takes it, adding what each answer uses to the meter of its own context."""
+    """The engines' client as the corrector takes it, adding what each answer uses to the meter of its own context."""
 
-    def __init__(self, inner: VllmClient) -> None:
+    def __init__(self, inner: Replicas) -> None:
         self._inner = inner
 
     async def complete(

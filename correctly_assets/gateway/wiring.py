@@ -18,6 +18,7 @@ from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.curation.profanity import Profanity
 from correctly_assets.engine.client import VllmClient
+from correctly_assets.engine.replicas import Replicas
 from correctly_assets.gateway import chat_text as answers
 from correctly_assets.gateway.dashboard import dashboard_page
 from correctly_assets.gateway.live_comparator import live_comparator
@@ -48,7 +49,7 @@ def build_parts(settings: Settings, options: Options) -> Parts:
     if settings.privacy.pii_names:
         personal_data.warm()
     guards = Guards(pii=settings.privacy.pii, personal_data=personal_data, profane=profane)
-    engine = VllmClient.of(settings, timeout=options.answer_seconds)
+    engine = Replicas.of(settings, timeout=options.answer_seconds)
     annotator = ErrantAnnotator()
     # The first parse builds what every later one uses; no person should wait for it.
     annotator.edits("He go there.", "He goes there.")

@@ -6,12 +6,15 @@ own host and port (platform.py).
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from correctly_assets.settings.group import SettingsGroup
 from correctly_assets.settings.platform import http_url
+
+_ENGINE = re.compile(r"https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?/?")
 
 
 class ServingSettings(SettingsGroup):
@@ -22,6 +25,11 @@ class ServingSettings(SettingsGroup):
         description="Address on which vLLM listens and is reached; loopback or a private network only.",
     )
     vllm_port: int = Field(default=8001, ge=1, le=65535, description="TCP port of vLLM.")
+    vllm_replicas: str = Field(
+        default="",
+        description="Further engines that the gateway asks besides this one, as URLs with commas between, such as "
+        "http://10.0.0.6:8001. Each must take the same key and see HOME under the same path.",
+    )
     vllm_kvcache_gb: int = Field(
         default=1,
         ge=1,
@@ -59,7 +67,26 @@ class ServingSettings(SettingsGroup):
         default=15.0, ge=0, le=100, description="Gate: share of correct sentences that an adapter may change, in %."
     )
 
+    @field_validator("vllm_replicas")
+    @classmethod
+    def _replicas(cls, value: str) -> str:
+        wrong = [url for url in _listed(value) if not _ENGINE.fullmatch(url)]
+        if wrong:
+            raise ValueError(
+                f"name each engine as http://, its host and its port, such as http://10.0.0.6:8001; not {wrong[0]!r}"
+            )
+        return value
+
     @property
     def vllm_url(self) -> str:
-        """Base URL of the engine."""
+        """Base URL of the platform's own engine."""
         return http_url(self.vllm_host, self.vllm_port)
+
+    @property
+    def vllm_urls(self) -> tuple[str, ...]:
+        """Base URLs of all engines that the gateway asks, each once, the platform's own first."""
+        return tuple(dict.fromkeys((self.vllm_url, *(url.rstrip("/") for url in _listed(self.vllm_replicas)))))
+
+
+def _listed(value: str) -> list[str]:
+    return [url.strip() for url in value.split(",") if url.strip()]

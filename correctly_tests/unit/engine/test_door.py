@@ -149,7 +149,8 @@ def test_a_commands_engine_session_shows_the_key(at_home: Settings, engine: Fake
 def test_the_gateway_shows_the_key(at_home: Settings, engine: FakeEngine) -> None:
     parts = build_parts(at_home.changed(serving={"vllm_port": engine.port}), Options())
     try:
-        assert "base" in asyncio.run(parts.engine.models())
+        asyncio.run(parts.engine.look(None))
+        assert "base" in parts.engine.known
     finally:
         parts.close()
 
