@@ -9,13 +9,13 @@ BENCHES := loop train data serve soak score reasons
 # Tests that start real parts run with loopback as their only network: nothing may come from a hub.
 OFFLINE := bash deploy/offline.sh $(PY)
 
-.PHONY: help install up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) bench-growth starter-adapter lock clients audit
+.PHONY: help install tools up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) bench-growth starter-adapter lock clients audit
 
 help: ## this page
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 	@echo "bench-NAME    one of: $(BENCHES) growth"
 
-install: $(VENV)/.installed-$(ACCELERATOR) .venv-webui/.installed ## .venv with pinned dependencies, Open WebUI's own, and the embedded model converted
+install: $(VENV)/.installed-$(ACCELERATOR) .venv-webui/.installed ## .venv with what the platform needs, pinned, Open WebUI's own, and the embedded model converted
 	@$(PY) -m correctly_assets.cli prepare
 
 $(VENV)/.installed-$(ACCELERATOR): deploy/requirements-$(ACCELERATOR).lock pyproject.toml deploy/install.sh
@@ -26,10 +26,17 @@ $(VENV)/.installed-$(ACCELERATOR): deploy/requirements-$(ACCELERATOR).lock pypro
 	@bash deploy/install.sh .venv-webui webui
 	@touch $@
 
+# The tests' tools, on top of what the platform needs: no production has them.
+$(VENV)/.installed-test: deploy/requirements-test.lock $(VENV)/.installed-$(ACCELERATOR)
+	@$(PY) -m pip --disable-pip-version-check install -q --no-deps --require-hashes -r $<
+	@touch $@
+
 # The program behind CORRECTLY_DVC_REMOTE, for the tests that run it.
 .venv-dvc/.installed: correctly_assets/workflows/version_data.py deploy/install.sh
 	@bash deploy/install.sh .venv-dvc dvc
 	@touch $@
+
+tools: install $(VENV)/.installed-test ## what the tests and `make lint` need beside it
 
 up: install ## the whole platform in the foreground; Ctrl-C stops it
 	@$(VENV)/bin/correctly up
@@ -37,16 +44,16 @@ up: install ## the whole platform in the foreground; Ctrl-C stops it
 test-system: ## what the tests need from Debian (chromium, postgresql)
 	@bash deploy/test-system.sh
 
-lint: install ## ruff, types, and the layers
+lint: tools ## ruff, types, and the layers
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/basedpyright && $(VENV)/bin/lint-imports
 
-test: test-system install lint ## everything the CI runs, from a fresh clone
+test: test-system tools lint ## everything the CI runs, from a fresh clone
 	@$(OFFLINE) $(PY) -m pytest -p no:cacheprovider correctly_tests -m "not full"
 
-test-fast: install ## the inner loop: no model, under two minutes
+test-fast: tools ## the inner loop: no model, under two minutes
 	@$(PY) -m pytest -p no:cacheprovider correctly_tests/unit correctly_tests/defs -m "not model and not slow and not full"
 
-test-full: test-system install .venv-dvc/.installed ## soak and the real `dvc` program too; writes docs/faults.md
+test-full: test-system tools .venv-dvc/.installed ## soak and the real `dvc` program too; writes docs/faults.md
 	@$(OFFLINE) $(PY) -m pytest -p no:cacheprovider correctly_tests --faults-page docs/faults.md
 
 $(addprefix bench-,$(BENCHES)): bench-%: install
@@ -75,6 +82,7 @@ clients: .venv-clients/.installed ## the clients that `make test-full` runs agai
 lock: ## write the pins of the environment as it is, with their hashes
 	@bash deploy/lock.sh $(VENV) cpu
 	@bash deploy/lock.sh .venv-webui webui
+	@bash deploy/lock.sh $(VENV) test
 	@bash deploy/lock.sh $(VENV) bench
 	@bash deploy/lock.sh $(VENV) gpu
 
