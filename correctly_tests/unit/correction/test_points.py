@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,26 @@ def test_a_point_is_told_in_every_language_in_at_most_25_words(name: str, langua
     assert bool(re.search("[가-힣]", told.reason)) == (language == "ko")
 
 
+def told_apart(when: object) -> list[dict[str, list[str]]]:
+    """The tables of a condition in which words stand with their meaning in English and in Korean."""
+    if isinstance(when, list):
+        return [each for part in when for each in told_apart(part)]
+    if not isinstance(when, dict):
+        return []
+    own = [when["told_apart"]] if "told_apart" in when else []
+    return own + [each for key, part in when.items() if key != "told_apart" for each in told_apart(part)]
+
+
+@pytest.mark.parametrize("name", sorted(name for name, point in POINTS.items() if told_apart(point.when)))
+def test_words_told_apart_by_meaning_are_told_in_25_words(name: str) -> None:
+    for table in told_apart(POINTS[name].when):
+        for (was, (wrong, kwrong)), (now, (gloss, kgloss)) in permutations(table.items(), 2):
+            glosses = {"gloss": gloss, "wrong_gloss": wrong, "kgloss": kgloss, "wrong_kgloss": kwrong}
+            for language in ("en", "ko"):
+                told = POINTS[name].reason({"was": was, "now": now, **glosses}, language)
+                assert len(told.split()) <= MOST_WORDS, told
+
+
 @pytest.mark.parametrize("language", languages())
 @pytest.mark.parametrize("name", sorted(POINTS))
 def test_a_point_has_a_longer_text_in_every_language(name: str, language: str) -> None:
@@ -103,6 +124,28 @@ def test_a_point_takes_no_unrelated_edit_beside_its_own_into_a_group() -> None:
     after = "Dear Sir or Madam, I am writing to you because of the broken heater."
     edits, told = explained(before, after)
     assert [each.edit_indexes for each in told] == [(index,) for index in range(len(edits))]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "point", "english", "korean"),
+    [
+        ("He waited for a hour.", "He waited for an hour.", "article_form", "is a vowel,", "모음이므로"),
+        ("She lives in an yard.", "She lives in a yard.", "article_form", "is a consonant,", "자음이므로"),
+        ("I dont eat meat.", "I don't eat meat.", "apostrophe", '"don\'t"', '"don\'t"'),
+        ("They didnt know.", "They didn't know.", "apostrophe", '"didn\'t"', '"didn\'t"'),
+        ("Horses are fun to drive.", "Horses are fun to ride.", "ride_bike", 'such as "Horses"', '"Horses"'),
+        ("My brother is very high.", "My brother is very tall.", "high_tall", "People, trees", "사람, 나무"),
+        ("Sit down; I must help you.", "Sit down; I can help you.", "modal_should", "can or may do", "능력이나 허락"),
+        ("We looked a match.", "We watched a match.", "look_see_watch", "moves or goes on", "지켜보다"),
+        ("The plane raised fast.", "The plane rose fast.", "rise_raise", "has no object", "목적어가 없으므로"),
+    ],
+)
+def test_a_sentence_says_what_is_particular_here(
+    before: str, after: str, point: str, english: str, korean: str
+) -> None:
+    for language, part in (("en", english), ("ko", korean)):
+        _, [told] = explained(before, after, language)
+        assert told.point == point and part in told.reason
 
 
 def test_as_soon_as_is_quoted_in_full() -> None:

@@ -185,7 +185,7 @@ def short_form(c: Change) -> Slots | None:
     ):
         return None
     whole = c.now_text
-    if whole.startswith(("'", "’")) and c.c[0] and not c.after[c.c[0] - 1].whitespace_:
+    if whole.lower().startswith(("'", "’", "n'", "n’")) and c.c[0] and not c.after[c.c[0] - 1].whitespace_:
         whole = c.after[c.c[0] - 1].text + whole
     return {"word": whole} if re.search(r"(n't|'(re|m|ve|ll|d|s))$", now) and not _owner(c) else None
 
