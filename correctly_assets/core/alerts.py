@@ -47,10 +47,12 @@ class Alert:
 
     @property
     def title(self) -> str:
+        """The short name of this kind of alert, as a dashboard and a message head it."""
         return TITLES[self.kind]
 
     @property
     def remedy(self) -> str:
+        """One sentence with what a person can do about this kind of alert."""
         return REMEDIES[self.kind]
 
 

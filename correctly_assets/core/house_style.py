@@ -67,6 +67,7 @@ class HouseStyle:
         return False
 
     def to_json(self) -> dict[str, Any]:
+        """The shape of ``words list --json``: variety, kept words, preferred terms and kinds of edits that are not made."""
         return {
             "variety": self.variety,
             "keep": list(self.keep),

@@ -42,6 +42,7 @@ class WithKept:
     words: frozenset[str]
 
     def knows(self, word: str) -> bool:
+        """Whether the dictionary or the house style has the word, in any case."""
         return word.casefold() in self.words or self.dictionary.knows(word)
 
 

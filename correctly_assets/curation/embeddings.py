@@ -72,13 +72,16 @@ class TokenVectors:
 
     @property
     def name(self) -> str:
+        """The model's directory, the table's shape and the corpus, as a hash."""
         return self._name
 
     @property
     def dimensions(self) -> int:
+        """Length of the vectors: the model's hidden size."""
         return int(self._table.shape[1])
 
     def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row of length 1 for each text: the mean of its tokens' vectors, weighted by inverse document frequency."""
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         for place, text in enumerate(texts):
             ids = self._ids(text)
@@ -106,13 +109,16 @@ class Together:
 
     @property
     def name(self) -> str:
+        """The names of the parts, joined by ``+``."""
         return "+".join(part.name for part in self._parts)
 
     @property
     def dimensions(self) -> int:
+        """Length of the vectors: the sum over the parts."""
         return sum(part.dimensions for part in self._parts)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row of length 1 for each text: the parts' vectors behind one another, so that likeness is their mean."""
         return np.hstack([part.embed(texts) for part in self._parts]) / np.float32(np.sqrt(len(self._parts)))
 
 
@@ -150,6 +156,7 @@ class EndpointEmbedding:
 
     @property
     def name(self) -> str:
+        """The model's name and a hash of the endpoint's address."""
         return f"{self._model}@{hashlib.sha256(self._url.encode()).hexdigest()[:8]}"
 
     @property

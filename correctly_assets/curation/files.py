@@ -128,6 +128,14 @@ class RefusedRows:
         self.count = 0
 
     def add(self, line: int | None, refusal: Refusal) -> None:
+        """Record one refused row.
+
+        Args:
+            line: the row's line in its file, from 1; None where it has none.
+
+        Raises:
+            PermanentError: the file cannot be written.
+        """
         record = {"line": line, "reason": refusal.reason, "row": _short(refusal.row)}
         self.count += 1
         if self._work is None:

@@ -34,6 +34,7 @@ def sorted_bands(bands: Array) -> tuple[Array, Array]:
 
 
 def key_of(id: str) -> int:
+    """The 64-bit key of an ID, by which a segment finds its row."""
     return int.from_bytes(blake2b(id.encode(), digest_size=8).digest(), "big")
 
 
@@ -53,6 +54,12 @@ class Segment:
 
     @classmethod
     def build(cls, ids: list[str], texts: list[bytes], splits: list[int], bands: Array) -> Segment:
+        """A segment of new texts.
+
+        Args:
+            ids, texts, splits: one each a row; a text is the bytes that similarity is measured on.
+            bands: MinHash band hashes, an array of shape (rows, `BANDS`).
+        """
         hashes, hash_rows = sorted_bands(bands)
         keys = np.array([key_of(id) for id in ids], dtype=np.uint64)
         key_order = np.argsort(keys, kind="stable")
@@ -80,9 +87,11 @@ class Segment:
         return hit, self.key_rows[places[hit]]
 
     def texts(self) -> list[bytes]:
+        """The texts of all rows, in order."""
         return [self.text(row) for row in range(len(self.splits))]
 
     def text(self, row: int) -> bytes:
+        """The text of one row, as bytes."""
         return self._data[int(self._offsets[row]) : int(self._offsets[row + 1])].tobytes()
 
     def bands(self) -> Array:
@@ -114,6 +123,11 @@ class Segment:
 
     @classmethod
     def load(cls, path: Path) -> Segment:
+        """A saved segment, its arrays mapped from the files.
+
+        Raises:
+            PermanentError: the directory holds no index of this format.
+        """
         try:
             about = json.loads((path / "about.json").read_text())
             if about["format"] != _FORMAT:
@@ -129,6 +143,11 @@ class Segment:
 
 
 def load_segments(directory: Path) -> list[Segment]:
+    """The segments of an index, oldest first; those that a merge has replaced are removed.
+
+    Raises:
+        PermanentError: one of them cannot be read.
+    """
     segments = [Segment.load(path) for path in sorted(directory.glob("[0-9]*"))]
     # A merge that was killed before it removed what it merged: the merged segment holds all of it.
     merged = {name for segment in segments for name in segment.replaces}

@@ -32,7 +32,9 @@ class Embedding(Protocol):
         ...
 
     @property
-    def dimensions(self) -> int: ...
+    def dimensions(self) -> int:
+        """Length of the vectors."""
+        ...
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row of length 1 for each text (of zeros for a text without words)."""
@@ -59,13 +61,16 @@ class HashedNgrams:
 
     @property
     def name(self) -> str:
+        """The lengths of the n-grams and of the vectors."""
         return f"hashed-{self._lengths.start}-{self._lengths.stop - 1}-grams-{self._dimensions}"
 
     @property
     def dimensions(self) -> int:
+        """Length of the vectors."""
         return self._dimensions
 
     def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row of length 1 for each text (of zeros for a text without words)."""
         vectors = np.zeros((len(texts), self._dimensions), dtype=np.float32)
         for row, text in zip(vectors, texts, strict=True):
             self._fill(row, text)

@@ -20,6 +20,11 @@ def remove_what_is_old(
     engine: EngineResource,
     settings: dg.ResourceParam[Settings],
 ) -> str:
+    """Clean up once. Returns what was removed, a sentence each.
+
+    Raises:
+        Failure: something could not be removed; what could be, is.
+    """
     from correctly_assets.core.errors import CorrectlyError
     from correctly_assets.workflows.clean_up import clean_up as clean
 
@@ -40,6 +45,7 @@ def remove_what_is_old(
     name="clean_up", description="What is older than CORRECTLY_RETENTION_DAYS goes, and what no adapter needs any more."
 )
 def clean_up_job():
+    """One clean-up, as a job of its own."""
     remove_what_is_old()
 
 

@@ -43,7 +43,7 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
 
     Args:
         options: limits and intervals; those that follow from the settings when None.
-        parts: puts the rooms together, in a thread, when the application starts; joins.build_parts when None.
+        parts: puts the rooms together, in a thread, when the application starts; wiring.build_parts when None.
     """
     options = options or Options.of(settings)
 
@@ -85,10 +85,15 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
     app.include_router(languagetool.router)
     app.include_router(routes.platform)
     _shape_errors(app, options)
+    _add_middleware(app, settings, options)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, options: Options) -> None:
+    """Who may ask, from which pages and how often, and what every answer carries. The last one added is asked first."""
     beyond = not is_loopback(settings.platform.host)
     keys = Keys(options.keys_file, required=beyond)
     salt = client_salt(settings.platform)
-    # The last one added is the first to be asked.
     app.add_middleware(Admission, keys=keys, options=options, salt=salt)
     app.add_middleware(AnswerOptions)
     origins = settings.platform.origins
@@ -105,7 +110,6 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
     app.add_middleware(HostCheck, names=settings.platform.names, any_address=beyond, origins=origins)
     app.add_middleware(Envelope, metrics=app.state.metrics)
     app.add_middleware(HeadAndSlash)
-    return app
 
 
 async def _open(app: FastAPI, build: Callable[[], Parts], options: Options) -> None:

@@ -151,6 +151,7 @@ async def list_files(
     purpose: str | None = None,
     order: Literal["asc", "desc"] = "desc",
 ) -> dict[str, Any]:
+    """A page of the files that this client has uploaded, newest first unless ``order`` is `asc`."""
     own = _own(await asyncio.to_thread(tuning.files.all), client) if purpose in (None, _PURPOSE) else []
     shown, has_more = _part(own if order == "desc" else own[::-1], page)
     return _list([_file(known) for known in shown], has_more)
@@ -158,11 +159,13 @@ async def list_files(
 
 @router.get("/files/{file_id}", summary="What is known of a file")
 async def get_file(file_id: str, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+    """The file's name, size, date and state."""
     return _file(await _file_of(tuning, client, file_id))
 
 
 @router.get("/files/{file_id}/content", summary="A file as it was sent")
 async def file_content(file_id: str, tuning: TuningOf, client: ClientOf) -> Response:
+    """The bytes of the file, as a download."""
     known = await _file_of(tuning, client, file_id)
     data = await asyncio.to_thread(tuning.files.path(known.id).read_bytes)
     # Never shown as a page, whatever somebody has put into it.
@@ -194,18 +197,21 @@ async def create_job(body: JobRequest, tuning: TuningOf, client: ClientOf) -> di
 
 @router.get("/fine_tuning/jobs", summary="Fine-tuning jobs")
 async def list_jobs(tuning: TuningOf, client: ClientOf, page: PageOf) -> dict[str, Any]:
+    """A page of the jobs over this client's files, newest first."""
     shown, has_more = _part(_own(await asyncio.to_thread(tuning.all), client), page)
     return _list([_job(*await asyncio.to_thread(tuning.followed, job)) for job in shown], has_more)
 
 
 @router.get("/fine_tuning/jobs/{job_id}", summary="A fine-tuning job as it stands")
 async def get_job(job_id: str, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+    """The job with its state; of a finished one, the model that it made or the reasons why not."""
     job = await _job_of(tuning, client, job_id)
     return _job(*await asyncio.to_thread(tuning.followed, job))
 
 
 @router.post("/fine_tuning/jobs/{job_id}/cancel", summary="End a fine-tuning job")
 async def cancel_job(job_id: str, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+    """End the job's run, where it has not ended. The rows that have landed stay landed."""
     job = await _job_of(tuning, client, job_id)
     await asyncio.to_thread(tuning.cancel, job)
     return _job(*await asyncio.to_thread(tuning.followed, job))

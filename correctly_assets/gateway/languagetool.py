@@ -56,6 +56,7 @@ _FORM = {
 
 @router.get("/languages", summary="Languages that can be checked, as LanguageTool lists them")
 async def languages(service: ServiceOf, client: ClientOf) -> list[dict[str, str]]:
+    """The varieties of English that a request can name, in LanguageTool's shape."""
     return [{"name": name, "code": "en", "longCode": code} for code, name in LANGUAGES.items()]
 
 

@@ -46,6 +46,7 @@ class Sent:
     _at: int = 0
 
     def add_text(self, text: str) -> None:
+        """Text that is to be corrected."""
         self.text += text
         for character in text:
             self.starts.append(self._at)

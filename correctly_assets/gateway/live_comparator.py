@@ -93,6 +93,7 @@ class LiveComparator:
         return Correction(f"c_{uuid4().hex}", text, after, edits)
 
     async def close(self) -> None:
+        """Close the connections to the endpoint."""
         await self._endpoint.close()
 
 

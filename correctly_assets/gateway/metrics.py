@@ -36,6 +36,7 @@ class Loop(Collector):
         self.known: Reading = {}
 
     def collect(self) -> Iterator[Metric]:
+        """The families of metrics, as Prometheus's registry asks for them at each scrape."""
         for metric in TABLE:
             make = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
             family = make(f"correctly_{metric.name}", metric.meaning, labels=metric.labels)
@@ -90,6 +91,7 @@ class JsonLines(logging.Formatter):
     """One JSON object a line: time, level, logger, event, request id, and the call's ``extra`` values."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON."""
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z",
             "level": record.levelname.lower(),

@@ -227,6 +227,34 @@ PANELS: tuple[Panel, ...] = (
 )
 
 
+_GATEWAY_RULES = (
+    Rule(
+        "CorrectlyGatewayAway",
+        f'up{{job="{JOB}"}} == 0',
+        "5m",
+        "critical",
+        "The gateway does not answer",
+        "`correctly status` says which part is away; `correctly logs gateway` says why.",
+    ),
+    Rule(
+        "CorrectlyNotReady",
+        "correctly_ready == 0",
+        "5m",
+        "critical",
+        "The champion does not answer",
+        "The gateway's /readyz says in a sentence what is waited for.",
+    ),
+    Rule(
+        "CorrectlyManyFallbacks",
+        "sum(rate(correctly_fallbacks_total[15m])) / sum(rate(correctly_answers_total[15m])) > 0.1",
+        "15m",
+        "warning",
+        "A tenth of the answers is the writer's own text",
+        "The release may be a bad one: `correctly rollback` returns to the one before.",
+    ),
+)
+
+
 def rules(limits: Limits | None = None) -> tuple[Rule, ...]:
     """The alert rules: those of the platform's own alerts, and those on the gateway, which cannot tell of itself.
 
@@ -265,33 +293,7 @@ def rules(limits: Limits | None = None) -> tuple[Rule, ...]:
     if limits.backup_hours is not None:
         query = f'time() - {backup} > {3600 * limits.backup_hours:.0f} or absent({backup}{{job="{JOB}"}})'
         found.append(Rule(_name("backup"), query, "1h", "warning", TITLES["backup"], REMEDIES["backup"]))
-    return (
-        *found,
-        Rule(
-            "CorrectlyGatewayAway",
-            f'up{{job="{JOB}"}} == 0',
-            "5m",
-            "critical",
-            "The gateway does not answer",
-            "`correctly status` says which part is away; `correctly logs gateway` says why.",
-        ),
-        Rule(
-            "CorrectlyNotReady",
-            "correctly_ready == 0",
-            "5m",
-            "critical",
-            "The champion does not answer",
-            "The gateway's /readyz says in a sentence what is waited for.",
-        ),
-        Rule(
-            "CorrectlyManyFallbacks",
-            "sum(rate(correctly_fallbacks_total[15m])) / sum(rate(correctly_answers_total[15m])) > 0.1",
-            "15m",
-            "warning",
-            "A tenth of the answers is the writer's own text",
-            "The release may be a bad one: `correctly rollback` returns to the one before.",
-        ),
-    )
+    return (*found, *_GATEWAY_RULES)
 
 
 def _name(kind: AlertKind) -> str:

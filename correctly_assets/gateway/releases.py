@@ -107,6 +107,7 @@ class Releases:
 
     @property
     def champion(self) -> Current | None:
+        """The release in service; None until one has been loaded and proved."""
         return self._champion
 
     def names(self) -> list[str]:

@@ -120,6 +120,7 @@ class ResponseShape:
         return {"id": self._item_id, "type": "message", "status": status, "role": "assistant", "content": content}
 
     def part(self, text: str) -> dict[str, Any]:
+        """The one part of the message's content, an ``output_text``."""
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
     def event(self, kind: str, **fields: Any) -> str:

@@ -78,11 +78,13 @@ platform = APIRouter()
 
 @v1.get("/models", summary="Models that can be asked for")
 async def list_models(service: ServiceOf, client: ClientOf) -> dict[str, Any]:
+    """The models that can be asked for now, the main one first."""
     return {"object": "list", "data": [service.card(name) for name in service.names()]}
 
 
 @v1.get("/models/{name}", summary="One model")
 async def get_model(name: str, service: ServiceOf, client: ClientOf) -> dict[str, Any]:
+    """One model, by its public name or by that of a fine-tuned one."""
     if name.startswith(TUNED):
         service.releases.resolve(name)
     elif name not in service.names():
@@ -170,6 +172,7 @@ async def examples(
 
 @platform.get("/healthz", summary="The process lives")
 async def healthz() -> dict[str, str]:
+    """Always 200 while the process answers; whether it can correct is `/readyz`'s matter."""
     return {"status": "ok"}
 
 
@@ -177,6 +180,7 @@ async def healthz() -> dict[str, str]:
     "/readyz", summary="The champion answers", responses={503: {"description": "Not ready, with a sentence."}}
 )
 async def readyz(request: Request) -> JSONResponse:
+    """200 when the champion answers, else 503; the body says which release serves and what is waited for."""
     service: Service | None = request.app.state.service
     if service is None:
         return JSONResponse({"ready": False, "says": request.app.state.message, "release": None}, 503)
@@ -208,6 +212,7 @@ async def dashboard(service: ServiceOf, client: ClientOf) -> HTMLResponse:
 
 @platform.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
+    """The metrics of this process and of the loop, in Prometheus's text format."""
     known = request.app.state.metrics
     service: Service | None = request.app.state.service
     if service is not None:

@@ -107,6 +107,7 @@ class Service:
         self._page, self._drawing, self._draw_again_at = "", asyncio.Lock(), 0.0
 
     async def start(self) -> None:
+        """Start the journal's writer and the tasks that watch releases, votes and alerts."""
         self.journal.start()
         self._tasks = [
             asyncio.create_task(self.releases.run(), name="releases"),

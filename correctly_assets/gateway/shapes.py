@@ -167,12 +167,15 @@ class ChatShape:
         return self._object("chat.completion") | {"choices": [choice], "usage": _usage(usage), "correctly": extra}
 
     def first(self) -> str:
+        """The first chunk of a stream, with the role."""
         return self._chunk({"role": "assistant", "content": "", "refusal": None}, None)
 
     def piece(self, text: str) -> str:
+        """A chunk with a piece of the text."""
         return self._chunk({"content": text}, None)
 
     def last(self, extra: dict[str, Any]) -> str:
+        """The last chunk, with ``finish_reason`` and what stands under ``correctly``."""
         return self._chunk({}, "stop", {"correctly": extra})
 
     def usage(self, usage: tuple[int, int]) -> str:

@@ -47,6 +47,7 @@ class MeteredCompleter:
         priority: int = 0,
         logprobs: bool = False,
     ) -> Completion:
+        """As `VllmClient.complete`, whose errors pass through; the tokens used are counted."""
         completion = await self._inner.complete(
             prompt, model=model, max_tokens=max_tokens, stop=stop, priority=priority, logprobs=logprobs
         )

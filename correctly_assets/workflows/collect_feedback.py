@@ -6,6 +6,7 @@ guards (curation/) or the ladder's rungs (teachers/).
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from correctly_assets.core.edits import accept_edits
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.core.landing import LandRow, identified
+from correctly_assets.core.landing import ExampleGuard, LandRow, identified
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.text import clean_line
 from correctly_assets.core.types import Example, Reason, TrainPair
@@ -27,7 +28,7 @@ from correctly_assets.workflows.wiring import read_evaluation_texts
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
-    from correctly_assets.store.records import Feedback, JournalEntry
+    from correctly_assets.store.records import Feedback, FeedbackState, JournalEntry
 
 
 LATE_SECONDS = 3600
@@ -107,61 +108,67 @@ def settle_feedback(store: Store, settings: Settings, *, limit: int = 100) -> st
     if not pending:
         return "No reaction is waiting."
 
-    landed = thumbs = ignored = kept_back = 0
     guards, ladder = make_guards(settings.privacy), Ladder(read_evaluation_texts(settings.platform))
-    for feedback in pending:
-        entry = store.correction(feedback.correction_id)
-        if entry is None:
-            store.settle_feedback(
-                feedback.id, state="ignored", message="The answer it speaks of is not in the journal."
-            )
-            ignored += 1
-            continue
-        better = better_text(feedback, entry)
-        if better is None:
-            if entry.release is None:
-                # The base model's or a candidate's answer, read beside ours: nothing that was released is confirmed by it.
-                message = "The answer it speaks of is no release's, and it says no better version."
-                store.settle_feedback(feedback.id, state="ignored", message=message)
-                ignored += 1
-            elif feedback.rating > 0:
-                store.settle_feedback(
-                    feedback.id, state="thumb", message="It confirms the answer.", thumb=(entry.before, entry.after)
-                )
-                thumbs += 1
-            else:
-                store.settle_feedback(
-                    feedback.id, state="ignored", message="It says no better version; it counts as a vote."
-                )
-                ignored += 1
-            continue
-        example = identified(
-            Example(
-                id="",
-                before=clean_line(entry.before),
-                after=clean_line(better),
-                reasons=tuple(
-                    Reason(e.was, e.now, e.reason or "") for e in entry.edits if feedback.rating > 0 and e.reason
-                ),
-                source="feedback",
-                verified=True,
-            )
-        )
-        [(guarded, held)] = guards.check([example])
-        held = held or on_the_ladder(guarded, ladder) or _too_many(store, feedback, guarded, settings)
-        store.land([LandRow(identified(guarded), held=held)], file="feedback")
-        store.settle_feedback(
-            feedback.id,
-            state="quarantined" if held else "landed",
-            message=held.reason if held else "It landed as a verified example.",
-            example_id=identified(guarded).id,
-        )
-        landed += not held
-        kept_back += bool(held)
+    settled = Counter(_settle(store, settings, feedback, guards, ladder) for feedback in pending)
     return (
-        f"{len(pending)} reactions settled: {landed} corrections landed, {kept_back} held in quarantine, "
-        f"{thumbs} confirmations, {ignored} votes only."
+        f"{len(pending)} reactions settled: {settled['landed']} corrections landed, {settled['quarantined']} held in "
+        f"quarantine, {settled['thumb']} confirmations, {settled['ignored']} votes only."
     )
+
+
+def _settle(
+    store: Store, settings: Settings, feedback: Feedback, guards: ExampleGuard, ladder: Ladder
+) -> FeedbackState:
+    """Write down what becomes of one piece of feedback: a landed correction, one in quarantine, a confirmation, or a vote."""
+
+    def ignore(message: str) -> FeedbackState:
+        store.settle_feedback(feedback.id, state="ignored", message=message)
+        return "ignored"
+
+    entry = store.correction(feedback.correction_id)
+    if entry is None:
+        return ignore("The answer it speaks of is not in the journal.")
+    better = better_text(feedback, entry)
+    if better is not None:
+        return _land(store, settings, feedback, entry, better, guards, ladder)
+    if entry.release is None:
+        # The base model's or a candidate's answer, read beside ours: nothing that was released is confirmed by it.
+        return ignore("The answer it speaks of is no release's, and it says no better version.")
+    if feedback.rating <= 0:
+        return ignore("It says no better version; it counts as a vote.")
+    confirmed = (entry.before, entry.after)
+    store.settle_feedback(feedback.id, state="thumb", message="It confirms the answer.", thumb=confirmed)
+    return "thumb"
+
+
+def _land(
+    store: Store,
+    settings: Settings,
+    feedback: Feedback,
+    entry: JournalEntry,
+    better: str,
+    guards: ExampleGuard,
+    ladder: Ladder,
+) -> FeedbackState:
+    """Land the better version as a verified example, or hold it in quarantine with the reason why."""
+    kept = [edit for edit in entry.edits if feedback.rating > 0 and edit.reason]
+    example = identified(
+        Example(
+            id="",
+            before=clean_line(entry.before),
+            after=clean_line(better),
+            reasons=tuple(Reason(edit.was, edit.now, edit.reason or "") for edit in kept),
+            source="feedback",
+            verified=True,
+        )
+    )
+    [(guarded, held)] = guards.check([example])
+    held = held or on_the_ladder(guarded, ladder) or _too_many(store, feedback, guarded, settings)
+    store.land([LandRow(identified(guarded), held=held)], file="feedback")
+    state: FeedbackState = "quarantined" if held else "landed"
+    message = held.reason if held else "It landed as a verified example."
+    store.settle_feedback(feedback.id, state=state, message=message, example_id=identified(guarded).id)
+    return state
 
 
 def _too_many(store: Store, feedback: Feedback, example: Example, settings: Settings) -> Refusal | None:

@@ -38,6 +38,7 @@ class ForgottenPerson:
     left: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """The shape of ``forget --client`` and ``forget --chat`` with ``--json``."""
         return {
             "answers": self.answers,
             "examples": list(self.examples),

@@ -39,6 +39,7 @@ class HouseStyles:
         return self.all.with_(self.keys[client]) if client in self.keys else self.all
 
     def to_json(self) -> dict[str, Any]:
+        """The shape of the file: everybody's style, and under ``keys`` those by key."""
         return self.all.to_json() | {"keys": {name: style.to_json() for name, style in self.keys.items()}}
 
 

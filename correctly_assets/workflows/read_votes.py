@@ -90,6 +90,7 @@ class ReadVotes:
 
     @property
     def newest(self) -> int:
+        """When the newest vote was last changed, in seconds since 1970; 0 without votes."""
         return max(self.states.values(), default=0)
 
 

@@ -66,18 +66,22 @@ class Change:
 
     @cached_property
     def was_root(self) -> Token | None:
+        """The syntactic head of the words that were replaced; None for an insertion."""
         return _root(self.before, self.o)
 
     @cached_property
     def now_root(self) -> Token | None:
+        """The syntactic head of the words that were put in; None for a deletion."""
         return _root(self.after, self.c)
 
     @property
     def o_tokens(self) -> Sequence[Token]:
+        """The tokens that were replaced, in the learner's parse."""
         return list(self.before[self.o[0] : self.o[1]])
 
     @property
     def c_tokens(self) -> Sequence[Token]:
+        """The tokens that were put in, in the corrected parse."""
         return list(self.after[self.c[0] : self.c[1]])
 
 

@@ -30,7 +30,7 @@ def test_equal_counts_are_no_drift_and_the_sentence_says_so() -> None:
     assert drift.message == "The 1,000 live sentences are like the 4,000 of the train set, as far as can be told."
 
 
-def test_an_error_type_that_is_more_frequent_live_is_named_with_what_to_land() -> None:
+def test_an_error_type_more_frequent_live_is_named_with_what_to_land() -> None:
     drift = decide_drift(counts(types=Counter(PREP=155, DET=100)), counts(4000, 2000, types=Counter(PREP=240, DET=400)))
     assert drifted(drift) == [("error_type", "PREP")]
     assert drift.message.startswith("The 1,000 live sentences are unlike the train set in one way. ")

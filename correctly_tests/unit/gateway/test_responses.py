@@ -100,7 +100,7 @@ def test_nulls_pass_and_an_input_without_a_message_does_not(gateway: Running) ->
         assert gateway.post("/v1/responses", wrong).status_code == 400, wrong
 
 
-def test_an_engine_that_fails_is_a_status_before_the_stream_and_an_event_within_it(tmp_path: Path) -> None:
+def test_a_failing_engine_is_a_status_before_the_stream_and_an_event_in_it(tmp_path: Path) -> None:
     with fake_engine() as engine, running_gateway(tmp_path, engine, model_reasons=True) as running:
         engine.default = {BEFORE: AFTER}
         running.serves(running.release("a"))

@@ -294,7 +294,7 @@ def test_a_taken_port_is_one_sentence_with_exit_code_4(settings):
         assert caught.value.exit_code == 4
 
 
-def test_an_address_that_is_none_of_this_machines_is_told_from_a_taken_port(settings):
+def test_an_address_of_another_machine_is_told_from_a_taken_port(settings):
     settings = settings.changed(platform={"host": "203.0.113.9"})
     with pytest.raises(PortRefused, match=r"203\.0\.113\.9, where Server should listen, is no address.*CORRECTLY_HOST"):
         check_ports(settings, [server(18123)])

@@ -57,7 +57,7 @@ def test_the_settings_that_matter_stand_in_the_environment_and_in_compose() -> N
     assert len(tasks) >= 6 and {made[name] for name in tasks} == {"False"}
 
 
-def test_no_model_offers_what_a_corrector_does_not_do_attachments_above_all() -> None:
+def test_no_model_offers_attachments_or_what_else_a_corrector_does_not_do() -> None:
     offered = json.loads(environment()["DEFAULT_MODEL_METADATA"])["capabilities"]
     assert offered["file_upload"] is False and not any(offered.values())
 

@@ -454,7 +454,7 @@ def test_the_same_feedback_counts_once_and_a_turned_thumb_is_pending_again(store
     assert [item.id for item in store.pending_feedback()] == [first.id]
 
 
-def test_however_often_somebody_votes_they_count_once_for_the_side_they_took(store: Store) -> None:
+def test_a_person_who_votes_often_counts_once_for_the_side_they_took(store: Store) -> None:
     def vote(giver: str | None, *ratings: int) -> None:
         for number, rating in enumerate(ratings):
             id = f"c{giver}{number}"

@@ -57,7 +57,7 @@ def test_a_broken_copy_is_refused_and_the_champion_answers_again(
     assert not (settings.platform.home / "run" / "drill").exists()
 
 
-def test_a_copy_that_is_taken_for_a_good_one_fails_the_drill_and_is_unloaded(
+def test_a_copy_that_passes_for_a_good_one_fails_the_drill_and_is_unloaded(
     settings: Settings, store: Store, engine: FakeEngine
 ) -> None:
     store.add_release(adapter=put_adapter(settings, seed=1), base_model="tiny", kind="promotion", why="better")

@@ -274,7 +274,7 @@ def test_a_vote_that_is_turned_round_or_taken_back_follows(chat: Chat, store: St
     assert store.signals("r0001").downs == 0
 
 
-def test_what_was_ticked_and_written_is_kept_for_a_reviewer_and_names_nobody(chat: Chat, store: Store):
+def test_ticks_and_comments_are_kept_for_a_reviewer_and_name_nobody(chat: Chat, store: Store):
     journal(store)
     given = row(-1, comment="Far too stiff for me, thanks")
     given["data"] |= {"reason": "dont_like_the_style", "details": {"rating": 3}}

@@ -66,7 +66,7 @@ def test_an_adapter_started_from_another_is_held_against_that_ones_data(settings
     )
 
 
-def test_a_registered_set_is_measured_without_the_rows_that_were_trained_on(settings: Settings, tmp_path: Path) -> None:
+def test_a_registered_set_is_measured_without_rows_that_were_trained_on(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "ours.jsonl"
     near = "We met them on the first day of spring in town."
     rows = [("It is late.", "It is late."), ("He go to  the pool", "He goes."), (near, near), (near.upper(), near)]

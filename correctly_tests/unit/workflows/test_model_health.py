@@ -132,7 +132,7 @@ def test_only_the_last_weeks_own_answers_of_releases_are_counted(platform: Platf
     assert found.message == "There are 30 live sentences; nothing is concluded from fewer than 200."
 
 
-def test_an_adapter_that_ships_is_held_against_the_newest_decided_train_set(platform: Platform) -> None:
+def test_the_shipped_adapter_is_held_against_the_newest_decided_train_set(platform: Platform) -> None:
     platform.answers(250)
     platform.serves("a", None)
     assert platform.look().message == "No train set is here yet to hold live sentences against."

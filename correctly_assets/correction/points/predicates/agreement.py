@@ -37,6 +37,7 @@ def number_of(subject: Token) -> str | None:
 
 
 def verb_number(word: str) -> str | None:
+    """The number that a verb form agrees with: ``singular``, ``plural``, or None where its form does not show it."""
     if word in _THIRD:
         return "singular"
     if word in _PLAIN:

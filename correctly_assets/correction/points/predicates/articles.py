@@ -47,6 +47,7 @@ def counted_noun(c: Change) -> Slots | None:
 
 @predicate("noun")
 def singular_noun(c: Change) -> Slots | None:
+    """The noun that follows is a singular common noun."""
     noun = c.place("noun")
     return {"noun": noun.text} if noun is not None and noun.i >= c.c[0] and noun.tag_ == "NN" else None
 

@@ -66,6 +66,7 @@ def was_form(c: Change, tag: str) -> bool:
 
 @predicate()
 def now_form(c: Change, tag: str) -> bool:
+    """The corrected single word can be a form with one of these Penn tags."""
     return c.now.isalpha() and any(can_be(c.now, each) for each in tag.split("|"))
 
 
@@ -257,11 +258,13 @@ def same_start(c: Change) -> bool:
 
 @predicate()
 def now_is(c: Change, upos: str) -> bool:
+    """The corrected word can be of this word class (a universal part of speech)."""
     return bool(lemmas(c.now, upos))
 
 
 @predicate()
 def was_is(c: Change, upos: str) -> bool:
+    """The learner's word can be of this word class (a universal part of speech)."""
     return bool(lemmas(c.was, upos))
 
 

@@ -110,6 +110,7 @@ def comma_in_list(c: Change) -> bool:
 
 @predicate("word")
 def comma_before_relative(c: Change) -> Slots | None:
+    """A comma went in before "which", "who", "whose" or "where"."""
     i = _comma(c)
     return {"word": c.at(i + 1)} if i and c.at(i + 1) in ("which", "who", "whose", "where") else None
 
@@ -267,6 +268,7 @@ def hyphened(c: Change) -> Slots | None:
 
 @predicate()
 def unhyphened(c: Change) -> bool:
+    """Only the hyphen between two words was taken out."""
     return "-" in c.was_text and "-" not in c.now_text and _letters(c.was_text) == _letters(c.now_text)
 
 
