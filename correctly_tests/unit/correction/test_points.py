@@ -148,6 +148,23 @@ def test_a_sentence_says_what_is_particular_here(
         assert told.point == point and part in told.reason
 
 
+def test_edits_beside_a_perfect_are_explained_on_their_own() -> None:
+    before = "I am owning this old car since six years but I never washed it."
+    after = "I have owned this old car for six years, but I have never washed it."
+    _, told = explained(before, after)
+    assert [each.point for each in told] == ["stative", "since_for", "comma_but", "perfect_until_now"]
+
+
+def test_how_long_goes_with_the_present_perfect() -> None:
+    _, [told] = explained("How long are you in Leeds?", "How long have you been in Leeds?")
+    assert told.point == "perfect_since" and '"how long"' in told.reason
+
+
+def test_a_number_makes_the_noun_plural_also_before_an_adjective() -> None:
+    _, [told] = explained("She ordered two different soup.", "She ordered two different soups.")
+    assert told.point == "plural_number" and '"two"' in told.reason
+
+
 def test_as_soon_as_is_quoted_in_full() -> None:
     _, [told] = explained("I will call you as soon as I will arrive.", "I will call you as soon as I arrive.")
     assert told.point == "if_will" and '"as soon as"' in told.reason

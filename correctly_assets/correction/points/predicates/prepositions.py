@@ -37,6 +37,9 @@ def _takes(token: Token, preposition: str) -> str | None:
     return next((kind for kind in kinds if preposition in (_entry(token, kind) or ())), None)
 
 
+_PLACES = frozenset({"in", "on", "at"})
+
+
 @predicate("word", "phrase")
 def governed(c: Change, kind: str = "any") -> Slots | None:
     """A word on the left, or the governor, takes the preposition that is right here."""
@@ -49,6 +52,9 @@ def governed(c: Change, kind: str = "any") -> Slots | None:
     candidates = near + ([head] if head.i < preposition.i and preposition.i - head.i <= 5 else [])
     for word in candidates:
         table = _takes(word, preposition.lower_)
+        if word.tag_.startswith("V") and {c.was, preposition.lower_} <= _PLACES and _takes(word, c.was):
+            # "Situated in" and "situated on" are both right: the noun that follows decides, and not this word.
+            continue
         if table and (kind in ("any", table.split("_")[0])):
             return {"word": quoted(word), "phrase": f"{quoted(word)} {preposition.lower_}"}
     return None

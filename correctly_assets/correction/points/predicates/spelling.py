@@ -23,20 +23,21 @@ def misspelt(c: Change) -> bool:
     """A word that no dictionary knows became one that looks like it."""
     if not (_one_word(c) or (c.kind == "SPELL" and " " not in c.was_text)):
         return False
-    return not lemmas(c.was) and _near(c.was, c.now) and not _other_class(c.was, c.now)
+    return not lemmas(c.was) and _near(c.was, c.now) and not other_ending(c)
 
 
-_CLASS_ENDINGS = {
-    "ability": "noun", "ibility": "noun", "ance": "noun", "ence": "noun", "ness": "noun", "tion": "noun", "ment": "noun",
-    "able": "adjective", "ible": "adjective", "ant": "adjective", "ent": "adjective", "ful": "adjective",
-    "ous": "adjective", "ive": "adjective",
+_ENDINGS = {
+    "ability": "ability", "ibility": "ability", "ance": "ance", "ence": "ance", "ness": "ness", "tion": "tion",
+    "ment": "ment", "able": "able", "ible": "able", "ant": "ant", "ent": "ant", "ful": "ful", "ous": "ous", "ive": "ive",
 }  # fmt: skip
+"""Endings that make words, each with the one it sounds like."""
 
 
-def _other_class(was: str, now: str) -> bool:
-    """Whether the endings say that the learner took a word of another class: "importent" for "importance"."""
+@predicate()
+def other_ending(c: Change) -> bool:
+    """The learner made the word with another ending, which is no misspelling: "importent" for "importance"."""
     first, second = (
-        next((kind for ending, kind in _CLASS_ENDINGS.items() if word.endswith(ending)), None) for word in (was, now)
+        next((sound for ending, sound in _ENDINGS.items() if word.endswith(ending)), None) for word in (c.was, c.now)
     )
     return first is not None and second is not None and first != second
 

@@ -197,6 +197,16 @@ def _helper(c: Change, known: frozenset[str], deps: tuple[str, ...], slot: str) 
     return None
 
 
+@predicate()
+def passive_before(c: Change) -> bool:
+    """The word on the left is a passive participle, and not that of an active perfect: "was built", not "has risen"."""
+    left = c.place("left")
+    if left is None or left.tag_ != "VBN":
+        return False
+    helpers = {child.lemma_.lower() for child in left.children if child.dep_ in ("aux", "auxpass")}
+    return "have" not in helpers or "be" in helpers
+
+
 _MALE, _FEMALE = frozenset({"he", "him", "his", "himself"}), frozenset({"she", "her", "hers", "herself"})
 
 

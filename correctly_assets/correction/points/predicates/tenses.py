@@ -80,9 +80,13 @@ def coming_time(c: Change) -> Slots | None:
 
 @predicate("word")
 def up_to_now(c: Change) -> Slots | None:
-    """Since, or for with a length of time, belongs to the verb: what began then goes on."""
+    """Since, how long, or for with a length of time, belongs to the verb: what began then goes on."""
     for token in _sentence(c):
         low = token.lower_
+        if _other_clause(c, token):
+            continue
+        if low == "how" and c.at(token.i + 1) == "long" and _clause_of(c, token):
+            return {"word": "how long"}
         if (
             low == "since"
             and token.i + 1 < len(c.after)
@@ -96,6 +100,20 @@ def up_to_now(c: Change) -> Slots | None:
             if any(t.lemma_.lower() in words()["time_units"] or t.lower_ in ("ages", "time") for t in phrase):
                 return {"word": "for"}
     return None
+
+
+def _other_clause(c: Change, token: Token) -> bool:
+    """Whether a time word stands at the end of an earlier clause, and the changed verb has a subject of its own."""
+    verb = c.place("verb")
+    if verb is None or verb.dep_ != "conj" or verb.head.i >= token.i:
+        return False
+    return token.i < verb.i and any(child.dep_ in ("nsubj", "nsubjpass") for child in verb.children)
+
+
+@predicate()
+def verbs_alone(c: Change) -> bool:
+    """The right side is one verb with its auxiliaries, adverbs and, in a question, its subject pronoun."""
+    return all(t.pos_ in ("AUX", "VERB", "ADV", "PART", "PRON") for t in c.c_tokens)
 
 
 @predicate("marker")

@@ -125,11 +125,20 @@ def embedded_order(c: Change) -> Slots | None:
     for i in range(c.c[0] - 1, max(-1, c.c[0] - 5), -1):
         word = c.at(i)
         if word in word_set("question_words") and i > 0:
-            # A direct question after "?" or at the start is none.
-            return None if c.after[i].is_sent_start else {"question": word}
+            # A direct question after "?" or at the start is none, nor is a relative clause.
+            return None if c.after[i].is_sent_start or _relative(c, i) else {"question": word}
         if word in ("if", "whether"):
             return {"question": word}
     return None
+
+
+def _relative(c: Change, i: int) -> bool:
+    """Whether the question word at ``i`` begins a relative clause: "the town where …", "the roof, from which …"."""
+    word = c.after[i]
+    clause = word.head if word.dep_ != "pobj" else word.head.head
+    if clause.dep_ == "relcl":
+        return True
+    return i > 1 and c.after[i - 1].tag_ == "IN" and (c.at(i - 2) == "," or c.after[i - 2].pos_ in ("NOUN", "PROPN"))
 
 
 @predicate("question")
