@@ -45,12 +45,14 @@ from correctly_assets.platform.supervisor import (
     write_record,
 )
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PlatformSettings, Settings
+from correctly_assets.store.schemas import ensure_schemas
 from correctly_assets.training.models.base_model import convert_embedded_model, is_converted
 from correctly_assets.training.models.hub import download_base_model
 from correctly_assets.workflows.dead_runs import fail_dead_runs
 from correctly_assets.workflows.land_rows import land_starter
 from correctly_assets.workflows.retrain_state import policy, read_retrain_state
 from correctly_assets.workflows.starter import install_starter, land_first_batch
+from correctly_assets.workflows.upgrade_store import upgrade_store
 from correctly_assets.workflows.wiring import open_platform_store
 
 if TYPE_CHECKING:
@@ -112,7 +114,17 @@ def prepare(settings: Settings, console: Console) -> None:
     let_chat_in(settings)
     engine_key(settings.platform.home)
     _name_base_model(settings)
+    _upgrade_tables(settings, console)
     open_platform_store(settings.platform).close()
+
+
+def _upgrade_tables(settings: Settings, console: Console) -> None:
+    """Bring all tables up to date; Dagster's and MLflow's while no platform runs on them."""
+    runs = running_supervisor(settings.platform.home) is not None
+    ensure_schemas(settings.platform)
+    made = upgrade_store(settings.platform, others=not runs)
+    if made is not None:
+        console.print(f"The tables were brought up to date; the backup before that is {made.path}.", soft_wrap=True)
 
 
 def _name_base_model(settings: Settings) -> None:

@@ -10,6 +10,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -73,6 +74,19 @@ def restore_postgres(url: URL, dump: Path) -> None:
     _call("pg_restore", url, "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", str(dump))
 
 
+def put_back_schemas(url: URL, dump: Path, schemas: Sequence[str]) -> None:
+    """Replace some of our schemas by what a file of `dump_postgres` holds of them.
+
+    Raises:
+        PermanentError: pg_restore is not installed, or it refused.
+    """
+    _recreate(url, schemas)
+    words = [f"--schema={schema}" for schema in schemas]
+    _call(
+        "pg_restore", url, "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", *words, str(dump)
+    )
+
+
 _OURS = ("correction_script", "quarantine", "decision", "release", "correction_journal", "feedback")
 
 
@@ -91,6 +105,17 @@ def holds_rows(database: Database) -> bool:
             found = text("SELECT to_regclass(:name) IS NOT NULL")
             tables = [name for name in wanted if connection.execute(found, {"name": name}).scalar_one()]
         return any(connection.execute(text(f"SELECT 1 FROM {name} LIMIT 1")).first() is not None for name in tables)
+
+
+def _recreate(url: URL, schemas: Sequence[str]) -> None:
+    engine = create_engine(url)
+    try:
+        with engine.begin() as connection:
+            for schema in schemas:
+                connection.execute(text(f"DROP SCHEMA IF EXISTS {schema} CASCADE"))
+                connection.execute(text(f"CREATE SCHEMA {schema}"))
+    finally:
+        engine.dispose()
 
 
 def drop_schemas(url: URL) -> None:

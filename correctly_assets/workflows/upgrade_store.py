@@ -1,7 +1,7 @@
-"""Bringing an existing store's tables up to date, with a backup before.
+"""Bringing existing tables up to date, with a backup before: the store's, and where nothing runs, Dagster's and MLflow's too.
 
 Belongs here: the order of backup, migrations and what happens when one fails. Does not belong here: applying a migration
-(store/migrations.py) or what a backup holds (back_up.py).
+(store/migrations.py), the tables of others (other_tables.py), or what a backup holds (back_up.py).
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from correctly_assets.settings import PlatformSettings
 from correctly_assets.store.database import Database
 from correctly_assets.store.migrations import applied_migrations, migrate_down, migrate_up, missing_migrations
 from correctly_assets.workflows.back_up import MadeBackup, back_up
+from correctly_assets.workflows.other_tables import OtherTables, old_tables, put_back_tables, upgrade_tables
 
 
-def upgrade_store(platform: PlatformSettings) -> MadeBackup | None:
+def upgrade_store(platform: PlatformSettings, *, others: bool = False) -> MadeBackup | None:
     """Apply what an existing store lacks, after a backup. Of several processes that begin at once one does it.
+
+    Args:
+        others: upgrade the tables of Dagster and MLflow with them. Neither may run meanwhile.
 
     Returns:
         The backup; None where nothing was missing, or where there are no tables yet.
@@ -29,31 +33,38 @@ def upgrade_store(platform: PlatformSettings) -> MadeBackup | None:
     """
     database = Database(platform.store_url)
     try:
-        if not applied_migrations(database) or not missing_migrations(database, platform.sql_dir):
+        if not applied_migrations(database):
+            return None
+        if not missing_migrations(database, platform.sql_dir) and not (others and old_tables(platform)):
             return None
         lock = platform.home / "run" / "upgrade.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("w") as alone:
             fcntl.flock(alone, fcntl.LOCK_EX)
             missing = missing_migrations(database, platform.sql_dir)
-            return _upgrade(platform, database, missing) if missing else None
+            old = old_tables(platform) if others else []
+            return _upgrade(platform, database, missing, old) if missing or old else None
     finally:
         database.close()
 
 
-def _upgrade(platform: PlatformSettings, database: Database, missing: list[str]) -> MadeBackup:
-    why = f"{BEFORE_MIGRATION}: {', '.join(missing)}"
+def _upgrade(platform: PlatformSettings, database: Database, missing: list[str], old: list[OtherTables]) -> MadeBackup:
+    whose = "The store's tables" if missing else f"The tables of {' and '.join(one.title for one in old)}"
+    why = f"{BEFORE_MIGRATION}: {', '.join([*missing, *(one.title for one in old)])}"
     try:
         made = back_up(platform, why=why, wait=True)
     except CorrectlyError as error:
-        raise type(error)(f"The store's tables were not upgraded, for the backup before it failed: {error}") from error
+        raise type(error)(f"{whose} were not upgraded, for the backup before it failed: {error}") from error
     before = applied_migrations(database)[-1]
     try:
         migrate_up(database, platform.sql_dir)
+        for one in old:
+            upgrade_tables(one, platform)
     except Exception as error:
+        put_back_tables(old, platform, made.path)
         migrate_down(database, platform.sql_dir, to=before)
         raise PermanentError(
-            f"The upgrade of the store's tables failed and was taken back ({str(error).splitlines()[0]}). The store is as it was, and a backup of it "
-            f"is {made.path}; use the earlier release until this is repaired."
+            f"The upgrade of the platform's tables failed and was taken back ({str(error).splitlines()[0]}). Everything is as it was, and a "
+            f"backup of it is {made.path}; use the earlier release until this is repaired."
         ) from error
     return made

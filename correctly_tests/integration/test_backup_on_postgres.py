@@ -17,6 +17,7 @@ from correctly_assets.settings import Settings, get_settings
 from correctly_assets.workflows.back_up import back_up
 from correctly_assets.workflows.forget_example import forget_example
 from correctly_assets.workflows.land_rows import land
+from correctly_assets.workflows.other_tables import DAGSTER, MLFLOW, old_tables, put_back_tables
 from correctly_assets.workflows.restore_backup import restore_backup
 from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.commands import ROWS
@@ -123,3 +124,21 @@ def test_an_upgrade_on_postgresql_begins_with_a_backup(team: Settings, fresh: Se
     restore_backup(fresh, path)
     assert execute(fresh, "SELECT to_regclass('correctly.later')") == [(None,)]
     assert execute(fresh, "SELECT count(*) FROM correctly.correction_script") == [(4,)]
+
+
+def test_the_tables_of_dagster_and_mlflow_are_put_back_and_the_store_is_left(team: Settings):
+    versions = "CREATE TABLE {0}.alembic_version (version_num TEXT); INSERT INTO {0}.alembic_version VALUES ('{1}')"
+    execute(team, versions.format("mlflow", "451aebb31d03"))  # MLflow's first
+    execute(team, versions.format("dagster", "of a later release"))
+    assert old_tables(team.platform) == [MLFLOW]
+    made = back_up(team.platform)
+    execute(team, "DROP TABLE dagster.runs; DELETE FROM mlflow.runs; CREATE TABLE mlflow.half_done (id INT)")
+    with open_platform_store(team.platform) as store:
+        store.add_release(adapter="bbbbbbbbbbbb", base_model="gemma-3-270m", kind="promotion", why="It came after.")
+    put_back_tables([DAGSTER, MLFLOW], team.platform, made.path)
+    assert execute(team, "SELECT id FROM dagster.runs") == [(1,)]
+    assert execute(team, "SELECT id FROM mlflow.runs ORDER BY id") == [(1,), (2,)]
+    assert execute(team, "SELECT to_regclass('mlflow.half_done')") == [(None,)]
+    with open_platform_store(team.platform) as store:
+        champion = store.champion()
+        assert champion is not None and champion.adapter == "bbbbbbbbbbbb" and store.counts().landed == 4
