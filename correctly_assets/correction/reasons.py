@@ -102,6 +102,8 @@ class RuleReasons:
         """
         was, now = edit.was.strip(), edit.now.strip()
         operation = "M" if not was else "U" if not now else "R"
+        if family(edit.type) == "PUNCT" and operation == "R":
+            was, now = _marks_alone(was, now)
         # A type without templates for the operation (a missing MORPH) falls back to plain wording.
         by_type = self._templates.get(family(edit.type), {})
         entries = by_type.get(operation) or self._templates["OTHER"][operation]
@@ -129,6 +131,13 @@ def load_rule_reasons(path: Path = REASONS_FILE) -> RuleReasons:
         raise PermanentError(f"The file {path} is missing; restore prompts/ from the repository.") from error
     except yaml.YAMLError as error:
         raise PermanentError(f"The file {path} is not valid YAML: {error}.") from error
+
+
+def _marks_alone(was: str, now: str) -> tuple[str, str]:
+    """Both sides without a word that they share: ", please" and ". Please" differ in their marks."""
+    marks = [re.sub(r"[\w\s].*", "", side, flags=re.S) for side in (was, now)]
+    same_rest = was[len(marks[0]) :].casefold() == now[len(marks[1]) :].casefold()
+    return (marks[0], marks[1]) if all(marks) and same_rest else (was, now)
 
 
 def _short(words: str) -> str:

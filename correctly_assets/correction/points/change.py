@@ -7,6 +7,7 @@ Belongs here: the words of an edit and of its neighbourhood, by name. Does not b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -187,6 +188,34 @@ def merged(changes: Sequence[Change]) -> Change:
     """Several changes with what stands between them as one."""
     first, last = changes[0], changes[-1]
     return Change(first.before, first.after, (first.o[0], last.o[1]), (first.c[0], last.c[1]), first.kind, merged=True)
+
+
+_MARKS = frozenset(",.;:!?")
+
+
+def split_marks(change: Change) -> list[Change]:
+    """A change whose sides differ in marks, apart: the marks that came or went where all words stayed, else the words.
+
+    Returns:
+        Nothing where there is nothing to split.
+    """
+    (o1, o2), (c1, c2) = change.o, change.c
+    old, new = ([t.lower_ for t in tokens] for tokens in (change.o_tokens, change.c_tokens))
+    bare_old, bare_new = ([word for word in side if word not in _MARKS] for side in (old, new))
+    if change.op != "R" or (bare_old, bare_new) == (old, new):
+        return []
+    if bare_old == bare_new:
+        opcodes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+        return [
+            Change(change.before, change.after, (o1 + i1, o1 + i2), (c1 + j1, c1 + j2), "PUNCT")
+            for operation, i1, i2, j1, j2 in opcodes
+            if operation != "equal"
+        ]
+    while o1 < o2 and old[o2 - 1 - change.o[0]] in _MARKS:
+        o2 -= 1
+    while c1 < c2 and new[c2 - 1 - change.c[0]] in _MARKS:
+        c2 -= 1
+    return [Change(change.before, change.after, (o1, o2), (c1, c2), change.kind)] if o1 < o2 and c1 < c2 else []
 
 
 def _range(doc: Doc, start: int, words: str) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from correctly_assets.core.correction import ReasonLanguage
 from correctly_assets.core.types import Edit, EditKey
 from correctly_assets.correction.alignment import flat_text
 from correctly_assets.correction.points.catalogue import Catalogue, load_catalogue
-from correctly_assets.correction.points.change import Change, changes_of
+from correctly_assets.correction.points.change import Change, changes_of, split_marks
 from correctly_assets.correction.points.conditions import quoted
 from correctly_assets.correction.points.groups import grouped
 from correctly_assets.correction.reasons import load_rule_reasons
@@ -84,7 +84,7 @@ def explain(
     changes = changes_of(before_doc, after_doc, edits)
     explanations: list[Explanation] = []
     for indexes, change in grouped(changes, lambda c: _holding(c, catalogue), lambda c: _holding(c, catalogue, True)):
-        matches = points_for(change, catalogue)
+        matches = points_for(change, catalogue) or _of_parts(change, catalogue)
         if not matches:
             moved = len(indexes) == 1 and _moved(changes, indexes[0])
             explanations.append(
@@ -124,6 +124,13 @@ class PointReasons:
         places = [docs[0][start].idx if start < len(docs[0]) else len(before) for start, _, _ in keys]
         nearest = (min(range(len(edits)), key=lambda i: _distance(edits[i], place)) for place in places)
         return tuple((key, points.get(index)) for key, index in zip(keys, nearest, strict=True))
+
+
+def _of_parts(change: Change, catalogue: Catalogue) -> list[Match]:
+    """The points of a change without the mark at its end, or of the marks alone where the words stayed: one edit may hold a
+    word and a comma beside it ("childs" → "children,"), or a comma that went elsewhere."""
+    found = (points_for(part, catalogue) for part in split_marks(change))
+    return next((matches for matches in found if matches), [])
 
 
 def _distance(edit: Edit, place: int) -> int:

@@ -13,7 +13,7 @@ A condition is a mapping, or a list of mappings of which one must hold. Its keys
     any: [conditions]        one of them holds
     none: [conditions]       none of them holds
     has: yesterday|ago       a word of the corrected sentence; fills the slot {marker}
-    slots: {verb: left}      what the sentence quotes: PLACE, PLACE.ATTRIBUTE, or "=words"
+    slots: {verb: left}      what the sentence quotes: PLACE, PLACE.ATTRIBUTE, two of them joined by "+", or "=words"
     rank: 1 to 9             how particular the point is; 5 where left out
     group: only, also        the point may (or must) be made of several edits
 
@@ -268,26 +268,23 @@ def _has(value: str) -> Check:
 
 
 def _filled(wanted: Mapping[str, str]) -> Check:
-    parts: list[tuple[str, str, str]] = []
+    said = {slot: source[1:] for slot, source in wanted.items() if source.startswith("=")}
+    parts: dict[str, list[tuple[str, str]]] = {}
     for slot, source in wanted.items():
-        if source.startswith("="):
-            parts.append((slot, "=", source[1:]))
-            continue
-        place, _, attribute = source.partition(".")
-        if place not in PLACES or (attribute and attribute not in _ATTRIBUTES):
-            raise PermanentError(f"slots: no such place {source!r}; see correction/points/change.py")
-        parts.append((slot, place, _ATTRIBUTES[attribute or "text"]))
+        for one in () if slot in said else source.split("+"):
+            place, _, attribute = one.partition(".")
+            if place not in PLACES or (attribute and attribute not in _ATTRIBUTES):
+                raise PermanentError(f"slots: no such place {one!r}; see correction/points/change.py")
+            parts.setdefault(slot, []).append((place, _ATTRIBUTES[attribute or "text"]))
 
     def check(c: Change) -> Slots | None:
-        found: Slots = {}
-        for slot, place, source in parts:
-            if place == "=":
-                found[slot] = source
-                continue
-            token = c.place(place)
-            if token is None:
+        found = dict(said)
+        for slot, sources in parts.items():
+            tokens = [(c.place(place), attribute) for place, attribute in sources]
+            texts = [quoted(t) if name == "text" else getattr(t, name) for t, name in tokens if t is not None]
+            if len(texts) < len(sources):
                 return None
-            found[slot] = quoted(token) if source == "text" else getattr(token, source)
+            found[slot] = " ".join(texts)
         return found
 
     return check

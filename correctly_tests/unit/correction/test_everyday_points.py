@@ -47,6 +47,33 @@ EVERYDAY = [
     ("I have any time today.", "I have no time today.", "any_no"),
     ("We met at five oclock.", "We met at five o'clock.", "o_clock"),
     ("We met at 5:30 o'clock.", "We met at 5:30.", "o_clock_full_hours"),
+    ("The number of tourists have doubled.", "The number of tourists has doubled.", "agreement_the_number"),
+    ("A number of people has called.", "A number of people have called.", "agreement_the_number"),
+    ("I have a strong headache today.", "I have a bad headache today.", "bad_headache"),
+    ("We arrived in time, at eight sharp.", "We arrived on time, at eight sharp.", "on_time"),
+    ("He is a manager in Samsung.", "He is a manager at Samsung.", "preposition_company"),
+    ("The shop is opposite of the bank.", "The shop is opposite the bank.", "despite_of"),
+    ("I am waiting in front the station.", "I am waiting in front of the station.", "phrase"),
+    ("We meet in May 5.", "We meet on May 5.", "preposition_day"),
+    ("This is the town where I visited.", "This is the town that I visited.", "where_not"),
+    ("I bought a bag that it is made of paper.", "I bought a bag that is made of paper.", "resumptive"),
+    ("That what you said is true.", "What you said is true.", "what_that"),
+    ("The man which I met is a lawyer.", "The man whom I met is a lawyer.", "who_people"),
+    ("Me and my wife we like cake.", "My wife and I like cake.", "order_of_persons"),
+    ("It was an honor to meet you.", "It was an honour to meet you.", "spelling_variety"),
+    ("I am good at math.", "I am good at maths.", "spelling_variety"),
+    ("She gave me advice about my carrier.", "She gave me advice about my career.", "confused_word"),
+    ("I don't no him.", "I don't know him.", "know_now"),
+    ("Our team is lack of time.", "Our team is short of time.", "lack_of"),
+    ("I met yesterday my cousin.", "I met my cousin yesterday.", "time_place"),
+    ("I bought last week a coat.", "Last week I bought a coat.", "time_place"),
+    ("She wore a red beautiful dress.", "She wore a beautiful red dress.", "adjective_order"),
+    ("He gave to me the keys.", "He gave me the keys.", "tell_object"),
+    ("It is hard for find a flat here.", "It is hard to find a flat here.", "to_missing_adjective"),
+    ("When we came, everyone has left.", "When we came, everyone had left.", "past_perfect"),
+    ("It is late, please go home.", "It is late. Please go home.", "comma_splice"),
+    ("However I think, that we should wait.", "However, I think that we should wait.", "comma_opener"),
+    ("I have two childs, and I am happy.", "I have two children, and I am happy.", "irregular_plural"),
 ]
 
 
@@ -66,3 +93,29 @@ def test_a_double_comparative_is_told_that_the_comparative_is_there() -> None:
 
 def test_want_is_told_of_in_a_whole_sentence_and_not_with_cut_words() -> None:
     assert "{now}" not in load_points()["want_that"].en.short + load_points()["want_that"].ko.short
+
+
+def test_a_word_and_a_comma_in_one_edit_are_told_the_point_of_the_word() -> None:
+    before, after = "I have two childs and one of them is ill.", "I have two children, and one of them is ill."
+    [edit] = annotator().edits(before, after)
+    [told] = explain(*annotator().docs(before, after), [edit])
+    assert edit.now == "children," and told.point == "irregular_plural" and '"children"' in told.reason
+
+
+def test_a_splice_takes_no_rewording_beside_it_into_its_group() -> None:
+    before, after = "I forgot it, please answer me fast.", "I forgot it. Please reply soon."
+    _, reworded = explain(*annotator().docs(before, after), annotator().edits(before, after))
+    assert reworded.point is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "role"),
+    [
+        ("The bag that I bought it was cheap.", "The bag that I bought was cheap.", "the object"),
+        ("I know a man that he lives here.", "I know a man that lives here.", "the subject"),
+        ("I know a girl whose her father sings.", "I know a girl whose father sings.", "the possessive"),
+    ],
+)
+def test_a_second_pronoun_is_told_what_the_relative_is_in_its_clause(before: str, after: str, role: str) -> None:
+    [told] = explain(*annotator().docs(before, after), annotator().edits(before, after))
+    assert told.point == "resumptive" and role in told.reason

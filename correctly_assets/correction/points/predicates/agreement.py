@@ -123,6 +123,20 @@ def agrees_with_what_follows(c: Change) -> Slots | None:
     return {"subject": quoted(noun)} if plural == (c.now in ("are", "were", "have")) else None
 
 
+@predicate()
+def number_as_subject(c: Change, article: str) -> bool:
+    """The subject is "the number of" or "a number of", and the verb takes the form that goes with it."""
+    subject = _finite_subject(c)
+    wanted = "singular" if article == "the" else "plural"
+    return (
+        subject is not None
+        and subject.lower_ == "number"
+        and {article, "of"} <= {child.lower_ for child in subject.children}
+        and verb_number(c.now) == wanted
+        and verb_number(c.was) not in (wanted, None)
+    )
+
+
 @predicate("subject")
 def subject_is(c: Change, kind: str) -> Slots | None:
     """The subject of the changed verb: a list or words, as in a condition's value."""

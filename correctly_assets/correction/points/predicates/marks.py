@@ -139,7 +139,9 @@ def two_sentences(c: Change) -> bool:
         for t in c.after[i + 1 : i + 10]
         if t.pos_ in ("VERB", "AUX")
     )
-    return ahead and _finite_before(c, start, i)
+    first = c.after[i + 2] if c.at(i + 1) == "please" and i + 2 < len(c.after) else c.after[i + 1]
+    order = first.tag_ in ("VB", "VBP") and first.pos_ == "VERB" and subject_of(first) is None
+    return (ahead or order) and _finite_before(c, start, i)
 
 
 @predicate("subject")

@@ -12,6 +12,7 @@ from functools import lru_cache
 from correctly_assets.correction.points.change import Change
 from correctly_assets.correction.points.conditions import Slots, predicate, words
 from correctly_assets.correction.points.predicates.forms import lemmas
+from correctly_assets.language.varieties import same_word
 
 
 def _one_word(c: Change) -> bool:
@@ -24,6 +25,12 @@ def misspelt(c: Change) -> bool:
     if not (_one_word(c) or (c.kind == "SPELL" and " " not in c.was_text)):
         return False
     return not lemmas(c.was) and _near(c.was, c.now) and not other_ending(c)
+
+
+@predicate()
+def other_variety(c: Change) -> bool:
+    """The British spelling of a word became the American one, or the other way round."""
+    return same_word(c.was, c.now) or {c.was, c.now} == {"math", "maths"}
 
 
 _ENDINGS = {

@@ -233,19 +233,31 @@ def object_named(c: Change) -> Slots | None:
     return {"noun": found.text} if found is not None else None
 
 
-@predicate("relative")
+def _role_of(pronoun: Token) -> tuple[str, str]:
+    """What a pronoun is in its clause, in English and in Korean."""
+    if pronoun.tag_ == "PRP$":
+        return "the possessive", "소유격"
+    before = pronoun.doc[pronoun.i - 1].lower_ if pronoun.i else ""
+    if pronoun.lower_ in ("he", "she", "they") or before in ("that", "which", "who", "whom"):
+        return "the subject", "주어"
+    return "the object", "목적어"
+
+
+@predicate("relative", "role", "krole")
 def in_relative(c: Change) -> Slots | None:
-    """The pronoun that went stood in a relative clause, after its verb or preposition."""
+    """The pronoun that went stood in a relative clause, and said again what the relative pronoun says."""
+    went = c.o_tokens[0]
+    role, krole = _role_of(went)
     for i in range(c.c[0] - 1, max(-1, c.c[0] - 8), -1):
         token = c.after[i]
         if (
-            token.lower_ in ("that", "which", "who", "whom")
+            token.lower_ in (("whose",) if role == "the possessive" else ("that", "which", "who", "whom"))
             and i > 0
             and c.after[i - 1].pos_ in ("NOUN", "PROPN", "PRON")
         ):
             return (
-                {"relative": token.lower_}
-                if token.dep_ in ("dobj", "pobj", "nsubjpass", "attr", "dative", "mark", "nsubj")
+                {"relative": token.lower_, "role": role, "krole": krole}
+                if token.dep_ in ("dobj", "pobj", "nsubjpass", "attr", "dative", "mark", "nsubj", "poss")
                 else None
             )
         if token.text in ",.;:?!":

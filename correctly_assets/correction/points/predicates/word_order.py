@@ -114,6 +114,39 @@ def adjective_moved(c: Change) -> Slots | None:
     return None
 
 
+@predicate()
+def adjectives_reordered(c: Change) -> bool:
+    """Adjectives before a noun changed places."""
+    words = [t for t in c.c_tokens if t.text != ","]
+    adjectives = [t for t in words if t.pos_ == "ADJ" or t.dep_ == "amod"]
+    was = [word for word in c.was.split() if word != ","]
+    swapped = Counter(was) == Counter(t.lower_ for t in words) and was != [t.lower_ for t in words]
+    return len(adjectives) == len(words) > 1 and swapped
+
+
+_TIMES = ("yesterday", "today", "tomorrow", "tonight")
+
+
+@predicate("time")
+def time_moved(c: Change) -> Slots | None:
+    """A time went from the middle of the sentence to its beginning or end."""
+    place = _moved_one(c)
+    if place is None:
+        return None
+    i, j, length = place
+    # Of two neighbours that changed places, either may be the one that moved.
+    for start, to, size in ((i, j, length), (i + length, 0, len(c.c_tokens) - length)) if j else ((i, j, length),):
+        piece = c.o_tokens[start : start + size]
+        last = bool(piece) and piece[0].lower_ == "last" and len(piece) == 2
+        if not piece or not (last or (len(piece) == 1 and piece[0].lower_ in _TIMES)):
+            continue
+        first, end = c.c_tokens[to], c.c[0] + to + size
+        at_end = end >= len(c.after) or c.after[end].is_punct
+        if piece[0].i > 0 and not piece[0].is_sent_start and (first.is_sent_start or at_end):
+            return {"time": " ".join(t.lower_ for t in piece)}
+    return None
+
+
 @predicate("question")
 def embedded_order(c: Change) -> Slots | None:
     """In an indirect question, the subject went before the verb."""
