@@ -15,6 +15,7 @@ from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.telemetry import TELEMETRY_OFF
 from correctly_assets.engine.key import engine_key
 from correctly_assets.engine.launch import Device, Speculation, detect_device, engine_dtype, vllm_command
+from correctly_assets.platform.dagster_instance import newest_beat
 from correctly_assets.platform.openwebui import installed, private_environment, webui_command
 from correctly_assets.settings import PlatformSettings, Settings, shipped
 from correctly_assets.settings.platform import http_url
@@ -34,7 +35,10 @@ class Process:
         health: the path that answers 200 when the part is ready; readiness of a part without a port is being alive.
         ready_seconds: how long it may take to become ready before that is an error.
         stop_seconds: how long it gets between SIGTERM and SIGKILL.
-        hung_seconds: how long it may leave its health check unanswered, once it has answered, before it is started again.
+        hung_seconds: how long it may leave its health check unanswered, or its pulse may stand still, once it has answered, before
+            it is started again.
+        pulse: settings → what changes while a part without a port works, None before it ever has; a part without either only has to
+            run.
         ends_own_workers: SIGTERM is for it alone: it ends its workers itself, after the answers under way.
         private: settings → secrets for its environment, made at the first start; never part of what is rendered.
         foreign: a program of others: it is given none of our settings, which hold keys and passwords.
@@ -54,6 +58,7 @@ class Process:
     private: Callable[[Settings], dict[str, str]] = lambda settings: {}
     foreign: bool = False
     face: bool = False
+    pulse: Callable[[Settings], object] | None = None
     host: Callable[[Settings], str] = lambda settings: settings.platform.host
 
     def url(self, settings: Settings) -> str | None:
@@ -211,7 +216,9 @@ PROCESSES: tuple[Process, ...] = (
     ),
     Process("inbox", "Inbox", _inbox),
     # Last in, first out: its run workers must get their signal, and their time, before what they talk to is gone.
-    Process("daemon", "Dagster daemon", _daemon, stop_seconds=40),
+    Process(
+        "daemon", "Dagster daemon", _daemon, stop_seconds=40, pulse=newest_beat, ready_seconds=180, hung_seconds=180
+    ),
 )
 BY_NAME = {process.name: process for process in PROCESSES}
 

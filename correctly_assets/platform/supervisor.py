@@ -28,9 +28,9 @@ import psutil
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import CorrectlyError, PermanentError, UnreachableError
 from correctly_assets.platform.log_files import open_log, rotate_logs
-from correctly_assets.platform.process_identity import find_running, this_process
 from correctly_assets.platform.processes import Process, environment_of
 from correctly_assets.settings import Settings
+from correctly_assets.platform.process_identity import find_running, this_process
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +118,7 @@ class Child:
     Attributes:
         started, next_start: when it was started, and when it may be again (monotonic).
         probed, answered: when it was last asked whether it is there, and when it last said so.
+        beat: what its pulse was when it was last felt.
     """
 
     process: Process
@@ -127,6 +128,7 @@ class Child:
     next_start: float | None = None
     probed: float = 0.0
     answered: float | None = None
+    beat: object = None
 
     def is_hung(self, now: float) -> bool:
         """Whether it runs and has not answered for too long: since it last did, or since it was started."""
@@ -259,15 +261,34 @@ class Supervisor:
     def _end_hung(self) -> None:
         """Ask one part whether it is there, the one that was not asked for longest; end it where it has not been for long."""
         now = time.monotonic()
-        running = [c for c in self.children.values() if c.process.port and c.popen.poll() is None]
+        watched = [child for child in self.children.values() if child.process.port or child.process.pulse]
+        running = [child for child in watched if child.popen.poll() is None]
         due = [child for child in running if now - max(child.probed, child.started) >= _LOOK_AGAIN]
         if not due:
             return
         child = min(due, key=lambda child: child.probed)
         child.probed = now
-        if not self.is_ready(child.process, _PATIENCE) and child.is_hung(time.monotonic()):
+        answers = self.is_ready(child.process, _PATIENCE) if child.process.port else self._beats(child)
+        if not answers and child.is_hung(time.monotonic()):
             log.error(f"{child.process.title} runs and does not answer: it is ended and started again.")
             self.end(child.process.name)
+
+    def _beats(self, child: Child) -> bool:
+        """Whether the pulse of a part has changed since it was last felt. What it says of the time is not looked at: clocks are set."""
+        assert child.process.pulse is not None
+        try:
+            beat = child.process.pulse(self.settings)
+        except (
+            Exception
+        ) as error:  # a database that is away says nothing of the part; it has its time anew when that is back
+            log.warning(f"Whether {child.process.title} is at work could not be seen: {error}")
+            child.answered = time.monotonic()
+            return True
+        changed = child.beat is not None and beat != child.beat
+        child.beat = beat if beat is not None else child.beat
+        if changed:
+            child.answered = time.monotonic()
+        return changed
 
     def _prepare_restart(self, name: str) -> None:
         try:

@@ -13,6 +13,7 @@ import pytest
 
 from correctly_assets.artifacts.backups import POSTGRES_DUMP, backups_in
 from correctly_assets.core.errors import PermanentError, UsageError
+from correctly_assets.platform.dagster_instance import newest_beat
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.workflows.back_up import back_up
 from correctly_assets.workflows.forget_example import forget_example
@@ -142,3 +143,10 @@ def test_the_tables_of_dagster_and_mlflow_are_put_back_and_the_store_is_left(tea
     with open_platform_store(team.platform) as store:
         champion = store.champion()
         assert champion is not None and champion.adapter == "bbbbbbbbbbbb" and store.counts().landed == 4
+
+
+def test_the_newest_beat_of_dagsters_daemon_is_read(team: Settings):
+    execute(team, "CREATE TABLE dagster.daemon_heartbeats (timestamp TIMESTAMP)")
+    assert newest_beat(team) is None
+    execute(team, "INSERT INTO dagster.daemon_heartbeats VALUES ('2026-03-01 10:00:30'), ('2026-03-01 10:00:00')")
+    assert newest_beat(team) == "2026-03-01 10:00:30"

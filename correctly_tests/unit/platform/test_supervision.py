@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -16,6 +18,7 @@ import pytest
 
 from correctly_assets.core.errors import PermanentError, UnreachableError
 from correctly_assets.platform.background import tail
+from correctly_assets.platform.dagster_instance import make_instance, newest_beat
 from correctly_assets.platform.log_files import open_log, rotate_logs
 from correctly_assets.platform.processes import BY_NAME, PROCESSES, Process
 from correctly_assets.platform.supervisor import (
@@ -29,6 +32,7 @@ from correctly_assets.platform.supervisor import (
     running_supervisor,
     write_record,
 )
+from correctly_assets.settings import Settings
 
 SERVER = "import http.server,sys; http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()"
 
@@ -137,6 +141,63 @@ def test_a_part_that_runs_and_does_not_answer_is_started_again(supervisor, monke
     assert time.monotonic() - hung_since >= 1
     supervisor.wait_ready(part)
     assert supervisor.children["hangs"].popen.pid != child.popen.pid
+
+
+# Writes the time into a file until it is stopped.
+BEATING = """
+import sys, time
+while True:
+    open(sys.argv[1], "w").write(str(time.monotonic())); time.sleep(0.05)
+"""
+
+
+def beating(pulse: Path, **more: Any) -> Process:
+    def feel(settings: Settings) -> str | None:
+        return (pulse.read_text() or None) if pulse.exists() else None
+
+    return Process("beats", "Part", lambda s: ([sys.executable, "-c", BEATING, str(pulse)], {}), pulse=feel, **more)
+
+
+def test_a_part_without_a_port_whose_pulse_stands_still_is_started_again(supervisor, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("correctly_assets.platform.supervisor._LOOK_AGAIN", 0.1)
+    child = supervisor.start(beating(tmp_path / "pulse", hung_seconds=2))
+    assert wait_until(lambda: supervisor.restart_dead() or child.answered)
+    os.kill(child.popen.pid, signal.SIGSTOP)
+    stopped = time.monotonic()
+    assert wait_until(lambda: supervisor.restart_dead() == ["beats"])
+    assert time.monotonic() - stopped >= 1.5
+    fresh = supervisor.children["beats"]
+    assert fresh.popen.pid != child.popen.pid and not psutil.pid_exists(child.popen.pid)
+    assert wait_until(lambda: supervisor.restart_dead() or fresh.answered)
+
+
+def test_a_pulse_that_cannot_be_felt_is_no_reason_to_end_a_part(supervisor, tmp_path: Path, monkeypatch, caplog):
+    monkeypatch.setattr("correctly_assets.platform.supervisor._LOOK_AGAIN", 0.0)
+
+    def away(settings: Settings) -> None:
+        raise OSError("the database is away")
+
+    child = supervisor.start(replace(beating(tmp_path / "pulse", hung_seconds=0, ready_seconds=0), pulse=away))
+    for _ in range(3):
+        assert supervisor.restart_dead() == [] and child.popen.poll() is None
+    assert "Whether Part is at work could not be seen: the database is away" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_daemon_of_dagster_that_is_stopped_is_started_again(supervisor, settings, monkeypatch):
+    monkeypatch.setattr("correctly_assets.platform.supervisor._LOOK_AGAIN", 0.1)
+    make_instance(settings).dispose()
+    assert newest_beat(settings) is None
+    argv = [sys.executable, "-m", "dagster._daemon", "run", "--empty-workspace"]
+    daemon = replace(BY_NAME["daemon"], command=lambda s: (argv, {}), hung_seconds=1)
+    child = supervisor.start(daemon)
+    assert wait_until(lambda: newest_beat(settings), 120)
+    os.kill(child.popen.pid, signal.SIGSTOP)
+    child.answered = time.monotonic()
+    assert wait_until(lambda: supervisor.restart_dead() == ["daemon"], 60)
+    stopped_at = newest_beat(settings)
+    assert not psutil.pid_exists(child.popen.pid)
+    assert wait_until(lambda: newest_beat(settings) != stopped_at, 120)
 
 
 def test_a_part_is_given_time_to_start_before_it_counts_as_hung(supervisor):
