@@ -30,7 +30,7 @@ from correctly_assets.core.errors import CorrectlyError, PermanentError, Unreach
 from correctly_assets.platform.log_files import open_log, rotate_logs
 from correctly_assets.platform.processes import Process, environment_of
 from correctly_assets.settings import Settings
-from correctly_assets.platform.process_identity import find_running, this_process
+from correctly_assets.workflows.process_identity import find_running, this_process
 
 log = logging.getLogger(__name__)
 

@@ -7,19 +7,25 @@ in flight until its longest runtime is over.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from correctly_assets.core.retrain import FAILURE_TAG, INTERRUPTED, WANT_TAG
+from correctly_assets.workflows.process_identity import find_running, identity_of
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, DagsterRun
 
 _PID = re.compile(r"pid: (\d+)")
 _BY_DAEMON = ".dagster/grpc_info"
 """The tag that the default launcher sets on a run before it starts the worker."""
+WORKER_TAG = "correctly/worker"
+"""The tag with what tells a run's worker from a later process of its number."""
 
 
 def fail_dead_runs(instance: DagsterInstance, *, daemon_runs: bool = False) -> list[str]:
@@ -45,10 +51,13 @@ def fail_dead_runs(instance: DagsterInstance, *, daemon_runs: bool = False) -> l
     failed: list[str] = []
     for record in instance.get_run_records(RunsFilter(statuses=unfinished)):
         run = record.dagster_run
-        pids = _worker_pids(instance, run.run_id)
-        if any(_is_running_since(pid, started) for pid, started in pids):
+        pids, noted = _worker_pids(instance, run.run_id), json.loads(run.tags.get(WORKER_TAG, "{}"))
+        ours = bool(pids) and _BY_DAEMON in run.tags
+        if running := [pid for pid, said in pids if _is_worker(pid, said, noted)]:
+            if ours and running[-1] != noted.get("pid"):
+                _note_worker(instance, run, running[-1])
             continue
-        if daemon_runs and not (pids and _BY_DAEMON in run.tags):
+        if daemon_runs and not ours:
             continue
         instance.report_run_failed(
             run, "The worker process of this run is gone: the machine or the platform was killed."
@@ -82,10 +91,20 @@ def _worker_pids(instance: DagsterInstance, run_id: str) -> list[tuple[int, floa
     return found
 
 
-def _is_running_since(pid: int, reported: float) -> bool:
-    """Whether the process that reported itself at that time still runs; a later process may have got its number."""
+def _note_worker(instance: DagsterInstance, run: DagsterRun, pid: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended; the next look sees that
+        instance.add_run_tags(run.run_id, {WORKER_TAG: json.dumps(identity_of(pid))})
+
+
+def _is_worker(pid: int, said: float, noted: Mapping[str, Any]) -> bool:
+    """Whether the process that gave its number at that time still runs; a later process may have got its number.
+
+    The first look at a run, seconds after its worker began, has to go by the clock; it notes what later ones go by.
+    """
+    if pid == noted.get("pid"):
+        return find_running(noted) is not None
     try:
         process = psutil.Process(pid)
-        return process.create_time() <= reported + 1 and process.status() != psutil.STATUS_ZOMBIE
+        return process.create_time() <= said + 1 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
 import sqlalchemy
 
@@ -23,7 +25,7 @@ from correctly_assets.defs.common import refused
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import get_settings
 from correctly_assets.store import Store, open_store
-from correctly_assets.workflows.dead_runs import fail_dead_runs
+from correctly_assets.workflows.dead_runs import WORKER_TAG, fail_dead_runs
 from correctly_assets.workflows.retrain_state import fingerprint_of, recipe, recipe_digest
 
 
@@ -216,6 +218,27 @@ def test_a_killed_worker_of_the_daemons_is_seen_at_the_next_tick(instance, store
     assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
     # It goes on at once, under a new key, with every attempt left.
     assert answer.run_key.endswith(":2") and "attempt" not in answer.tags["correctly/why"]
+
+
+def test_a_clock_that_is_set_makes_no_running_worker_a_dead_one(instance, store, monkeypatch):
+    land(store, "He go.")
+    run = started(instance, tick(instance))
+    worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        instance.report_engine_event(f"Started process for run (pid: {worker.pid}).", run)
+        instance.add_run_tags(run.run_id, {".dagster/grpc_info": "{}"})
+        assert "in flight" in (tick(instance).skip_message or "")
+        # The system's clock is an hour further now, and the time at which the worker began with it.
+        real = psutil.Process.create_time
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self: real(self) + 3600)
+        assert "in flight" in (tick(instance).skip_message or "")
+        # Another process that has got its number since, or after the machine was started again, is not it.
+        noted = json.loads(instance.get_run_by_id(run.run_id).tags[WORKER_TAG])
+        instance.add_run_tags(run.run_id, {WORKER_TAG: json.dumps(noted | {"ticks": noted["ticks"] - 5})})
+        assert tick(instance).run_key.endswith(":2")
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 def test_a_run_by_hand_on_another_machine_is_not_taken_for_dead(instance, store):

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from correctly_assets.platform.process_identity import find_running, this_process
+from correctly_assets.workflows.process_identity import find_running, this_process
 
 
 def test_this_very_process_runs_and_a_later_one_of_its_number_is_another():
