@@ -224,7 +224,7 @@ def _monitoring() -> dict[str, Any]:
     here = "./deploy/monitoring"
     return {
         "prometheus": {
-            "image": "prom/prometheus:v3.5.0",
+            "image": "prom/prometheus:v3.5.0@sha256:63805ebb8d2b3920190daf1cb14a60871b16fd38bed42b857a3182bc621f4996",
             "command": ["--config.file=/etc/prometheus/prometheus-compose.yml", "--storage.tsdb.path=/prometheus"],
             "volumes": [f"{here}:/etc/prometheus:ro", "prometheus-data:/prometheus"],
             "secrets": [Path(COMPOSE_KEY_FILE).name],
@@ -233,7 +233,7 @@ def _monitoring() -> dict[str, Any]:
             "restart": "unless-stopped",
         },
         "grafana": {
-            "image": "grafana/grafana:12.1.0",
+            "image": "grafana/grafana:12.1.0@sha256:6ac590e7cabc2fbe8d7b8fc1ce9c9f0582177b334e0df9c927ebd9670469440f",
             "environment": {"GF_SECURITY_ADMIN_PASSWORD": ADMIN_PASSWORD, "GF_ANALYTICS_REPORTING_ENABLED": "false"},
             "volumes": [
                 f"{here}/grafana-datasource.yml:/etc/grafana/provisioning/datasources/correctly.yml:ro",

@@ -59,6 +59,15 @@ def test_passwords_in_env_files_reach_neither_image_nor_repository():
     assert copied and not any(line.split()[1] == "." for line in copied)
 
 
+def test_images_of_others_are_of_one_version_and_no_digest_is_cut_short():
+    images = {name: service["image"] for name, service in compose.render()["services"].items()}
+    others = {name: image for name, image in images.items() if not image.startswith("correctly:")}
+    assert set(others) == {"postgres", "open-webui", "prometheus", "grafana"}
+    for image in others.values():
+        assert re.fullmatch(r"[\w./-]+:v?\d[\d.]*(@sha256:[0-9a-f]{64})?", image), image
+    assert all("@sha256:" in others[name] for name in ("prometheus", "grafana"))
+
+
 def test_every_part_stands_in_compose_and_the_engine_publishes_no_port():
     services = compose.render()["services"]
     for process in PROCESSES:
