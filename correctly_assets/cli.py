@@ -77,14 +77,14 @@ def up(
 ) -> None:
     """Start the platform, close the loop, show the result. Ctrl-C stops every part."""
     from correctly_assets.platform import background
-    from correctly_assets.platform.up import up as run_up
+    from correctly_assets.platform import up as platform_up
 
     if once and detach:
         raise UsageError("--once and --detach do not go together: choose one.")
     if detach:
         background.detach(get_settings().platform, console)
         return
-    raise typer.Exit(run_up(get_settings(), console, once=once))
+    raise typer.Exit(platform_up.up(get_settings(), console, once=once))
 
 
 @app.command()

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from correctly_assets.commands.common import Json, console, print_json, stderr
 from correctly_assets.core.errors import CorrectlyError
+from correctly_assets.core.layouts import spellchecked_twins
 from correctly_assets.settings import get_settings
 
 if TYPE_CHECKING:
@@ -79,7 +80,6 @@ def add(
 
 def _added(path: Path, columns: Columns, *, verified: bool, dry_run: bool) -> dict[str, Any]:
     """What became, or would become, of one file, as JSON."""
-    from correctly_assets.core.layouts import spellchecked_twins
     from correctly_assets.curation.landing import train_files
     from correctly_assets.workflows.land_rows import land, preview
 
@@ -94,7 +94,7 @@ def _added(path: Path, columns: Columns, *, verified: bool, dry_run: bool) -> di
 
 
 def _print_added(path: Path, entry: dict[str, Any], *, dry_run: bool) -> None:
-    from correctly_assets.workflows.complete_examples import waits_for
+    from correctly_assets.workflows.waiting_rows import waits_for
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -134,17 +134,13 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Have the teacher correct what waits, then land new examples over the thinnest cells of the taxonomy."""
-    from correctly_assets.workflows.complete_examples import complete_waiting
-    from correctly_assets.workflows.generate_examples import ONLY_REPLAYS
-    from correctly_assets.workflows.generate_examples import generate as write
-    from correctly_assets.workflows.make_teacher import make_platform_teacher
-    from correctly_assets.workflows.wiring import open_platform_store
+    from correctly_assets.workflows import complete_examples, generate_examples, make_teacher, wiring
 
     settings = get_settings()
-    with open_platform_store(settings.platform) as store:
+    with wiring.open_platform_store(settings.platform) as store:
         # One teacher for both, since a budget is one teacher's. A recorded one may not be there and says so in its place.
-        teacher = None if settings.teacher.kind == "recorded" else make_platform_teacher(settings)
-        completed = complete_waiting(store, settings, teacher=teacher)
+        teacher = None if settings.teacher.kind == "recorded" else make_teacher.make_platform_teacher(settings)
+        completed = complete_examples.complete_waiting(store, settings, teacher=teacher)
         if completed.message and not as_json:
             console.print(completed.message, highlight=False, soft_wrap=True)
         if settings.teacher.kind == "recorded" and completed.completed:
@@ -152,9 +148,9 @@ def generate(
             if as_json:
                 print_json({"teacher": "recorded", "landed": 0, "waiting": completed.to_json()})
             else:
-                console.print(ONLY_REPLAYS, highlight=False, soft_wrap=True)
+                console.print(generate_examples.ONLY_REPLAYS, highlight=False, soft_wrap=True)
             return
-        done = write(store, settings, count, teacher)
+        done = generate_examples.generate(store, settings, count, teacher)
     if as_json:
         print_json(done.to_json() | {"waiting": completed.to_json()})
         return

@@ -47,8 +47,7 @@ def examples(
 ) -> None:
     """Look through the examples, by what they are and by what they are like."""
     from correctly_assets.store.search import ExampleFilter
-    from correctly_assets.workflows.make_embedding import make_embedding
-    from correctly_assets.workflows.wiring import read_platform_store
+    from correctly_assets.workflows import make_embedding, wiring
 
     if status is not None and status not in _STATUSES:
         raise UsageError(f"--status is one of {', '.join(_STATUSES)}, not {status!r}.")
@@ -56,7 +55,7 @@ def examples(
         raise UsageError(f"--length is one of {', '.join(_LENGTHS)}, not {length!r}.")
     wanted = ExampleFilter(form, tone, topic, language, level, source, status, (text or "").split(), length)  # pyright: ignore[reportArgumentType]
     settings = get_settings()
-    with read_platform_store(settings.platform) as store:
+    with wiring.read_platform_store(settings.platform) as store:
         if like is None:
             found: list[tuple[StoredExample, float | None]] = [(row, None) for row in store.find(wanted, limit=limit)]
         else:
@@ -64,7 +63,7 @@ def examples(
 
             hits = nearest(
                 like, ((row.example.id, f"{row.example.before} {row.example.after or ''}") for row in store.find(wanted)),
-                limit, embedding=make_embedding(settings),
+                limit, embedding=make_embedding.make_embedding(settings),
             )  # fmt: skip
             found = [(store.get(hit.id), hit.likeness) for hit in hits]
         origins = store.sources_of([row.example.id for row, _ in found])

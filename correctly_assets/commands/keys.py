@@ -9,10 +9,13 @@ import re
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from correctly_assets.commands.common import Json, console, print_json
 from correctly_assets.core.correction import REASON_LANGUAGES
 from correctly_assets.core.errors import UsageError
+from correctly_assets.gateway import access, own_key
+from correctly_assets.gateway.access import known_keys, revoke_key
 from correctly_assets.settings import get_settings
 
 keys = typer.Typer(no_args_is_help=True, help="The gateway's keys: make one for a client, list them, take one away.")
@@ -35,13 +38,9 @@ def new(
     as_json: Json = False,
 ) -> None:
     """Make a client's key, which is shown this once. An earlier key of the same name ends."""
-    from correctly_assets.gateway.access import new_key
-    from correctly_assets.gateway.own_key import CHAT_NAME
-    from correctly_assets.gateway.own_key import NAME as OWN
-
-    if not _NAME.fullmatch(name) or name in (OWN, CHAT_NAME) or name.startswith("net-"):
+    if not _NAME.fullmatch(name) or name in (own_key.NAME, own_key.CHAT_NAME) or name.startswith("net-"):
         raise UsageError(
-            f"{name!r} cannot name a client: use up to 64 letters, digits, dots, dashes, and none of {OWN!r}, {CHAT_NAME!r} "
+            f"{name!r} cannot name a client: use up to 64 letters, digits, dots, dashes, and none of {own_key.NAME!r}, {own_key.CHAT_NAME!r} "
             "and 'net-…', which are the platform's own."
         )
     if reason_language not in (None, *REASON_LANGUAGES):
@@ -50,7 +49,7 @@ def new(
         raise UsageError("An answer is careful or fluent.")
     path = get_settings().platform.keys_path
     first = not path.exists()
-    key = new_key(path, name, reason_language, mode, may_train=may_train)  # pyright: ignore[reportArgumentType]
+    key = access.new_key(path, name, reason_language, mode, may_train=may_train)  # pyright: ignore[reportArgumentType]
     if as_json:
         print_json({"name": name, "key": key})
         return
@@ -62,10 +61,6 @@ def new(
 @keys.command("list")
 def list_keys(as_json: Json = False) -> None:
     """Whose keys there are. The keys themselves are kept as hashes and cannot be shown."""
-    from rich.table import Table
-
-    from correctly_assets.gateway.access import known_keys
-
     found = [{"name": name, **entry} for name, entry in known_keys(get_settings().platform.keys_path).items()]
     if as_json:
         print_json(found)
@@ -82,8 +77,6 @@ def list_keys(as_json: Json = False) -> None:
 @keys.command()
 def revoke(name: Annotated[str, typer.Argument(help="Whose key ends.")], as_json: Json = False) -> None:
     """Take a client's key away. It is refused from the next request on."""
-    from correctly_assets.gateway.access import revoke_key
-
     revoke_key(get_settings().platform.keys_path, name)
     if as_json:
         print_json({"name": name, "revoked": True})

@@ -11,6 +11,7 @@ import typer
 
 from correctly_assets.commands.common import Json, console, print_json
 from correctly_assets.core.errors import UsageError
+from correctly_assets.language.points import areas, load_points
 
 
 def register(app: typer.Typer) -> None:
@@ -23,8 +24,6 @@ def points(
     as_json: Json = False,
 ) -> None:
     """The grammar points that reasons tell of: ID, level and name by area; --json has the texts and examples too."""
-    from correctly_assets.language.points import areas, load_points
-
     known = areas()
     if area is not None and area not in known:
         raise UsageError(f"There is no area {area!r}: choose one of {', '.join(known)}.")

@@ -6,10 +6,12 @@ that needs it.
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from correctly_assets.commands.common import Json, console, print_json, stderr
 from correctly_assets.core.errors import UsageError
@@ -55,11 +57,8 @@ def report(
         for where in (found["html"], found["full"]):
             if where is not None:
                 console.print(where, highlight=False, soft_wrap=True)
-    if browser and page is not None:
-        import webbrowser
-
-        if not webbrowser.open(Path(page).as_uri()):
-            stderr.print(f"No browser could be opened here; open {page} yourself.", highlight=False, soft_wrap=True)
+    if browser and page is not None and not webbrowser.open(Path(page).as_uri()):
+        stderr.print(f"No browser could be opened here; open {page} yourself.", highlight=False, soft_wrap=True)
 
 
 def leaderboard(
@@ -78,8 +77,6 @@ def leaderboard(
     if not rows:
         console.print("There is no adapter yet: run `correctly up`.")
         return
-    from rich.table import Table
-
     table = Table()
     for head in ("Adapter", "Verdict", "Release"):
         table.add_column(head, overflow="fold")
@@ -122,9 +119,7 @@ def record(
 ) -> None:
     """Record a comparator's answers to a set, or a teacher's for what waits and a train set, once, to be used for ever."""
     from correctly_assets.llm_api.recordings import recording_path
-    from correctly_assets.workflows.make_teacher import teacher_recordings_dir
-    from correctly_assets.workflows.record_comparator import record_comparator, recordings_dir
-    from correctly_assets.workflows.record_teacher import record_teacher
+    from correctly_assets.workflows import make_teacher, record_comparator, record_teacher
 
     settings = get_settings()
     if kind not in ("comparator", "teacher"):
@@ -133,12 +128,12 @@ def record(
         if data is not None:
             raise UsageError("A teacher is recorded on the examples that have landed: leave --data out.")
         recording, folder = (
-            record_teacher(settings, model=model, base_url=base_url),
-            teacher_recordings_dir(settings.platform),
+            record_teacher.record_teacher(settings, model=model, base_url=base_url),
+            make_teacher.teacher_recordings_dir(settings.platform),
         )
     else:
-        recording = record_comparator(settings, model=model, data=data, base_url=base_url)
-        folder = recordings_dir(settings.platform)
+        recording = record_comparator.record_comparator(settings, model=model, data=data, base_url=base_url)
+        folder = record_comparator.recordings_dir(settings.platform)
     path = recording_path(folder, recording.requested)
     if as_json:
         print_json({**recording.header, "path": str(path)})

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markdown import Markdown
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from correctly_assets.commands.common import Json, console, print_json, stderr
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.review import GRADES
-from correctly_assets.evaluation.report.review_section import grade_says
 from correctly_assets.settings import get_settings
-from correctly_assets.workflows.review_answers import Grades, Task
 
 if TYPE_CHECKING:
+    from correctly_assets.artifacts.reports import ReviewedSystem
     from correctly_assets.store.records import Reaction
+    from correctly_assets.workflows.review_answers import Grades, Task
 
 
 def register(app: typer.Typer) -> None:
@@ -100,16 +101,14 @@ def review(
 ) -> None:
     """Rate twenty chats, blind, from 1 to 5; Ctrl-C stops, the same command goes on."""
     from correctly_assets.gateway.client import ask_gateway
-    from correctly_assets.workflows.review_answers import left_to_review, reviews_so_far
-    from correctly_assets.workflows.review_answers import review as walk
-    from correctly_assets.workflows.wiring import open_platform_store
+    from correctly_assets.workflows import review_answers, wiring
 
     settings = get_settings()
     if not results and not sys.stdin.isatty():
         raise UsageError(
             "`correctly review` asks a person: run it in a terminal, or read what there is with --results."
         )
-    with open_platform_store(settings.platform) as store:
+    with wiring.open_platform_store(settings.platform) as store:
         rated, stopped = 0, False
         if not results:
 
@@ -120,7 +119,7 @@ def review(
                 return grades
 
             try:
-                walk(
+                review_answers.review(
                     settings,
                     store,
                     systems=system or (),
@@ -130,9 +129,10 @@ def review(
                 )
             except (KeyboardInterrupt, EOFError):
                 stopped = True
-        rows = [one.model_dump(mode="json", exclude_unset=True) for one in reviews_so_far(settings.platform, store)]
-        left = left_to_review(settings.platform, store, reviewer)
+        systems = review_answers.reviews_so_far(settings.platform, store)
+        left = review_answers.left_to_review(settings.platform, store, reviewer)
     if as_json:
+        rows = [one.model_dump(mode="json", exclude_unset=True) for one in systems]
         print_json({"rated": rated, "stopped": stopped, "left": left, "systems": rows})
         return
     if stopped:
@@ -140,11 +140,13 @@ def review(
     elif not results:
         done = f"{rated} answers rated." if rated else "Everything there is was rated already."
         console.print(f"{done} The grades stand in the report: `correctly report --open`.")
-    _table(rows)
+    _table(systems)
 
 
 def _rate(task: Task, index: int) -> Grades:
     """Show one answer, without its author, and ask."""
+    from correctly_assets.workflows.review_answers import Grades
+
     answer = task.answers[index][0]
     if index == 0:
         stderr.rule(f"{task.number} of {task.of}: {task.scenario.title}")
@@ -172,19 +174,19 @@ def _grade(question: str) -> int:
         stderr.print("A number from 1 to 5, 5 the best.", highlight=False)
 
 
-def _table(rows: list[dict[str, Any]]) -> None:
-    if not rows:
+def _table(systems: list[ReviewedSystem]) -> None:
+    from correctly_assets.evaluation.report.review_section import grade_says
+
+    if not systems:
         console.print("Nothing was reviewed yet.")
         return
-    from rich.table import Table
-
     table = Table()
     for head in ("System", "Adapter"):
         table.add_column(head, overflow="fold")
     for head in ("naturalness", "clarity", "grades", "scenarios", "people"):
         table.add_column(head, justify="right")
-    for row in rows:
-        grades = [grade_says(row[name]) for name in ("naturalness", "clarity")]
-        scenarios = f"{row['scenarios']} of {row['total']}"
-        table.add_row(row["system"], row["adapter"] or "–", *grades, str(row["n"]), scenarios, str(row["reviewers"]))
+    for one in systems:
+        grades = grade_says(one.naturalness), grade_says(one.clarity)
+        scenarios = f"{one.scenarios} of {one.total}"
+        table.add_row(one.system, one.adapter or "–", *grades, str(one.n), scenarios, str(one.reviewers))
     console.print(table)

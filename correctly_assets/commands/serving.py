@@ -6,9 +6,15 @@ command that needs it.
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
+import webbrowser
 from typing import Annotated
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from correctly_assets.commands.common import Json, console, print_json
 from correctly_assets.settings import get_settings
@@ -31,10 +37,6 @@ def dashboard(
     as_json: Json = False,
 ) -> None:
     """Open the dashboard in a browser; where there is no display, its address is printed."""
-    import os
-    import sys
-    import webbrowser
-
     settings = get_settings()
     address = f"{settings.platform.gateway_url}/dashboard"
     if as_json:
@@ -49,29 +51,21 @@ def dashboard(
 
 def rollback(why: Annotated[str, typer.Option(help="Why, for the record.")] = "asked for on the command line") -> None:
     """Return to the previous release."""
-    import asyncio
-
-    from correctly_assets.workflows.make_corrector import DirectEngine
-    from correctly_assets.workflows.promote import roll_back
-    from correctly_assets.workflows.wiring import open_platform_store
+    from correctly_assets.workflows import make_corrector, promote, wiring
 
     settings = get_settings()
-    with open_platform_store(settings.platform) as store:
-        done = asyncio.run(roll_back(settings, store, DirectEngine.of(settings), why))
+    with wiring.open_platform_store(settings.platform) as store:
+        done = asyncio.run(promote.roll_back(settings, store, make_corrector.DirectEngine.of(settings), why))
     serves = "serves" if done.from_base is not None and done.gateway_serves is not False else "will serve"
     console.print(f"{done.release} {serves} adapter {done.adapter}. {done.why}", highlight=False, markup=False)
 
 
 def releases(as_json: Json = False) -> None:
     """Every release: what made it, and why."""
-    from rich.markup import escape
-    from rich.table import Table
+    from correctly_assets.workflows import find_reports, wiring
 
-    from correctly_assets.workflows.find_reports import ALL_ROWS
-    from correctly_assets.workflows.wiring import read_platform_store
-
-    with read_platform_store(get_settings().platform) as store:
-        rows = store.releases(limit=ALL_ROWS)
+    with wiring.read_platform_store(get_settings().platform) as store:
+        rows = store.releases(limit=find_reports.ALL_ROWS)
     if as_json:
         print_json([{"release": r.id, "adapter": r.adapter, "kind": r.kind, "why": r.why, "at": r.at} for r in rows])
         return
@@ -85,19 +79,16 @@ def releases(as_json: Json = False) -> None:
 
 def promote(adapter: str, despite: Annotated[str, typer.Option(help="Why, although the gate refuses.")]) -> None:
     """Promote an adapter although the gate refuses; recorded as an override."""
-    import asyncio
-
-    from correctly_assets.workflows.make_corrector import DirectEngine
+    from correctly_assets.workflows import make_corrector, wiring
     from correctly_assets.workflows.promote import promote_candidate
-    from correctly_assets.workflows.wiring import open_platform_store
 
     settings = get_settings()
-    with open_platform_store(settings.platform) as store:
+    with wiring.open_platform_store(settings.platform) as store:
         done = asyncio.run(
             promote_candidate(
                 settings,
                 store,
-                DirectEngine.of(settings),
+                make_corrector.DirectEngine.of(settings),
                 adapter=adapter,
                 run_id=None,
                 log=lambda _: None,
@@ -113,19 +104,15 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """Remove old adapters, snapshots, checkpoints and MLflow's copies; never what serves, or what the engine knows."""
-    import asyncio
-
     from correctly_assets.platform.supervisor import running_supervisor
-    from correctly_assets.workflows.collect_garbage import collect_garbage, loaded_adapters
-    from correctly_assets.workflows.make_corrector import DirectEngine
-    from correctly_assets.workflows.wiring import open_platform_store
+    from correctly_assets.workflows import collect_garbage, make_corrector, wiring
 
     settings = get_settings()
-
     runs = running_supervisor(settings.platform.home) is not None
-    loaded = asyncio.run(loaded_adapters(DirectEngine.of(settings), platform_runs=runs))
-    with open_platform_store(settings.platform) as store:
-        removed = collect_garbage(settings.platform, store, keep=keep, loaded=loaded, dry_run=dry_run)
+    engine = make_corrector.DirectEngine.of(settings)
+    loaded = asyncio.run(collect_garbage.loaded_adapters(engine, platform_runs=runs))
+    with wiring.open_platform_store(settings.platform) as store:
+        removed = collect_garbage.collect_garbage(settings.platform, store, keep=keep, loaded=loaded, dry_run=dry_run)
     if as_json:
         print_json([{"kind": r.kind, "name": r.name, "path": str(r.path), "bytes": r.size} for r in removed])
         return

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from correctly_assets.commands.common import Json, console, print_json, stderr
 from correctly_assets.core.errors import UsageError
@@ -185,8 +186,6 @@ def bakeoff(
 
 def _table(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str, str]]) -> None:
     """A table of the columns that some row has a value for."""
-    from rich.table import Table
-
     shown = [column for column in columns if any(row.get(column[1]) is not None for row in rows)]
     table = Table()
     for head, _, _ in shown:

@@ -6,6 +6,7 @@ needs it.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -104,15 +105,11 @@ def doctor(
 
 def drill(as_json: Json = False) -> None:
     """Break a copy of the champion's adapter on purpose, and time how soon the proof refuses it. Nobody is answered by it."""
-    import asyncio
-
-    from correctly_assets.workflows.drill import run_drill
-    from correctly_assets.workflows.make_corrector import DirectEngine
-    from correctly_assets.workflows.wiring import read_platform_store
+    from correctly_assets.workflows import drill, make_corrector, wiring
 
     settings = get_settings()
-    with read_platform_store(settings.platform) as store:
-        done = asyncio.run(run_drill(settings, store, DirectEngine.of(settings)))
+    with wiring.read_platform_store(settings.platform) as store:
+        done = asyncio.run(drill.run_drill(settings, store, make_corrector.DirectEngine.of(settings)))
     if as_json:
         print_json(done.to_json())
         return

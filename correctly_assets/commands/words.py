@@ -15,6 +15,7 @@ from correctly_assets.commands.common import Json, console, print_json
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.house_style import NO_STYLE, HouseStyle, error_type, parse_house_style
 from correctly_assets.settings import get_settings
+from correctly_assets.workflows.house_file import changed_house_styles, read_house_styles
 
 words = typer.Typer(
     no_args_is_help=True, help="The house style: words left alone, preferred spellings and terms, edits not made."
@@ -49,8 +50,6 @@ def add(
 
     It holds from the next answer on, without training.
     """
-    from correctly_assets.workflows.house_file import changed_house_styles
-
     given = list(phrases or [])
     asked: dict[str, Any] = {"variety": variety, "keep": given, "leave": leave or []}
     if instead_of is not None:
@@ -85,8 +84,6 @@ def remove(
     as_json: Json = False,
 ) -> None:
     """Take words, terms (by either side), the spelling or kinds of edit out of the house style."""
-    from correctly_assets.workflows.house_file import changed_house_styles
-
     gone = {" ".join(phrase.split()) for phrase in phrases or []}
     kinds = {error_type(name) for name in leave or []}
     if not (gone or kinds or variety):
@@ -128,8 +125,6 @@ def _read_words(path: Path) -> HouseStyle:
 
 
 def _show(key: str | None, as_json: bool) -> None:
-    from correctly_assets.workflows.house_file import read_house_styles
-
     styles = read_house_styles(get_settings().platform.house_style_path)
     if as_json:
         print_json(styles.to_json() if key is None else styles.of(key).to_json())

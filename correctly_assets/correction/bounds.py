@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.correction import Mode
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.taxonomy import family
@@ -101,8 +102,6 @@ def _read(path: Path, _changed: int) -> ModeBounds:
 
 def write_bounds(adapter_dir: Path, bounds: ModeBounds) -> None:
     """Write an adapter's bounds; they are no part of its ID."""
-    from correctly_assets.artifacts.files import write_text_atomically
-
     write_text_atomically(adapter_dir / FILE, json.dumps(bounds.model_dump(), indent=1) + "\n")
 
 

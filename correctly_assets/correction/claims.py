@@ -14,6 +14,7 @@ from functools import lru_cache
 from correctly_assets.core.correction import GRAMMAR_WORDS
 from correctly_assets.core.taxonomy import family
 from correctly_assets.core.types import Edit
+from correctly_assets.language.inflection import all_inflections, all_lemmas
 
 _Q = r"[\"“‘']([^\"”’']+(?:['’](?=\w)[^\"”’']*)*)[\"”’']"
 _KIND = r"noun|verb|adverb|pronoun|article|question"
@@ -104,16 +105,14 @@ def _words(phrase: str) -> list[str]:
 @lru_cache(maxsize=4096)
 def _forms(word: str, kind: str) -> frozenset[str]:
     """The Penn tags that a word can have as a NOUN, VERB, ADJ or ADV."""
-    from lemminflect import getAllInflections, getAllLemmas
-
     if word in _PREPOSITIONS or (word in GRAMMAR_WORDS and kind != "VERB"):
         return frozenset()
     word = word.removesuffix("n't") if kind == "VERB" else word
     found: set[str] = set()
-    for upos, lemmas in getAllLemmas(word).items():
+    for upos, lemmas in all_lemmas(word).items():
         if upos == kind or (upos == "AUX" and kind == "VERB") or (upos == "PROPN" and kind == "NOUN"):
             for lemma in lemmas:
-                forms = getAllInflections(lemma, upos)
+                forms = all_inflections(lemma, upos)
                 found |= {tag for tag, written in forms.items() if word in written} or {"?"}
     return frozenset(found)
 

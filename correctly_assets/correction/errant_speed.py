@@ -12,6 +12,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from rapidfuzz.distance import Indel
+
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
@@ -24,7 +26,6 @@ def fast_alignment(before: Doc, after: Doc) -> Any:
 @lru_cache(maxsize=1)
 def _alignment_type() -> type[Any]:
     from errant.alignment import Alignment
-    from rapidfuzz.distance import Indel
 
     open_classes: set[int] = Alignment._open_pos
     distance = Indel.normalized_distance

@@ -15,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from correctly_assets.core.correction import ReasonLanguage, names_the_right_kind, quotes_occur
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.taxonomy import ERRANT_TYPES, family
@@ -123,8 +125,6 @@ def load_rule_reasons(path: Path = REASONS_FILE) -> RuleReasons:
     Raises:
         PermanentError: the file is missing or malformed.
     """
-    import yaml
-
     try:
         return RuleReasons(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:

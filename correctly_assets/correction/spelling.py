@@ -18,6 +18,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from symspellpy import SymSpell, Verbosity
+
 from correctly_assets.correction.vetoes import CODE_WORD
 
 MAX_CANDIDATES = 6
@@ -49,8 +51,6 @@ class Misspelling:
 @lru_cache(maxsize=1)
 def load_dictionary() -> Any:
     """SymSpell over its own frequency list of 82,765 English words; about a second, once a process."""
-    from symspellpy import SymSpell
-
     dictionary = SymSpell(max_dictionary_edit_distance=MAX_DISTANCE, prefix_length=7)
     dictionary.load_dictionary(str(files("symspellpy") / "frequency_dictionary_en_82_765.txt"), 0, 1)
     return dictionary
@@ -96,8 +96,6 @@ def too_many_unknown(text: str, knows: Callable[[str], bool]) -> bool:
 
 def candidates(word: str, knows: Callable[[str], bool]) -> tuple[str, ...]:
     """Up to `MAX_CANDIDATES` words that a misspelt one may stand for, likeliest first, in its own case."""
-    from symspellpy import Verbosity
-
     low = word.casefold()
     near = load_dictionary().lookup(low, Verbosity.ALL, max_edit_distance=MAX_DISTANCE, include_unknown=False)
     ranked = sorted(near, key=lambda item: _likeness(low, item.term, item.distance, item.count), reverse=True)

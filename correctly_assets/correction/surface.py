@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from rapidfuzz.distance import DamerauLevenshtein, JaroWinkler
+
 _NEGATED = re.findall(r"\w+", "do does did ca wo is are was were have has had could would should must need might ai")
 """What stands before n't."""
 _APOSTROPHE = re.compile(r"(?<=[A-Za-z])[`´‘ʼ′](?=(?:t|s|m|re|ve|ll|d|em|T|S|M|RE|VE|LL|D)\b)")
@@ -269,14 +271,10 @@ def negates(words: str) -> bool:
 
 def _near(one: str, stem: str) -> bool:
     """Whether a beginning is a stem but for one letter more, less or other."""
-    from rapidfuzz.distance import DamerauLevenshtein
-
     return bool(one) and one[0] == stem[0] and DamerauLevenshtein.distance(one, stem) <= (1 if len(stem) > 2 else 0)
 
 
 def _shared(one: str, other: str) -> float:
-    from rapidfuzz.distance import JaroWinkler
-
     return JaroWinkler.similarity(one, other)
 
 

@@ -16,6 +16,7 @@ from correctly_assets.core.edits import apply_edits, shifted
 from correctly_assets.core.house_style import HouseStyle
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.alignment import Span
+from correctly_assets.language.inflection import all_inflections, inflections_by_rule
 from correctly_assets.language.sounds import vowel_sound
 from correctly_assets.language.varieties import NAMES, same_word, spelling
 
@@ -218,16 +219,14 @@ def _forms(terms: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
 
 def _inflected(wrong: str, right: str) -> dict[str, str]:
     """The verb's forms of the first word, and the noun's of the last, put into both phrases."""
-    from lemminflect import getAllInflections, getAllInflectionsOOV
-
     found: dict[str, str] = {}
     for place, kind in ((0, "VERB"), (-1, "NOUN")):
         right_words, wrong_words = right.split(), wrong.split()
-        forms = [getAllInflections(words[place].casefold(), upos=kind) for words in (wrong_words, right_words)]
+        forms = [all_inflections(words[place].casefold(), kind) for words in (wrong_words, right_words)]
         if kind == "NOUN":
             # A noun that no list holds ("e-mail") is inflected by rule; a verb is not, or nouns would turn into verbs.
             of = zip(forms, (wrong_words, right_words), strict=True)
-            forms = [known or getAllInflectionsOOV(words[place].casefold(), upos=kind) for known, words in of]
+            forms = [known or inflections_by_rule(words[place].casefold(), kind) for known, words in of]
         for tag in forms[0].keys() & forms[1].keys():
             for form in forms[0][tag]:
                 wrong_words[place], right_words[place] = form, forms[1][tag][0]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from correctly_assets.core.errors import PermanentError, UnreachableError
 from correctly_assets.core.hashing import sha256_of
@@ -50,8 +51,6 @@ class TokenVectors:
         Raises:
             PermanentError: the model is not there, or keeps its table in a way that is not known here.
         """
-        from tokenizers import Tokenizer
-
         try:
             self._tokenizer: Tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
             self._table, self._is_bfloat = _open_table(directory)

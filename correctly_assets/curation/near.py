@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from rensa import RMinHash
 
 from correctly_assets.core.text import normalise, split_of
 from correctly_assets.curation.near_segments import BANDS, Array, Segment, key_of, load_segments, sorted_bands
@@ -257,8 +258,6 @@ def _mixed(values: Array) -> Array:
 
 def _band_hashes(shingles: _Shingles) -> Array:
     """One 64-bit value for each band of each text: shape (texts, bands)."""
-    from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue] - compiled, without stubs
-
     count = len(shingles.offsets) - 1
     if not count:
         return np.zeros((0, BANDS), dtype=np.uint64)

@@ -9,6 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pyobscenity import (
+    RegexMatcher,
+    english_dataset,
+    english_recommended_blacklist_transformers,
+    english_recommended_whitelist_transformers,
+)
+
 _WORD = re.compile(r"[\w*@$'’-]+", re.UNICODE)
 _REMEMBERED = 500_000
 _EDGES = "*'’-_@$"
@@ -22,13 +29,6 @@ class Profanity:
     """
 
     def __init__(self) -> None:
-        from pyobscenity import (
-            RegexMatcher,
-            english_dataset,
-            english_recommended_blacklist_transformers,
-            english_recommended_whitelist_transformers,
-        )
-
         built = english_dataset.build()
         self._matcher: Any = RegexMatcher(
             blacklisted_terms=built["blacklisted_terms"],

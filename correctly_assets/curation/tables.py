@@ -6,9 +6,14 @@ Belongs here: reading them into raw rows, with bounds on what they unpack to. Do
 from __future__ import annotations
 
 import re
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.ports import Refusal
@@ -127,8 +132,6 @@ def read_xlsx(path: Path, columns: Columns) -> Iterator[RawRow]:
     Raises:
         UsageError: it is no workbook, unpacks to too much, or is damaged; rows before the damage were read.
     """
-    import zipfile
-
     from openpyxl import load_workbook
 
     unreadable = f"{path.name} is not a readable Excel workbook (.xlsx)"
@@ -187,11 +190,6 @@ def _header(rows: Iterator[tuple[int, Sequence[Any]]], columns: Columns, why: st
 
 def _workbook_faults() -> tuple[type[Exception], ...]:
     """What zipfile and openpyxl raise on damaged or foreign content; they have no error of their own for it."""
-    import struct
-    import zlib
-    from xml.etree.ElementTree import ParseError
-    from zipfile import BadZipFile
-
     from openpyxl.utils.exceptions import InvalidFileException
 
     return (

@@ -18,6 +18,7 @@ from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import Settings
 from correctly_assets.workflows import generate_examples
 from correctly_assets.workflows.dead_runs import fail_dead_runs, note_interrupted_run
+from correctly_assets.workflows.promote import serving_summary, unrecorded_release
 from correctly_assets.workflows.retrain_state import policy, read_retrain_state, recipe_digest
 
 
@@ -68,8 +69,6 @@ def tick_retrain(context: dg.SensorEvaluationContext, store: StoreResource, sett
 
 def tick_serving(context: dg.SensorEvaluationContext, store: StoreResource, settings: dg.ResourceParam[Settings]):
     """Report what serves, and write a release made elsewhere into the record of `served_model`."""
-    from correctly_assets.workflows.promote import serving_summary, unrecorded_release
-
     latest = context.instance.get_latest_materialization_event(dg.AssetKey("served_model"))
     recorded = latest.asset_materialization.metadata.get("release") if latest and latest.asset_materialization else None
     with store.open() as opened:

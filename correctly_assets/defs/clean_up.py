@@ -5,10 +5,12 @@ Belongs here: both. Does not belong here: what is removed, and how (workflows/cl
 
 import dagster as dg
 
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.defs.common import refused
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import Settings
+from correctly_assets.workflows.clean_up import clean_up as clean
 
 
 @dg.op(
@@ -25,9 +27,6 @@ def remove_what_is_old(
     Raises:
         Failure: something could not be removed; what could be, is.
     """
-    from correctly_assets.core.errors import CorrectlyError
-    from correctly_assets.workflows.clean_up import clean_up as clean
-
     try:
         with store.open() as opened:
             done = clean(settings, opened, context.instance, engine)

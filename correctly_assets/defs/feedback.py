@@ -12,6 +12,7 @@ from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.defs.common import refused
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import Settings
+from correctly_assets.workflows.collect_feedback import ask_for_feedback, collect_feedback
 
 VOTES_TAG = "correctly/votes"
 """The state of the chat's votes that a run reads; the newest run that succeeded is what the sensor compares with."""
@@ -36,8 +37,6 @@ def settle_feedback(
     Raises:
         Failure: the chat or the store cannot be read, with the sentence that says so.
     """
-    from correctly_assets.workflows.collect_feedback import collect_feedback
-
     try:
         with store.open() as opened:
             message, read_until = collect_feedback(opened, settings, since=config.since)
@@ -60,8 +59,6 @@ def read_feedback():
 
 def tick_feedback(context: dg.SensorEvaluationContext, store: StoreResource, settings: dg.ResourceParam[Settings]):
     """Ask whether there are new reactions, and request a run of `read_feedback` where there are."""
-    from correctly_assets.workflows.collect_feedback import ask_for_feedback
-
     newest = context.instance.get_run_records(dg.RunsFilter(job_name=read_feedback.name), limit=1)
     for record in newest:
         run = record.dagster_run

@@ -23,6 +23,7 @@ from correctly_assets.resources.store import StoreResource
 from correctly_assets.resources.trainer import Trained, TrainerResource
 from correctly_assets.settings import Settings
 from correctly_assets.training.config import Mlflow
+from correctly_assets.workflows.promote import record
 
 
 @dg.asset(
@@ -100,8 +101,6 @@ def _decide_failed(
 ) -> None:
     """Write down that this training cannot succeed unchanged, so that the sensor does not try again: memory that ran out
     or a loss that is no number comes again."""
-    from correctly_assets.workflows.promote import record
-
     reasons = (
         str(error),
         "It is tried again when an example or a setting changes, or when `retrain` is launched in Dagster.",

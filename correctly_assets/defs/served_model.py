@@ -16,6 +16,7 @@ from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.ledger import Ledger, NoLedger
 from correctly_assets.resources.store import StoreResource
 from correctly_assets.settings import Settings
+from correctly_assets.workflows.promote import promote_candidate
 
 
 @dg.asset(
@@ -41,8 +42,6 @@ def served_model(
 ):
     """The release that answers as `correctly`. A blocking check does not stop a later or manual run, so this asset holds
     the candidate's own report against the champion once more before it flips."""
-    from correctly_assets.workflows.promote import promote_candidate
-
     head = latest(context, "lora_adapter")
     try:
         with store.open() as opened:

@@ -16,9 +16,13 @@ from pathlib import Path
 from statistics import median, quantiles
 from urllib.parse import quote
 
+from jinja2 import Environment
+from markupsafe import Markup
+
 from correctly_assets.artifacts.health_record import HealthRecord, read_health
 from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError, read_manifest
 from correctly_assets.core.alerts import active_alerts
+from correctly_assets.evaluation.report.loop_plots import as_rows, bars, scores_over_releases
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store
 from correctly_assets.store.loop_counts import AnswersSeen
@@ -50,8 +54,6 @@ def dashboard_page(store: Store, settings: Settings, now: float | None = None, *
     Raises:
         CorrectlyError: the store cannot be read.
     """
-    from jinja2 import Environment
-
     now = time.time() if now is None else now
     releases = store.releases(_RELEASES)[::-1]
     facts = read_facts(store, settings, now, engine_losses)
@@ -109,8 +111,6 @@ def _shares(health: HealthRecord | None) -> list[tuple[object, ...]]:
 
 
 def _decisions(store: Store, settings: Settings) -> list[tuple[object, ...]]:
-    from markupsafe import Markup
-
     link = Markup('<a href="{}/runs/{}">{}</a>')
     return [
         (
@@ -145,8 +145,6 @@ def _pictures(store: Store, settings: Settings, releases: Sequence[Release]) -> 
 
 
 def _quality(releases: Sequence[Release], settings: Settings) -> list[Picture]:
-    from correctly_assets.evaluation.report.loop_plots import scores_over_releases
-
     names = [release.id for release in releases]
     scores = [score_of(release.scores) for release in releases]
     gleu, f05, changed = ([one.get(key) for one in scores] for key in ("gleu", "errant_f05", "overcorrected"))
@@ -178,8 +176,6 @@ def _number(values: Sequence[float | None]) -> str:
 
 
 def _votes(votes: Mapping[tuple[str, int], int]) -> Picture:
-    from correctly_assets.evaluation.report.loop_plots import bars
-
     who = sorted({release for release, _ in votes})[-_SHOWN:]
     rows = [(name, (votes.get((name, 1), 0), votes.get((name, -1), 0))) for name in who]
     ups, downs = (sum(counts[index] for _, counts in rows) for index in (0, 1))
@@ -188,8 +184,6 @@ def _votes(votes: Mapping[tuple[str, int], int]) -> Picture:
 
 
 def _live(answers: Mapping[str, AnswersSeen]) -> list[Picture]:
-    from correctly_assets.evaluation.report.loop_plots import as_rows, bars
-
     shown = {name: of for name, of in sorted(answers.items()) if of.answers}
     total, types = sum(of.answers for of in shown.values()), Counter[str]()
     for of in shown.values():

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from correctly_assets.gateway.metrics import Metrics
 from correctly_assets.gateway.panels import JOB, PANELS, Panel, rules
 from correctly_assets.settings import PROJECT_ROOT
@@ -117,14 +119,10 @@ scrape_configs:
 
 def _provisioned(kind: str, entry: dict[str, Any]) -> str:
     """A file that Grafana reads at start: a data source, or where dashboards lie."""
-    import yaml
-
     return f"# {_MADE}\n{yaml.safe_dump({'apiVersion': 1, kind: [entry]}, sort_keys=False)}"
 
 
 def _alerts() -> str:
-    import yaml
-
     listed = [
         {
             "alert": rule.name,

@@ -10,6 +10,7 @@ import json
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.gateway.access import hash_key, new_key
+from correctly_assets.gateway.options import Options
 from correctly_assets.settings import Settings
 
 NAME = "platform"
@@ -26,8 +27,6 @@ def own_key(settings: Settings) -> str | None:
     Raises:
         PermanentError: the keys file cannot be read.
     """
-    from correctly_assets.gateway.options import Options
-
     keys, kept = Options.of(settings).keys_file, settings.platform.home / "run" / "own-key"
     if keys is None or not keys.exists():
         return None

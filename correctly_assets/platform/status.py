@@ -18,7 +18,7 @@ from correctly_assets.curation.inbox import inbox_trouble
 from correctly_assets.platform.dagster_instance import open_instance
 from correctly_assets.platform.processes import parts
 from correctly_assets.settings import Settings
-from correctly_assets.workflows.complete_examples import waits_for
+from correctly_assets.workflows.waiting_rows import waits_for
 from correctly_assets.workflows.wiring import read_platform_store
 
 if TYPE_CHECKING:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from correctly_assets.engine.client import VllmClient
+from correctly_assets.engine.key import engine_key
+
 if TYPE_CHECKING:
     from correctly_assets.engine.client import VllmClient
 
@@ -25,8 +28,5 @@ class EngineResource(dg.ConfigurableResource):
     @asynccontextmanager
     async def client(self) -> AsyncIterator[VllmClient]:
         """A client of the engine, closed at the end."""
-        from correctly_assets.engine.client import VllmClient
-        from correctly_assets.engine.key import engine_key
-
         async with VllmClient(self.url, key=engine_key(Path(self.home))) as client:
             yield client

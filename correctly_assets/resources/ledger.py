@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
+import httpx
 
 EXPERIMENT = "correctly"
 
@@ -119,8 +120,6 @@ def point_alias(uri: str, name: str, adapter: str, log: Any) -> None:
     does not answer is told of and changes nothing."""
     try:
         if uri.startswith("http"):
-            import httpx
-
             httpx.get(f"{uri}/health", timeout=3, trust_env=False).raise_for_status()
         from mlflow import MlflowClient
 
@@ -179,8 +178,6 @@ def _open(context: dg.InitResourceContext) -> Ledger | NoLedger:
     log = context.log or dg.get_dagster_logger()
     try:
         if uri.startswith("http"):
-            import httpx
-
             httpx.get(f"{uri}/health", timeout=3, trust_env=False).raise_for_status()
         from dagster_mlflow.resources import MlFlow
 

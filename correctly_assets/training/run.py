@@ -18,7 +18,7 @@ from typing import Any
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.artifacts.manifests import has_manifest, renew_manifest
-from correctly_assets.core.errors import CorrectlyError
+from correctly_assets.core.errors import CorrectlyError, RetryableError
 from correctly_assets.core.training import ADAPTER_CHECK, EXIT_INTERRUPTED, EXIT_PERMANENT, TrainResult
 from correctly_assets.training.config import TrainConfig
 from correctly_assets.training.reporter import Reporter
@@ -163,8 +163,6 @@ def _outcome(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> tuple[d
     try:
         return _trained_before(config, reporter) or run(config, stop, reporter).to_json(), 0
     except CorrectlyError as error:
-        from correctly_assets.core.errors import RetryableError
-
         code = (
             1
             if isinstance(error, RetryableError)

@@ -18,6 +18,7 @@ from correctly_assets.core.landing import ExampleGuard, LandRow, identified
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.text import clean_line
 from correctly_assets.core.types import Example, Reason, TrainPair
+from correctly_assets.curation.guards import row_of
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.settings import Settings
 from correctly_assets.teachers.landed_edits import explained_edits
@@ -174,8 +175,6 @@ def _land(
 def _too_many(store: Store, feedback: Feedback, example: Example, settings: Settings) -> Refusal | None:
     """Why a correction waits for a reviewer whose giver has had many land today: what one person sends weighs much in training,
     and nobody should teach the next adapter alone."""
-    from correctly_assets.curation.guards import row_of
-
     day = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="milliseconds")
     limit = settings.curation.feedback_per_day
     if store.landed_of(feedback.giver, day) < limit:

@@ -16,9 +16,10 @@ from correctly_assets.core.ports import Refusal, Teacher
 from correctly_assets.core.types import Example
 from correctly_assets.llm_api.budget import PromptTooLongError, RequestRefusedError
 from correctly_assets.llm_api.requests import NOT_RECORDED, record_command
-from correctly_assets.settings import Settings, TeacherSettings
+from correctly_assets.settings import Settings
 from correctly_assets.teachers.prompted.batch_sizes import UNRECORDED
 from correctly_assets.workflows.make_teacher import make_platform_teacher
+from correctly_assets.workflows.waiting_rows import waits_for
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -66,19 +67,6 @@ class CompletedWaiting:
             "cost_usd": self.cost_usd,
             "says": self.message,
         }
-
-
-def waits_for(teacher: TeacherSettings) -> str:
-    """What a row without a correction waits for, in a sentence."""
-    if teacher.kind == "embedded":
-        return "They wait until CORRECTLY_TEACHER=openai names a teacher that corrects: the embedded one only puts errors in."
-    if teacher.kind == "recorded":
-        command = record_command(teacher.model, "teacher")
-        return (
-            "The recorded teacher corrects those that its recording holds before the next train set, or now with "
-            f"`correctly generate`; the others wait for {command}."
-        )
-    return f"The {teacher.kind} teacher corrects them before the next train set, or now with `correctly generate`."
 
 
 def complete_waiting(

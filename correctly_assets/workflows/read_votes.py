@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.text import clean_line
 from correctly_assets.correction.left_alone import without_notice
+from correctly_assets.correction.segment import segments
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.openwebui_account import signed_in
 
@@ -253,8 +254,6 @@ def better_version(vote: Vote, entry: JournalEntry, scrub: Callable[[str], str])
 def one_sentence_better(comment: str, text: str) -> str | None:
     """A text of several sentences with the one that a comment writes otherwise put right; None where it is no version of
     one, or as much of two."""
-    from correctly_assets.correction.segment import segments
-
     text = clean_line(text)
     parts = list(segments(text))
     close = [(_kept(comment, part.text), n) for n, part in enumerate(parts) if part.prose]

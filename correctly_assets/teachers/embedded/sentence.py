@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from correctly_assets.core.errors import PermanentError
+from correctly_assets.language.inflection import all_lemmas, inflection
 from correctly_assets.language.parser import SPACY_MODEL, import_spacy
 from correctly_assets.language.points import read_words
 
@@ -78,18 +79,14 @@ def capital(text: str) -> str:
 @lru_cache(maxsize=20_000)
 def inflect(lemma: str, tag: str) -> str | None:
     """The lemma's form for a Penn tag (``VBZ``, ``NNS`` …); None when the library knows none."""
-    from lemminflect import getInflection
-
-    forms = getInflection(lemma, tag)
+    forms = inflection(lemma, tag)
     return forms[0] if forms else None
 
 
 @lru_cache(maxsize=20_000)
 def classes(word: str) -> frozenset[str]:
     """The word classes under which the library's dictionary lists the word; empty for a word it does not know."""
-    from lemminflect import getAllLemmas
-
-    return frozenset(getAllLemmas(word))
+    return frozenset(all_lemmas(word))
 
 
 @lru_cache(maxsize=1)

@@ -18,6 +18,7 @@ from correctly_assets.artifacts.files import sha256_file
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.prompts import Prompts
 from correctly_assets.training.models.vocabulary import kept_tokens, trim_gguf, trimming
+from correctly_assets.training.rendering import Renderer, exported_template
 
 MANIFEST = "correctly_base.json"
 FORMAT = 2
@@ -142,8 +143,6 @@ def convert_gguf(gguf: Path, target: Path, prompts: Prompts, family: str) -> Pat
         # llama.cpp's default where the file is silent: sentencepiece vocabularies begin with it, byte-level ones do not.
         if keys.get("tokenizer.ggml.add_bos_token", keys.get("tokenizer.ggml.model") == "llama"):
             begin_with_bos(tokenizer)
-        from correctly_assets.training.rendering import Renderer, exported_template
-
         tokenizer.chat_template = exported_template(Renderer(tokenizer, prompts))
         out = work / "model"
         model.save_pretrained(out, safe_serialization=True)

@@ -17,9 +17,10 @@ from correctly_assets.core.types import Example
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
 from correctly_assets.workflows.build_train_set import make_train_set
-from correctly_assets.workflows.complete_examples import complete_waiting, rehearse_waiting, waits_for
+from correctly_assets.workflows.complete_examples import complete_waiting, rehearse_waiting
 from correctly_assets.workflows.make_teacher import make_platform_teacher
 from correctly_assets.workflows.record_teacher import record_teacher
+from correctly_assets.workflows.waiting_rows import waits_for
 from correctly_tests.commands import invoke
 from correctly_tests.teaching_fakes import GOOD, ChatServer, answer, completion
 

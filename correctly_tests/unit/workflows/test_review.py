@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -298,6 +299,14 @@ def test_input_that_is_no_terminal_is_refused_and_results_are_shown(store: Store
     assert isinstance(done.exception, UsageError) and "--results" in str(done.exception)
     shown = CliRunner().invoke(app, ["review", "--results", "--json"])
     assert json.loads(shown.stdout)["systems"] == []  # a grade of a scenario that is no more does not count
+
+
+def test_results_are_shown_as_a_table_too(store: Store, here: Settings) -> None:
+    scenario = read_scenarios(here.platform)[0]
+    store.add_review(replace(grade(scenario=scenario.id), scenario_sha=scenario.sha))
+    shown = CliRunner().invoke(app, ["review", "--results"])
+    assert shown.exit_code == 0, shown.exception
+    assert "4.0" in shown.stdout and "1 of" in shown.stdout
 
 
 @pytest.mark.slow

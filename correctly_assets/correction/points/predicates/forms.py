@@ -9,14 +9,13 @@ from functools import lru_cache
 
 from correctly_assets.correction.points.change import Change
 from correctly_assets.correction.points.conditions import Slots, predicate, word_set
+from correctly_assets.language.inflection import all_lemmas, inflection
 
 
 @lru_cache(maxsize=20_000)
 def lemmas(word: str, upos: str = "") -> frozenset[str]:
     """The lemmas that a word can belong to, of one word class or of any."""
-    from lemminflect import getAllLemmas
-
-    found = getAllLemmas(word)
+    found = all_lemmas(word)
     if upos == "VERB":
         rows = (*found.get("VERB", ()), *found.get("AUX", ()))
     else:
@@ -27,9 +26,7 @@ def lemmas(word: str, upos: str = "") -> frozenset[str]:
 @lru_cache(maxsize=20_000)
 def forms(lemma: str, tag: str) -> frozenset[str]:
     """The spellings of a lemma's form."""
-    from lemminflect import getInflection
-
-    return frozenset(getInflection(lemma, tag))
+    return frozenset(inflection(lemma, tag))
 
 
 @lru_cache(maxsize=20_000)

@@ -7,6 +7,7 @@ confused pairs).
 from __future__ import annotations
 
 import re
+from difflib import SequenceMatcher
 from functools import lru_cache
 
 from correctly_assets.correction.points.change import Change
@@ -50,8 +51,6 @@ def other_ending(c: Change) -> bool:
 
 
 def _near(was: str, now: str) -> bool:
-    from difflib import SequenceMatcher
-
     return SequenceMatcher(None, was, now, autojunk=False).ratio() >= 0.6
 
 
