@@ -53,7 +53,13 @@ test: test-system tools lint ## everything the CI runs, from a fresh clone
 test-fast: tools ## the inner loop: no model, under two minutes
 	@$(PY) -m pytest -p no:cacheprovider correctly_tests/unit correctly_tests/defs -m "not model and not slow and not full"
 
-test-full: test-system tools .venv-dvc/.installed ## soak and the real `dvc` program too; writes docs/faults.md
+# What deploy/examples need on top of .venv: packages in a folder, with the pins of .venv left as they are.
+.venv-kubernetes/.installed .venv-ray/.installed: .venv-%/.installed: deploy/examples/%/requirements.txt | $(VENV)/.installed-$(ACCELERATOR)
+	@rm -rf .venv-$*
+	@$(PY) -m pip --disable-pip-version-check install -q --no-deps --require-hashes --target .venv-$* -r $<
+	@touch $@
+
+test-full: test-system tools .venv-dvc/.installed .venv-kubernetes/.installed .venv-ray/.installed ## soak, the real `dvc` program and deploy/examples too; writes docs/faults.md
 	@$(OFFLINE) $(PY) -m pytest -p no:cacheprovider correctly_tests --faults-page docs/faults.md
 
 $(addprefix bench-,$(BENCHES)): bench-%: install

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -68,21 +69,35 @@ class TrainerResource(dg.ConfigurableResource):
         spec.extras.dagster_run = context.run.run_id
         work = settings.platform.checkpoints_dir / training_key(spec)[:16]
         path = write_config(spec, work, progress_path=settings.platform.progress_path, mlflow=mlflow)
+        code, reported = self.run_child(context, settings, path)
+        try:
+            return Trained(read_result(path, code), reported)
+        except CorrectlyError as error:
+            return Trained(error, reported)
+
+    def run_child(
+        self, context: dg.AssetExecutionContext, settings: Settings, config: Path
+    ) -> tuple[int, Sequence[Any]]:
+        """Start the trainer on its config file and wait for its end. A trainer that runs elsewhere overrides this alone
+        (deploy/examples/).
+
+        Returns:
+            Its exit code, and the materialization and the checks that it sent to Dagster.
+
+        Raises:
+            DagsterExecutionInterruptedError: the run was canceled or stopped; no child is left.
+        """
         with dg.open_pipes_session(
             context=context,
             context_injector=dg.PipesTempFileContextInjector(),
             message_reader=dg.PipesTempFileMessageReader(),
         ) as session:
             child = start_child(
-                ["correctly_assets.training", str(path)],
+                ["correctly_assets.training", str(config)],
                 home=settings.platform.home,
                 nice=self.nice,
                 env=session.get_bootstrap_env_vars(),
                 of_the_platform=True,
             )
             code = wait_for_child(child, stop_seconds=self.termination_seconds)
-        reported = session.get_results(implicit_materializations=False)
-        try:
-            return Trained(read_result(path, code), reported)
-        except CorrectlyError as error:
-            return Trained(error, reported)
+        return code, session.get_results(implicit_materializations=False)

@@ -59,25 +59,34 @@ class Loaded:
     engine: Engine
 
 
+WrapEngine = Callable[[Adapter, Engine], Engine]
+"""What puts another engine around the one that was chosen: one that shares batches with other workers (deploy/examples/)."""
+
+
 def produce_adapter(
-    config: TrainConfig, stop: Callable[[], bool], reporter: Reporter, *, started: float
+    config: TrainConfig,
+    stop: Callable[[], bool],
+    reporter: Reporter,
+    *,
+    started: float,
+    wrap: WrapEngine | None = None,
 ) -> TrainResult:
     """Train as configured, measure the adapter and write it as ``adapters_dir/ID``.
 
     Args:
         stop: true once a signal has arrived.
         started: `time.monotonic` of the process's start; the budget of minutes counts from there.
+        wrap: called once with the adapter and the engine that fits; what it returns computes in that engine's place.
 
     Raises:
         Interrupted: ``stop`` said so; a checkpoint is left if a step was made.
         CorrectlyError: as `core.errors` says, with the setting to change.
     """
     loaded = _load(config, stop, reporter)
+    engine = wrap(loaded.adapter, loaded.engine) if wrap else loaded.engine
     ledger = RunLedger(config.mlflow)
     report, say = _report_to(reporter, ledger), reporter.say
-    trainer = Trainer(
-        config, loaded.data, loaded.adapter, loaded.engine, started=started, stop=stop, report=report, say=say
-    )
+    trainer = Trainer(config, loaded.data, loaded.adapter, engine, started=started, stop=stop, report=report, say=say)
     resumed = trainer.resume()
     spent_before = trainer.progress.spent
     note = config.checkpoint_dir / "mlflow_run"

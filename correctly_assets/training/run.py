@@ -12,9 +12,9 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.artifacts.manifests import has_manifest, renew_manifest
@@ -22,6 +22,9 @@ from correctly_assets.core.errors import CorrectlyError, RetryableError
 from correctly_assets.core.training import ADAPTER_CHECK, EXIT_INTERRUPTED, EXIT_PERMANENT, TrainResult
 from correctly_assets.training.config import TrainConfig
 from correctly_assets.training.reporter import Reporter
+
+if TYPE_CHECKING:
+    from correctly_assets.training.produce_adapter import WrapEngine
 
 log = logging.getLogger("correctly.training")
 
@@ -75,8 +78,13 @@ def pipes() -> Iterator[Any]:
         yield context
 
 
-def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
+def run(
+    config: TrainConfig, stop: Callable[[], bool], reporter: Reporter, wrap: WrapEngine | None = None
+) -> TrainResult:
     """Train as configured.
+
+    Args:
+        wrap: as in `produce_adapter`.
 
     Raises:
         Interrupted: a signal arrived; a checkpoint is left if a step was made.
@@ -95,7 +103,7 @@ def run(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> TrainResult:
     # Only now: torch and transformers read the environment when they are imported.
     from correctly_assets.training.produce_adapter import produce_adapter
 
-    return produce_adapter(config, stop, reporter, started=started)
+    return produce_adapter(config, stop, reporter, started=started, wrap=wrap)
 
 
 def main(config: TrainConfig) -> int:
@@ -104,8 +112,9 @@ def main(config: TrainConfig) -> int:
     stop.install()
     with pipes() as context:
         reporter = Reporter(config, context)
-        outcome, code = _outcome(config, stop, reporter)
-        text = json.dumps({**outcome, "training_key": config.extras.training_key}, indent=1) + "\n"
+        outcome, code = outcome_of(config, stop, reporter)
+        # The code too: where a pod is deleted at its end, nobody else knows it.
+        text = json.dumps({**outcome, "exit_code": code, "training_key": config.extras.training_key}, indent=1) + "\n"
         if config.result_path is not None:
             write_text_atomically(config.result_path, text)
         else:
@@ -159,9 +168,12 @@ def _tell_dagster(context: Any, outcome: Mapping[str, Any]) -> None:
         context.report_asset_check(ADAPTER_CHECK, passed=False, metadata={"why": error["message"]})
 
 
-def _outcome(config: TrainConfig, stop: StopFlag, reporter: Reporter) -> tuple[dict[str, Any], int]:
+def outcome_of(
+    config: TrainConfig, stop: Callable[[], bool], reporter: Reporter, wrap: WrapEngine | None = None
+) -> tuple[dict[str, Any], int]:
+    """Train, whatever comes of it: what is written to ``result_path`` of a finished run or of one that failed, and the exit code."""
     try:
-        return _trained_before(config, reporter) or run(config, stop, reporter).to_json(), 0
+        return _trained_before(config, reporter) or run(config, stop, reporter, wrap).to_json(), 0
     except CorrectlyError as error:
         code = (
             1

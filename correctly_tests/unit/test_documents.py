@@ -15,6 +15,8 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
 PAGES = [
     "CONTRIBUTING.md", "GLOSSARY.md", "docs/architecture.md", "docs/capacity.md", "docs/languages.md", "docs/questions.md",
+    "deploy/examples/compose/README.md", "deploy/examples/kubernetes/README.md",
+    "deploy/examples/ray/README.md",
 ]  # fmt: skip
 
 
