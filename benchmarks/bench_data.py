@@ -199,8 +199,8 @@ def evaluation_texts() -> list[str]:
 def part_teacher(count: int = 20_000) -> dict[str, Any]:
     """Pairs a minute from parsing on (the parser's load apart), ladder with decontamination included."""
     from correctly_assets.core.taxonomy import family
+    from correctly_assets.teachers.embedded.embedded_teacher import EmbeddedTeacher
     from correctly_assets.teachers.embedded.injection import Mix
-    from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
     from correctly_assets.teachers.pair_checks import Ladder
 
     examples = landed_examples()
@@ -226,7 +226,7 @@ def part_neighbours() -> dict[str, Any]:
     import numpy as np
 
     from correctly_assets.curation.embeddings import TokenVectors, base_embedding
-    from correctly_assets.curation.search import Embedding, HashedNgrams
+    from correctly_assets.curation.vector_search import Embedding, HashedNgrams
     from correctly_assets.settings import get_settings
 
     examples, model = shipped("examples.jsonl"), Path(get_settings().base_model_path)

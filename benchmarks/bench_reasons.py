@@ -25,7 +25,7 @@ from benchmarks.common import ROOT, figure, write_results
 from correctly_assets.core.correction import ReasonLanguage
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
-from correctly_assets.correction.points.choose import explain
+from correctly_assets.correction.points.choose_point import explain
 
 LABELLED = ROOT / "benchmarks" / "reasons.jsonl"
 HELD_OUT = ROOT / "benchmarks" / "reasons_heldout.jsonl"

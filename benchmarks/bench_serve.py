@@ -106,7 +106,7 @@ def measure_edits(count: int) -> float:
 
 async def measure_engine(home: Path, adapter: Path, count: int, keep: Callable[[dict[str, float]], None]) -> None:
     """The adapter behind gateway and engine: latency, throughput, a document, and kill -9 of the engine under load."""
-    from correctly_assets.engine.client import VllmClient
+    from correctly_assets.engine.vllm_client import VllmClient
     from correctly_assets.platform.processes import BY_NAME
     from correctly_assets.store import open_store
     from correctly_tests.serving_fakes import free_port

@@ -36,7 +36,7 @@ from benchmarks.soak_place import Place, adapters, place
 from correctly_assets.artifacts.manifests import TrainSetManifest
 from correctly_assets.settings import Settings
 
-TRAINER_NICE = 10  # as the platform's trainer (resources/trainer.py)
+TRAINER_NICE = 10  # as the platform's trainer (resources/trainer_resource.py)
 SWAPS, REQUESTS, CLIENTS = 10, 2000, 16
 
 # figure: (unit, floor, goal, better)

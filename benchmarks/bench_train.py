@@ -95,7 +95,7 @@ def run_ours(batches: list[list[Any]], held_out: list[Any], engine_name: str) ->
     """Our loop: the trainer's own step, with a constant rate."""
     from correctly_assets.training.config import Stage
     from correctly_assets.training.data import Batch, TrainData
-    from correctly_assets.training.engines.choose import make_engine
+    from correctly_assets.training.engines.choose_engine import make_engine
     from correctly_assets.training.reporter import peak_rss_mb
     from correctly_assets.training.run import keep_freed_memory
     from correctly_assets.training.trainer import Trainer

@@ -50,8 +50,8 @@ def serve_gateway(home: str, engine: str, port: str) -> None:
     import uvicorn
 
     from correctly_assets.gateway.app import create_app
+    from correctly_assets.gateway.build_parts import build_parts
     from correctly_assets.gateway.options import Options
-    from correctly_assets.gateway.wiring import build_parts
 
     settings = Settings().changed(platform={"home": Path(home)}, serving={"vllm_port": int(engine)})
 

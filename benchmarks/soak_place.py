@@ -69,8 +69,8 @@ class Place:
 
     async def prove(self, adapter: str) -> float:
         """Load and prove an adapter beside the one that serves, as a promotion does; the seconds it took."""
-        from correctly_assets.engine.client import VllmClient
         from correctly_assets.engine.load_adapter import load_proven
+        from correctly_assets.engine.vllm_client import VllmClient
         from correctly_assets.training.adapter import check_adapter
 
         def check(directory: Path) -> object:

@@ -15,19 +15,19 @@ import typer
 from rich.markup import escape
 
 from correctly_assets.commands import (
-    data,
-    examples,
-    judging,
+    data_commands,
+    evaluate_command,
+    example_commands,
     keys,
-    points,
-    reports,
-    review,
-    serving,
-    training,
+    points_command,
+    report_commands,
+    review_commands,
+    serving_commands,
+    training_commands,
     upkeep,
     words,
 )
-from correctly_assets.commands.common import Json, console, print_json, stderr
+from correctly_assets.commands.output import Json, console, print_json, stderr
 from correctly_assets.core.correction import REASON_LANGUAGES
 from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
 from correctly_assets.settings import InvalidSettingError, get_settings
@@ -120,7 +120,7 @@ def correct(
     mode: Annotated[str | None, typer.Option(help="careful or fluent; as configured when left out.")] = None,
 ) -> None:
     """Correct English: Before / After / Why."""
-    from correctly_assets.gateway.client import correct_texts
+    from correctly_assets.gateway.gateway_client import correct_texts
     from correctly_assets.platform.first_screen import print_corrections
 
     settings = get_settings()
@@ -163,7 +163,19 @@ def status(as_json: Json = False) -> None:
         print_status(value, console)
 
 
-for room in (data, examples, judging, keys, points, reports, review, serving, training, upkeep, words):
+for room in (
+    data_commands,
+    example_commands,
+    evaluate_command,
+    keys,
+    points_command,
+    report_commands,
+    review_commands,
+    serving_commands,
+    training_commands,
+    upkeep,
+    words,
+):
     room.register(app)
 
 

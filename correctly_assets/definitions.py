@@ -15,16 +15,24 @@ import dagster as dg
 from correctly_assets.defs import (
     automation,
     backup,
-    clean_up,
     eval_report,
-    examples,
     feedback,
-    full_report,
     given,
     lora_adapter,
     model_health,
     served_model,
-    train_set,
+)
+from correctly_assets.defs import (
+    clean_up_job as clean_up,
+)
+from correctly_assets.defs import (
+    examples_asset as examples,
+)
+from correctly_assets.defs import (
+    full_report_asset as full_report,
+)
+from correctly_assets.defs import (
+    train_set_asset as train_set,
 )
 from correctly_assets.defs.resources import make_resources
 from correctly_assets.settings import Settings, get_settings

@@ -29,12 +29,12 @@ from starlette.routing import Route
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.path import Corrector
-from correctly_assets.correction.points.choose import PointReasons
+from correctly_assets.correction.points.choose_point import PointReasons
 from correctly_assets.curation.guards import Guards
 from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
-from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.replicas import Replicas
+from correctly_assets.engine.vllm_client import VllmClient
 from correctly_assets.engine.vllm_plugin.door import KeyRequired
 from correctly_assets.gateway.app import create_app
 from correctly_assets.gateway.dashboard import dashboard_page

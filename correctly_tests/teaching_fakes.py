@@ -18,7 +18,7 @@ from correctly_assets.llm_api.endpoint import Endpoint
 from correctly_assets.llm_api.recordings import Replay, recording_path
 from correctly_assets.llm_api.requests import ChatTransport, Recording
 from correctly_assets.teachers.pair_checks import Ladder
-from correctly_assets.teachers.prompted.teacher import PromptedTeacher
+from correctly_assets.teachers.prompted.prompted_teacher import PromptedTeacher
 from correctly_tests.loopback import Loopback, answer
 
 PROMPTS = Path(__file__).resolve().parents[1] / "prompts"

@@ -21,7 +21,7 @@ from correctly_assets.core.prompts import load_prompts
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.config import Lora, Stage, TrainConfig
 from correctly_assets.training.data import build_data, read_pairs
-from correctly_assets.training.engines.choose import make_engine
+from correctly_assets.training.engines.choose_engine import make_engine
 from correctly_assets.training.models.lora_model import Adapter, load_base, put_adapter_on
 from correctly_assets.training.rendering import Renderer, Turn, load_tokenizer
 from correctly_assets.training.trainer import Trainer

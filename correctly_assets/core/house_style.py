@@ -1,7 +1,7 @@
 """A house style: what a team wants left alone, and how it wants things spelt and called.
 
 Belongs here: the record, its JSON shape, how two of them join, which edits it leaves alone. Does not belong here: where it is kept
-(workflows/house_file.py), or putting its words into a text (correction/wording.py).
+(workflows/house_file.py), or putting its words into a text (correction/house_wording.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Two layouts that published corpora come in, as landing and evaluation both read them: parallel text and M2's edits.
 
 Belongs here: which files belong together, lines side by side, edits put into their sentence. Does not belong here: what a
-row of either becomes (curation/layouts.py, evaluation/evaluation_set.py), or putting tokens back as text, which differs there.
+row of either becomes (curation/file_layouts.py, evaluation/evaluation_set.py), or putting tokens back as text, which differs there.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Completer(Protocol):
 
 @runtime_checkable
 class Ranker(Completer, Protocol):
-    """A completer that says too how probable a model finds given texts (engine/client.py)."""
+    """A completer that says too how probable a model finds given texts (engine/vllm_client.py)."""
 
     async def text_logprobs(self, model: str, texts: Sequence[str], *, priority: int = 0) -> list[float]:
         """The log-probability of each text, in nats; a lower ``priority`` is answered first."""

@@ -19,7 +19,7 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.taxonomy import family
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.confidence import is_word_choice
-from correctly_assets.correction.judging import Judge
+from correctly_assets.correction.edit_judge import Judge
 
 FILE = "bounds.json"
 

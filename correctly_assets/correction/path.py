@@ -35,10 +35,11 @@ from correctly_assets.core.types import Correction, Edit, Fallback, Skipped
 from correctly_assets.correction.alignment import Span, flatten
 from correctly_assets.correction.bounds import Bounds, ModeBounds
 from correctly_assets.correction.confidence import edit_confidences, sure_edits
+from correctly_assets.correction.edit_judge import Judge, Score, gains
 from correctly_assets.correction.guards import answer_limit, refuse, settle_end
-from correctly_assets.correction.judging import Judge, Score, gains
+from correctly_assets.correction.house_wording import allowed, kept_spans, united, with_house_wording, with_kept
 from correctly_assets.correction.left_alone import BY_STYLE, NO_SAFE, NO_SENTENCE, UNKNOWN_WORD, UNKNOWN_WORDS
-from correctly_assets.correction.points.choose import Explanation
+from correctly_assets.correction.points.choose_point import Explanation
 from correctly_assets.correction.reasons import check_model_reason, load_rule_reasons
 from correctly_assets.correction.rules_first import sparing_names
 from correctly_assets.correction.segment import ALONE, Segment, protected_spans, segments
@@ -47,7 +48,6 @@ from correctly_assets.correction.style import as_it_was
 from correctly_assets.correction.surface import in_small_letters, is_in_capitals
 from correctly_assets.correction.surface import put_right as surface_put_right
 from correctly_assets.correction.vetoes import doubtful, kept_edits, whole
-from correctly_assets.correction.wording import allowed, kept_spans, united, with_house_wording, with_kept
 
 REASON_TOKENS = {"en": 56, "ko": 96}
 """Token limit of a reason: thirty English words, or as many Korean ones, and a little more."""
@@ -104,7 +104,7 @@ class Corrector:
         annotator: extracts the edits; called in a thread.
         prompts: the prompts that the model was trained with.
         profanity: vetoes words that the model adds; no veto when None.
-        explain: finds the grammar point of each edit (points/choose.py); every reason is a general one when None.
+        explain: finds the grammar point of each edit (points/choose_point.py); every reason is a general one when None.
         model_reasons: whether the model is asked for a sentence where no grammar point holds; shown if it passes its check.
         rules: writes the general reason of an edit's type; the shipped templates when None.
         dictionary: words that the model may bring in; the annotator's where it knows words.
@@ -112,7 +112,7 @@ class Corrector:
         bounds: an adapter's bounds by its ID, None for the base model; how sure the model must be of an edit (bounds.py).
         ranker: how probable a model finds each of some texts; ranks what a misspelt word may stand for. Misspellings that the
             model leaves stay where None.
-        base_model: the engine's name for the base model, which judges edits (judging.py); nobody does where None.
+        base_model: the engine's name for the base model, which judges edits (edit_judge.py); nobody does where None.
         first: mends a sentence before the model sees it (rules_first.py); edits are taken over both, from what the user
             wrote. Nothing comes first when None.
     """

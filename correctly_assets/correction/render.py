@@ -11,7 +11,7 @@ from typing import Literal
 
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.left_alone import left_alone, unchanged_answer
-from correctly_assets.correction.told import reason_rows
+from correctly_assets.correction.reason_rows import reason_rows
 
 Layout = Literal["text", "diff", "table", "json"]
 """How an answer is laid out: the corrected text and nothing else; the text with its changes marked; the text and the table of changes;
@@ -23,7 +23,7 @@ def changes_table(correction: Correction, language: str = "en") -> str:
     """The Markdown table ``| Was | Now | Why |``, one row an edit; empty text where nothing changed.
 
     An insertion or a deletion is shown with the word beside it, because an empty cell says nothing. Reasons are numbered
-    where there are several, and an error that comes again is referred to (told.py).
+    where there are several, and an error that comes again is referred to (reason_rows.py).
     """
     if not correction.edits:
         return ""

@@ -1,7 +1,7 @@
 """Embeddings beside the hashed n-grams: the base model's own token vectors, and an endpoint's.
 
 Belongs here: turning texts into vectors by a model's files or an endpoint, and keeping what was paid for. Does not belong
-here: the index (search.py), or which one is used (the setting CORRECTLY_EMBEDDING, joined in workflows/).
+here: the index (vector_search.py), or which one is used (the setting CORRECTLY_EMBEDDING, joined in workflows/).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from correctly_assets.core.errors import PermanentError, UnreachableError
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.text import normalise
-from correctly_assets.curation.search import Embedding, HashedNgrams, Vectors
+from correctly_assets.curation.vector_search import Embedding, HashedNgrams, Vectors
 from correctly_assets.llm_api.requests import may_be_answered_later
 
 if TYPE_CHECKING:

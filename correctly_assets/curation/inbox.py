@@ -20,8 +20,8 @@ from typing import NamedTuple
 from correctly_assets.artifacts.files import fsync_entries, write_text_atomically
 from correctly_assets.core.errors import CorrectlyError, PermanentError, UsageError
 from correctly_assets.core.landing import ExampleGuard, LandOutcome, Sink
+from correctly_assets.curation.file_layouts import is_part, parts_of, source_of
 from correctly_assets.curation.files import land_file, shown_name, with_ending
-from correctly_assets.curation.layouts import is_part, parts_of, source_of
 from correctly_assets.curation.readers import is_left_alone
 
 log = logging.getLogger(__name__)

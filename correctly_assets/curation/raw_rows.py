@@ -1,7 +1,7 @@
 """What every reader gives: a row as it stands in a file, or why there is none in its place.
 
 Belongs here: the shape of a raw row, how one that cannot be read is said, and a spreadsheet's cell as text. Does not belong
-here: the formats (readers.py, tables.py, layouts.py), or what a row must hold (rows.py).
+here: the formats (readers.py, tables.py, file_layouts.py), or what a row must hold (rows.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files to raw rows: CSV, JSONL and JSON here, binary tables in tables.py, the rarer text layouts in layouts.py.
+"""Files to raw rows: CSV, JSONL and JSON here, binary tables in tables.py, the rarer text layouts in file_layouts.py.
 
 Belongs here: getting at each row without losing the others, however broken one is, with bounds on what is read at once. Does
 not belong here: what a row must hold (rows.py), or which column is which field (columns.py).
@@ -17,7 +17,7 @@ from correctly_assets.core.errors import UsageError
 from correctly_assets.core.layouts import is_parallel
 from correctly_assets.core.ports import Refusal
 from correctly_assets.curation.columns import Columns, ColumnsUnclear
-from correctly_assets.curation.layouts import alone, is_part, read_m2, read_parallel
+from correctly_assets.curation.file_layouts import alone, is_part, read_m2, read_parallel
 from correctly_assets.curation.raw_rows import RawRow, cell_text, refusal
 from correctly_assets.curation.record_shapes import rows_of
 from correctly_assets.curation.tables import parquet_files, read_parquet, read_parquet_folder, read_xlsx

@@ -10,11 +10,11 @@ import dagster as dg
 
 from correctly_assets.core.errors import CorrectlyError, passes
 from correctly_assets.core.retrain import FAILURE_TAG, PASSES, decide_retrain
-from correctly_assets.defs.common import DATA_VERSION_TAG, refused
+from correctly_assets.defs.event_metadata import DATA_VERSION_TAG, refused
 from correctly_assets.defs.feedback import read_feedback, tick_feedback
 from correctly_assets.defs.given import tick_observe
 from correctly_assets.resources.ledger import point_alias
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import Settings
 from correctly_assets.workflows import generate_examples
 from correctly_assets.workflows.dead_runs import fail_dead_runs, note_interrupted_run

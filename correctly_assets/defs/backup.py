@@ -6,7 +6,7 @@ Belongs here: both. Does not belong here: making a backup (workflows/back_up.py)
 import dagster as dg
 
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.defs.common import refused
+from correctly_assets.defs.event_metadata import refused
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.back_up import back_up as write_backup
 

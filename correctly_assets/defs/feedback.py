@@ -9,8 +9,8 @@ import time
 import dagster as dg
 
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.defs.common import refused
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.defs.event_metadata import refused
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.collect_feedback import ask_for_feedback, collect_feedback
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from correctly_assets.core.retrain import lags
-from correctly_assets.defs.common import DATA_VERSION_TAG, LOOP, OWNERS
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.defs.event_metadata import DATA_VERSION_TAG, LOOP, OWNERS
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store
 from correctly_assets.training.models.base_model import base_model_revision

@@ -16,11 +16,11 @@ from correctly_assets.artifacts.manifests import Provenance
 from correctly_assets.core.errors import CorrectlyError, PermanentError
 from correctly_assets.core.retrain import WHY_TAG
 from correctly_assets.core.training import ADAPTER_CHECK
-from correctly_assets.defs.common import LOOP, OWNERS, latest, refused, sources_version
+from correctly_assets.defs.event_metadata import LOOP, OWNERS, latest, refused, sources_version
 from correctly_assets.evaluation.report.plots import loss_curve
 from correctly_assets.resources.ledger import EXPERIMENT, Ledger, NoLedger
-from correctly_assets.resources.store import StoreResource
-from correctly_assets.resources.trainer import Trained, TrainerResource
+from correctly_assets.resources.store_resource import StoreResource
+from correctly_assets.resources.trainer_resource import Trained, TrainerResource
 from correctly_assets.settings import Settings
 from correctly_assets.training.config import Mlflow
 from correctly_assets.workflows.promote import record

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.defs.common import OWNERS, refused, sources_version, table
+from correctly_assets.defs.event_metadata import OWNERS, refused, sources_version, table
 from correctly_assets.resources.engine import EngineResource
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import Settings
 
 if TYPE_CHECKING:

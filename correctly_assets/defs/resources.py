@@ -12,8 +12,8 @@ import dagster as dg
 
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.ledger import ledger_resource
-from correctly_assets.resources.store import StoreResource
-from correctly_assets.resources.trainer import TrainerResource
+from correctly_assets.resources.store_resource import StoreResource
+from correctly_assets.resources.trainer_resource import TrainerResource
 from correctly_assets.settings import PlatformSettings, Settings
 
 _DATABASE = "CORRECTLY_DATABASE_URL"

@@ -11,10 +11,10 @@ from typing import Any
 import dagster as dg
 
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.defs.common import LOOP, OWNERS, latest, refused, sources_version
+from correctly_assets.defs.event_metadata import LOOP, OWNERS, latest, refused, sources_version
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.ledger import Ledger, NoLedger
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.promote import promote_candidate
 

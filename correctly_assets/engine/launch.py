@@ -1,7 +1,7 @@
 """The engine's command line: one function that says how vLLM 0.32 is started, on a CPU and on a GPU.
 
 Belongs here: flags and environment of the engine process, with the reason of each. Does not belong here: starting,
-watching or stopping the process (platform/), talking to it (client.py).
+watching or stopping the process (platform/), talking to it (vllm_client.py).
 """
 
 from __future__ import annotations

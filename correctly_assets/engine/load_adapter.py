@@ -18,8 +18,8 @@ from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError,
 from correctly_assets.core.errors import AdapterRefused, CorrectlyError, RefusedError
 from correctly_assets.core.serving import AdapterCheck, EngineCorruptedError
 from correctly_assets.core.training import Canary
-from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.launch import BASE_NAME
+from correctly_assets.engine.vllm_client import VllmClient
 
 log = logging.getLogger(__name__)
 

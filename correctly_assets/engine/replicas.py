@@ -1,6 +1,6 @@
 """Several engines behind one client: a request goes to one that has its model, and to another where that one fails.
 
-Belongs here: what is known of each engine, and the order in which they are asked. Does not belong here: the wire (client.py), which
+Belongs here: what is known of each engine, and the order in which they are asked. Does not belong here: the wire (vllm_client.py), which
 adapter each should have (gateway/releases.py).
 """
 
@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError
 from correctly_assets.core.ports import Completion
 from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
-from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.key import engine_key
+from correctly_assets.engine.vllm_client import VllmClient
 from correctly_assets.settings import Settings
 
 LOOK_SECONDS = 10.0

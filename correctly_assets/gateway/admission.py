@@ -26,7 +26,7 @@ from correctly_assets.gateway.access import (
     client_name,
     key_shown,
 )
-from correctly_assets.gateway.errors import NotAllowedError, error_answer
+from correctly_assets.gateway.http_errors import NotAllowedError, error_answer
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.releases import NotReadyError
 

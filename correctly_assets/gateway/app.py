@@ -25,7 +25,7 @@ from correctly_assets.core.host_check import HostCheck, is_loopback
 from correctly_assets.gateway import fine_tuning, languagetool, responses, routes
 from correctly_assets.gateway.access import Keys, client_salt
 from correctly_assets.gateway.admission import Admission
-from correctly_assets.gateway.errors import error_answer, error_body, nothing_at
+from correctly_assets.gateway.http_errors import error_answer, error_body, nothing_at
 from correctly_assets.gateway.methods import AnswerOptions, HeadAndSlash
 from correctly_assets.gateway.metrics import Metrics, request_id
 from correctly_assets.gateway.options import Options
@@ -50,7 +50,7 @@ def create_app(settings: Settings, options: Options | None = None, parts: Callab
     def build() -> Parts:
         if parts is not None:
             return parts()
-        from correctly_assets.gateway.wiring import build_parts
+        from correctly_assets.gateway.build_parts import build_parts
 
         return build_parts(settings, options)
 

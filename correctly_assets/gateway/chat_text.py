@@ -18,11 +18,11 @@ from typing import Any
 from correctly_assets.core.correction import REASON_LANGUAGES, ReasonLanguage
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.left_alone import NOTHING_TO_CHANGE
+from correctly_assets.correction.reason_rows import AS_IN, as_in, point_of, same_error
 from correctly_assets.correction.reasons import load_rule_reasons
 from correctly_assets.correction.render import shown
 from correctly_assets.correction.segment import ALONE, segments
-from correctly_assets.correction.told import AS_IN, as_in, point_of, same_error
-from correctly_assets.gateway.errors import UnsupportedField
+from correctly_assets.gateway.http_errors import UnsupportedField
 from correctly_assets.language.points import point_told
 
 ENGLISH_ONLY = {

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from correctly_assets.gateway.errors import nothing_at
+from correctly_assets.gateway.http_errors import nothing_at
 
 
 class HeadAndSlash:

@@ -18,7 +18,7 @@ from correctly_assets.core.errors import CorrectlyError, UsageError
 from correctly_assets.core.house_style import parse_house_style
 from correctly_assets.gateway.access import Client
 from correctly_assets.gateway.admission import DASHBOARD
-from correctly_assets.gateway.errors import error_body, status_of
+from correctly_assets.gateway.http_errors import error_body, status_of
 from correctly_assets.gateway.model_names import TUNED
 from correctly_assets.gateway.releases import NotReadyError
 from correctly_assets.gateway.service import Asker, ChatEnd, Service

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validat
 
 from correctly_assets.core.correction import Mode, ReasonLanguage
 from correctly_assets.correction.render import Layout
-from correctly_assets.gateway.errors import UnsupportedField
+from correctly_assets.gateway.http_errors import UnsupportedField
 
 
 class Asked(BaseModel):

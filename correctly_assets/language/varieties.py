@@ -1,7 +1,7 @@
 """British, American and Oxford spellings of the same word.
 
 Belongs here: which spelling a variety has for a word. Does not belong here: which variety is wanted (core/house_style.py), or
-putting one into a text (correction/wording.py).
+putting one into a text (correction/house_wording.py).
 """
 
 from __future__ import annotations

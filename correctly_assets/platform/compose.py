@@ -19,7 +19,7 @@ from correctly_assets.gateway.monitoring_files import COMPOSE_DASHBOARDS, COMPOS
 from correctly_assets.platform.openwebui import ADMIN_EMAIL
 from correctly_assets.platform.processes import PROCESSES, Process, engine_command
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
-from correctly_assets.settings.alerts import AlertsSettings
+from correctly_assets.settings.alert_settings import AlertsSettings
 from correctly_assets.store.schemas import DAGSTER_DATABASE
 
 HEADER = """\

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.key import engine_key
+from correctly_assets.engine.vllm_client import VllmClient
 
 if TYPE_CHECKING:
-    from correctly_assets.engine.client import VllmClient
+    from correctly_assets.engine.vllm_client import VllmClient
 
 
 class EngineResource(dg.ConfigurableResource):

@@ -4,7 +4,7 @@ Belongs here: a setting's name, type, unit, default and the paths derived from i
 imports another module of ours, opens a file or talks to the network. Reading the settings must stay free.
 """
 
-from correctly_assets.settings.alerts import AlertsSettings
+from correctly_assets.settings.alert_settings import AlertsSettings
 from correctly_assets.settings.all import Settings, get_settings
 from correctly_assets.settings.comparator import ComparatorSettings
 from correctly_assets.settings.curation import CurationSettings
@@ -12,9 +12,14 @@ from correctly_assets.settings.group import PROJECT_ROOT, InvalidSettingError, S
 from correctly_assets.settings.judge import JudgeSettings
 from correctly_assets.settings.platform import PlatformSettings
 from correctly_assets.settings.privacy import PrivacySettings
-from correctly_assets.settings.serving import ServingSettings
-from correctly_assets.settings.teacher import TeacherSettings
-from correctly_assets.settings.training import DEFAULT_STAGES, EMBEDDED_BASE_MODEL, TrainingSettings, TrainStage
+from correctly_assets.settings.serving_settings import ServingSettings
+from correctly_assets.settings.teacher_settings import TeacherSettings
+from correctly_assets.settings.training_settings import (
+    DEFAULT_STAGES,
+    EMBEDDED_BASE_MODEL,
+    TrainingSettings,
+    TrainStage,
+)
 
 __all__ = [
     "DEFAULT_STAGES",

@@ -12,16 +12,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from correctly_assets.settings.alerts import AlertsSettings
+from correctly_assets.settings.alert_settings import AlertsSettings
 from correctly_assets.settings.comparator import ComparatorSettings
 from correctly_assets.settings.curation import CurationSettings
 from correctly_assets.settings.group import InvalidSettingError
 from correctly_assets.settings.judge import JudgeSettings
 from correctly_assets.settings.platform import PlatformSettings
 from correctly_assets.settings.privacy import PrivacySettings
-from correctly_assets.settings.serving import ServingSettings
-from correctly_assets.settings.teacher import TeacherSettings
-from correctly_assets.settings.training import EMBEDDED_BASE_MODEL, TrainingSettings
+from correctly_assets.settings.serving_settings import ServingSettings
+from correctly_assets.settings.teacher_settings import TeacherSettings
+from correctly_assets.settings.training_settings import EMBEDDED_BASE_MODEL, TrainingSettings
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 

@@ -1,7 +1,7 @@
 """Where the platform keeps its state, and where its parts listen.
 
 Belongs here: HOME, the store, hosts and ports, and the paths and URLs that follow from them. Does not belong here: the
-engine's host and port (serving.py).
+engine's host and port (serving_settings.py).
 """
 
 from __future__ import annotations

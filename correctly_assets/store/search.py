@@ -1,7 +1,7 @@
 """Looking through the examples: filters, words, and how full each cell of the taxonomy is.
 
 Belongs here: the SELECTs behind `correctly examples` and behind the choice of what to write next. Does not belong here:
-likeness of meaning (curation/search.py), landing or changing rows (examples.py).
+likeness of meaning (curation/vector_search.py), landing or changing rows (examples.py).
 """
 
 from __future__ import annotations

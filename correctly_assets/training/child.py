@@ -1,7 +1,7 @@
 """Starting this room as a process of its own, in one way for Dagster and for the command line.
 
 Belongs here: the child's command, environment, niceness and end, its config file and its result. Does not belong here:
-training itself (run.py), or what Dagster is told (resources/trainer.py).
+training itself (run.py), or what Dagster is told (resources/trainer_resource.py).
 """
 
 from __future__ import annotations

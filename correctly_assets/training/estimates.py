@@ -71,7 +71,7 @@ def plan_training(config: TrainConfig) -> TrainPlan:
 
 def plan_for(config: TrainConfig, data: TrainData) -> TrainPlan:
     """`plan_training` for data that is built already."""
-    from correctly_assets.training.engines.choose import expected_engine
+    from correctly_assets.training.engines.choose_engine import expected_engine
     from correctly_assets.training.models.lora_model import choose_device
 
     device = choose_device(config.device).type

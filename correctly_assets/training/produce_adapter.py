@@ -24,7 +24,7 @@ from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.checkpoint import drop_checkpoint
 from correctly_assets.training.config import TrainConfig
 from correctly_assets.training.data import TrainData, build_data, read_pairs
-from correctly_assets.training.engines.choose import make_engine
+from correctly_assets.training.engines.choose_engine import make_engine
 from correctly_assets.training.estimates import TrainPlan, model_flops, model_size, plan_for
 from correctly_assets.training.mlflow_log import RunLedger
 from correctly_assets.training.models.base_model import base_model_revision

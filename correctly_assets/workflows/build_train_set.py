@@ -29,7 +29,7 @@ from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.correction.annotate import LazyAnnotator
 from correctly_assets.curation.near import NearIndex
 from correctly_assets.settings import PlatformSettings, Settings, TrainingSettings
-from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
+from correctly_assets.teachers.embedded.embedded_teacher import EmbeddedTeacher
 from correctly_assets.teachers.pair_checks import Ladder
 from correctly_assets.training.config import Lora, Replay, Stage, TrainSpec
 from correctly_assets.workflows import settle_splits

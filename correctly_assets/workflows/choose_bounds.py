@@ -1,7 +1,7 @@
 """Fitting, for an adapter, how likely its edits are right, and how likely they have to be, on pairs it was not trained on.
 
 Belongs here: asking for the proposals, the fit, and the choice of both ways' bounds. Does not belong here: the bounds as values
-(correction/bounds.py), the features (correction/judging.py). The frozen evaluation set takes no part: what it says of an
+(correction/bounds.py), the features (correction/edit_judge.py). The frozen evaluation set takes no part: what it says of an
 adapter with its bounds stays unbiased.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from correctly_assets.core.ports import Annotator
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.bounds import FILE, Bounds, ModeBounds, read_bounds, write_bounds
-from correctly_assets.correction.judging import FEATURES, Judge, features
+from correctly_assets.correction.edit_judge import FEATURES, Judge, features
 
 if TYPE_CHECKING:
     from correctly_assets.core.evaluation import EvaluationSet
@@ -39,7 +39,7 @@ RIDGE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One edit that the model proposed: its features (correction/judging.py), and whether a reference has the same edit."""
+    """One edit that the model proposed: its features (correction/edit_judge.py), and whether a reference has the same edit."""
 
     features: tuple[float, ...]
     right: bool

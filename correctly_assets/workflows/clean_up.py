@@ -1,7 +1,7 @@
 """The daily clean-up: what has been kept for CORRECTLY_RETENTION_DAYS goes, and what no adapter needs any more.
 
 Belongs here: each place that keeps texts of people or grows by itself, and removing what is old there. Does not belong here:
-which rows of the store go (store/retention.py), which adapters stay (collect_garbage.py), or when this runs (defs/clean_up.py).
+which rows of the store go (store/retention.py), which adapters stay (collect_garbage.py), or when this runs (defs/clean_up_job.py).
 """
 
 from __future__ import annotations

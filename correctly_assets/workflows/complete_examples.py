@@ -1,7 +1,7 @@
 """Rows that landed without a correction: having the teacher complete them, and saying what they wait for.
 
 Belongs here: joining store and teacher for what waits. Does not belong here: how a correction is asked for and proved
-(teachers/prompted/teacher.py), or writing new examples (generate.py).
+(teachers/prompted/prompted_teacher.py), or writing new examples (generate.py).
 """
 
 from __future__ import annotations

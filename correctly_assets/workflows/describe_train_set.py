@@ -1,7 +1,7 @@
 """What the page of `train_set` shows: its error mix beside its target, counts by type and by source, what was refused.
 
 Belongs here: counting and drawing what a train set is made of. Does not belong here: making one (train_sets.py), or Dagster
-(defs/train_set.py).
+(defs/train_set_asset.py).
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ from correctly_assets.workflows.wiring import open_platform_store, registered_fi
 
 if TYPE_CHECKING:
     from correctly_assets.artifacts.manifests import AdapterManifest
-    from correctly_assets.engine.client import VllmClient
+    from correctly_assets.engine.vllm_client import VllmClient
     from correctly_assets.evaluation.metrics.score import Evaluation
     from correctly_assets.evaluation.report.report import WrittenReport
     from correctly_assets.store import Store

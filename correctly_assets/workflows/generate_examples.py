@@ -21,7 +21,7 @@ from correctly_assets.store.derived import Derived
 from correctly_assets.store.search import ExampleFilter
 from correctly_assets.teachers.embedded.sentence import load_data
 from correctly_assets.teachers.prompted.exemplars import Cell
-from correctly_assets.teachers.prompted.teacher import PromptedTeacher
+from correctly_assets.teachers.prompted.prompted_teacher import PromptedTeacher
 from correctly_assets.workflows.complete_examples import complete_waiting
 from correctly_assets.workflows.land_rows import make_guards
 from correctly_assets.workflows.make_teacher import make_platform_teacher

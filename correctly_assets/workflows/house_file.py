@@ -1,6 +1,6 @@
 """The house style as a platform keeps it: one file in HOME, for everybody and for each key.
 
-Belongs here: reading and writing that file. Does not belong here: what a style means (core/house_style.py, correction/wording.py).
+Belongs here: reading and writing that file. Does not belong here: what a style means (core/house_style.py, correction/house_wording.py).
 
 The file is YAML, so that people can write it too::
 

@@ -47,7 +47,7 @@ from correctly_assets.workflows.review_answers import reviews_so_far
 from correctly_assets.workflows.wiring import open_platform_store
 
 if TYPE_CHECKING:
-    from correctly_assets.engine.client import VllmClient
+    from correctly_assets.engine.vllm_client import VllmClient
     from correctly_assets.store import Store
 
 FLAT = (

@@ -16,13 +16,13 @@ from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.correction.annotate import ErrantAnnotator, LazyAnnotator
 from correctly_assets.correction.bounds import DEFAULT_BOUNDS, ModeBounds, overridden, read_bounds
 from correctly_assets.correction.path import Corrector
-from correctly_assets.correction.points.choose import PointReasons
+from correctly_assets.correction.points.choose_point import PointReasons
 from correctly_assets.correction.rules_first import HarperFirst
 from correctly_assets.curation.profanity import Profanity
-from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.key import engine_key
 from correctly_assets.engine.launch import BASE_NAME
-from correctly_assets.evaluation.metrics.points import PointsOf
+from correctly_assets.engine.vllm_client import VllmClient
+from correctly_assets.evaluation.metrics.point_scores import PointsOf
 from correctly_assets.settings import Settings
 
 

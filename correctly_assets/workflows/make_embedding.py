@@ -10,7 +10,7 @@ from pathlib import Path
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.curation.embeddings import EndpointEmbedding, base_embedding
-from correctly_assets.curation.search import Embedding, HashedNgrams
+from correctly_assets.curation.vector_search import Embedding, HashedNgrams
 from correctly_assets.settings import Settings
 
 

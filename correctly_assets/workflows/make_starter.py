@@ -33,9 +33,9 @@ from correctly_assets.engine.load_adapter import load_proven
 from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 from correctly_assets.evaluation.metrics.score import evaluate
 from correctly_assets.settings import Settings
+from correctly_assets.teachers.embedded.embedded_teacher import EmbeddedTeacher
 from correctly_assets.teachers.embedded.injection import Mix
 from correctly_assets.teachers.embedded.sentence import load_data
-from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.card import write_card
 from correctly_assets.training.config import Lora, Stage, TrainSpec

@@ -20,7 +20,7 @@ from correctly_assets.core.types import TrainPair
 from correctly_assets.correction.annotate import LazyAnnotator
 from correctly_assets.curation.pii import PersonalData, in_words
 from correctly_assets.curation.profanity import Profanity
-from correctly_assets.curation.search import NeighbourIndex
+from correctly_assets.curation.vector_search import NeighbourIndex
 from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.llm_api.batches import Batched
 from correctly_assets.llm_api.budget import Budget, price_of
@@ -29,9 +29,9 @@ from correctly_assets.llm_api.recordings import Replay, recording_path
 from correctly_assets.llm_api.requests import ChatTransport, Recording
 from correctly_assets.settings import PlatformSettings, PrivacySettings, Settings
 from correctly_assets.teachers.embedded.analysis_cache import AnalysisCache
-from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
+from correctly_assets.teachers.embedded.embedded_teacher import EmbeddedTeacher
 from correctly_assets.teachers.pair_checks import Ladder
-from correctly_assets.teachers.prompted.teacher import PromptedTeacher
+from correctly_assets.teachers.prompted.prompted_teacher import PromptedTeacher
 from correctly_assets.workflows.make_embedding import make_embedding
 from correctly_assets.workflows.wiring import open_platform_store, read_evaluation_texts
 

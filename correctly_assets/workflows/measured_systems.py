@@ -32,7 +32,7 @@ from correctly_assets.workflows.make_corrector import adapter_bounds, make_corre
 from correctly_assets.workflows.promote import EngineLike
 
 if TYPE_CHECKING:
-    from correctly_assets.engine.client import VllmClient
+    from correctly_assets.engine.vllm_client import VllmClient
 
 EngineSession = Callable[[Settings, Console], AbstractAsyncContextManager[EngineLike]]
 """Gives the running platform's engine, or one that is started for the block (platform/engine_session.py)."""

@@ -36,7 +36,7 @@ from correctly_assets.training.models.base_model import base_model_revision, unt
 from correctly_assets.workflows.retrain_state import fingerprint_of
 
 if TYPE_CHECKING:
-    from correctly_assets.engine.client import VllmClient
+    from correctly_assets.engine.vllm_client import VllmClient
     from correctly_assets.store import Store
     from correctly_assets.store.records import Release
 

@@ -1,7 +1,7 @@
 """`correctly review`: chats to look at, asked of the gateway, rated blind by a person, kept for the report.
 
 Belongs here: which answers are still to be rated, asking for them, keeping grades, showing them on the reports' pages. Does
-not belong here: printing and prompting (commands/review.py), the arithmetic (core/review.py).
+not belong here: printing and prompting (commands/review_commands.py), the arithmetic (core/review.py).
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def review(
 
     Args:
         systems: public model names; all that the gateway lists when empty.
-        ask: asks the gateway (gateway/client.py).
+        ask: asks the gateway (gateway/gateway_client.py).
         rate: shows ``task.answers[index]`` and asks. An exception from it, Ctrl-C too, ends the walk; nothing is lost.
 
     Returns:

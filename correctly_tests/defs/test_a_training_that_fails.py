@@ -22,7 +22,7 @@ from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.definitions import build_defs
 from correctly_assets.platform.up import LoopFailed, close_loop
 from correctly_assets.resources.ledger import NoLedger
-from correctly_assets.resources.trainer import TrainerResource
+from correctly_assets.resources.trainer_resource import TrainerResource
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
 from correctly_tests.defs.test_retrain_sensor import started, tick

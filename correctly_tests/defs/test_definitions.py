@@ -17,7 +17,7 @@ from typing import Any
 import dagster as dg
 
 from correctly_assets.definitions import build_defs, defs
-from correctly_assets.defs.common import sources_version
+from correctly_assets.defs.event_metadata import sources_version
 from correctly_assets.settings import PROJECT_ROOT, Settings
 
 GRAPH = Path(__file__).with_name("graph.json")

@@ -10,7 +10,7 @@ import pytest
 from correctly_assets.definitions import build_defs
 from correctly_assets.defs.feedback import tick_feedback
 from correctly_assets.resources.ledger import NoLedger
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
 from correctly_tests.unit.workflows.test_feedback import Chat, journal, row

@@ -15,9 +15,9 @@ from dagster._core.loader import LoadingContextForTest
 from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Example
 from correctly_assets.definitions import build_defs
-from correctly_assets.defs.common import DATA_VERSION_TAG
+from correctly_assets.defs.event_metadata import DATA_VERSION_TAG
 from correctly_assets.defs.given import given, tick_observe
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import Settings
 from correctly_assets.store import open_store
 from correctly_assets.training.models.base_model import MANIFEST

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from correctly_assets.defs.common import latest
+from correctly_assets.defs.event_metadata import latest
 
 
 def test_a_run_reads_its_own_materialization_though_a_newer_one_exists() -> None:

@@ -21,8 +21,8 @@ from correctly_assets.core.landing import identified
 from correctly_assets.core.retrain import WANT_TAG, rows_digest
 from correctly_assets.core.types import Example
 from correctly_assets.defs.automation import mark_what_passes, tick_retrain
-from correctly_assets.defs.common import refused
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.defs.event_metadata import refused
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import get_settings
 from correctly_assets.store import Store, open_store
 from correctly_assets.workflows.dead_runs import WORKER_TAG, fail_dead_runs

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from correctly_assets.defs.automation import tick_serving
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import get_settings
 from correctly_assets.store import open_store
 

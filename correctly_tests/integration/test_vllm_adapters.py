@@ -26,9 +26,9 @@ from correctly_assets.core.errors import AdapterRefused
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
 from correctly_assets.correction.annotate import ErrantAnnotator
-from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.key import engine_key
 from correctly_assets.engine.load_adapter import load_proven
+from correctly_assets.engine.vllm_client import VllmClient
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.adapter import CONTENT, check_adapter
 from correctly_assets.training.models.base_model import base_model_revision

@@ -1,7 +1,7 @@
 """The catalogue, ready to ask: each point with its compiled condition.
 
 Belongs here: loading once, checking that conditions and slots fit. Does not belong here: the records of the files
-(language/points.py), choosing (choose.py).
+(language/points.py), choosing (choose_point.py).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Belongs here: its sentences and rows. Does not belong here: asking (judge.py, qu
 from __future__ import annotations
 
 from correctly_assets.artifacts.reports import JudgeSection, ShareOfYes
-from correctly_assets.evaluation.report.wording import cell, signed, span
+from correctly_assets.evaluation.report.report_wording import cell, signed, span
 
 NO_JUDGE = (
     "No judge is configured, so nobody was asked which answer reads better, whether a changed sentence still means the "

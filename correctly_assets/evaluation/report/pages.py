@@ -24,9 +24,9 @@ from correctly_assets.evaluation.report.judge_section import (
 )
 from correctly_assets.evaluation.report.plots import cost_plot, scores_plot, types_plot
 from correctly_assets.evaluation.report.points_section import badly_served, points_head, points_lines, points_rows
+from correctly_assets.evaluation.report.report_wording import cell, clear, number, signed, span
 from correctly_assets.evaluation.report.review_section import reviewed_html, reviewed_lines
 from correctly_assets.evaluation.report.stopwatch import Stopwatch
-from correctly_assets.evaluation.report.wording import cell, clear, number, signed, span
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 STACKS = {

@@ -1,6 +1,6 @@
 """The report's section on grammar points: what learners get wrong most, and which points are served badly.
 
-Belongs here: its rows and how they read. Does not belong here: counting (metrics/points.py), the page (pages.py).
+Belongs here: its rows and how they read. Does not belong here: counting (metrics/point_scores.py), the page (pages.py).
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from correctly_assets.artifacts.reports import PointRow, PointSide, PointsSection, ReportSection
-from correctly_assets.evaluation.metrics.points import PointCounts
-from correctly_assets.evaluation.report.wording import cell
+from correctly_assets.evaluation.metrics.point_scores import PointCounts
+from correctly_assets.evaluation.report.report_wording import cell
 from correctly_assets.language.points import load_points
 
 NO_POINT = "no grammar point"

@@ -38,7 +38,7 @@ from correctly_assets.artifacts.reports import (
 from correctly_assets.core.evaluation import FULL
 from correctly_assets.core.gate import GateDecision, Measured
 from correctly_assets.core.taxonomy import ERRANT_TYPES
-from correctly_assets.evaluation.metrics.points import PointsOf, count_points
+from correctly_assets.evaluation.metrics.point_scores import PointsOf, count_points
 from correctly_assets.evaluation.metrics.score import Compared, Evaluation, compare_pair, intervals, resampler_for
 from correctly_assets.evaluation.report.pages import to_html, to_markdown
 from correctly_assets.evaluation.report.points_section import points_of_section

@@ -14,7 +14,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from correctly_assets.artifacts.reports import ReviewedSystem, Spread
-from correctly_assets.evaluation.report.wording import cell
+from correctly_assets.evaluation.report.report_wording import cell
 
 NOT_REVIEWED = "not reviewed; run `correctly review`"
 TEMPLATE = Path(__file__).with_name("reviewed.html.j2")

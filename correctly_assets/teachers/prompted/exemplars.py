@@ -1,7 +1,7 @@
 """Which landed example a prompt shows, and asking for new texts in a cell of the taxonomy.
 
 Belongs here: picking the one shot by nearest neighbours, and the requests that depend on it. Does not belong here: the
-index itself (curation/search.py, joined in workflows/), sending or judging.
+index itself (curation/vector_search.py, joined in workflows/), sending or judging.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from correctly_assets.core.taxonomy import Phrasing
 from correctly_assets.core.types import Example
 from correctly_assets.llm_api.requests import ChatRequest
 from correctly_assets.teachers.embedded.sentence import load_data
-from correctly_assets.teachers.prompted.requests import (
+from correctly_assets.teachers.prompted.prompt_requests import (
     LANGUAGES,
     PAIRS_SCHEMA,
     Asked,
@@ -40,7 +40,7 @@ class Neighbour(Protocol):
 
 
 class Exemplars(Protocol):
-    """Finds the texts most like a text (curation/search.py)."""
+    """Finds the texts most like a text (curation/vector_search.py)."""
 
     @property
     def name(self) -> str:

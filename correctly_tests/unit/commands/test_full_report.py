@@ -17,7 +17,7 @@ from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.errors import CorrectlyError, PermanentError, RefusedError
 from correctly_assets.core.types import TrainPair
 from correctly_assets.definitions import build_defs
-from correctly_assets.defs.full_report import FullReportConfig
+from correctly_assets.defs.full_report_asset import FullReportConfig
 from correctly_assets.evaluation.evaluation_set import limited, read_evaluation_set
 from correctly_assets.platform.engine_session import running_engine
 from correctly_assets.settings import Settings

@@ -13,10 +13,10 @@ import pytest
 
 from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Example, Reason
-from correctly_assets.curation.search import NeighbourIndex
+from correctly_assets.curation.vector_search import NeighbourIndex
 from correctly_assets.llm_api.recordings import request_from
 from correctly_assets.llm_api.requests import ChatAnswer, Recorder
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store
 from correctly_assets.store.search import CellCount

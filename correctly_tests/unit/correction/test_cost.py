@@ -17,7 +17,7 @@ from correctly_assets.correction.markup import blocks
 from correctly_assets.correction.segment import protected_spans, segments
 from correctly_assets.correction.spelling import too_many_unknown
 from correctly_assets.correction.surface import in_small_letters, is_in_capitals, put_right
-from correctly_assets.curation.layouts import detokenise
+from correctly_assets.curation.file_layouts import detokenise
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.curation.profanity import Profanity
 from correctly_assets.curation.rows import parse_row

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from correctly_assets.correction.annotate import ErrantAnnotator
-from correctly_assets.correction.points.choose import explain
+from correctly_assets.correction.points.choose_point import explain
 from correctly_assets.language.points import load_points
 
 

@@ -14,7 +14,7 @@ from correctly_assets.core.house_style import NO_STYLE, HouseStyle, parse_house_
 from correctly_assets.core.types import Correction
 from correctly_assets.correction.left_alone import without_notice
 from correctly_assets.correction.path import Corrector
-from correctly_assets.correction.points.choose import PointReasons
+from correctly_assets.correction.points.choose_point import PointReasons
 from correctly_assets.correction.render import chat_answer
 from correctly_assets.language.varieties import spelling
 from correctly_tests.oracle import PROMPTS, Oracle

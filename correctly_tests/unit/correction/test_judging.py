@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.bounds import Bounds, ModeBounds, read_bounds, write_bounds
-from correctly_assets.correction.judging import FEATURES, FIRST_FEATURES, MOST_GAIN, Judge, features, gains
+from correctly_assets.correction.edit_judge import FEATURES, FIRST_FEATURES, MOST_GAIN, Judge, features, gains
 
 TEXT = "He go to school yesterday."
 GO = Edit(3, 5, "go", "went", "R:VERB:TENSE")

@@ -11,7 +11,7 @@ import pytest
 
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
-from correctly_assets.correction.points.choose import Explanation, explain
+from correctly_assets.correction.points.choose_point import Explanation, explain
 from correctly_assets.language.points import (
     GENERAL_FILE,
     GRAMMAR_DIR,

@@ -18,9 +18,9 @@ from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.types import Correction
 from correctly_assets.correction.path import Corrector
 from correctly_assets.correction.rules_first import HarperFirst
-from correctly_assets.engine.client import VllmClient
+from correctly_assets.engine.vllm_client import VllmClient
+from correctly_assets.gateway.build_parts import build_parts
 from correctly_assets.gateway.options import Options
-from correctly_assets.gateway.wiring import build_parts
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.measured_systems import model_system
 from correctly_tests.serving_fakes import FakeEngine, errant_annotator, fake_engine, running_gateway

@@ -8,8 +8,8 @@ import pytest
 
 from correctly_assets.core.correction import quoted_phrases
 from correctly_assets.core.types import Correction, Edit
+from correctly_assets.correction.reason_rows import OF_WORDS, named, reason_rows, same_error
 from correctly_assets.correction.render import changes_table
-from correctly_assets.correction.told import OF_WORDS, named, reason_rows, same_error
 from correctly_assets.language.points import MOST_WORDS, areas, load_points, point_told
 
 POINTS = load_points()

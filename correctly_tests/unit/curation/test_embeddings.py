@@ -20,7 +20,7 @@ from correctly_assets.core.errors import PermanentError, UnreachableError, Usage
 from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Example
 from correctly_assets.curation.embeddings import EndpointEmbedding, TokenVectors, base_embedding
-from correctly_assets.curation.search import NeighbourIndex
+from correctly_assets.curation.vector_search import NeighbourIndex
 from correctly_assets.settings import get_settings
 from correctly_assets.workflows.forget_example import forget_example
 from correctly_assets.workflows.make_embedding import make_embedding

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from correctly_assets.curation.search import HashedNgrams, NeighbourIndex, nearest
+from correctly_assets.curation.vector_search import HashedNgrams, NeighbourIndex, nearest
 from correctly_assets.settings import get_settings
 
 TEXTS = [

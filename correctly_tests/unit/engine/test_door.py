@@ -16,13 +16,13 @@ from rich.console import Console
 
 from correctly_assets.core.errors import UnreachableError
 from correctly_assets.defs.resources import make_resources
-from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.key import KEY_FILE, engine_key, engine_key_path
 from correctly_assets.engine.launch import vllm_command
+from correctly_assets.engine.vllm_client import VllmClient
 from correctly_assets.engine.vllm_plugin import health
 from correctly_assets.engine.vllm_plugin.door import EngineDoor
+from correctly_assets.gateway.build_parts import build_parts
 from correctly_assets.gateway.options import Options
-from correctly_assets.gateway.wiring import build_parts
 from correctly_assets.platform import compose
 from correctly_assets.platform.engine_session import running_engine
 from correctly_assets.platform.processes import BY_NAME

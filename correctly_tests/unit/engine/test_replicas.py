@@ -11,8 +11,8 @@ import pytest
 from correctly_assets.core.errors import RefusedError, UnreachableError
 from correctly_assets.core.ports import Ranker
 from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
-from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.replicas import Replicas
+from correctly_assets.engine.vllm_client import VllmClient
 from correctly_assets.settings import InvalidSettingError, Settings
 from correctly_tests.serving_fakes import FakeEngine, fake_engine
 

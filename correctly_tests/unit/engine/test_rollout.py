@@ -11,8 +11,8 @@ import pytest
 
 from correctly_assets.core.errors import AdapterRefused, UnreachableError
 from correctly_assets.core.serving import EngineCorruptedError
-from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.load_adapter import Proof, load_proven, retire
+from correctly_assets.engine.vllm_client import VllmClient
 from correctly_tests.serving_fakes import FakeEngine, fake_engine, write_adapter
 
 

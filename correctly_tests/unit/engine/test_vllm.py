@@ -11,7 +11,7 @@ import pytest
 from correctly_assets.core.errors import RefusedError, UnreachableError
 from correctly_assets.core.ports import Completer
 from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
-from correctly_assets.engine.client import VllmClient
+from correctly_assets.engine.vllm_client import VllmClient
 from correctly_tests.serving_fakes import BASE_LOGPROB, FakeEngine, fake_engine, free_port, write_adapter
 
 PROMPT = "Correct this English:\nShe go.<end_of_turn>"

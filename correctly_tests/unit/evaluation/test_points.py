@@ -10,9 +10,9 @@ from correctly_assets.artifacts.reports import ReportSection
 from correctly_assets.core.evaluation import EvaluationRow, EvaluationSet
 from correctly_assets.core.types import Correction, EditKey
 from correctly_assets.correction.annotate import ErrantAnnotator
-from correctly_assets.correction.points.choose import PointReasons
+from correctly_assets.correction.points.choose_point import PointReasons
 from correctly_assets.evaluation.metrics.counts import measure
-from correctly_assets.evaluation.metrics.points import PointCounts, count_points
+from correctly_assets.evaluation.metrics.point_scores import PointCounts, count_points
 from correctly_assets.evaluation.report.points_section import (
     badly_served,
     points_lines,

@@ -21,13 +21,13 @@ from correctly_assets.core.gate import EMBEDDED_GATE, Interval, Measured, decide
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
-from correctly_assets.correction.points.choose import PointReasons
+from correctly_assets.correction.points.choose_point import PointReasons
 from correctly_assets.evaluation.answer_cache import AnswerCache, read_answers
 from correctly_assets.evaluation.metrics.score import answer, compare, evaluate
 from correctly_assets.evaluation.report.pages import marked
 from correctly_assets.evaluation.report.plots import label_apart
 from correctly_assets.evaluation.report.report import main_figures, write_report
-from correctly_assets.evaluation.report.wording import clear
+from correctly_assets.evaluation.report.report_wording import clear
 from correctly_assets.evaluation.systems import FileSystem, HarperSystem, IdentitySystem, ModelSystem, few_shot
 from correctly_assets.language.harper import apply_lints
 

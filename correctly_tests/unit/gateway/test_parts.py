@@ -7,10 +7,10 @@ from pathlib import Path
 
 from correctly_assets.core.ports import Ranker
 from correctly_assets.correction.bounds import Bounds, ModeBounds, write_bounds
-from correctly_assets.correction.judging import FEATURES, Judge
+from correctly_assets.correction.edit_judge import FEATURES, Judge
+from correctly_assets.gateway.build_parts import build_parts
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.token_usage import MeteredCompleter
-from correctly_assets.gateway.wiring import build_parts
 from correctly_assets.settings import Settings
 from correctly_tests.serving_fakes import FakeEngine, fake_engine
 

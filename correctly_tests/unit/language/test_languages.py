@@ -11,7 +11,9 @@ import pytest
 from correctly_assets.core.correction import REASON_LANGUAGES
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.types import Edit
-from correctly_assets.correction import left_alone, told, wording
+from correctly_assets.correction import house_wording as wording
+from correctly_assets.correction import left_alone
+from correctly_assets.correction import reason_rows as told
 from correctly_assets.correction.reasons import REASONS_FILE, RuleReasons
 from correctly_assets.gateway import chat_text
 from correctly_assets.language.points import GRAMMAR_DIR, areas, languages, load_points, read_words

@@ -14,7 +14,7 @@ import pytest
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.types import Example
 from correctly_assets.llm_api.answer_journal import Journal
-from correctly_assets.teachers.prompted.requests import Templates, ask_for_pairs
+from correctly_assets.teachers.prompted.prompt_requests import Templates, ask_for_pairs
 from correctly_tests.teaching_fakes import EXAMPLES, PROMPTS, ChatServer, answer, completion, teacher
 
 pytestmark = pytest.mark.slow

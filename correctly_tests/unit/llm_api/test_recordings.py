@@ -14,7 +14,7 @@ from correctly_assets.llm_api.budget import Budget, Price
 from correctly_assets.llm_api.endpoint import Endpoint
 from correctly_assets.llm_api.recordings import record, recording_path
 from correctly_assets.llm_api.requests import ChatAnswer, ChatRequest, Recorder, Recording
-from correctly_assets.teachers.prompted.requests import Templates, ask_for_pairs
+from correctly_assets.teachers.prompted.prompt_requests import Templates, ask_for_pairs
 from correctly_tests.teaching_fakes import EXAMPLES, PROMPTS, ChatServer, replaying_teacher, teacher
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from correctly_assets.gateway.access import new_key
-from correctly_assets.gateway.client import correct_texts
+from correctly_assets.gateway.gateway_client import correct_texts
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.own_key import bearer, own_key
 from correctly_assets.platform.openwebui import (

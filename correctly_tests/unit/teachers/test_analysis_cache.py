@@ -14,8 +14,8 @@ from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Example
 from correctly_assets.settings import PROJECT_ROOT, get_settings
 from correctly_assets.teachers.embedded.analysis_cache import AnalysisCache
+from correctly_assets.teachers.embedded.embedded_teacher import EmbeddedTeacher
 from correctly_assets.teachers.embedded.sentence import Slip
-from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
 from correctly_assets.workflows.forget_example import forget_example
 from correctly_assets.workflows.make_teacher import make_analysis_cache
 from correctly_assets.workflows.wiring import open_platform_store

@@ -18,15 +18,15 @@ from correctly_assets.core.ports import Completions
 from correctly_assets.core.taxonomy import ERRANT_TYPES, family
 from correctly_assets.core.types import Edit, Example, Reason, TokenEdit, TrainPair
 from correctly_assets.correction.annotate import ErrantAnnotator
-from correctly_assets.correction.points.choose import explain
+from correctly_assets.correction.points.choose_point import explain
 from correctly_assets.language.points import load_points
 from correctly_assets.settings import Settings
 from correctly_assets.teachers.embedded import rules
+from correctly_assets.teachers.embedded.embedded_teacher import EmbeddedTeacher, temptations
 from correctly_assets.teachers.embedded.injection import Mix, put_in
 from correctly_assets.teachers.embedded.rules import slips_in
 from correctly_assets.teachers.embedded.sentence import Parser, Sentence, Slip, load_data
 from correctly_assets.teachers.embedded.spelling_words import misspellings
-from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher, temptations
 from correctly_assets.teachers.landed_edits import diff_edits
 from correctly_assets.workflows.make_teacher import make_platform_teacher
 from correctly_assets.workflows.retrain_state import recipe

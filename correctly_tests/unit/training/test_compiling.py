@@ -9,7 +9,7 @@ import torch
 from torch._dynamo.backends.common import aot_autograd
 from torch._inductor.exc import InductorError
 
-from correctly_assets.training.engines.choose import make_engine, wants_compile
+from correctly_assets.training.engines.choose_engine import make_engine, wants_compile
 from correctly_assets.training.engines.hf_model import PlainEngine
 from correctly_assets.training.engines.torch_errors import is_out_of_memory
 from correctly_tests.training_tiny import tiny_adapter, train_config, turns

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from correctly_assets.training.engines.choose import make_engine
+from correctly_assets.training.engines.choose_engine import make_engine
 from correctly_assets.training.engines.cuda_graphs import Recordings
 from correctly_assets.training.engines.hf_model import PlainEngine
 from correctly_assets.training.rendering import Turn

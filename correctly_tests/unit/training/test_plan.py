@@ -16,7 +16,7 @@ from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training import run_history as promise
 from correctly_assets.training.config import Stage, TrainConfig, read_config
 from correctly_assets.training.data import TrainData, build_data, cut_plan, read_pairs
-from correctly_assets.training.engines.choose import expected_engine
+from correctly_assets.training.engines.choose_engine import expected_engine
 from correctly_assets.training.estimates import estimate, model_flops, model_size, part_of, plan_training
 from correctly_assets.training.rendering import Renderer, Turn
 from correctly_assets.training.schedule import FLOOR, Schedule, steps_that_fit

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.bounds import Bounds, ModeBounds, read_bounds, write_bounds
-from correctly_assets.correction.judging import features
+from correctly_assets.correction.edit_judge import features
 from correctly_assets.workflows.choose_bounds import Answered, Proposal, choose_bounds, inherit_bounds
 
 EDIT = Edit(3, 5, "go", "goes", "R:VERB:SVA")

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from correctly_assets.cli import app
 from correctly_assets.core.errors import AdapterRefused, PermanentError, RetryableError
 from correctly_assets.core.serving import EngineCorruptedError
-from correctly_assets.engine.client import VllmClient
+from correctly_assets.engine.vllm_client import VllmClient
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store
 from correctly_assets.workflows.make_corrector import DirectEngine

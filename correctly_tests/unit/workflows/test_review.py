@@ -29,7 +29,7 @@ from correctly_assets.core.evaluation import EvaluationRow, EvaluationSet
 from correctly_assets.core.gate import EMBEDDED_GATE, decide_promotion
 from correctly_assets.core.review import Review, blind_order, parse_scenarios, summarise
 from correctly_assets.evaluation.report.review_section import reviewed_html, reviewed_lines
-from correctly_assets.gateway.client import ask_gateway
+from correctly_assets.gateway.gateway_client import ask_gateway
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
 from correctly_assets.store.migrations import migrate_down, migrate_up

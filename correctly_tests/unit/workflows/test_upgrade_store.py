@@ -10,7 +10,7 @@ import pytest
 
 from correctly_assets.artifacts.backups import backups_in
 from correctly_assets.core.errors import PermanentError, UnreachableError
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import Settings
 from correctly_assets.store.database import Database
 from correctly_assets.store.migrations import applied_migrations

@@ -1,7 +1,7 @@
 """How the reasons of one text are told: the point's name where it helps, and the same error only once.
 
 Belongs here: names, row numbers, "As in 2.". Does not belong here: Markdown (render.py), choosing a reason
-(points/choose.py), the longer texts for "why?" (gateway/chat_text.py).
+(points/choose_point.py), the longer texts for "why?" (gateway/chat_text.py).
 """
 
 from __future__ import annotations

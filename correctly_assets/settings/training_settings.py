@@ -1,7 +1,7 @@
 """What is trained, on how much, for how long, and when a retrain starts.
 
 Belongs here: the base model, the train set's size, the optimiser and the retrain's conditions. Does not belong here: who
-writes the pairs (teacher.py), what serves (serving.py).
+writes the pairs (teacher_settings.py), what serves (serving_settings.py).
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ import asyncio
 import dagster as dg
 
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.defs.common import LOOP, OWNERS, refused, sources_version
+from correctly_assets.defs.event_metadata import LOOP, OWNERS, refused, sources_version
 from correctly_assets.resources.engine import EngineResource
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import Settings
 
 

@@ -17,8 +17,8 @@ from correctly_assets.curation.guards import Guards
 from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.curation.profanity import Profanity
-from correctly_assets.engine.client import VllmClient
 from correctly_assets.engine.replicas import Replicas
+from correctly_assets.engine.vllm_client import VllmClient
 from correctly_assets.gateway import chat_text as answers
 from correctly_assets.gateway.dashboard import dashboard_page
 from correctly_assets.gateway.live_comparator import live_comparator

@@ -1,7 +1,7 @@
 """Who writes train pairs and completes examples, in which language, and what it may cost.
 
 Belongs here: the teacher's kind, endpoint, prices and batches. Does not belong here: how many pairs are wanted
-(training.py).
+(training_settings.py).
 """
 
 from __future__ import annotations

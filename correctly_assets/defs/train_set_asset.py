@@ -11,7 +11,7 @@ import dagster as dg
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.retrain import renewed_tags
 from correctly_assets.core.text import leaks
-from correctly_assets.defs.common import LOOP, OWNERS, latest, refused, sources_version, table
+from correctly_assets.defs.event_metadata import LOOP, OWNERS, latest, refused, sources_version, table
 from correctly_assets.settings import Settings
 from correctly_assets.workflows import describe_train_set as page
 from correctly_assets.workflows.retrain_state import fingerprint_of, recipe

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from correctly_assets.commands.common import Json, console, print_json
+from correctly_assets.commands.output import Json, console, print_json
 from correctly_assets.core.errors import UsageError
 from correctly_assets.settings import Settings, get_settings
 
@@ -59,7 +59,7 @@ def examples(
         if like is None:
             found: list[tuple[StoredExample, float | None]] = [(row, None) for row in store.find(wanted, limit=limit)]
         else:
-            from correctly_assets.curation.search import nearest
+            from correctly_assets.curation.vector_search import nearest
 
             hits = nearest(
                 like, ((row.example.id, f"{row.example.before} {row.example.after or ''}") for row in store.find(wanted)),

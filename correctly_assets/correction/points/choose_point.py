@@ -112,7 +112,7 @@ class PointReasons:
         return explain(*self._annotator.docs(before, after), edits, language)
 
     def by_key(self, before: str, after: str) -> tuple[tuple[EditKey, str | None], ...]:
-        """ERRANT's edits as scorers compare them, each with its grammar point (`evaluation.metrics.points.PointsOf`)."""
+        """ERRANT's edits as scorers compare them, each with its grammar point (`evaluation.metrics.point_scores.PointsOf`)."""
         before, after = flat_text(before), flat_text(after)
         keys = [edit.key for edit in self._annotator.token_edits(before, after)]
         edits = self._annotator.edits(before, after) if keys else ()

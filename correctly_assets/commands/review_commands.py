@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from correctly_assets.commands.common import Json, console, print_json, stderr
+from correctly_assets.commands.output import Json, console, print_json, stderr
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.review import GRADES
 from correctly_assets.settings import get_settings
@@ -100,7 +100,7 @@ def review(
     as_json: Json = False,
 ) -> None:
     """Rate twenty chats, blind, from 1 to 5; Ctrl-C stops, the same command goes on."""
-    from correctly_assets.gateway.client import ask_gateway
+    from correctly_assets.gateway.gateway_client import ask_gateway
     from correctly_assets.workflows import review_answers, wiring
 
     settings = get_settings()

@@ -26,7 +26,7 @@ from correctly_assets.teachers.landed_edits import explained_edits
 from correctly_assets.teachers.pair_checks import Ladder, agreement, as_row
 from correctly_assets.teachers.prompted.batch_sizes import Sums, Wave, no_phrasings, refusal_of, unseen
 from correctly_assets.teachers.prompted.exemplars import Cell, Exemplars, ask_for_cell, ask_to_complete_like
-from correctly_assets.teachers.prompted.requests import (
+from correctly_assets.teachers.prompted.prompt_requests import (
     Asked,
     Templates,
     ask_for_pairs,

@@ -6,9 +6,9 @@ Belongs here: both. Does not belong here: what is removed, and how (workflows/cl
 import dagster as dg
 
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.defs.common import refused
+from correctly_assets.defs.event_metadata import refused
 from correctly_assets.resources.engine import EngineResource
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.clean_up import clean_up as clean
 

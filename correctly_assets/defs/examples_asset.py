@@ -7,8 +7,8 @@ import dagster as dg
 
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.retrain import WHY_TAG
-from correctly_assets.defs.common import LOOP, OWNERS, refused, sources_version, table
-from correctly_assets.resources.store import StoreResource
+from correctly_assets.defs.event_metadata import LOOP, OWNERS, refused, sources_version, table
+from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.collect_garbage import require_space
 from correctly_assets.workflows.complete_examples import CompletedWaiting, complete_waiting
