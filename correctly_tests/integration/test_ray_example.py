@@ -22,7 +22,7 @@ from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.core.types import Example
 from correctly_assets.settings import PROJECT_ROOT, Settings, get_settings
 from correctly_assets.store import Store
-from correctly_assets.teachers.embedded.teacher import EmbeddedTeacher
+from correctly_assets.teachers.embedded.embedded_teacher import EmbeddedTeacher
 from correctly_assets.training.reporter import Reporter
 from correctly_assets.training.run import outcome_of
 from correctly_assets.workflows.land_rows import land

@@ -17,7 +17,7 @@ from dagster_k8s import PipesK8sClient
 from dagster_k8s.client import DagsterK8sError
 
 from correctly_assets.definitions import build_defs
-from correctly_assets.resources.trainer import TrainerResource
+from correctly_assets.resources.trainer_resource import TrainerResource
 from correctly_assets.settings import Settings
 from correctly_assets.training.config import read_config
 

@@ -17,7 +17,7 @@ from ray.train import TrainingFailedError
 
 from correctly_assets.core.training import ADAPTER_CHECK, TrainResult
 from correctly_assets.definitions import build_defs
-from correctly_assets.resources.trainer import TrainerResource
+from correctly_assets.resources.trainer_resource import TrainerResource
 from correctly_assets.settings import Settings
 from correctly_assets.training.config import read_config
 
