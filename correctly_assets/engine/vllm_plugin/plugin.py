@@ -1,7 +1,7 @@
 """What our engine computes otherwise than vLLM 0.32 ships, on a CPU. vLLM loads it in each of its processes.
 
 Belongs here: putting the pieces in place (the entry point ``vllm.general_plugins``). Does not belong here: the pieces
-(lora.py, logprobs.py, memory.py, drafts.py), or starting the engine (launch.py).
+(lora.py, logprobs.py, memory.py, norms.py, drafts.py), or starting the engine (launch.py).
 """
 
 from __future__ import annotations
@@ -41,17 +41,22 @@ def register() -> None:
     found = vllm_version()
     if found != KNOWN:
         logging.getLogger(__name__).warning(
-            "vLLM %s is not %s: LoRA and log-probabilities are computed its own, slower way.", found, KNOWN
+            "vLLM %s is not %s: LoRA, norms and log-probabilities are computed its own, slower way.", found, KNOWN
         )
         return
     from vllm.lora.model_manager import LoRAModelManager
+    from vllm.model_executor.layers.layernorm import GemmaRMSNorm
     from vllm.v1.sample.rejection_sampler import RejectionSampler
+    from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 
-    from correctly_assets.engine.vllm_plugin.logprobs import chosen_logprobs
+    from correctly_assets.engine.vllm_plugin.logprobs import chosen_logprobs, prompt_logprobs
+    from correctly_assets.engine.vllm_plugin.norms import normalise
 
     wrapper = "correctly_assets.engine.vllm_plugin.lora.GroupedPunicaWrapper"
     type(current_platform).get_punica_wrapper = classmethod(lambda cls: wrapper)  # pyright: ignore[reportAttributeAccessIssue]
     RejectionSampler._get_logprobs_tensors = chosen_logprobs
+    GPUModelRunner._get_prompt_logprobs_dict = prompt_logprobs
+    GemmaRMSNorm.forward_native = normalise
     if LoRAModelManager.activate_adapter is not _activate:
         _put_in = LoRAModelManager.activate_adapter
         LoRAModelManager.activate_adapter = _activate

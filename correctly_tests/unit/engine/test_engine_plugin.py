@@ -76,9 +76,16 @@ def test_tokens_of_the_base_model_are_left_alone_beside_an_adapters(prefill: boo
 
 def test_rows_are_grouped_by_slot_and_no_adapter_is_in_no_group() -> None:
     assert group_rows(torch.tensor([-1, -1])) == []
-    assert group_rows(torch.tensor([1, 1])) == [(1, None)]
-    groups = {slot: rows.tolist() for slot, rows in group_rows(torch.tensor([1, -1, 0, 1])) if rows is not None}
-    assert groups == {0: [2], 1: [0, 3]}
+    assert group_rows(torch.tensor([1, 1])) == [(1, [(0, 2)])]
+    assert dict(group_rows(torch.tensor([1, -1, 0, 1, 1]))) == {0: [(2, 3)], 1: [(0, 1), (3, 5)]}
+
+
+def test_an_adapter_that_is_no_number_stays_out_of_other_rows() -> None:
+    x, y = torch.ones(3, WIDTH), torch.zeros(3, 16)
+    a, b = torch.ones(SLOTS, 1, RANK, WIDTH), torch.ones(SLOTS, 1, 16, RANK)
+    a[1], b[1] = torch.nan, torch.inf
+    wrapper(GroupedPunicaWrapper, [0, 1, -1], prefill=True).add_lora_linear(y, x, (a,), (b,), 1.0, (16,))
+    assert torch.isfinite(y[0]).all() and not torch.isfinite(y[1]).any() and (y[2] == 0).all()
 
 
 def test_another_adapter_in_a_slot_is_seen_once_vllm_has_put_it_there() -> None:
