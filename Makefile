@@ -9,7 +9,7 @@ BENCHES := loop train data serve soak score reasons
 # Tests that start real parts run with loopback as their only network: nothing may come from a hub.
 OFFLINE := bash deploy/offline.sh $(PY)
 
-.PHONY: help install tools up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) bench-growth starter-adapter lock clients audit
+.PHONY: help install tools up test test-fast test-full test-system lint $(addprefix bench-,$(BENCHES)) bench-growth starter-adapter starter-answers lock clients audit
 
 help: ## this page
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -76,6 +76,9 @@ bench-growth: install ## how training's time and memory grow with batch size and
 
 starter-adapter: install ## train the adapter that ships, for hours; stop and start it as you like
 	@$(PY) -m correctly_assets.commands.make_starter
+
+starter-answers: install ## have the base model and the shipped adapter answer the frozen set, after a change of the correction path
+	@$(PY) -m correctly_assets.commands.make_starter answers
 
 clients: .venv-clients/.installed ## the clients that `make test-full` runs against the gateway
 

@@ -1,4 +1,5 @@
-"""`python -m correctly_assets.commands.make_starter [ADAPTER]`: makes the adapter that ships (`make starter-adapter`).
+"""`python -m correctly_assets.commands.make_starter [ADAPTER | answers]`: makes the adapter that ships (`make starter-adapter`), or what it and the
+base model answer to the frozen set (`make starter-answers`).
 
 Belongs here: the arguments. Does not belong here: the work (workflows/make_starter.py).
 """
@@ -12,18 +13,22 @@ from rich.console import Console
 from correctly_assets.platform.engine_session import running_engine
 from correctly_assets.platform.up import prepare
 from correctly_assets.settings import get_settings
-from correctly_assets.workflows.make_starter import make_starter, ship
+from correctly_assets.workflows.make_starter import make_starter, ship, ship_answers
 
 
 def main() -> None:
-    """Train and ship; with an adapter's ID, ship that one."""
+    """Train and ship; with an adapter's ID, ship that one; with ``answers``, make the shipped answers anew and nothing else."""
     settings, console = get_settings(), Console()
     prepare(settings, console)
-    if len(sys.argv) > 1:
-        path = ship(settings, settings.platform.adapters_dir / sys.argv[1], console, running_engine)
+    wanted = sys.argv[1] if len(sys.argv) > 1 else None
+    if wanted == "answers":
+        path = settings.platform.starter_adapter_dir
+    elif wanted is not None:
+        path = ship(settings, settings.platform.adapters_dir / wanted, console, running_engine)
     else:
         path = make_starter(settings, console, running_engine)
-    console.print(f"{path} ships.")
+    for shipped in (path, *ship_answers(settings, console, running_engine)):
+        console.print(f"{shipped} ships.")
 
 
 if __name__ == "__main__":

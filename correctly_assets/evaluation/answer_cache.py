@@ -23,10 +23,16 @@ FORMAT = 1
 
 
 class AnswerCache:
-    """Answers under one directory. A file that cannot be read counts as absent and is written anew."""
+    """Answers under one directory. A file that cannot be read counts as absent and is written anew.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: where answers are looked for and kept.
+        shipped: where they are looked for too: answers made before, which hold wherever all that decides them is the same.
+    """
+
+    def __init__(self, directory: Path, shipped: Path | None = None) -> None:
         self._directory = directory
+        self._shipped = shipped
 
     def path(self, name: str, identity: str, data_sha256: str, *, reasons: bool) -> Path:
         """Where the answers of a system to a set stand."""
@@ -39,7 +45,11 @@ class AnswerCache:
         name (yesterday's candidate is today's champion) under this one."""
         for with_reasons in (True,) if reasons else (False, True):
             path = self.path(name, identity, data_sha256, reasons=with_reasons)
-            others = sorted(self._directory.glob(self.path("*", identity, data_sha256, reasons=with_reasons).name))
+            pattern = self.path("*", identity, data_sha256, reasons=with_reasons).name
+            others = [
+                *sorted(self._directory.glob(pattern)),
+                *(sorted(self._shipped.glob(pattern)) if self._shipped else ()),
+            ]
             for file in dict.fromkeys((path, *others)):
                 found = read_answers(file)
                 if found is not None and (found.identity, found.data_sha256) == (identity, data_sha256):

@@ -184,6 +184,11 @@ class PlatformSettings(SettingsGroup):
         return _STARTER / "adapter"
 
     @property
+    def starter_answers_dir(self) -> Path:
+        """What the base model and the shipped adapter answered to the frozen set."""
+        return _STARTER / "answers"
+
+    @property
     def first_batch_path(self) -> Path:
         """A few examples that the shipped adapter was not trained on, over which the first loop closes."""
         return _STARTER / "first_batch.jsonl"

@@ -26,7 +26,6 @@ from correctly_assets.core.errors import CorrectlyError, PermanentError, UsageEr
 from correctly_assets.core.prompts import family_of
 from correctly_assets.core.training import TrainResult
 from correctly_assets.engine.load_adapter import load_proven
-from correctly_assets.evaluation.answer_cache import AnswerCache
 from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 from correctly_assets.evaluation.metrics.score import evaluate
 from correctly_assets.evaluation.systems import FileSystem
@@ -42,7 +41,7 @@ from correctly_assets.training.estimates import (
 )
 from correctly_assets.workflows.build_train_set import train_config
 from correctly_assets.workflows.make_corrector import DirectEngine, make_annotator
-from correctly_assets.workflows.measured_systems import EngineSession, model_system
+from correctly_assets.workflows.measured_systems import EngineSession, kept_answers, model_system
 from correctly_assets.workflows.promote import EngineLike
 from correctly_assets.workflows.train_adapter import local_base, newest_train_set, run_task, run_training
 
@@ -394,7 +393,7 @@ async def _score(settings: Settings, engine: EngineLike, base: Path, adapter: Pa
     annotator = await asyncio.to_thread(make_annotator)
     async with loaded(engine, adapter, base) as client:
         system = model_system(settings, client, annotator, name=adapter.name, model=adapter.name, adapter=adapter.name)
-        found = await evaluate(system, data, annotator, cache=AnswerCache(settings.platform.answers_dir))
+        found = await evaluate(system, data, annotator, cache=kept_answers(settings.platform))
     return {name: found.scores[name] for name in _SCORES}
 
 

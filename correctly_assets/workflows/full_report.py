@@ -36,6 +36,7 @@ from correctly_assets.workflows.measured_systems import (
     EngineSession,
     PreparedSystem,
     few_shot_settings,
+    kept_answers,
     model_system,
     weights_gb,
 )
@@ -164,7 +165,7 @@ async def write_full_report(
         sets, notes = await asyncio.to_thread(_measurable, settings, manifest, log)
     with watch.on("parser"):
         annotator = await asyncio.to_thread(make_annotator)
-    cache = AnswerCache(settings.platform.answers_dir)
+    cache = kept_answers(settings.platform)
     champion = champion_on_this_base(store, settings)
     champion_adapter = champion.adapter if champion is not None and champion.adapter != adapter else None
     sections: list[ReportSection] = []

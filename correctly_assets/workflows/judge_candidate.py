@@ -40,7 +40,7 @@ from correctly_assets.training.card import write_card
 from correctly_assets.workflows.check_leaks import refuse_trained_on, without_trained_on
 from correctly_assets.workflows.choose_bounds import inherit_bounds
 from correctly_assets.workflows.make_corrector import make_annotator, make_points_of
-from correctly_assets.workflows.measured_systems import EngineSession, adapter_named, model_system
+from correctly_assets.workflows.measured_systems import EngineSession, adapter_named, kept_answers, model_system
 from correctly_assets.workflows.promote import EngineLike, champion_on_this_base, gate_settings, record
 from correctly_assets.workflows.record_comparator import ask_judge, choose_comparator
 from correctly_assets.workflows.review_answers import reviews_so_far
@@ -237,7 +237,7 @@ class _Candidate:
 
     @property
     def _cache(self) -> AnswerCache:
-        return AnswerCache(self.settings.platform.answers_dir)
+        return kept_answers(self.settings.platform)
 
     async def write_report(
         self, answered: _Answered, measured: Measured, decision: GateDecision, reviews: Sequence[ReviewedSystem]
@@ -443,7 +443,7 @@ async def _evaluate(
             )
             # Speed is part of what is asked for here, so the answers are made anew; they are kept all the same.
             answers = await answer(chosen, data, reasons=reasons)
-            AnswerCache(settings.platform.answers_dir).put(answers, reasons=reasons)
+            kept_answers(settings.platform).put(answers, reasons=reasons)
             found = score(answers, data, annotator, reasons=reasons)
             return replace(found, scores={**found.scores, "unchecked": unchecked}) if unchecked else found
 

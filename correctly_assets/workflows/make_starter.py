@@ -14,7 +14,7 @@ import json
 import random
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,17 @@ from rich.console import Console
 
 from correctly_assets.artifacts.manifests import AdapterManifest, Provenance, read_manifest, write_manifest
 from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.evaluation import Answers, Costs
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.prompts import family_of
 from correctly_assets.core.text import leaks, split_of
 from correctly_assets.core.types import Example
 from correctly_assets.correction.bounds import write_bounds
+from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.engine.load_adapter import load_proven
+from correctly_assets.evaluation.answer_cache import AnswerCache
 from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-from correctly_assets.evaluation.metrics.score import evaluate
+from correctly_assets.evaluation.metrics.score import answer, evaluate
 from correctly_assets.settings import Settings
 from correctly_assets.teachers.embedded.embedded_teacher import EmbeddedTeacher
 from correctly_assets.teachers.embedded.injection import Mix
@@ -42,6 +45,7 @@ from correctly_assets.training.config import Lora, Stage, TrainSpec
 from correctly_assets.workflows.choose_bounds import ask_proposals, choose_bounds
 from correctly_assets.workflows.make_corrector import make_annotator, make_corrector
 from correctly_assets.workflows.measured_systems import EngineSession, model_system
+from correctly_assets.workflows.starter import copy_adapter, shipped_id
 from correctly_assets.workflows.train_adapter import adoption_config, run_task, run_training
 from correctly_assets.workflows.wiring import read_evaluation_texts
 
@@ -137,6 +141,32 @@ def ship(settings: Settings, directory: Path, console: Console, session: EngineS
 
     write_card(target)
     return target
+
+
+def ship_answers(settings: Settings, console: Console, session: EngineSession) -> list[Path]:
+    """Have the base model and the shipped adapter answer the frozen set, and write the answers into the package.
+
+    The first loop holds its candidate against both. On two cores that took two thirds of its time, for answers that no training
+    there changes; they count wherever all that decides them is the same (`answer_parts`), and are asked for anew elsewhere.
+    """
+    adapter = shipped_id(settings)
+    copy_adapter(settings.platform, adapter)
+    return asyncio.run(_ship_answers(settings, adapter, console, session))
+
+
+async def _ship_answers(settings: Settings, adapter: str, console: Console, session: EngineSession) -> list[Path]:
+    annotator = await asyncio.to_thread(make_annotator)
+    frozen = read_evaluation_set(settings.platform.evaluation_path)
+    found: list[Answers] = []
+    async with session(settings, console) as engine, engine.client() as client:
+        await load_proven(client, settings.platform.adapters_dir / adapter, None)
+        for name, own in (("base", None), ("champion", adapter)):
+            system = model_system(settings, client, annotator, name=name, model=own or BASE_NAME, adapter=own)
+            # What they cost was measured here and says nothing of another machine.
+            found.append(replace(await answer(system, frozen), costs=Costs()))
+    shutil.rmtree(settings.platform.starter_answers_dir, ignore_errors=True)
+    shipped = AnswerCache(settings.platform.starter_answers_dir)
+    return [shipped.put(answers, reasons=False) for answers in found]
 
 
 def write_train_file(settings: Settings, path: Path, kind: Round) -> None:

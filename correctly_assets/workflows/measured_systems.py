@@ -22,6 +22,7 @@ from correctly_assets.core.ports import Annotator, SystemUnderTest
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.types import Correction
 from correctly_assets.engine.launch import detect_device, engine_dtype, engine_identity
+from correctly_assets.evaluation.answer_cache import AnswerCache
 from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 from correctly_assets.evaluation.systems import ModelSystem, few_shot
 from correctly_assets.language.harper import linter_identity
@@ -41,8 +42,13 @@ SHOTS = 6
 """Solved pairs that the few-shot prompt shows; more leave a long text no room in the embedded model's context."""
 
 
-ANSWERS = 9
+ANSWERS = 10
 """Raised when the correction path or its checks change what the same model answers: kept answers then no longer count."""
+
+
+def kept_answers(platform: PlatformSettings) -> AnswerCache:
+    """Answers of earlier evaluations here, and those that ship."""
+    return AnswerCache(platform.answers_dir, platform.starter_answers_dir)
 
 
 def answer_parts(

@@ -49,10 +49,10 @@ def install_starter(settings: Settings) -> Release | None:
         return None
     with open_platform_store(settings.platform) as store:
         last = store.last_decision()
-        adapter = _shipped_id(settings)
+        adapter = shipped_id(settings)
         if store.champion() is not None or (last is not None and last.adapter != adapter):
             return None
-        _copy_adapter(settings.platform, adapter)
+        copy_adapter(settings.platform, adapter)
         # What was there before the starter is somebody's own; a starter that was cut short is not.
         own = set() if store.landing_unfinished(STARTER) else set(store.undecided_ids())
         land_starter(settings, beside_others=True)
@@ -83,11 +83,16 @@ def land_first_batch(settings: Settings) -> int:
     return land(settings, settings.platform.first_batch_path).landed
 
 
-def _shipped_id(settings: Settings) -> str:
+def shipped_id(settings: Settings) -> str:
+    """The ID of the adapter that ships.
+
+    Raises:
+        AdapterRefused: the shipped files are damaged, or it does not fit the base model.
+    """
     return check_adapter(settings.platform.starter_adapter_dir, Path(settings.base_model_path)).id
 
 
-def _copy_adapter(platform: PlatformSettings, adapter: str) -> None:
+def copy_adapter(platform: PlatformSettings, adapter: str) -> None:
     """Copy the shipped adapter under its ID; it appears by a rename."""
     target = platform.adapters_dir / adapter
     if target.exists():

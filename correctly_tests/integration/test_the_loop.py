@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import httpx
 import openai
@@ -13,7 +14,15 @@ import pytest
 
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.types import Edit
+from correctly_assets.correction.annotate import ErrantAnnotator
+from correctly_assets.evaluation.evaluation_set import read_evaluation_set
+from correctly_assets.settings import get_settings
+from correctly_assets.workflows.measured_systems import kept_answers, model_system
+from correctly_assets.workflows.starter import copy_adapter, shipped_id
 from correctly_tests.integration.conftest import Platform, graphql
+
+if TYPE_CHECKING:
+    from correctly_assets.engine.client import VllmClient
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(1800)]
 LINEAGE = ("examples", "train_set", "lora_adapter", "eval_report", "served_model")
@@ -26,6 +35,20 @@ def test_one_command_closes_the_loop_and_shows_three_corrections(platform: Platf
     assert said.count("Before") == 3
     assert "Why" in said
     assert "candidate" in said and "base" in said
+
+
+def test_the_answers_that_ship_hold_for_what_ships(platform: Platform, tmp_path: Path):
+    (tmp_path / "models").symlink_to(platform.home / "models")
+    # They were made in bfloat16; a machine that computes in float32 asks for its own.
+    settings = get_settings().changed(platform={"home": tmp_path}, serving={"vllm_dtype": "bfloat16"})
+    frozen = read_evaluation_set(settings.platform.evaluation_path)
+    adapter = shipped_id(settings)
+    copy_adapter(settings.platform, adapter)
+    for own in (None, adapter):
+        system = model_system(settings, cast("VllmClient", None), ErrantAnnotator(), name="any", model="", adapter=own)
+        kept = kept_answers(settings.platform).get("any", system.identity(), frozen.sha256, reasons=False)
+        assert kept is not None, "What decides the answers was changed: run `make starter-answers`."
+        assert [correction.before for correction in kept.corrections] == frozen.sources
 
 
 def test_a_start_after_a_kill_in_mid_training_waits_for_no_dead_run(

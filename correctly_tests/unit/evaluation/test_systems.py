@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -128,6 +129,16 @@ def test_answers_are_made_once_per_system_and_set(annotator, tmp_path):
     # Answers with reasons serve where none are asked for, not the other way round.
     assert asyncio.run(answer(again, DATA, cache=cache)).cached
     assert cache.get("candidate", again.identity(), "e" * 64, reasons=False) is None
+
+
+def test_answers_that_ship_are_found_and_never_written_over(annotator, tmp_path):
+    shipped, own = tmp_path / "shipped", tmp_path / "own"
+    asyncio.run(answer(model(annotator)[0], DATA, cache=AnswerCache(shipped)))
+    cache = AnswerCache(own, shipped)
+    assert asyncio.run(answer(model(annotator)[0], DATA, cache=cache)).cached
+    assert not own.exists()
+    cache.put(replace(asyncio.run(answer(model(annotator)[0], DATA)), identity="other"), reasons=False)
+    assert len(list(own.iterdir())) == len(list(shipped.iterdir())) == 1
 
 
 def test_answers_without_reasons_do_not_serve_where_reasons_are_asked_for(annotator, tmp_path):
