@@ -27,7 +27,7 @@ OF_WORDS = frozenset(
 """Areas whose points tell of single words: the same point with other words is another error there."""
 AS_IN = {"en": "As in {row}.", "ko": "{row}번과 같습니다."}
 """What stands in place of a reason that an earlier row gives."""
-_MOST_QUOTED = 4
+_MOST_QUOTED = 5
 """Words of an edit that are quoted beside a name."""
 _CONTENT = re.compile(r"[^\W\d_가-힣]{3,}|[가-힣]{2,}")
 _KOREAN_END = re.compile(r"(?<=[가-힣]{2})[의와과은는을를이가]$")

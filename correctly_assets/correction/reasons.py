@@ -141,9 +141,9 @@ def _marks_alone(was: str, now: str) -> tuple[str, str]:
 
 
 def _short(words: str) -> str:
-    """At most four words of a quotation, so that a reason stays a sentence a learner reads at a glance."""
+    """At most five words of a quotation, so that a reason stays a sentence a learner reads at a glance."""
     parts = words.split()
-    return " ".join(parts) if len(parts) <= 4 else f"{parts[0]} {parts[1]} … {parts[-2]} {parts[-1]}"
+    return " ".join(parts) if len(parts) <= 5 else f"{parts[0]} {parts[1]} … {parts[-2]} {parts[-1]}"
 
 
 # 'The "log in" word is "log in"'; but 'the past form of "put" is "put"' says something.

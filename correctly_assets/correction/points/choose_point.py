@@ -151,8 +151,11 @@ def _moved(changes: Sequence[Change], index: int) -> bool:
     words = (change.was or change.now).split()
     if change.op == "R" or not words:
         return False
-    others = [c.now if change.op == "U" else c.was for i, c in enumerate(changes) if i != index and c.op != change.op]
-    return any(words == other.split() for other in others)
+    others = [c for i, c in enumerate(changes) if i != index and c.op != change.op]
+    if change.op == "M":
+        return any(words == other.was.split() for other in others)
+    # "Always" went into "have always".
+    return any(set(words) <= set(other.now.split()) - set(other.was.split()) for other in others)
 
 
 def _always(change: Change) -> dict[str, str]:
@@ -177,6 +180,6 @@ def _plain(text: str, tokens: Sequence[Token]) -> str:
 
 
 def _short(text: str) -> str:
-    """At most four words of a quotation, so that a reason stays a sentence a learner reads at a glance."""
+    """At most five words of a quotation, so that a reason stays a sentence a learner reads at a glance."""
     parts = text.split()
-    return text if len(parts) <= 4 else f"{parts[0]} {parts[1]} … {parts[-2]} {parts[-1]}"
+    return text if len(parts) <= 5 else f"{parts[0]} {parts[1]} … {parts[-2]} {parts[-1]}"

@@ -73,6 +73,22 @@ EVERYDAY = [
     ("When we came, everyone has left.", "When we came, everyone had left.", "past_perfect"),
     ("It is late, please go home.", "It is late. Please go home.", "comma_splice"),
     ("However I think, that we should wait.", "However, I think that we should wait.", "comma_opener"),
+    ("My family live in the country.", "My family lives in the country.", "agreement_collective"),
+    ("Ten kilometres are a long way.", "Ten kilometres is a long way.", "agreement_amount"),
+    ("Neither of the answers are correct.", "Neither of the answers is correct.", "agreement_one_of"),
+    ("He lives near from Daegu.", "He lives near Daegu.", "despite_of"),
+    ("I have never been in London.", "I have never been to London.", "been_to"),
+    ("Only after dinner I could relax.", "Only after dinner could I relax.", "inversion_negative"),
+    ("I heard him to sing.", "I heard him sing.", "see_ing"),
+    ("It is no use to complain.", "It is no use complaining.", "fun_difficulty_ing"),
+    ("I'm difficult to wake up early.", "It's difficult to wake up early.", "it_difficult"),
+    ("She is important to sleep well.", "It is important to sleep well.", "it_difficult"),
+    ("It is easy to me to cook.", "It is easy for me to cook.", "preposition"),
+    ("I came because that I was ill.", "I came because I was ill.", "because_clause"),
+    ("He studys hard.", "He studies hard.", "spelling_y_i"),
+    ("I like reading swimming and cooking.", "I like reading, swimming and cooking.", "comma_list"),
+    ("I every day drink coffee.", "I drink coffee every day.", "time_place"),
+    ("It is the first time I eat kimchi.", "It is the first time I have eaten kimchi.", "perfect_until_now"),
     ("I have two childs, and I am happy.", "I have two children, and I am happy.", "irregular_plural"),
 ]
 
@@ -119,3 +135,16 @@ def test_a_splice_takes_no_rewording_beside_it_into_its_group() -> None:
 def test_a_second_pronoun_is_told_what_the_relative_is_in_its_clause(before: str, after: str, role: str) -> None:
     [told] = explain(*annotator().docs(before, after), annotator().edits(before, after))
     assert told.point == "resumptive" and role in told.reason
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "part"),
+    [
+        ("There are a lot of furniture here.", "There is a lot of furniture here.", '"furniture"'),
+        ("I am writting to you.", "I am writing to you.", '"write"'),
+        ("Always I wanted to go.", "I have always wanted to go.", "elsewhere"),
+    ],
+)
+def test_a_reason_names_the_word_that_decides(before: str, after: str, part: str) -> None:
+    told = explain(*annotator().docs(before, after), annotator().edits(before, after))
+    assert part in told[0].reason

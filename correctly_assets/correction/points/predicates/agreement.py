@@ -116,11 +116,33 @@ def agrees_with_what_follows(c: Change) -> Slots | None:
     verb = c.now_root
     if verb is None:
         return None
-    noun = next((t for t in c.after[c.c[1] : c.c[1] + 8] if t.tag_ in ("NN", "NNS") and t.dep_ != "compound"), None)
-    if noun is None:
+    nouns = [t for t in c.after[c.c[1] : c.c[1] + 8] if t.tag_ in ("NN", "NNS") and t.dep_ != "compound"]
+    # In "a lot of furniture" the furniture decides.
+    if len(nouns) > 1 and nouns[0].lower_ in ("lot", "lots", "plenty") and c.at(nouns[0].i + 1) == "of":
+        nouns = nouns[1:]
+    if not nouns:
         return None
+    noun = nouns[0]
     plural = noun.tag_ == "NNS" or any(child.dep_ == "conj" for child in noun.children)
     return {"subject": quoted(noun)} if plural == (c.now in ("are", "were", "have")) else None
+
+
+@predicate()
+def verb_became(c: Change, number: str) -> bool:
+    """A verb's form for one number became that for the other, whatever its subject."""
+    if " " in c.was or " " in c.now or not (lemmas(c.was, "VERB") & lemmas(c.now, "VERB")):
+        return False
+    return verb_number(c.now) == number and verb_number(c.was) not in (number, None)
+
+
+@predicate("amount")
+def amount_as_subject(c: Change) -> Slots | None:
+    """The subject is a number of units: "ten kilometres", "fifty euros"."""
+    subject = _finite_subject(c)
+    if subject is None or subject.tag_ != "NNS" or subject.lemma_.lower() not in word_set("units"):
+        return None
+    number = next((child for child in subject.children if child.dep_ == "nummod"), None)
+    return {"amount": f"{quoted(number)} {subject.text}"} if number is not None else None
 
 
 @predicate()

@@ -103,7 +103,8 @@ def comma_in_list(c: Change) -> bool:
     left, right = c.after[i - 1], c.after[i + 1]
     if right.lower_ in ("and", "or"):
         return any(t.text == "," for t in c.after[max(0, i - 6) : i])
-    alike = left.pos_ == right.pos_ or (left.tag_[:1] == right.tag_[:1])
+    both_ing = left.lower_.endswith("ing") and right.lower_.endswith("ing")
+    alike = left.pos_ == right.pos_ or left.tag_[:1] == right.tag_[:1] or both_ing
     later = any(t.lower_ in ("and", "or") for t in c.after[i + 1 : i + 8])
     return alike and left.pos_ in ("NOUN", "ADJ", "PROPN", "VERB", "ADV") and (later or left.pos_ == "ADJ")
 

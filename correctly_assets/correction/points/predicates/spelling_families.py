@@ -54,7 +54,8 @@ def consonant_single(c: Change) -> Slots | None:
         word = c.now.removesuffix(ending)
         if word == c.now or len(word) < 3:
             continue
-        for plain in (word, word + "e"):
+        # "Writing" is of "write", not of the rare "writ".
+        for plain in (word + "e", word) if lemmas(word + "e", "VERB") else (word, word + "e"):
             if c.was == word + word[-1] + ending and word[-1] not in _VOWELS and lemmas(plain):
                 return {"word": plain, "letter": word[-1], "ending": ending}
     return None

@@ -282,12 +282,17 @@ def negative_raised(c: Change) -> bool:
     )
 
 
-@predicate()
-def after_fronted_negative(c: Change) -> bool:
-    """An opening "never", "rarely", "hardly" or "not only" stands before the change."""
+@predicate("word")
+def after_fronted_negative(c: Change) -> Slots | None:
+    """An opening "never", "rarely", "hardly", "not only" or "only after …" stands before the change."""
     left = c.at(c.c[0] - 1)
     first = c.after[max(0, c.c[0] - 2)].is_sent_start or c.c[0] <= 2
-    return first and left in ("never", "rarely", "seldom", "hardly", "only", "little", "nor", "neither", "so")
+    if first and left in ("never", "rarely", "seldom", "hardly", "only", "little", "nor", "neither", "so"):
+        return {"word": left}
+    start = c.after[min(c.c[0], len(c.after) - 1)].sent.start
+    if c.at(start) == "only" and 1 < c.c[0] - start <= 6 and c.at(start + 1) in ("after", "when", "then", "by", "in"):
+        return {"word": f"only {c.at(start + 1)}"}
+    return None
 
 
 @predicate()

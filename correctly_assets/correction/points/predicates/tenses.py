@@ -116,6 +116,9 @@ def verbs_alone(c: Change) -> bool:
     return all(t.pos_ in ("AUX", "VERB", "ADV", "PART", "PRON") for t in c.c_tokens)
 
 
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "only")
+
+
 @predicate("marker")
 def until_now(c: Change) -> Slots | None:
     """Ever, never, already, yet, just, so far, recently, or "the first time" belongs to the verb."""
@@ -125,6 +128,9 @@ def until_now(c: Change) -> Slots | None:
             return {"marker": token.lower_}
         if token.lower_ == "so" and c.at(token.i + 1) == "far" and _clause_of(c, token):
             return {"marker": "so far"}
+        is_now = any(t.lower_ in ("is", "'s", "’s") for t in tokens if t.i < token.i)
+        if token.lower_ == "time" and c.at(token.i - 1) in _ORDINALS and is_now and 0 < c.c[0] - token.i <= 4:
+            return {"marker": f"the {c.at(token.i - 1)} time"}
     return None
 
 

@@ -125,6 +125,7 @@ def adjectives_reordered(c: Change) -> bool:
 
 
 _TIMES = ("yesterday", "today", "tomorrow", "tonight")
+_UNITS = word_set("last_units") | {"day", "morning", "afternoon", "evening"}
 
 
 @predicate("time")
@@ -137,8 +138,8 @@ def time_moved(c: Change) -> Slots | None:
     # Of two neighbours that changed places, either may be the one that moved.
     for start, to, size in ((i, j, length), (i + length, 0, len(c.c_tokens) - length)) if j else ((i, j, length),):
         piece = c.o_tokens[start : start + size]
-        last = bool(piece) and piece[0].lower_ == "last" and len(piece) == 2
-        if not piece or not (last or (len(piece) == 1 and piece[0].lower_ in _TIMES)):
+        phrase = len(piece) == 2 and piece[0].lower_ in ("last", "next", "every") and piece[1].lower_ in _UNITS
+        if not piece or not (phrase or (len(piece) == 1 and piece[0].lower_ in _TIMES)):
             continue
         first, end = c.c_tokens[to], c.c[0] + to + size
         at_end = end >= len(c.after) or c.after[end].is_punct
