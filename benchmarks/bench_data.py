@@ -70,8 +70,8 @@ def write_rows(path: Path, count: int, first: int = 0) -> None:
 def part_rows(size: int) -> dict[str, Any]:
     """Land ``size`` rows, write the snapshot, place every row, make a train set of them; then the same with 100 more."""
     from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
-    from correctly_assets.curation.files import land_file
     from correctly_assets.curation.guards import make_guards
+    from correctly_assets.curation.land_file import land_file
     from correctly_assets.curation.near import NearIndex
     from correctly_assets.curation.rows import parse_row
     from correctly_assets.store.store import open_store

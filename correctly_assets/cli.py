@@ -27,7 +27,7 @@ from correctly_assets.commands import (
     upkeep,
     words,
 )
-from correctly_assets.commands.output import Json, console, print_json, stderr
+from correctly_assets.commands.console import Json, console, print_json, stderr
 from correctly_assets.core.correction import REASON_LANGUAGES
 from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
 from correctly_assets.settings import InvalidSettingError, get_settings

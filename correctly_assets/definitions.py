@@ -19,7 +19,6 @@ from correctly_assets.defs import (
     feedback,
     given,
     lora_adapter,
-    model_health,
     served_model,
 )
 from correctly_assets.defs import (
@@ -30,6 +29,9 @@ from correctly_assets.defs import (
 )
 from correctly_assets.defs import (
     full_report_asset as full_report,
+)
+from correctly_assets.defs import (
+    model_health_asset as model_health,
 )
 from correctly_assets.defs import (
     train_set_asset as train_set,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from correctly_assets.commands.output import Json, console, print_json, stderr
+from correctly_assets.commands.console import Json, console, print_json, stderr
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.layouts import spellchecked_twins
 from correctly_assets.settings import get_settings

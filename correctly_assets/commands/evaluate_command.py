@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from correctly_assets.commands.output import Json, console, print_json, stderr
+from correctly_assets.commands.console import Json, console, print_json, stderr
 from correctly_assets.settings import get_settings
 
 

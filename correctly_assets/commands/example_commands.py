@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from correctly_assets.commands.output import Json, console, print_json
+from correctly_assets.commands.console import Json, console, print_json
 from correctly_assets.core.errors import UsageError
 from correctly_assets.settings import Settings, get_settings
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from correctly_assets.commands.output import Json, console, print_json
+from correctly_assets.commands.console import Json, console, print_json
 from correctly_assets.core.correction import REASON_LANGUAGES
 from correctly_assets.core.errors import UsageError
 from correctly_assets.gateway import access, own_key

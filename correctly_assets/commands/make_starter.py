@@ -1,7 +1,7 @@
 """`python -m correctly_assets.commands.make_starter [ADAPTER | answers]`: makes the adapter that ships (`make starter-adapter`), or what it and the
 base model answer to the frozen set (`make starter-answers`).
 
-Belongs here: the arguments. Does not belong here: the work (workflows/make_starter.py).
+Belongs here: the arguments. Does not belong here: the work (workflows/train_starter.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rich.console import Console
 from correctly_assets.platform.engine_session import running_engine
 from correctly_assets.platform.up import prepare
 from correctly_assets.settings import get_settings
-from correctly_assets.workflows.make_starter import make_starter, ship, ship_answers
+from correctly_assets.workflows.train_starter import make_starter, ship, ship_answers
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from correctly_assets.commands.output import Json, console, print_json
+from correctly_assets.commands.console import Json, console, print_json
 from correctly_assets.core.errors import UsageError
 from correctly_assets.language.points import areas, load_points
 

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from correctly_assets.commands.output import Json, console, print_json, stderr
+from correctly_assets.commands.console import Json, console, print_json, stderr
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.review import GRADES
 from correctly_assets.settings import get_settings

@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from correctly_assets.commands.output import Json, console, print_json
+from correctly_assets.commands.console import Json, console, print_json
 from correctly_assets.settings import get_settings
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from correctly_assets.commands.output import Json, console, print_json, stderr
+from correctly_assets.commands.console import Json, console, print_json, stderr
 from correctly_assets.core.errors import UsageError
 from correctly_assets.settings import get_settings
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from correctly_assets.commands.output import Json, console, print_json
+from correctly_assets.commands.console import Json, console, print_json
 from correctly_assets.settings import get_settings
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from correctly_assets.commands.output import Json, console, print_json
+from correctly_assets.commands.console import Json, console, print_json
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.house_style import NO_STYLE, HouseStyle, error_type, parse_house_style
 from correctly_assets.settings import get_settings

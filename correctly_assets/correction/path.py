@@ -1,7 +1,7 @@
 """Correct → diff → explain: the one path to a correction.
 
 Belongs here: asking the model sentence by sentence, applying the guards, extracting the edits, completing a reason for
-each. Does not belong here: HTTP and journals (gateway/), what a guard or a check decides (guards.py, reasons.py).
+each. Does not belong here: HTTP and journals (gateway/), what a guard or a check decides (answer_guards.py, reasons.py).
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from correctly_assets.core.ports import Annotator, Completer, Completion, Ranker
 from correctly_assets.core.prompts import Prompts
 from correctly_assets.core.types import Correction, Edit, Fallback, Skipped
 from correctly_assets.correction.alignment import Span, flatten
+from correctly_assets.correction.answer_guards import answer_limit, refuse, settle_end
 from correctly_assets.correction.bounds import Bounds, ModeBounds
 from correctly_assets.correction.confidence import edit_confidences, sure_edits
 from correctly_assets.correction.edit_judge import Judge, Score, gains
-from correctly_assets.correction.guards import answer_limit, refuse, settle_end
 from correctly_assets.correction.house_wording import allowed, kept_spans, united, with_house_wording, with_kept
 from correctly_assets.correction.left_alone import BY_STYLE, NO_SAFE, NO_SENTENCE, UNKNOWN_WORD, UNKNOWN_WORDS
 from correctly_assets.correction.points.choose_point import Explanation
 from correctly_assets.correction.reasons import check_model_reason, load_rule_reasons
 from correctly_assets.correction.rules_first import sparing_names
 from correctly_assets.correction.segment import ALONE, Segment, protected_spans, segments
-from correctly_assets.correction.spelling import misspellings, put_right, too_many_unknown
+from correctly_assets.correction.spelling_candidates import misspellings, put_right, too_many_unknown
 from correctly_assets.correction.style import as_it_was
-from correctly_assets.correction.surface import in_small_letters, is_in_capitals
-from correctly_assets.correction.surface import put_right as surface_put_right
+from correctly_assets.correction.surface_fixes import in_small_letters, is_in_capitals
+from correctly_assets.correction.surface_fixes import put_right as surface_put_right
 from correctly_assets.correction.vetoes import doubtful, kept_edits, whole
 
 REASON_TOKENS = {"en": 56, "ko": 96}

@@ -1,7 +1,7 @@
 """Vetoes: which edits of an otherwise sound answer are not taken over. All pure.
 
 Belongs here: rules by which a correction keeps what the writer said and how it is set: names, numbers, negation, clauses,
-capitals, quotation marks, and stretches that are not prose. Does not belong here: whole answers (guards.py).
+capitals, quotation marks, and stretches that are not prose. Does not belong here: whole answers (answer_guards.py).
 
 They hold for every model alike. A large one seldom trips them; a small one rewrites what it does not know.
 """
@@ -16,7 +16,7 @@ from difflib import SequenceMatcher
 from correctly_assets.core.correction import GRAMMAR_WORDS, Dictionary
 from correctly_assets.core.edits import apply_edits, touches
 from correctly_assets.core.types import Edit
-from correctly_assets.correction.surface import negates, put_right
+from correctly_assets.correction.surface_fixes import negates, put_right
 from correctly_assets.language.sounds import spoken_either_way, vowel_sound
 
 MAX_DROPPED = 2

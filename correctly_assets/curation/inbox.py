@@ -1,6 +1,6 @@
 """The inbox: files renamed into it land by themselves and move on.
 
-Belongs here: which files are ready, and where each goes afterwards. Does not belong here: landing (files.py) or
+Belongs here: which files are ready, and where each goes afterwards. Does not belong here: landing (land_file.py) or
 when to look (defs/automation.py).
 """
 
@@ -21,7 +21,7 @@ from correctly_assets.artifacts.files import fsync_entries, write_text_atomicall
 from correctly_assets.core.errors import CorrectlyError, PermanentError, UsageError
 from correctly_assets.core.landing import ExampleGuard, LandOutcome, Sink
 from correctly_assets.curation.file_layouts import is_part, parts_of, source_of
-from correctly_assets.curation.files import land_file, shown_name, with_ending
+from correctly_assets.curation.land_file import land_file, shown_name, with_ending
 from correctly_assets.curation.readers import is_left_alone
 
 log = logging.getLogger(__name__)

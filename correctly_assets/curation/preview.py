@@ -1,7 +1,7 @@
 """What would land of a file, with nothing written.
 
 Belongs here: a sink that counts and shows instead of keeping. Does not belong here: reading and checking, which are those of a
-landing (files.py).
+landing (land_file.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from correctly_assets.core.landing import ExampleGuard, LandCounts, LandOutcome,
 from correctly_assets.core.text import slices
 from correctly_assets.core.types import Example
 from correctly_assets.curation.columns import Columns
-from correctly_assets.curation.files import RefusedRows, land_file
+from correctly_assets.curation.land_file import RefusedRows, land_file
 
 SHOWN_ROWS = 20
 

@@ -12,7 +12,7 @@ from typing import Any
 from correctly_assets.core.landing import LandOutcome
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.points.catalogue import load_catalogue
-from correctly_assets.correction.spelling import load_dictionary
+from correctly_assets.correction.spelling_candidates import load_dictionary
 from correctly_assets.curation.guards import Guards
 from correctly_assets.curation.landing import land_rows
 from correctly_assets.curation.pii import PersonalData

@@ -18,7 +18,7 @@ from starlette.datastructures import UploadFile
 
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.gateway.access import Client
-from correctly_assets.gateway.forms import read_form
+from correctly_assets.gateway.form_reader import read_form
 from correctly_assets.gateway.http_errors import UnsupportedField
 from correctly_assets.gateway.model_names import PUBLIC, PUBLIC_BASE, TUNED
 from correctly_assets.gateway.routes import ERRORS, ClientOf, ServiceOf

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from correctly_assets import __version__
 from correctly_assets.core.errors import UsageError
 from correctly_assets.gateway.admission import check_body
-from correctly_assets.gateway.forms import read_form
+from correctly_assets.gateway.form_reader import read_form
 from correctly_assets.gateway.languagetool_matches import Sent, matches, sent_annotated
 from correctly_assets.gateway.routes import ERRORS, ClientOf, ServiceOf, asker_of
 from correctly_assets.gateway.shapes import HowAsked

@@ -18,7 +18,7 @@ from correctly_assets.core.landing import LandCounts, LandRow, content_sha
 from correctly_assets.core.retrain import rows_digest
 from correctly_assets.core.text import slices
 from correctly_assets.core.types import Edit, Example, Reason
-from correctly_assets.store.accepted_rows import touch_accepted
+from correctly_assets.store.accepted_set import touch_accepted
 from correctly_assets.store.quarantine import insert_quarantine
 from correctly_assets.store.records import Counts, FormTone, StoredExample, example_from, stored_from, to_json
 from correctly_assets.store.subject import Subject, like_prefix

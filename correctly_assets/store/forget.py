@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from correctly_assets.artifacts.rejected_pairs import remove_from_rejected
 from correctly_assets.artifacts.snapshots import adapters_trained_on, remove_example
-from correctly_assets.store.accepted_rows import erase_example
+from correctly_assets.store.accepted_set import erase_example
 from correctly_assets.store.derived import DerivedFrom
 from correctly_assets.store.examples import Examples
 from correctly_assets.store.subject import Subject

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.ports import Refusal
-from correctly_assets.store.accepted_rows import erase_example, touch_accepted
+from correctly_assets.store.accepted_set import erase_example, touch_accepted
 from correctly_assets.store.records import Quarantined, to_json
 from correctly_assets.store.subject import Subject, like_prefix
 

@@ -1,7 +1,7 @@
 """A backup of the whole platform, while everything runs.
 
 Belongs here: what of HOME is copied and how, and putting a backup together so that it is there whole or not at all. Does not
-belong here: bringing one back (restore_backup.py), or which backups are kept (core/backups.py).
+belong here: bringing one back (restore_backup.py), or which backups are kept (core/backup_retention.py).
 
 The databases come first: whatever a row of theirs names was written before the row. Files that have not changed since the
 last backup of the place are hard links to its copies, never to HOME's own files, so that nothing that happens in HOME reaches
@@ -34,7 +34,7 @@ from correctly_assets.artifacts.backups import (
     place_for_backups,
 )
 from correctly_assets.artifacts.files import fsync_directory, fsync_entries, sha256_file, write_text_atomically
-from correctly_assets.core.backups import BackupAge, backups_to_remove
+from correctly_assets.core.backup_retention import BackupAge, backups_to_remove
 from correctly_assets.core.errors import PermanentError, RetryableError, UnreachableError
 from correctly_assets.settings import PlatformSettings
 from correctly_assets.store.copies import copy_sqlite, dump_postgres, is_sqlite_file

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from correctly_assets.core.house_style import HouseStyle
 from correctly_assets.core.types import TrainPair
-from correctly_assets.correction.spelling import load_dictionary
+from correctly_assets.correction.spelling_candidates import load_dictionary
 
 MAX_PHRASES = 200
 PER_PHRASE = 3

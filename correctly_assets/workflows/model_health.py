@@ -1,7 +1,7 @@
 """A look at the model's health: what people sent in the last week beside what the champion was trained on, and its scores now.
 
 Belongs here: counting sentences, scoring the champion again, keeping what was found. Does not belong here: the decisions
-(core/drift.py), the file's shape (artifacts/health_record.py), Dagster (defs/model_health.py).
+(core/drift.py), the file's shape (artifacts/health_record.py), Dagster (defs/model_health_asset.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What ships with the platform: the starter's adapter as release r0000, and the examples that it was made from.
 
 Belongs here: putting both into an empty platform, so that it answers before anything was trained, and the small batch over
-which the first loop closes. Does not belong here: training the adapter (make_starter.py), or the order of a start
+which the first loop closes. Does not belong here: training the adapter (train_starter.py), or the order of a start
 (platform/up.py).
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 
-from correctly_assets.core.backups import BEFORE_MIGRATION
+from correctly_assets.core.backup_retention import BEFORE_MIGRATION
 from correctly_assets.core.errors import CorrectlyError, PermanentError
 from correctly_assets.settings import PlatformSettings
 from correctly_assets.store.database import Database

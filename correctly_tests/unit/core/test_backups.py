@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from correctly_assets.core.backups import BEFORE_MIGRATION, BackupAge, backups_to_remove
+from correctly_assets.core.backup_retention import BEFORE_MIGRATION, BackupAge, backups_to_remove
 
 START = datetime(2026, 1, 1, 2, 30, tzinfo=UTC)
 

@@ -15,8 +15,8 @@ from correctly_assets.core.correction import kinds_named, quoted_phrases
 from correctly_assets.core.text import normalise
 from correctly_assets.correction.markup import blocks
 from correctly_assets.correction.segment import protected_spans, segments
-from correctly_assets.correction.spelling import too_many_unknown
-from correctly_assets.correction.surface import in_small_letters, is_in_capitals, put_right
+from correctly_assets.correction.spelling_candidates import too_many_unknown
+from correctly_assets.correction.surface_fixes import in_small_letters, is_in_capitals, put_right
 from correctly_assets.curation.file_layouts import detokenise
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.curation.profanity import Profanity

@@ -19,7 +19,7 @@ from correctly_assets.core.serving import EngineCorruptedError
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.alignment import flatten, to_layout
 from correctly_assets.correction.annotate import ErrantAnnotator
-from correctly_assets.correction.guards import answer_limit, refuse
+from correctly_assets.correction.answer_guards import answer_limit, refuse
 from correctly_assets.correction.path import Corrector
 from correctly_assets.correction.render import changes_table, chat_answer
 

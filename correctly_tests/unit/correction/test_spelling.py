@@ -12,7 +12,7 @@ from correctly_assets.core.ports import Completion
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.path import LEAST_SPELLING_GAIN, Corrector
-from correctly_assets.correction.spelling import misspellings
+from correctly_assets.correction.spelling_candidates import misspellings
 from correctly_assets.settings import PROJECT_ROOT
 
 WRONG, RIGHT = "He has an accomodation there.", "He has an accommodation there."

@@ -1,7 +1,7 @@
 """What is put right before the model sees a sentence, because no model is needed for it: apostrophes, misspelt negations, words run
 together, chat shorthand, and capitals.
 
-Belongs here: replacements that hold in any sentence. Does not belong here: misspellings that a sentence decides (spelling.py), grammar
+Belongs here: replacements that hold in any sentence. Does not belong here: misspellings that a sentence decides (spelling_candidates.py), grammar
 (the model's), rules of a checker (rules_first.py).
 
 A small model is thrown off by what it never saw in training; it corrects the grammar of "you are great" and not of "u r gr8".
