@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Asks PyPI's database of known vulnerabilities about every package of the lock files, and about torch. Usage: audit.sh VENV
+# Asks PyPI's database of known vulnerabilities about every package of the lock files and of the examples, and about torch. Usage: audit.sh VENV
 # Exit 1 where one is known. Where the database cannot be reached, that is said, and nothing has failed.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,8 +15,9 @@ trap 'rm -rf "$work"' EXIT
 # The pin of install.sh, without the name of the build, which the database does not know.
 sed -nE 's/.*"(torch==[0-9.]+)\+cpu".*/\1/p' "$here/install.sh" | head -1 > "$work/torch"
 status=0
-for lock in "$here"/requirements-*.lock "$work/torch"; do
-  name=$(basename "$lock")
+for lock in "$here"/requirements-*.lock "$here"/examples/*/requirements.txt "$work/torch"; do
+  name=${lock#"$here"/}
+  name=${name#"$work"/}
   sed -nE 's/^([A-Za-z0-9][^ \\]*==[^ \\]*).*/\1/p' "$lock" > "$work/pins"
   "$venv/bin/pip-audit" --no-deps --disable-pip --progress-spinner off --timeout 15 -r "$work/pins" -f json -o "$work/found" \
     > /dev/null 2> "$work/errors"

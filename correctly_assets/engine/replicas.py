@@ -82,8 +82,8 @@ class Replica:
         self.poisoned, self.seen_sound = self.corrupted and self.seen_sound, not self.corrupted
 
     def to_json(self) -> dict[str, Any]:
-        """As /readyz shows it."""
-        return {"url": self.client.url, "up": self.up, "corrupted": self.corrupted, "models": sorted(self.known)}
+        """As /readyz shows it, which asks for no key: without its address."""
+        return {"up": self.up, "corrupted": self.corrupted, "models": sorted(self.known)}
 
 
 class Replicas:

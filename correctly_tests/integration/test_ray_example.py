@@ -17,6 +17,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.core.types import Example
@@ -127,6 +129,16 @@ def test_pairs_over_texts_that_workers_read_are_the_same(ray: ModuleType, tmp_pa
     assert made[0].pairs == made[1].pairs and len(made[0].pairs) > 20
 
 
+def learned(adapter: str) -> torch.Tensor:
+    """An adapter's B matrices, which begin as nought."""
+    tensors = load_file(Path(adapter) / "adapter_model.safetensors")
+    return torch.cat([tensor.float().reshape(-1) for name, tensor in sorted(tensors.items()) if "lora_B" in name])
+
+
+def distance(left: torch.Tensor, right: torch.Tensor) -> float:
+    return float((left - right).norm() / left.norm())
+
+
 def test_two_workers_reach_the_loss_of_one(ray: ModuleType, tmp_path: Path) -> None:
     trainer = importlib.import_module("ray_trainer")
     write_base_model(tmp_path)
@@ -152,6 +164,10 @@ def test_two_workers_reach_the_loss_of_one(ray: ModuleType, tmp_path: Path) -> N
         assert one[figure] == pytest.approx(alone[figure], rel=1e-3)
         assert two[figure] == pytest.approx(one[figure], rel=0.01)
     assert [path.name for path in (tmp_path / "two" / "adapters").iterdir()] == [two["adapter"]]
+    # A loss forgives much in so few steps; weights that were trained on half of each batch would be far from these.
+    apart = distance(learned(one["path"]), learned(two["path"]))
+    print("apart", apart, [[r[f] for f in ("loss_first", "loss_last", "held_out_loss")] for r in (alone, one, two)])
+    assert apart < 0.05
 
 
 def test_a_run_with_ray_reports_adapter_and_check(ray: ModuleType, store: Store, instance: dg.DagsterInstance) -> None:

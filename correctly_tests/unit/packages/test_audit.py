@@ -45,6 +45,7 @@ def test_a_database_that_is_away_is_said_and_fails_nothing(venv: Path) -> None:
     assert code == 0
     assert any(line.startswith("requirements-cpu.lock was not checked") for line in said)
     assert any(line.startswith("torch was not checked") for line in said)
+    assert any(line.startswith("examples/ray/requirements.txt was not checked") for line in said)
 
 
 def test_what_is_known_is_named_with_its_remedy(venv: Path) -> None:
