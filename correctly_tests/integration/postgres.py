@@ -5,6 +5,7 @@ Belongs here: starting and stopping the server. Does not belong here: any test.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import psycopg2
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
@@ -25,6 +27,27 @@ class Postgres:
 
     port: int
     folder: Path
+
+    def stop(self, how: str = "immediate") -> None:
+        """End it: ``fast`` as a restart does, ``immediate`` as a crash."""
+        self._control("-m", how, "stop")
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.folder} -c fsync=off -c max_connections=60"
+        self._control("-l", str(self.folder / "log"), "-o", options, "start")
+
+    def kill(self) -> None:
+        """kill -9 of the server and of all that it started."""
+        server = psutil.Process(int((self.folder / "data" / "postmaster.pid").read_text().split()[0]))
+        family = [server, *server.children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, timeout=20)
+
+    def _control(self, *words: str) -> None:
+        call(self.folder, str(find_programs() / "pg_ctl"), "-D", str(self.folder / "data"), "-w", *words)
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
@@ -53,30 +76,34 @@ def find_programs() -> Path:
 @contextmanager
 def running_postgres() -> Iterator[Postgres]:
     """A server of this test's own, gone afterwards. The superuser is ``postgres``, without a password, on loopback."""
-    programs = find_programs()
     folder = Path(tempfile.mkdtemp(prefix="correctly-postgres-"))
-    # PostgreSQL does not run as root: Debian's package brings the user postgres for it.
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if as_user:
+    if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
     folder.chmod(0o755)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    data = folder / "data"
-
-    def call(*command: str) -> None:
-        done = subprocess.run([*as_user, *command], capture_output=True, text=True, cwd=folder, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{command[0]} failed: {done.stderr or done.stdout}")
-
+    server = Postgres(port, folder)
+    initdb = (str(find_programs() / "initdb"), "-D", str(folder / "data"), "-U", "postgres", "--auth=trust")
     try:
-        call(str(programs / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off -c max_connections=60"
-        call(str(programs / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
+        call(folder, *initdb, "-E", "UTF8", "--no-sync")
+        server.start()
         try:
-            yield Postgres(port, folder)
+            yield server
         finally:
-            call(str(programs / "pg_ctl"), "-D", str(data), "-w", "-m", "immediate", "stop")
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def call(folder: Path, *command: str) -> None:
+    """Run one of PostgreSQL's programs.
+
+    Raises:
+        RuntimeError: it failed; with what it said.
+    """
+    # PostgreSQL does not run as root: Debian's package brings the user postgres for it.
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    done = subprocess.run([*as_user, *command], capture_output=True, text=True, cwd=folder, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed: {done.stderr or done.stdout}")
