@@ -11,7 +11,6 @@ test did not measure.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,7 +33,7 @@ class Row:
     Attributes:
         seconds: from the fault until everything worked again. rows_lost: landed rows, answers or reactions that are gone.
         paid_twice: requests that were paid for more than once. champions: releases that serve at once, at the end.
-        passed: whether the test passed; None before its end.
+        passed: whether the test passed; None before its end. test, day: which test it is, and when it last ran.
     """
 
     fault: str
@@ -47,6 +46,8 @@ class Row:
     paid_twice: int | None = None
     champions: int | None = None
     passed: bool | None = None
+    test: str = ""
+    day: str = ""
 
     def __call__(
         self,
@@ -73,15 +74,15 @@ class Row:
 
 
 ROWS = pytest.StashKey[dict[str, Row]]()
-STARTED = pytest.StashKey[float]()
 
 
 def add_option(parser: pytest.Parser) -> None:
     parser.addoption("--faults-page", type=Path, help="write the table of faults into this file")
+    parser.addoption("--faults-keep", action="store_true", help="keep its rows whose tests do not run now")
 
 
 def configure(config: pytest.Config) -> None:
-    config.stash[ROWS], config.stash[STARTED] = {}, time.monotonic()
+    config.stash[ROWS] = {}
 
 
 def collect(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -92,7 +93,7 @@ def collect(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
     for item in items:
         for mark in item.iter_markers("fault"):
-            row = Row(**mark.kwargs)
+            row = Row(**mark.kwargs, test=item.nodeid.removeprefix("correctly_tests/"))
             if row.stage not in STAGES or "observed" not in getattr(item, "fixturenames", ()):
                 raise pytest.UsageError(
                     f"{item.nodeid}: a fault has one of the stages {STAGES}, and `observed` is used."
@@ -125,19 +126,46 @@ def report(item: pytest.Item, made: pytest.TestReport) -> None:
 def write(config: pytest.Config) -> None:
     """Write the page, where it was asked for, from the rows whose tests ran."""
     path: Path | None = config.getoption("--faults-page")
-    ran = [row for row in config.stash[ROWS].values() if row.passed is not None]
+    ran = {row.test: row for row in config.stash[ROWS].values() if row.passed is not None}
     if path is None or not ran:
         return
-    ran.sort(key=lambda row: STAGES.index(row.stage))
-    path.write_text(page(ran, config.stash[STARTED]), encoding="utf-8")
-    print(f"\n{len(ran)} faults, {sum(bool(row.passed) for row in ran)} as expected: {path}")
+    for row in ran.values():
+        row.day = f"{datetime.now(UTC):%Y-%m-%d}"
+    kept = read(path) if config.getoption("--faults-keep") and path.exists() else {}
+    rows = sorted((kept | ran).values(), key=lambda row: STAGES.index(row.stage))
+    path.write_text(page(rows), encoding="utf-8")
+    print(f"\n{len(ran)} faults, {sum(bool(row.passed) for row in ran.values())} as expected: {path}")
 
 
-def page(rows: list[Row], started: float) -> str:
+INTRODUCTION = """\
+# What goes wrong, and what happens then
+
+`make test-full` writes this page from what its tests saw; nobody edits it. Each row is a test over real processes: a fault is
+brought about at a stage, and what follows is measured. A dash stands where a figure does not apply; seconds count from the
+fault until everything worked again, on a machine that did other work as well. A small model is trained, and an engine that
+answers from a list stands in for vLLM, so that every fault comes at its stage and in seconds; gateway, supervisor, inbox,
+Dagster, PostgreSQL and the trainer are the real ones.
+"""
+HEADS = [
+    "Fault",
+    "Stage",
+    "Expected",
+    "Observed",
+    "Seconds",
+    "Lost",
+    "Paid twice",
+    "Champions",
+    "A person",
+    "Day",
+    "Test",
+]
+UNEXPECTED = "**Not as expected.** "
+
+
+def page(rows: list[Row]) -> str:
     """The page in Markdown."""
     from benchmarks.common import commit, machine
 
-    took = (time.monotonic() - started) / 60
     counts = {
         "Rows": len(rows),
         "As expected": sum(bool(row.passed) for row in rows),
@@ -146,37 +174,37 @@ def page(rows: list[Row], started: float) -> str:
         "Two champions": sum((row.champions or 1) > 1 for row in rows),
         "Stuck over two minutes": sum((row.seconds or 0) > STUCK_SECONDS for row in rows),
     }
-    lines = [
-        "# What goes wrong, and what happens then",
-        "",
-        "`make test-full` writes this page from what its tests saw; nobody edits it. Each row is a test over real processes: a",
-        "fault is brought about at a stage, and what follows is measured. A dash stands where a figure does not apply. A small",
-        "model is trained, and an engine that answers from a list stands in for vLLM, so that every fault comes at its stage and",
-        "in seconds; gateway, supervisor, inbox, Dagster, PostgreSQL and the trainer are the real ones.",
-        "",
-        f"Run on {datetime.now(UTC):%d %B %Y} in {took:.0f} minutes; commit {commit()}; {machine()}.",
-        "",
-        *table([*counts], [[*counts.values()]]),
-        "",
-        "## Faults",
-        "",
-        *table(
-            ["", "Fault", "Stage", "Expected", "Observed", "Seconds", "Lost", "Paid twice", "Champions"],
-            [[number, *cells(row)] for number, row in enumerate(rows, 1)],
-        ),
-    ]
-    remedies = {row.fault: row.remedy for row in rows if row.remedy}
-    if remedies:
-        lines += ["", "## What a person does", "", "For every other fault: nothing.", ""]
-        lines += table(["Fault", "Remedy"], [[fault, remedy] for fault, remedy in remedies.items()])
-    return "\n".join(lines) + "\n"
+    head = f"{INTRODUCTION}\nLast run on {max(row.day for row in rows)}, over commit {commit()}, on {machine()}.\n"
+    return "\n".join(
+        [head, *table([*counts], [[*counts.values()]]), "", *table(HEADS, [cells(row) for row in rows]), ""]
+    )
 
 
 def cells(row: Row) -> list[object]:
     figures = (row.rows_lost, row.paid_twice, row.champions)
-    says = row.says if row.passed else f"**Not as expected.** {row.says}"
+    says = row.says if row.passed else UNEXPECTED + row.says
     seconds = "–" if row.seconds is None else f"{row.seconds:.1f}"
-    return [row.fault, row.stage, row.expected, says, seconds, *("–" if n is None else n for n in figures)]
+    counted = ["–" if n is None else n for n in figures]
+    told = row.remedy or "does nothing"
+    return [row.fault, row.stage, row.expected, says, seconds, *counted, told, row.day, f"`{row.test}`"]
+
+
+def read(path: Path) -> dict[str, Row]:
+    """The rows of a page, by test; none of a page of another shape."""
+    rows: dict[str, Row] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        found = re.split(r" (?<!\\)\| ", line.removeprefix("| ").removesuffix(" |"))
+        if len(found) != len(HEADS) or found[1] not in STAGES:
+            continue
+        fault, stage, expected, says, seconds, lost, paid, champions, told, day, test = (
+            cell.replace("\\|", "|") for cell in found
+        )
+        counts = [None if cell == "–" else int(cell) for cell in (lost, paid, champions)]
+        remedy = "" if told == "does nothing" else told
+        passed, took = not says.startswith(UNEXPECTED), None if seconds == "–" else float(seconds)
+        says, test = says.removeprefix(UNEXPECTED), test.strip("`")
+        rows[test] = Row(fault, stage, expected, remedy, says, took, *counts, passed, test, day)
+    return rows
 
 
 def table(heads: list[str], rows: list[list[object]]) -> list[str]:

@@ -169,6 +169,7 @@ PROCESSES: tuple[Process, ...] = (
         "/health",
         ready_seconds=400,
         stop_seconds=30,
+        hung_seconds=60,
         ends_own_workers=True,
         private=_engine_secrets,
         foreign=True,

@@ -153,7 +153,7 @@ class Place:
     def ready(self) -> bool:
         return ask("GET", f"{self.gateway}/readyz").status_code == 200
 
-    def wait_ready(self, seconds: float = 120) -> float:
+    def wait_ready(self, seconds: float = 240) -> float:
         try:
             return wait(self.ready, seconds, "ready")
         except AssertionError as error:

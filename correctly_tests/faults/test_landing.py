@@ -20,7 +20,7 @@ from correctly_tests.fault_table import Row
 from correctly_tests.faults.conftest import fill
 from correctly_tests.faults.place import Load, Place, make_place, running, wait
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 ROW = '{{"before": "He go to the {0} every day.", "after": "He goes to the {0} every day."}}\n'
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import signal
 import socket
 import threading
@@ -19,7 +18,7 @@ from correctly_tests.fault_table import Row
 from correctly_tests.faults.conftest import Serving
 from correctly_tests.faults.place import Load, Place, wait
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
 
 @pytest.mark.fault(
@@ -91,7 +90,9 @@ def kill(name: str) -> Callable[[Serving], None]:
 
 
 def computes_nan(serving: Serving) -> None:
+    engine = serving.place.part("vllm")
     serving.place.engine(nan=[serving.adapters[1]])
+    wait(lambda: not engine.is_running(), 100, "ended")
 
 
 def is_busy(serving: Serving) -> None:
@@ -195,22 +196,20 @@ class Odd:
 
     Attributes:
         seconds: from its opening until the gateway ended it; None as long as it has not.
-        said: what the gateway sent on it, if that was read.
     """
 
     link: socket.socket
     opened: float
     seconds: float | None = None
-    said: bytes = b""
 
-    def watch(self) -> None:
-        """Wait for the end of the connection without reading from it."""
-        watched = select.poll()
-        watched.register(self.link, select.POLLRDHUP)
-        while not watched.poll(500):
-            if time.monotonic() - self.opened > 200:
+    def watch(self, gateway: psutil.Process) -> None:
+        """Wait until the gateway has closed the connection; nothing is read from it."""
+        mine = self.link.getsockname()[1]
+        while time.monotonic() - self.opened < 200:
+            time.sleep(1)
+            if not any(one.raddr and one.raddr.port == mine for one in gateway.net_connections("tcp")):
+                self.seconds = time.monotonic() - self.opened
                 return
-        self.seconds = time.monotonic() - self.opened
 
 
 def open_odd(place: Place, sent: bytes) -> Odd:
@@ -221,7 +220,7 @@ def open_odd(place: Place, sent: bytes) -> Odd:
     odd = Odd(link, time.monotonic())
     with contextlib.suppress(TimeoutError):  # nobody reads on there, for nobody reads the answers here
         link.sendall(sent)
-    threading.Thread(target=odd.watch, daemon=True).start()
+    threading.Thread(target=odd.watch, args=(place.part("gateway"),), daemon=True).start()
     return odd
 
 
@@ -252,8 +251,8 @@ def test_a_hung_engine_is_ended_and_started_again(place: Place, odd: dict[str, O
     engine.send_signal(signal.SIGSTOP)
     status = place.correct("She go to school today.", seconds=150).status_code
     waited = time.monotonic() - since
-    wait(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE, 60, "ended")
-    wait(lambda: place.correct("She go to school again.").status_code == 200, 60, "answered")
+    wait(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE, 150, "ended")
+    wait(lambda: place.correct("She go to school again.").status_code == 200, 240, "answered")
     observed(f"who asked was answered {status} after {waited:.0f} s", seconds=time.monotonic() - since,
              champions=place.champions())  # fmt: skip
     assert status in (200, 503)
@@ -283,9 +282,9 @@ def test_a_hung_gateway_is_ended_and_started_again(place: Place, observed: Row) 
     gateway = place.part("gateway")
     since = time.monotonic()
     gateway.send_signal(signal.SIGSTOP)
-    wait(lambda: not gateway.is_running() or gateway.status() == psutil.STATUS_ZOMBIE, 110, "ended")
+    wait(lambda: not gateway.is_running() or gateway.status() == psutil.STATUS_ZOMBIE, 150, "ended")
     ended = time.monotonic() - since
-    place.wait_ready(60)
+    place.wait_ready()
     observed(f"it was ended after {ended:.0f} s", seconds=time.monotonic() - since, champions=place.champions())
 
 
