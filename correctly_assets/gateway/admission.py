@@ -38,6 +38,9 @@ DASHBOARD = "/dashboard"
 """The one page for a browser, which shows its key by the dialogue for a name and a password. Nothing can be changed there."""
 _SUSPECT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)|NaN|Infinity|\d[eE]\+?\d|(?<!\d)\d{309}")
 """What a body may hold that JSON has no value for: half a pair, NUL, and numbers that are none or have no end here."""
+_DEEPEST = 200
+"""Lists and objects in one another; Python's own limit ends what is read at another depth than what is written."""
+_NO_TEXT = "The request holds characters that are in no text (NUL, half a pair)."
 
 
 class Admission:
@@ -168,9 +171,11 @@ def check_body(body: bytes, max_items: int) -> None:
     """Refuse a JSON body that holds too many items, or text that cannot be written down.
 
     Raises:
-        UsageError: lone surrogates, NUL, bytes that are no UTF-8, NaN, infinite numbers, or more than ``max_items`` lists and objects.
+        UsageError: lone surrogates, NUL, bytes that are no UTF-8, NaN, infinite numbers, or more than ``max_items`` lists and
+            objects, or too many of them in one another.
     """
-    if body.count(b"{") + body.count(b"[") > max_items:
+    items = body.count(b"{") + body.count(b"[")
+    if items > max_items:
         raise UsageError(f"The request holds more than {max_items:,} lists and objects.", code="too_many_items")
     try:
         body.decode("utf-8")
@@ -178,24 +183,25 @@ def check_body(body: bytes, max_items: int) -> None:
         raise UsageError("The request is not written in UTF-8.", code="invalid_text") from None
     if b"\0" in body:
         raise UsageError(_NO_TEXT, code="invalid_text")
-    if _SUSPECT.search(body):
+    if items > _DEEPEST or _SUSPECT.search(body):
         _check_values(body)
-
-
-_NO_TEXT = "The request holds characters that are in no text (NUL, half a pair)."
 
 
 def _check_values(body: bytes) -> None:
     try:
-        waiting: list[Any] = [json.loads(body)]
+        waiting: list[tuple[Any, int]] = [(json.loads(body), 0)]
     except (ValueError, RecursionError):
         return  # whoever parses it says what is wrong
     while waiting:
-        value = waiting.pop()
+        value, depth = waiting.pop()
+        if depth > _DEEPEST:
+            raise UsageError(
+                f"The request holds more than {_DEEPEST} lists and objects in one another.", code="too_deep"
+            )
         if isinstance(value, dict):
-            waiting += [*value, *value.values()]
+            waiting += [(one, depth + 1) for one in (*value, *value.values())]
         elif isinstance(value, list):
-            waiting += value
+            waiting += [(one, depth + 1) for one in value]
         elif isinstance(value, str) and ("\0" in value or not can_be_written(value)):
             raise UsageError(_NO_TEXT, code="invalid_text")
         elif isinstance(value, float) and not math.isfinite(value):

@@ -79,6 +79,14 @@ def test_a_text_that_speaks_of_infinity_is_read_like_any_other(gateway: Running)
     assert gateway.post("/v1/responses", {"input": "He go.", "metadata": {"a": 1e300}}).status_code == 200
 
 
+@pytest.mark.parametrize("depth", [100, 300, 967, 5000])
+def test_what_is_nested_too_deep_is_refused_and_not_sent_back(gateway: Running, depth: int) -> None:
+    body = b'{"input":"He go.","instructions":' + b"[" * depth + b"]" * depth + b"}"
+    headers = {"Content-Type": "application/json"}
+    answer = httpx.post(f"{gateway.url}/v1/responses", content=body, headers=headers, trust_env=False, timeout=60)
+    assert answer.status_code == (200 if depth == 100 else 400)
+
+
 def test_parts_of_a_message_whose_type_is_none_are_left_out(gateway: Running) -> None:
     parts = [{"type": {}, "text": "a"}, {"type": [], "text": "b"}, {"type": "text", "text": "He go home."}]
     chat = {"messages": [{"role": "user", "content": parts}], "format": "text"}
