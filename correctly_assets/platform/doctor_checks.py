@@ -36,6 +36,7 @@ from correctly_assets.store.database import Database
 from correctly_assets.store.migrations import missing_migrations
 from correctly_assets.workflows.back_up import newest_backup
 from correctly_assets.workflows.collect_garbage import MIN_FREE_BYTES
+from correctly_assets.workflows.other_tables import old_tables
 from correctly_assets.workflows.promote import serving_summary
 from correctly_assets.workflows.wiring import read_platform_store
 
@@ -328,7 +329,7 @@ def check_store(settings: Settings) -> Finding:
 
 
 def check_migrations(settings: Settings) -> Finding:
-    """Whether the store's tables are this release's."""
+    """Whether the tables of the store, of Dagster and of MLflow are this release's."""
     platform = settings.platform
     if not platform.database_url and not (platform.home / "store.sqlite").is_file():
         return Finding("migrations", "warning", "There is no store yet.", "Run `correctly up`.")
@@ -340,7 +341,10 @@ def check_migrations(settings: Settings) -> Finding:
     if missing:
         remedy = "Run `correctly prepare`; it backs up first."
         return Finding("migrations", "problem", f"The store lacks migrations {', '.join(missing)}.", remedy)
-    return Finding("migrations", "ok", "The store's tables are this release's.")
+    if old := old_tables(platform):
+        says = f"The tables of {' and '.join(one.title for one in old)} are of an earlier release."
+        return Finding("migrations", "problem", says, "Run `correctly down` and `correctly up`; it backs up first.")
+    return Finding("migrations", "ok", "All tables are this release's.")
 
 
 def check_rows(settings: Settings) -> Finding:

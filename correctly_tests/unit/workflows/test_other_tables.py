@@ -16,6 +16,7 @@ from rich.console import Console
 from correctly_assets.artifacts.backups import FILES, backups_in
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.platform.dagster_instance import make_instance
+from correctly_assets.platform.doctor_checks import check_migrations
 from correctly_assets.platform.supervisor import write_record
 from correctly_assets.platform.up import _upgrade_tables
 from correctly_assets.settings import Settings
@@ -132,4 +133,5 @@ def test_tables_that_a_running_platform_uses_are_left_alone(earlier: Settings):
     write_record(earlier.platform.home)
     _upgrade_tables(earlier, Console(quiet=True))
     assert old_tables(earlier.platform) == [DAGSTER, MLFLOW]
+    assert check_migrations(earlier).message == "The tables of Dagster and MLflow are of an earlier release."
     assert backups_in(earlier.platform.backup_place) == {}
