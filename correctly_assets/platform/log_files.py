@@ -1,15 +1,16 @@
-"""The parts' log files: how large they may grow.
+"""What the platform writes while it runs: the logs of its parts, how large they may grow, and its own output.
 
-Belongs here: rotation. Does not belong here: reading them for a person (background.py), or removing old ones
+Belongs here: rotation, a stream that may fail. Does not belong here: reading them for a person (background.py), or removing old ones
 (workflows/clean_up.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 LARGEST = 20_000_000
 """Bytes from which on a log is rotated: with the one before it, a part's logs take twice that at most."""
@@ -36,3 +37,25 @@ def rotate_logs(folder: Path, largest: int = LARGEST) -> list[str]:
         work.replace(kept)
         rotated.append(path.stem)
     return rotated
+
+
+class LossyOutput:
+    """A text stream for a process that must outlive it: what cannot be written now (the disk is full, the terminal is gone) is
+    left out, and the process goes on."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write what can be written; returns the text's length either way."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written, where that is possible."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import httpx
 from rich.console import Console
@@ -34,6 +34,7 @@ from correctly_assets.gateway.access import why_closed
 from correctly_assets.gateway.own_key import let_chat_in
 from correctly_assets.platform.dagster_instance import make_instance, write_instance
 from correctly_assets.platform.first_screen import show_corrections, show_scores
+from correctly_assets.platform.log_files import LossyOutput
 from correctly_assets.platform.processes import Process, common_environment, parts
 from correctly_assets.platform.supervisor import (
     Supervisor,
@@ -285,6 +286,8 @@ def up(settings: Settings, console: Console, *, once: bool) -> int:
     lock = claim(settings.platform.home)
     if lock is None:
         return _with_running_platform(settings, console, once=once)
+    # A disk that is full must not end the platform for want of a place to say so.
+    console.file = cast("IO[str]", LossyOutput(console.file))
     with lock:
         return _supervise(settings, console, once=once)
 

@@ -15,11 +15,12 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from rich.console import Console
 
 from correctly_assets.core.errors import PermanentError, UnreachableError
 from correctly_assets.platform.background import tail
 from correctly_assets.platform.dagster_instance import make_instance, newest_beat
-from correctly_assets.platform.log_files import open_log, rotate_logs
+from correctly_assets.platform.log_files import LossyOutput, open_log, rotate_logs
 from correctly_assets.platform.processes import BY_NAME, PROCESSES, Process
 from correctly_assets.platform.supervisor import (
     Child,
@@ -249,6 +250,16 @@ def test_whoever_follows_a_log_sees_what_comes_after_its_rotation(settings):
     with open_log(folder / "part.log") as output:
         output.write(b"after\n")
     assert next(lines) == "after\n"
+
+
+def test_output_that_a_full_disk_does_not_take_ends_nobody():
+    with open("/dev/full", "w", buffering=1) as full:
+        console = Console(file=full)
+        with pytest.raises(OSError, match="No space left"):
+            console.print("said")
+        console.file = LossyOutput(full)  # pyright: ignore[reportAttributeAccessIssue]
+        console.print("said")
+        full.detach()
 
 
 def test_one_process_at_a_time_may_supervise_a_home(settings):
