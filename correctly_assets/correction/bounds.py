@@ -33,6 +33,8 @@ class Bounds(BaseModel):
         by_type: by ERRANT type without its operation, such as ``VERB:SVA``.
         alone: for the only edit that was proposed for its sentence, where that asks for more. Correct sentences are changed
             by such edits nearly always, while a learner's sentence seldom has one error alone.
+        without_point: for edits that no grammar point explains, where that asks for more and the judge had to ask the base model.
+            What no reason can justify is wrong more often.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +43,7 @@ class Bounds(BaseModel):
     word: float = Field(default=0.95, ge=0, le=1)
     by_type: dict[str, float] = Field(default_factory=dict)
     alone: float = Field(default=0.0, ge=0, le=1)
+    without_point: float = Field(default=0.0, ge=0, le=1)
 
     def least(self, edit: Edit, among: int = 2) -> float:
         """The bound for one edit.

@@ -344,9 +344,18 @@ class Corrector:
         taken = {edit: ask.judge.settles(edit, sure[edit], among, least[edit]) for edit in sure}
         # The base model reads the sentence once more for each edit, which takes as long as a third of the answer did.
         asked_about = [edit for edit in sure if taken[edit] is None]
+        suspect: set[Edit] = set()
         for edit, gain in zip(asked_about, await gains(score, asked, asked_about), strict=True):
-            taken[edit] = ask.judge.probability(edit, sure[edit], gain, among) >= least[edit]
-        return [edit for edit in sure if taken[edit]]
+            likely = ask.judge.probability(edit, sure[edit], gain, among)
+            taken[edit] = likely >= least[edit]
+            if taken[edit] and likely < ask.bounds.without_point:
+                suspect.add(edit)
+        kept = [edit for edit in sure if taken[edit]]
+        if not suspect or self._points is None:
+            return kept
+        told = await asyncio.to_thread(self._points, asked, apply_edits(asked, kept), kept, ask.language)
+        explained = {kept[index] for reason in told if reason.point is not None for index in reason.edit_indexes}
+        return [edit for edit in kept if edit in explained or edit not in suspect]
 
     async def _answer(
         self, prompt: str, asked: str, ask: _Ask, part: Segment, fragment: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,10 @@ from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.alignment import flatten, to_layout
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.answer_guards import answer_limit, refuse
+from correctly_assets.correction.bounds import Bounds, ModeBounds
+from correctly_assets.correction.edit_judge import FEATURES, Judge
 from correctly_assets.correction.path import Corrector
+from correctly_assets.correction.points.choose_point import Explanation
 from correctly_assets.correction.render import changes_table, chat_answer
 
 PROMPTS = load_prompts(Path(__file__).resolve().parents[3] / "prompts")
@@ -359,3 +363,25 @@ def test_the_line_ends_inside_an_edit_are_kept():
     # With another number of words the blanks cannot be matched, and the model's stand.
     moved = to_layout(text, origin, [Edit(start, start + 13, "about this in", "in", "R:OTHER")])
     assert apply_edits(text, moved) == "I am interested in the kind."
+
+
+class ScoringEngine(Engine):
+    """An engine to which every sentence is equally probable."""
+
+    async def text_logprobs(self, model: str, texts: Sequence[str], *, priority: int = 0) -> list[float]:
+        return [0.0] * len(texts)
+
+
+@pytest.mark.parametrize(("point", "after"), [("agreement_verb", "He goes home."), (None, "He go home.")])
+def test_an_unsure_edit_that_no_point_explains_is_left_out(annotator, point: str | None, after: str):
+    tokens = (("He", 0.0), (" goes", math.log(0.7)), (" home", 0.0), (".", 0.0))
+    engine = ScoringEngine({"He go home.": Completion("He goes home.", "stop", 10, 5, tokens=tokens)})
+    weights = [float(name in ("confidence", "gain")) for name in FEATURES]
+    careful = Bounds(edit=0.6, word=0.6, without_point=0.75)
+    path = Corrector(
+        engine, annotator, PROMPTS, ranker=engine, base_model="base",
+        bounds=lambda adapter: ModeBounds(careful=careful, fluent=careful, judge=Judge(weights=weights)),
+        explain=lambda before, now, edits, language: [Explanation((0,), point, "A verb after 'he' ends in -s.")],
+    )  # fmt: skip
+    found = asyncio.run(path.correct("He go home.", model="a", release=None, adapter="a"))
+    assert found.after == after
