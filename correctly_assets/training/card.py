@@ -6,6 +6,7 @@ again when there are scores. Does not belong here: measuring. Importable without
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def model_card(manifest: AdapterManifest, report: AdapterReport | None = None) -
         "- **Intended use:** correcting everyday and business English behind Correctly's guards. It may change meaning,",
         "  names or numbers; it is no judge of facts and is not meant for other languages.",
         "",
-        *_scores(report),
+        *(_shipped_scores(manifest.scores) if report is None and manifest.scores else _scores(report)),
         *_forgetting(manifest.figures or Figures()),
     ]
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -114,6 +115,23 @@ def _scores(report: AdapterReport | None) -> list[str]:
         f"| Score | {' | '.join(heads[name] for name in names)} |",
         f"| --- |{' --- |' * len(names)}",
         *rows,
+        "",
+    ]
+
+
+def _shipped_scores(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The scores of the adapter that ships, which no gate has judged, by mode."""
+    names = list(dict.fromkeys(name for values in scores.values() for name in values))
+    titles = dict(_SHOWN)
+    return [
+        "On the frozen set, in the ways of answering:",
+        "",
+        f"| Score | {' | '.join(f'`{mode}`' for mode in scores)} |",
+        f"| --- |{' --- |' * len(scores)}",
+        *(
+            f"| {titles.get(key, key)} | {' | '.join(_number(values.get(key)) for values in scores.values())} |"
+            for key in names
+        ),
         "",
     ]
 

@@ -299,6 +299,12 @@ TRAINED = AdapterManifest.model_validate({
 })  # fmt: skip
 
 
+def test_the_card_of_the_adapter_that_ships_shows_its_scores() -> None:
+    card = model_card(TRAINED.model_copy(update={"scores": {"careful": {"gleu": 77.0}, "fluent": {"gleu": 80.75}}}))
+    assert "| GLEU | 77.00 | 80.75 |" in card
+    assert "not been evaluated" not in card
+
+
 def test_a_card_names_base_terms_data_scores_use_and_follows_the_report(tmp_path: Path) -> None:
     def fill(work: Path) -> None:
         (work / "adapter_config.json").write_text("{}")
