@@ -122,7 +122,7 @@ def _scores(report: AdapterReport | None) -> list[str]:
 def _shipped_scores(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The scores of the adapter that ships, which no gate has judged, by mode."""
     names = list(dict.fromkeys(name for values in scores.values() for name in values))
-    titles = dict(_SHOWN)
+    titles = {**dict(_SHOWN), "errant_p": "ERRANT precision", "errant_r": "ERRANT recall"}
     return [
         "On the frozen set, in the ways of answering:",
         "",
