@@ -164,9 +164,8 @@ def test_two_workers_reach_the_loss_of_one(ray: ModuleType, tmp_path: Path) -> N
         assert one[figure] == pytest.approx(alone[figure], rel=1e-3)
         assert two[figure] == pytest.approx(one[figure], rel=0.01)
     assert [path.name for path in (tmp_path / "two" / "adapters").iterdir()] == [two["adapter"]]
-    # A loss forgives much in so few steps; weights that were trained on half of each batch would be far from these.
+    # A loss forgives much in so few steps: trained on half of each batch it is within 1 % too, and the weights are 0.23 apart.
     apart = distance(learned(one["path"]), learned(two["path"]))
-    print("apart", apart, [[r[f] for f in ("loss_first", "loss_last", "held_out_loss")] for r in (alone, one, two)])
     assert apart < 0.05
 
 

@@ -80,10 +80,10 @@ def running(tmp_path: Path) -> Iterator[TwoEngines]:
         return made
 
     try:
-        engines = [
-            start(*_with_log(engine_command(own.changed(serving={"vllm_port": port})), log))
-            for port, log in zip(ports, logs, strict=False)
-        ]
+        engines = []
+        for port, log in zip(ports, logs, strict=False):
+            argv, more = engine_command(own.changed(serving={"vllm_port": port}))
+            engines.append(start(argv, log, more))
         at = {
             "CORRECTLY_GATEWAY_PORT": str(gateway),
             "CORRECTLY_VLLM_PORT": str(ports[0]),
@@ -94,10 +94,6 @@ def running(tmp_path: Path) -> Iterator[TwoEngines]:
     finally:
         for process in started:
             kill(process)
-
-
-def _with_log(command: tuple[list[str], dict[str, str]], log: Path) -> tuple[list[str], Path, dict[str, str]]:
-    return command[0], log, command[1]
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
