@@ -36,7 +36,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Where an adapter's report is, and its verdict."""
-    from correctly_assets.workflows.find_reports import describe_report
+    from correctly_assets.workflows.find_reports import describe_report, shadow_of
 
     settings = get_settings()
     found = describe_report(settings, adapter)
@@ -47,6 +47,7 @@ def report(
         written = full_report_here(settings, found["adapter"], stderr, running_engine)
         found["full"] = str(written.html)
         found["seconds"] = written.report.seconds
+    found["shadow"] = shadow_of(settings, found["adapter"])
     page = found["full"] if full or found["html"] is None else found["html"]
     if as_json:
         print_json(found)
@@ -54,6 +55,8 @@ def report(
         console.print(f"{found['headline']}.", highlight=False, soft_wrap=True)
         for reason in found["reasons"]:
             console.print(f"  {reason}", highlight=False, soft_wrap=True)
+        if found["shadow"] is not None:
+            console.print(found["shadow"], highlight=False, soft_wrap=True)
         for where in (found["html"], found["full"]):
             if where is not None:
                 console.print(where, highlight=False, soft_wrap=True)

@@ -27,13 +27,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One answer on its way into the journal."""
+    """One answer on its way into the journal.
+
+    Attributes:
+        shadow_of: of a challenger's answer, the id of the champion's to the same request. gain: see `Shadows.journal_shadow`.
+    """
 
     correction: Correction
     client: str | None = None
     chat_id: str | None = None
     seconds: float | None = None
     tokens: int | None = None
+    shadow_of: str | None = None
+    gain: float | None = None
 
 
 class BackgroundJournal:
@@ -93,7 +99,8 @@ class BackgroundJournal:
 
     def add(self, entry: Entry) -> None:
         """Take an answer. Never blocks and never fails."""
-        self._remember(entry)
+        if entry.shadow_of is None:  # nobody was given a challenger's answer, so that nobody asks why
+            self._remember(entry)
         self._pending.append(entry)
         if len(self._pending) > self._largest_queue:
             given_up = self._pending.popleft()
@@ -178,6 +185,10 @@ class BackgroundJournal:
             log.exception("answer not journalled", extra={"correction": entry.correction.id})
 
     def _put(self, entry: Entry) -> None:
+        if entry.shadow_of is not None:
+            # In the queue behind the answer that it stands beside.
+            self._store.journal_shadow(entry.shadow_of, entry.correction, seconds=entry.seconds, gain=entry.gain)
+            return
         self._store.journal_correction(
             entry.correction, client=entry.client, chat_id=entry.chat_id, seconds=entry.seconds, tokens=entry.tokens
         )

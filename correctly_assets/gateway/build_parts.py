@@ -29,6 +29,7 @@ from correctly_assets.gateway.token_usage import MeteredCompleter
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.workflows.dagster_runs import DagsterRuns
+from correctly_assets.workflows.find_challenger import find_challenger
 from correctly_assets.workflows.fine_tune import FineTunes
 from correctly_assets.workflows.loop_metrics import read_loop
 from correctly_assets.workflows.make_corrector import make_corrector
@@ -91,5 +92,6 @@ def build_parts(settings: Settings, options: Options) -> Parts:
         tuning=FineTunes(
             settings, store, guards, DagsterRuns(settings.platform.dagster_api_url, lambda: bearer(settings))
         ),
+        find_challenger=lambda without: find_challenger(settings.platform, store, without),
         close=store.close,
     )

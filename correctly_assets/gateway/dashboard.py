@@ -22,6 +22,7 @@ from markupsafe import Markup
 from correctly_assets.artifacts.health_record import HealthRecord, read_health
 from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError, read_manifest
 from correctly_assets.core.alerts import active_alerts
+from correctly_assets.core.shadow import count_shadows
 from correctly_assets.evaluation.report.loop_plots import as_rows, bars, scores_over_releases
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store
@@ -72,6 +73,8 @@ def dashboard_page(store: Store, settings: Settings, now: float | None = None, *
         decisions=_decisions(store, settings),
         health=health,
         shares=_shares(health),
+        challengers=[one.message for one in count_shadows(store.shadow_pairs())[:_SHOWN]],
+        shadow_share=settings.serving.shadow_share,
         releases=[(one.id, when(one.at), one.kind, one.adapter, one.why) for one in releases[::-1][:_SHOWN]],
         dagster=settings.platform.dagster_url,
     )

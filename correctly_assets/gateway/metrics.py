@@ -57,6 +57,7 @@ class Metrics:
         self.tokens = self._counter("tokens", "Tokens asked of the engine.", "release", "kind")
         self.edits = self._counter("edits", "Edits in answers, by origin of the reason.", "release", "reason")
         self.fallbacks = self._counter("fallbacks", "Answers with a fallback.", "release", "kind")
+        self.shadow = self._counter("shadow_requests", "Requests shared with a challenger, by outcome.", "outcome")
         self.loop = Loop()
         self.registry.register(self.loop)
         self.engine_errors = self._counter("engine_errors", "Requests that the engine failed.", "code")

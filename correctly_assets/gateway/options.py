@@ -35,6 +35,9 @@ class Options:
         parallel_texts: texts of one /v1/corrections under way at once; more would only fill the engine's queue, before
             everyone else's.
         stack: what answers, as the models' list shows it: the model alone, or rules first.
+        shadow_share: share of answers, from 0 to 1, to which a challenger answers too.
+        shadow_at_once: how many of its answers may be under way. shadow_quiet: requests under way, the shared one included,
+            beyond which none is shared. shadow_look_seconds: between two looks for another challenger.
         hold_back: code points of unchanged text that a stream holds back, in case nothing at all changes.
     """
 
@@ -62,6 +65,10 @@ class Options:
     hold_back: int = 400
     parallel_texts: int = 12
     stack: str = "model"
+    shadow_share: float = 0.0
+    shadow_at_once: int = 2
+    shadow_quiet: int = 4
+    shadow_look_seconds: float = 30.0
 
     @classmethod
     def of(cls, settings: Settings) -> Options:
@@ -70,5 +77,6 @@ class Options:
             rate_per_minute=0 if is_loopback(settings.platform.host) else 600,
             keys_file=settings.platform.keys_path,
             stack=settings.serving.stack,
+            shadow_share=settings.serving.shadow_share,
             alert_seconds=settings.alerts.seconds,
         )

@@ -218,6 +218,20 @@ PANELS: tuple[Panel, ...] = (
         "Dagster's schedule `daily_model_health` looks each night.",
     ),
     Panel(
+        "Challengers on real requests",
+        "bargauge",
+        "short",
+        (("correctly_shadow_answers", "{{adapter}} {{outcome}}"),),
+        "Answers of adapters that do not serve, against the champion's to the same requests (CORRECTLY_SHADOW_SHARE).",
+    ),
+    Panel(
+        "Requests shared with a challenger",
+        "timeseries",
+        "reqps",
+        (("sum by (outcome) (rate(correctly_shadow_requests_total[5m]))", "{{outcome}}"),),
+        "Those that come while the gateway is busy are dropped.",
+    ),
+    Panel(
         "Requests that the engine failed",
         "timeseries",
         "short",

@@ -94,6 +94,11 @@ class Releases:
         self._champion: Current | None = None
         self._has_release = False
         self._previous_settled = False
+        self.challenger: str | None = None
+        """An adapter that answers beside the champion on the platform's own engine, or is being loaded to (shadow.py); no
+        candidate that is listed."""
+        self.suspected: tuple[str, str | None] | None = None
+        """The last challenger beside which that engine computed NaN, and the release in service then."""
         self.engine_up = False
         self.corrupted = False
         self.message = "The gateway is starting."
@@ -185,6 +190,16 @@ class Releases:
         """Look at the engines at once: a request found something wrong with one."""
         self._wake.set()
 
+    @property
+    def answering(self) -> int:
+        """Requests that are being answered."""
+        return self._in_flight.total()
+
+    async def served(self, adapter: str) -> bool:
+        """Whether an adapter is one of the last releases'."""
+        releases = await asyncio.to_thread(self._book.releases, _SERVED_LOOK_BACK)
+        return adapter in {release.adapter for release in releases}
+
     # -- the loop ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -240,7 +255,11 @@ class Releases:
                 log.error("engine corrupted", extra={"engine": engine.client.url})
             if engine.poisoned and self._champion is not None and self._candidate not in engine.known:
                 # Beside a candidate nobody can tell which of the two it was.
-                self._corruptions[self._champion.release or ""] += 1
+                if engine is self._engines.own and self.challenger is not None:
+                    # Nor beside a challenger, which then stands beside this champion no more.
+                    self.suspected, self.challenger = (self.challenger, self._champion.release), None
+                else:
+                    self._corruptions[self._champion.release or ""] += 1
         up = [engine for engine in self._engines if engine.up]
         self.engine_up = bool(up)
         self.corrupted = bool(up) and all(engine.corrupted for engine in up)
@@ -333,7 +352,7 @@ class Releases:
             log.info("serving release", extra={"release": release.id, "adapter": release.adapter})
 
     def _find_candidate(self, releases: list[Release]) -> str | None:
-        served = {release.adapter for release in releases} | {BASE_NAME}
+        served = {release.adapter for release in releases} | {BASE_NAME, self.challenger}
         return next((name for name in reversed(list(self._engines.known)) if name not in served), None)
 
     def _say(self, sentence: str) -> None:

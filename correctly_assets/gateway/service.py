@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from correctly_assets.gateway.model_names import PUBLIC_COMPARATOR, wanted
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.release_watch import RollbackWatch
 from correctly_assets.gateway.releases import Current, Releases
+from correctly_assets.gateway.shadow import Shadow
 from correctly_assets.gateway.shapes import FeedbackRequest, model_card
 from correctly_assets.gateway.token_usage import Meter, start_meter
 from correctly_assets.store import Store
@@ -68,6 +69,7 @@ class Parts:
     dashboard: Callable[[int], str] | None = None
     comparator: LiveComparator | None = None
     tuning: FineTunes | None = None
+    find_challenger: Callable[[Collection[str]], str | None] = lambda without: None
     close: Callable[[], None] = lambda: None
 
 
@@ -102,6 +104,7 @@ class Service:
         self.watch = RollbackWatch(
             parts.watched, parts.turn_back, self.releases.refresh, self.releases.harm, seconds=options.watch_seconds
         )
+        self.shadow = self._make_shadow() if options.shadow_share else None
         self._tasks: list[asyncio.Task[None]] = []
         self._reading, self._read_again_at = asyncio.Lock(), 0.0
         self._page, self._drawing, self._draw_again_at = "", asyncio.Lock(), 0.0
@@ -114,12 +117,29 @@ class Service:
             asyncio.create_task(self.watch.run(), name="watch"),
             asyncio.create_task(self._watch_loop(), name="alerts"),
         ]
+        if self.shadow is not None:
+            self._tasks.append(asyncio.create_task(self.shadow.run(), name="challenger"))
+
+    def _make_shadow(self) -> Shadow:
+        return Shadow(
+            self.parts.find_challenger,
+            self.parts.engine,
+            self.parts.corrector,
+            self.parts.adapters_dir,
+            self.parts.check,
+            self.releases,
+            self.journal,
+            self.metrics,
+            self.options,
+        )
 
     async def stop(self) -> None:
         """Stop following, write the journal to its end, let go of engine and store."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.shadow is not None:
+            await self.shadow.stop()
         await self.journal.stop(seconds=5.0)
         await self.parts.engine.aclose()
         if self.parts.comparator is not None:
@@ -172,7 +192,7 @@ class Service:
                     mode=mode,
                     style=asker.style,
                 )
-                self._keep(correction, meter, time.perf_counter() - started, asker)
+                self._keep(correction, meter, time.perf_counter() - started, asker, mode)
                 return correction
 
         async def every(current: Current) -> list[Correction]:
@@ -299,7 +319,7 @@ class Service:
                 yield held
         if correction is None:
             raise AssertionError("the path ends with a correction")
-        self._keep(correction, meter, time.perf_counter() - started, asker)
+        self._keep(correction, meter, time.perf_counter() - started, asker, mode or asker.mode)
         if layout != "table":
             if not opened:
                 yield laid_out(correction, layout, asker.language)
@@ -444,11 +464,13 @@ class Service:
             self.releases.look()
         return False
 
-    def _keep(self, correction: Correction, meter: Meter, seconds: float, asker: Asker) -> None:
+    def _keep(self, correction: Correction, meter: Meter, seconds: float, asker: Asker, mode: Mode) -> None:
         self.metrics.answered(correction, seconds, meter.prompt, meter.completion)
         self.watch.answered(correction)
         entry = Entry(correction, asker.client.name, asker.chat_id, round(seconds, 4), meter.prompt + meter.completion)
         self.journal.add(entry)
+        if self.shadow is not None:
+            self.shadow.offer(correction, mode=mode, style=asker.style)
         if correction.fallback == "empty":
             # What a poisoned engine answers: 200 and no text.
             self.releases.look()

@@ -60,6 +60,13 @@ class ServingSettings(SettingsGroup):
     stack: Literal["model", "harper-then-model"] = Field(
         default="model", description="What answers: the model alone, or Harper's rules first and the model behind them."
     )
+    shadow_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of answers, from 0 to 1, to which the adapter that was judged last and never served answers too, for "
+        "nobody to wait for; both are compared on `/dashboard`.",
+    )
     evaluation_limit: int | None = Field(
         default=None, ge=1, description="Rows of the evaluation set to use; all when unset."
     )

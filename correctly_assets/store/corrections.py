@@ -124,13 +124,18 @@ class Corrections(Subject):
     def prune_journal(self, before: str) -> int:
         """Delete answers journalled before a time (ISO 8601, UTC) that no pending feedback needs; returns how many."""
         with self.database.write() as connection:
-            return connection.execute(
+            gone = connection.execute(
                 text(
                     "DELETE FROM correction_journal WHERE at < :before AND id NOT IN "
                     "(SELECT correction_id FROM feedback WHERE state = 'pending')"
                 ),
                 {"before": before},
             ).rowcount
+            # A challenger's answer goes with the one that it stands beside.
+            connection.execute(
+                text("DELETE FROM shadow_answer WHERE correction_id NOT IN (SELECT id FROM correction_journal)")
+            )
+            return gone
 
     def signals(self, release: str) -> Signals:
         """What was seen of a release: answers, answers that a guard replaced, and the people who voted on them.
@@ -316,6 +321,7 @@ def blank_answers(connection: Connection, ids: Sequence[str]) -> int:
             ),
             {"id": id},
         )
+        connection.execute(text("DELETE FROM shadow_answer WHERE correction_id = :id"), {"id": id})
         connection.execute(
             text("UPDATE correction_journal SET before = '', after = '', edits = '[]', before_sha = '' WHERE id = :id"),
             {"id": id},

@@ -133,7 +133,8 @@ class Retention(Subject):
                     text(
                         "SELECT id FROM correction_journal WHERE before LIKE :like ESCAPE '!' OR after LIKE :like ESCAPE '!' "
                         "UNION SELECT correction_id FROM feedback WHERE better LIKE :like ESCAPE '!' "
-                        "OR comment LIKE :like ESCAPE '!'"
+                        "OR comment LIKE :like ESCAPE '!' "
+                        "UNION SELECT correction_id FROM shadow_answer WHERE after LIKE :like ESCAPE '!'"
                     ),
                     like,
                 ).scalars()

@@ -25,6 +25,7 @@ from correctly_assets.store.retention import Retention
 from correctly_assets.store.reviews import Reviews
 from correctly_assets.store.search import Search
 from correctly_assets.store.seen import Seen
+from correctly_assets.store.shadows import Shadows
 
 _EARLIER = "The store is of an earlier release: `correctly prepare` brings it up to date."
 
@@ -40,6 +41,7 @@ class Store(
     Corrections,
     Reactions,
     Reviews,
+    Shadows,
     Forgetting,
     LoopCounts,
     Retention,

@@ -12,10 +12,11 @@ import pandas as pd
 
 from correctly_assets.artifacts.manifests import artefacts_in
 from correctly_assets.artifacts.reports import AdapterReport, SystemScores, find_report, systems_of
-from correctly_assets.core.errors import UsageError
+from correctly_assets.core.errors import CorrectlyError, UsageError
 from correctly_assets.core.evaluation import FULL
 from correctly_assets.evaluation.report.pages import headline
 from correctly_assets.settings import Settings
+from correctly_assets.workflows.find_challenger import shadow_message
 from correctly_assets.workflows.measured_systems import adapter_named
 from correctly_assets.workflows.wiring import read_platform_store
 
@@ -82,6 +83,15 @@ def describe_report(settings: Settings, adapter: str | None) -> dict[str, Any]:
         "html": None,
         "full": None,
     }
+
+
+def shadow_of(settings: Settings, adapter: str) -> str | None:
+    """What an adapter's answers to real requests came to, in words; None where it gave none, or there is no store to tell."""
+    try:
+        with read_platform_store(settings.platform) as store:
+            return shadow_message(store, adapter)
+    except CorrectlyError:
+        return None
 
 
 def leaderboard(settings: Settings) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from correctly_assets.evaluation.systems import HarperSystem, IdentitySystem
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.workflows.check_leaks import refuse_trained_on, without_trained_on
+from correctly_assets.workflows.find_challenger import shadow_message
 from correctly_assets.workflows.judge_candidate import adapter_manifest, restore_loaded_adapters
 from correctly_assets.workflows.make_corrector import DirectEngine, make_annotator, make_points_of
 from correctly_assets.workflows.measured_systems import (
@@ -160,7 +161,7 @@ async def write_full_report(
     directory = settings.platform.adapters_dir / adapter
     manifest = adapter_manifest(settings.platform, adapter)
     report = read_report(directory)
-    reviews = reviews_so_far(settings.platform, store)
+    reviews, shadow = reviews_so_far(settings.platform, store), shadow_message(store, adapter)
     with watch.on("checks"):
         sets, notes = await asyncio.to_thread(_measurable, settings, manifest, log)
     with watch.on("parser"):
@@ -186,7 +187,7 @@ async def write_full_report(
             section.unchecked = unchecked
             sections.append(section)
     full = build_full_report(manifest=manifest, report=report, sections=sections)
-    written = await asyncio.to_thread(write_pages, directory, full, FULL, watch, reviews=reviews)
+    written = await asyncio.to_thread(write_pages, directory, full, FULL, watch, reviews=reviews, shadow=shadow)
     log(f"The report took {seconds_say(written.report.seconds or {})}")
     return written
 

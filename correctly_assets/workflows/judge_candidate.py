@@ -39,6 +39,7 @@ from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.card import write_card
 from correctly_assets.workflows.check_leaks import refuse_trained_on, without_trained_on
 from correctly_assets.workflows.choose_bounds import inherit_bounds
+from correctly_assets.workflows.find_challenger import shadow_message
 from correctly_assets.workflows.make_corrector import make_annotator, make_points_of
 from correctly_assets.workflows.measured_systems import EngineSession, adapter_named, kept_answers, model_system
 from correctly_assets.workflows.promote import EngineLike, champion_on_this_base, gate_settings, record
@@ -273,6 +274,7 @@ class _Candidate:
             stack=self.settings.serving.stack,
             points_of=make_points_of(self.annotator),
             reviews=reviews,
+            shadow=shadow_message(self.store, self.adapter),
         )
         # The card was written without scores: there were none yet.
         await asyncio.to_thread(write_card, directory)

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from correctly_assets.artifacts.backups import MANIFEST
 from correctly_assets.artifacts.health_record import HealthRecord, read_health
 from correctly_assets.core.rollback import rollback_kind
+from correctly_assets.core.shadow import count_shadows
 from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store
@@ -139,6 +140,16 @@ def _sentence_shares(source: Source) -> Values:
 def _drifts(source: Source) -> Values:
     found = _health(source)
     return {(one.measure, one.value): one.difference.point for one in (found.shares if found else ()) if one.drifted}
+
+
+def _shadows(source: Source) -> Values:
+    return {
+        (one.adapter, name): float(value)
+        for one in count_shadows(source.store.shadow_pairs())
+        for name, value in (
+            ("win", one.wins), ("loss", one.losses), ("tie", one.ties), ("undecided", one.undecided),
+        )
+    }  # fmt: skip
 
 
 def _votes(source: Source) -> Values:
@@ -303,6 +314,14 @@ TABLE: tuple[LoopMetric, ...] = (
         "When live sentences and the champion's scores were last looked at; absent before.",
         (),
         lambda s: _one(seconds_of(found.at)) if (found := _health(s)) else {},
+    ),
+    LoopMetric(
+        "shadow_answers",
+        "gauge",
+        "answers",
+        "The last 5,000 answers of challengers to real requests, by how they stand against the champion's.",
+        ("adapter", "outcome"),
+        _shadows,
     ),
 )
 

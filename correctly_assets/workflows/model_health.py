@@ -19,6 +19,7 @@ from correctly_assets.artifacts.health_record import HealthRecord, write_health
 from correctly_assets.artifacts.train_set import TRAIN_FILE, read_train_set
 from correctly_assets.core.drift import Drift, ScoresBeside, SentenceCounts, decide_drift, decide_scores
 from correctly_assets.core.errors import CorrectlyError
+from correctly_assets.core.shadow import count_shadows
 from correctly_assets.core.taxonomy import family
 from correctly_assets.core.text import text_sha
 from correctly_assets.core.types import Edit
@@ -35,6 +36,7 @@ from correctly_assets.workflows.loop_metrics import score_of
 from correctly_assets.workflows.make_corrector import make_annotator
 from correctly_assets.workflows.measured_systems import PreparedSystem, model_system
 from correctly_assets.workflows.promote import EngineLike, champion_on_this_base, gate_settings
+from correctly_assets.workflows.review_answers import show_on_pages
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -82,7 +84,8 @@ def count_sentences(texts: Iterable[tuple[str, tuple[Edit, ...]]]) -> tuple[Sent
 async def check_health(
     settings: Settings, store: Store, engine: EngineLike, *, log: Callable[[str], object], now: float | None = None
 ) -> HealthRecord:
-    """Look once: hold live sentences against the train set, score the champion on the frozen set, and keep what was found.
+    """Look once: hold live sentences against the train set, score the champion on the frozen set, keep what was found, and write
+    the pages of challengers' reports anew.
 
     Args:
         now: seconds since 1970; the time of this call when None.
@@ -102,6 +105,10 @@ async def check_health(
     record.fell, record.scores_message = scores.fell, scores.message
     log(record.scores_message)
     write_health(settings.platform.health_path, record)
+    # A report is written before its adapter has answered real requests: its page says since then what came of them.
+    challengers = {one.adapter for one in count_shadows(store.shadow_pairs())}
+    if challengers:
+        await asyncio.to_thread(show_on_pages, settings.platform, store, challengers)
     return record
 
 

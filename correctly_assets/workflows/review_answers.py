@@ -17,6 +17,7 @@ from correctly_assets.artifacts.reports import ReviewedSystem
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.review import Review, Scenario, blind_order, parse_scenarios, review_id, summarise
 from correctly_assets.settings import PlatformSettings, Settings
+from correctly_assets.workflows.find_challenger import shadow_message
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
@@ -151,12 +152,12 @@ def left_to_review(platform: PlatformSettings, store: Store, reviewer: str) -> d
 
 
 def show_on_pages(platform: PlatformSettings, store: Store, adapters: set[str]) -> None:
-    """Write the pages of these adapters' reports anew, with the reviews there are now."""
+    """Write the pages of these adapters' reports anew, with the reviews and the real requests there are now."""
     from correctly_assets.evaluation.report.report import show_reviews
 
     reviews = reviews_so_far(platform, store)
     for adapter in sorted(adapters):
-        show_reviews(platform.adapters_dir / adapter, reviews)
+        show_reviews(platform.adapters_dir / adapter, reviews, shadow_message(store, adapter))
 
 
 def _review(scenario: Scenario, answer: Answer, reviewer: str, grades: Grades) -> Review:

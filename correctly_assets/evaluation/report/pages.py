@@ -36,16 +36,20 @@ STACKS = {
     "CORRECTLY_STACK=harper-then-model.",
 }
 EXPLAINED = ("System", "edits", "with a reason", "written by the model", "stray reasons", "quoted words occur")
+BESIDE = "Beside the champion on real requests"
 NO_COMPARATOR = "not recorded; run `correctly record --model MODEL` to record a large model's answers once"
 
 
-def to_markdown(report: Report, reviews: Sequence[ReviewedSystem] = (), examples: int = 5) -> str:
+def to_markdown(
+    report: Report, reviews: Sequence[ReviewedSystem] = (), examples: int = 5, shadow: str | None = None
+) -> str:
     """The page in the Dagster UI: verdict, systems, types, examples, restraint, explanations, provenance."""
     lines = [f"## {headline(report)}", "", *(f"- {reason}" for reason in report.reasons), ""]
     for section in report.sections:
         lines += [f"## {cell(section.data.name)}", ""] if len(report.sections) > 1 else []
         lines += _section_lines(section, examples)
     lines += reviewed_lines(report.adapter, reviews)
+    lines += [f"### {BESIDE}", "", cell(shadow), ""] if shadow else []
     lines += ["### Built from", "", *(f"- {key}: `{value}`" for key, value in report.provenance.items())]
     return "\n".join(lines) + "\n"
 
@@ -143,12 +147,18 @@ def _cost_lines(section: ReportSection) -> list[str]:
     return lines
 
 
-def to_html(report: Report, reviews: Sequence[ReviewedSystem] = (), watch: Stopwatch | None = None) -> str:
+def to_html(
+    report: Report,
+    reviews: Sequence[ReviewedSystem] = (),
+    watch: Stopwatch | None = None,
+    shadow: str | None = None,
+) -> str:
     """One self-contained HTML file: styles and pictures inside, nothing fetched, no scripts.
 
     Args:
         reviews: what people's reviews come to so far.
         watch: the pictures' seconds are counted under ``plots``.
+        shadow: what the adapter's answers to real requests came to; None where it gave none.
     """
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(span=span, code=_code, signed=signed, number=number, clear=clear)
@@ -160,6 +170,8 @@ def to_html(report: Report, reviews: Sequence[ReviewedSystem] = (), watch: Stopw
         views=[_view(section, clock) for section in report.sections],
         marked=marked,
         reviewed=reviewed_html(report.adapter, reviews),
+        beside=BESIDE,
+        shadow=shadow,
     )
 
 

@@ -191,11 +191,13 @@ def write_report(
     stack: str = "model",
     points_of: PointsOf | None = None,
     reviews: Sequence[ReviewedSystem] = (),
+    shadow: str | None = None,
 ) -> WrittenReport:
     """Build the report and write ``report.html`` and ``report.json`` into an adapter's directory, each in one step.
 
     Args:
-        reviews: what people's reviews come to so far (`core.review.summarise`). The others: see `build_report`.
+        reviews: what people's reviews come to so far (`core.review.summarise`). shadow: see `to_html`. The others: see
+            `build_report`.
     """
     report = build_report(
         manifest=manifest,
@@ -208,15 +210,15 @@ def write_report(
         stack=stack,
         points_of=points_of,
     )
-    return write_pages(directory, report, reviews=reviews)
+    return write_pages(directory, report, reviews=reviews, shadow=shadow)
 
 
-def show_reviews(directory: Path, reviews: Sequence[ReviewedSystem]) -> None:
-    """Write the pages of an adapter's reports anew with the reviews given since; their JSON, what was measured, stays as
+def show_reviews(directory: Path, reviews: Sequence[ReviewedSystem], shadow: str | None = None) -> None:
+    """Write the pages of an adapter's reports anew with the reviews and the real requests there were since; their JSON, what was measured, stays as
     it is. A report that is not there, or cannot be read, is left alone."""
     for kind, name in ((AdapterReport, OWN), (FullReport, FULL)):
         with contextlib.suppress(ReportError):
-            _write_page(directory / f"{name}.html", read_report(directory, kind, name), reviews)
+            _write_page(directory / f"{name}.html", read_report(directory, kind, name), reviews, shadow=shadow)
 
 
 def write_pages(
@@ -226,6 +228,7 @@ def write_pages(
     watch: Stopwatch | None = None,
     *,
     reviews: Sequence[ReviewedSystem] = (),
+    shadow: str | None = None,
 ) -> WrittenReport:
     """Write a report as ``NAME.html`` and ``NAME.json``, each in one step.
 
@@ -237,8 +240,8 @@ def write_pages(
     html_path = directory / f"{name}.html"
     clock = watch or Stopwatch()
     with clock.on("page"):
-        _write_page(html_path, report, reviews, clock)
-        markdown = to_markdown(report, reviews)
+        _write_page(html_path, report, reviews, clock, shadow)
+        markdown = to_markdown(report, reviews, shadow=shadow)
     if watch is not None:
         report.seconds = watch.figures()
     # The JSON last: where it stands, the page stands too.
@@ -247,8 +250,14 @@ def write_pages(
     return WrittenReport(report, markdown, directory / f"{name}.json", html_path, sha256)
 
 
-def _write_page(path: Path, report: Report, reviews: Sequence[ReviewedSystem], watch: Stopwatch | None = None) -> None:
-    write_text_atomically(path, to_html(report, reviews, watch))
+def _write_page(
+    path: Path,
+    report: Report,
+    reviews: Sequence[ReviewedSystem],
+    watch: Stopwatch | None = None,
+    shadow: str | None = None,
+) -> None:
+    write_text_atomically(path, to_html(report, reviews, watch, shadow))
     path.chmod(0o644)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from correctly_assets.core.errors import PermanentError, RefusedError, UsageError
+from correctly_assets.core.types import Correction
 from correctly_assets.evaluation.evaluation_set import limited, read_evaluation_set
 from correctly_assets.llm_api.requests import Recording
 from correctly_assets.settings import Settings, get_settings
@@ -59,6 +60,16 @@ def test_the_report_of_the_adapter_judged_last_is_found_and_opened(
     monkeypatch.setattr(webbrowser, "_tryorder", None)
     invoke("report", "aaa", "--open")
     assert (tmp_path / "opened").read_text().strip() == (first / "report.html").as_uri()
+
+
+def test_the_report_says_what_came_of_real_requests(settings: Settings) -> None:
+    put_report(settings, "aaa111", 40.0)
+    with open_platform_store(settings.platform) as store:
+        assert json.loads(invoke("report", "aaa", "--json"))["shadow"] is None
+        store.journal_correction(Correction("c1", "He go.", "He goes.", (), "r0001", "champion"))
+        store.journal_shadow("c1", Correction("c2", "He go.", "He went.", (), None, "aaa111"), gain=3.0)
+    said = invoke("report", "aaa")
+    assert "Challenger aaa111 answered 1 real request beside" in said and "It won 1 and lost 0" in said
 
 
 def test_an_adapter_refused_unmeasured_shows_its_decision_and_no_page(settings: Settings) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +28,7 @@ from correctly_assets.evaluation.answer_cache import AnswerCache, read_answers
 from correctly_assets.evaluation.metrics.score import answer, compare, evaluate
 from correctly_assets.evaluation.report.pages import marked
 from correctly_assets.evaluation.report.plots import label_apart
-from correctly_assets.evaluation.report.report import main_figures, write_report
+from correctly_assets.evaluation.report.report import main_figures, write_pages, write_report
 from correctly_assets.evaluation.report.report_wording import clear
 from correctly_assets.evaluation.systems import FileSystem, HarperSystem, IdentitySystem, ModelSystem, few_shot
 from correctly_assets.language.harper import apply_lints
@@ -308,6 +309,18 @@ def test_the_same_figures_give_the_same_page(written, annotator, tmp_path):
     from correctly_assets.evaluation.report.pages import to_html
 
     assert to_html(written.report) == written.html.read_text()
+
+
+def test_what_came_of_real_requests_stands_in_both_pages_and_in_no_figure(written, tmp_path):
+    directory = tmp_path / "abc"
+    shutil.copytree(written.json.parent, directory)
+    again = write_pages(directory, read_report(directory), shadow="Challenger abc won 3 & lost 1.")
+    assert "<h2>Beside the champion on real requests</h2>\n<p>Challenger abc won 3 &amp; lost 1.</p>" in (
+        again.html.read_text()
+    )
+    assert "### Beside the champion on real requests\n\nChallenger abc won 3 " in again.markdown
+    assert again.json.read_text() == written.json.read_text()
+    assert "real requests" not in written.html.read_text() + written.markdown
 
 
 def test_no_label_of_a_plot_hides_another_and_none_is_left_out():
