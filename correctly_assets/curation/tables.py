@@ -51,7 +51,8 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[RawRow]:
                 raise UsageError(f"{path.name} {error}") from error
         number = 0
         try:
-            for batch in file.iter_batches(batch_size=1000):
+            # A cell that many rows share is stored once and unpacked for each of them, so few are unpacked at a time.
+            for batch in file.iter_batches(batch_size=32):
                 for record in _plain_rows(batch):
                     number += 1
                     for row in [record] if isinstance(record, Refusal) else rows_of(record, columns):

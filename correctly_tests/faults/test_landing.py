@@ -78,7 +78,7 @@ def odd_files(path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.fault(fault=f"a file in the inbox with or as {name}", stage="landing", expected="what lies behind it lands, in less than a gigabyte"))
+        pytest.param(name, marks=pytest.mark.fault(fault=f"in the inbox, {name}", stage="landing", expected="what lies behind it lands, in less than a gigabyte"))
         for name in HOSTILE
     ],
 )  # fmt: skip

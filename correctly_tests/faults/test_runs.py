@@ -24,7 +24,7 @@ from correctly_tests.faults.place import Place, make_place, wait
 from correctly_tests.integration.postgres import Postgres, running_postgres
 from correctly_tests.training_tiny import write_base_model
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 TINY = {
     "TRAIN_PAIRS": "40",
@@ -110,7 +110,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
             made.land(12)
             place.start()
             since = time.monotonic()
-            place.wait_ready(350)
+            place.wait_ready(600)
             made.seconds = time.monotonic() - since
             yield made
         finally:
@@ -120,7 +120,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
 
 @pytest.mark.fault(fault="MLflow is away", stage="training", expected="the loop closes without it")
 def test_without_mlflow_the_loop_closes(loop: Loop, observed: Row) -> None:
-    wait(loop.decided, 60, "decided")
+    wait(loop.decided, 300, "decided")
     observed(f"{loop.landed} rows were served as {loop.place.release()} {loop.seconds:.0f} s after the start",
              rows_lost=loop.landed - loop.place.store.counts().accepted, champions=loop.place.champions())  # fmt: skip
 
@@ -175,7 +175,7 @@ def test_what_has_landed_is_served_whatever_ends_in_mid_run(who: str, stage: str
         # The trainer is a process of the run's; before it is there, training has not begun.
         return there and (stage != "training" or bool(place.part("correctly_assets.training")))
 
-    wait(at_stage, 150, f"at {stage}", every=0.3)
+    wait(at_stage, 300, f"at {stage}", every=0.3)
     known = {run.run_id for run in loop.runs()}
     since = time.monotonic()
     FAULTS[who][1](loop)
@@ -185,8 +185,8 @@ def test_what_has_landed_is_served_whatever_ends_in_mid_run(who: str, stage: str
         return loop.decided() or (last.run_id not in known and bool(loop.steps(last.run_id)))
 
     try:
-        seconds = wait(moves_on, 150, "at work again", every=0.3)
-        wait(loop.decided, 250, "decided", every=0.5)
+        seconds = wait(moves_on, 300, "at work again", every=0.3)
+        wait(loop.decided, 300, "decided", every=0.5)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{place.logs()}") from error
     took = time.monotonic() - since
