@@ -106,6 +106,8 @@ class RuleReasons:
         operation = "M" if not was else "U" if not now else "R"
         if family(edit.type) == "PUNCT" and operation == "R":
             was, now = _marks_alone(was, now)
+        elif operation == "R" and was[-1] == now[-1] and was[-1] in ".,;:!?" and min(len(was), len(now)) > 1:
+            was, now = was[:-1], now[:-1]
         # A type without templates for the operation (a missing MORPH) falls back to plain wording.
         by_type = self._templates.get(family(edit.type), {})
         entries = by_type.get(operation) or self._templates["OTHER"][operation]

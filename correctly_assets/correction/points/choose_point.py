@@ -7,7 +7,7 @@ Belongs here: which points hold, in which order, and the sentence that follows. 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from correctly_assets.core.correction import ReasonLanguage
@@ -87,9 +87,10 @@ def explain(
         matches = points_for(change, catalogue) or _of_parts(change, catalogue)
         if not matches:
             moved = len(indexes) == 1 and _moved(changes, indexes[0])
-            explanations.append(
-                Explanation(indexes, None, load_rule_reasons().reason(edits[indexes[0]], language, moved=moved))
-            )
+            edit = edits[indexes[0]]
+            if any(part.kind == "PUNCT" for part in split_marks(change)):
+                edit = replace(edit, type="R:PUNCT")
+            explanations.append(Explanation(indexes, None, load_rule_reasons().reason(edit, language, moved=moved)))
             continue
         # Of equals, the first of the catalogue.
         first, *others = matches

@@ -89,6 +89,17 @@ EVERYDAY = [
     ("I like reading swimming and cooking.", "I like reading, swimming and cooking.", "comma_list"),
     ("I every day drink coffee.", "I drink coffee every day.", "time_place"),
     ("It is the first time I eat kimchi.", "It is the first time I have eaten kimchi.", "perfect_until_now"),
+    ("Tomorrow I go to the dentist.", "Tomorrow I am going to the dentist.", "arrangement"),
+    ("I am born in Seoul.", "I was born in Seoul.", "past_story"),
+    ("It takes an hour by a train.", "It takes an hour by train.", "transport_by"),
+    ("We arrived at Korea.", "We arrived in Korea.", "preposition_city"),
+    ("I'll be back after two hours.", "I'll be back in two hours.", "in_length"),
+    ("She advised me don't eat it.", "She advised me not to eat it.", "not_to"),
+    ("I remember to meet him last year.", "I remember meeting him last year.", "remember_ing"),
+    ("I know a girl that her bag was stolen.", "I know a girl whose bag was stolen.", "whose"),
+    ("In this room there has a piano.", "In this room there is a piano.", "there_has"),
+    ("The reason because I came is simple.", "The reason why I came is simple.", "reason_is_that"),
+    ("It is on May 3th.", "It is on May 3rd.", "ordinal_ending"),
     ("I have two childs, and I am happy.", "I have two children, and I am happy.", "irregular_plural"),
 ]
 
@@ -143,8 +154,11 @@ def test_a_second_pronoun_is_told_what_the_relative_is_in_its_clause(before: str
         ("There are a lot of furniture here.", "There is a lot of furniture here.", '"furniture"'),
         ("I am writting to you.", "I am writing to you.", '"write"'),
         ("Always I wanted to go.", "I have always wanted to go.", "elsewhere"),
+        ("Not only he sang, but he danced.", "Not only did he sing, but he danced.", '"not only"'),
+        ("It rained, therefore we left.", "It rained; therefore, we left.", "punctuation"),
+        ("He gave it to my brother and I.", "He gave it to my brother and me.", '"me"'),
     ],
 )
 def test_a_reason_names_the_word_that_decides(before: str, after: str, part: str) -> None:
     told = explain(*annotator().docs(before, after), annotator().edits(before, after))
-    assert part in told[0].reason
+    assert any(part in each.reason for each in told)

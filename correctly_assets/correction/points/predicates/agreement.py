@@ -18,6 +18,7 @@ _SINGULAR = {"he", "she", "it", "this", "that", "everyone", "everybody", "someon
              "something", "nothing", "anyone", "anything", "anybody", "each", "one"}  # fmt: skip
 _PLURAL = {"we", "they", "you", "these", "those", "people", "police", "both", "many", "few"}
 _THIRD = {"is", "was", "has", "does"}
+_PAST = {"was", "were"}
 _PLAIN = {"are", "were", "have", "do", "am"}
 
 
@@ -94,7 +95,7 @@ def agrees_with_pronoun(c: Change) -> Slots | None:
     if " " in was or " " in now or not (lemmas(was, "VERB") & lemmas(now, "VERB")) or was == now:
         return None
     subject = _finite_subject(c)
-    if subject is None or subject.tag_ != "PRP":
+    if subject is None or subject.tag_ != "PRP" or (was in _PAST) != (now in _PAST):
         return None
     wanted = "singular" if subject.lower_ in ("he", "she", "it") else "plural"
     if subject.lower_ == "i" and now not in ("am", "was", "have", "do") and verb_number(now) != "plural":

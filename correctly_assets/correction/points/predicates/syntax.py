@@ -288,7 +288,7 @@ def after_fronted_negative(c: Change) -> Slots | None:
     left = c.at(c.c[0] - 1)
     first = c.after[max(0, c.c[0] - 2)].is_sent_start or c.c[0] <= 2
     if first and left in ("never", "rarely", "seldom", "hardly", "only", "little", "nor", "neither", "so"):
-        return {"word": left}
+        return {"word": "not only" if left == "only" and c.at(c.c[0] - 2) == "not" else left}
     start = c.after[min(c.c[0], len(c.after) - 1)].sent.start
     if c.at(start) == "only" and 1 < c.c[0] - start <= 6 and c.at(start + 1) in ("after", "when", "then", "by", "in"):
         return {"word": f"only {c.at(start + 1)}"}
