@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from rensa import RMinHash
+from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue] - compiled, without stubs
 
 from correctly_assets.core.text import normalise, split_of
 from correctly_assets.curation.near_segments import BANDS, Array, Segment, key_of, load_segments, sorted_bands

@@ -106,7 +106,8 @@ def prompt_logprobs(
             tokens += prompt[done + 1 : done + 1 + count]
             slots.append(found.logprobs[done : done + count, 0])
     if parts:
-        logits = self.model.compute_logits(torch.cat(parts))
+        model: Any = self.model
+        logits = model.compute_logits(torch.cat(parts))
         found = of_tokens(logits, torch.arange(len(tokens)), torch.tensor(tokens))
         for slot, values in zip(slots, found.split([len(slot) for slot in slots]), strict=True):
             slot.copy_(values)
