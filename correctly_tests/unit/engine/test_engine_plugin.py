@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
+import numpy
 import pytest
 import torch
 
@@ -165,3 +166,63 @@ def test_a_prompts_log_probabilities_leave_the_logits_as_they_were() -> None:
         else:
             made.add_lora_logits(after, hidden, a, b, 1.0)
         assert torch.equal(after, logits)
+
+
+@pytest.mark.parametrize("shape", [(3, 640), (60, 640), (40, 4, 256)])
+def test_norms_equal_vllms_own(shape: tuple[int, ...]) -> None:
+    from vllm.ir import ops
+    from vllm.platforms import current_platform
+
+    from correctly_assets.engine.vllm_plugin.norms import normalise
+
+    current_platform.import_kernels()
+    generator = torch.Generator().manual_seed(5)
+    x, residual = (torch.randn(shape, generator=generator).bfloat16() for _ in range(2))
+    weight = torch.randn(shape[-1], generator=generator).bfloat16()
+    norm = cast("Any", SimpleNamespace(weight=SimpleNamespace(data=weight), variance_epsilon=1e-6))
+    shifted = weight.float() + 1.0
+    alone = (cast("Any", normalise(norm, x)), ops.rms_norm.impls["native"].impl_fn(x, shifted, 1e-6))
+    ours, total = normalise(norm, x, residual)
+    theirs, their_total = ops.fused_add_rms_norm.impls["native"].impl_fn(x, residual, shifted, 1e-6)
+    for mine, other in (alone, (ours, theirs)):
+        # The kernel adds up in another order: one value in a hundred thousand is rounded the other way.
+        assert (mine != other).float().mean() < 1e-3 and torch.allclose(mine.float(), other.float(), rtol=1e-2)
+    assert torch.equal(total, their_total)
+
+
+def test_log_probabilities_of_several_prompts_at_once_equal_vllms_own() -> None:
+    from vllm.v1.sample.sampler import Sampler
+    from vllm.v1.worker.gpu_model_runner import GPUModelRunner
+
+    from correctly_assets.engine.vllm_plugin.logprobs import _whole_prompts, prompt_logprobs
+
+    head = torch.randn(8, 50, generator=torch.Generator().manual_seed(7))
+    prompts = {"a": [3, 9, 4, 11], "b": [5, 6], "generated": [8, 8]}
+
+    def runner() -> GPUModelRunner:
+        """One that reads the last two tokens of ``a``, all of ``b``, and a request that asks for none."""
+        done = {"a": 2, "b": 0, "generated": 0}
+        made = SimpleNamespace(
+            num_prompt_logprobs={"a": 0, "b": 0}, device="cpu", sampler=Sampler(), _sync_device=lambda: None,
+            model_config=SimpleNamespace(logprobs_mode="processed_logprobs"),
+            model=SimpleNamespace(compute_logits=lambda hidden: hidden @ head),
+            input_batch=SimpleNamespace(req_id_to_index={"a": 0, "generated": 1, "b": 2}),
+            query_start_loc=SimpleNamespace(np=numpy.array([0, 2, 4, 6])),
+            requests={
+                name: SimpleNamespace(
+                    prompt_token_ids=tokens, num_computed_tokens=done[name], in_progress_prompt_logprobs_cpu=None
+                )
+                for name, tokens in prompts.items()
+            },
+        )  # fmt: skip
+        return cast("Any", made)
+
+    hidden = torch.randn(6, 8, generator=torch.Generator().manual_seed(9))
+    scheduled = {"a": 2, "generated": 2, "b": 2}
+    ours, theirs = prompt_logprobs(runner(), hidden, scheduled), _whole_prompts(runner(), hidden, scheduled)
+    assert ours.keys() == theirs.keys() == {"a", "b"}
+    for name, first in (("a", 2), ("b", 0)):
+        mine, other = ours[name], theirs[name]
+        assert mine is not None and other is not None
+        assert torch.allclose(mine.logprobs[first:], other.logprobs[first:], atol=1e-5)
+        assert torch.equal(mine.logprob_token_ids[first:], other.logprob_token_ids[first:])
