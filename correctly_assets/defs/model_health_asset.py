@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.defs.event_metadata import OWNERS, refused, sources_version, table
+from correctly_assets.defs.event_metadata import LOOP, OWNERS, refused, sources_version, table
 from correctly_assets.resources.engine import EngineResource
 from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import Settings
@@ -18,14 +18,12 @@ from correctly_assets.settings import Settings
 if TYPE_CHECKING:
     from correctly_assets.artifacts.health_record import HealthRecord
 
-HEALTH = "health"
-"""The group of what looks on: nothing of the loop waits for it."""
 DRIFT, SCORES = "live_sentences_are_like_the_train_set", "the_champion_scores_as_when_promoted"
 
 
 @dg.asset(
     deps=["served_model", "evaluation_set"],
-    group_name=HEALTH,
+    group_name=LOOP,
     kinds={"python", "vllm"},
     owners=OWNERS,
     code_version=sources_version("core/drift.py", "core/shares.py", "workflows/model_health.py"),
