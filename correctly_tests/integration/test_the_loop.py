@@ -22,7 +22,7 @@ from correctly_assets.workflows.starter import copy_adapter, shipped_id
 from correctly_tests.integration.conftest import Platform, graphql
 
 if TYPE_CHECKING:
-    from correctly_assets.engine.client import VllmClient
+    from correctly_assets.engine.vllm_client import VllmClient
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(1800)]
 LINEAGE = ("examples", "train_set", "lora_adapter", "eval_report", "served_model")
