@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import webbrowser
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -169,7 +169,7 @@ def calibrate(
     """Measure the judge against people's labels; reports then print the agreement beside its verdicts."""
     from correctly_assets.workflows.record_comparator import calibrate_judge
 
-    figures: dict[str, Any] = calibrate_judge(get_settings(), data)
+    figures = calibrate_judge(get_settings(), data)
     if as_json:
         print_json(figures)
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -16,6 +16,9 @@ from rich.table import Table
 from correctly_assets.commands.console import Json, console, print_json, stderr
 from correctly_assets.core.errors import UsageError
 from correctly_assets.settings import get_settings
+
+if TYPE_CHECKING:
+    from correctly_assets.workflows.compare_runs import CurvePoint, ModelRun
 
 
 def register(app: typer.Typer) -> None:
@@ -184,7 +187,7 @@ def bakeoff(
     console.print(f"Kept in {settings.platform.home / 'bakeoff.json'}.", highlight=False, soft_wrap=True)
 
 
-def _table(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str, str]]) -> None:
+def _table(rows: Sequence[CurvePoint] | Sequence[ModelRun], columns: Sequence[tuple[str, str, str]]) -> None:
     """A table of the columns that some row has a value for."""
     shown = [column for column in columns if any(row.get(column[1]) is not None for row in rows)]
     table = Table()

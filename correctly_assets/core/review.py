@@ -10,7 +10,7 @@ import random
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.hashing import sha256_of
@@ -110,7 +110,28 @@ def blind_order(systems: Sequence[str], *, reviewer: str, scenario: str) -> list
     return shuffled
 
 
-def summarise(reviews: Iterable[Review], *, total: int) -> list[dict[str, Any]]:
+class GradeSpread(TypedDict):
+    """Mean of grades, and the sample's standard deviation; None for a single grade."""
+
+    mean: float
+    sd: float | None
+
+
+class ReviewFigures(TypedDict):
+    """What the reviews of one system come to: ``n`` grades by so many reviewers over ``scenarios`` of ``total``."""
+
+    system: str
+    adapter: str | None
+    release: str | None
+    n: int
+    scenarios: int
+    total: int
+    reviewers: int
+    naturalness: GradeSpread
+    clarity: GradeSpread
+
+
+def summarise(reviews: Iterable[Review], *, total: int) -> list[ReviewFigures]:
     """What reviews come to, JSON-able, one row per who answered, the most natural first.
 
     Args:
@@ -123,7 +144,7 @@ def summarise(reviews: Iterable[Review], *, total: int) -> list[dict[str, Any]]:
     groups: dict[str, list[Review]] = {}
     for review in reviews:
         groups.setdefault(review.subject, []).append(review)
-    rows: list[dict[str, Any]] = []
+    rows: list[ReviewFigures] = []
     for group in groups.values():
         newest = max(group, key=lambda review: review.at)
         rows.append(
@@ -142,7 +163,7 @@ def summarise(reviews: Iterable[Review], *, total: int) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-row["naturalness"]["mean"], -row["clarity"]["mean"], row["system"]))
 
 
-def _spread(grades: Sequence[int]) -> dict[str, float | None]:
+def _spread(grades: Sequence[int]) -> GradeSpread:
     return {
         "mean": round(statistics.fmean(grades), 2),
         "sd": round(statistics.stdev(grades), 2) if len(grades) > 1 else None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import httpx
 from rich.console import Console
@@ -25,7 +25,67 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 
-def read_status(settings: Settings) -> dict[str, Any]:
+class SensorStatus(TypedDict):
+    """A sensor as Dagster knows it; ``says`` is the sentence of its last tick."""
+
+    name: str
+    state: str
+    says: str
+
+
+class ServiceStatus(TypedDict):
+    """A part that listens, and whether it answers as ready."""
+
+    url: str
+    ready: bool
+
+
+class ChampionStatus(TypedDict):
+    """The release in service; ``at`` is ISO 8601 in UTC."""
+
+    release: str
+    adapter: str
+    base_model: str
+    train_set: str | None
+    scores: dict[str, Any]
+    why: str
+    at: str
+
+
+class DecisionStatus(TypedDict):
+    """The last decision; ``at`` is ISO 8601 in UTC."""
+
+    fingerprint: str
+    adapter: str | None
+    verdict: str
+    reasons: list[str]
+    run_id: str | None
+    at: str
+
+
+class InboxStatus(TypedDict):
+    """The inbox's folder, and why nothing can land from it; None where all is well."""
+
+    path: str
+    trouble: str | None
+
+
+class Status(TypedDict):
+    """The platform's state in the shape of ``status --json``: counts of examples, champion, last decision, sensors, services."""
+
+    landed: int
+    accepted: int
+    waiting: int
+    waiting_for: str | None
+    quarantined: int
+    champion: ChampionStatus | None
+    last_decision: DecisionStatus | None
+    sensors: list[SensorStatus]
+    inbox: InboxStatus
+    services: dict[str, ServiceStatus]
+
+
+def read_status(settings: Settings) -> Status:
     """The platform's state in the shape of ``status --json``; nothing is written.
 
     Raises:
@@ -34,11 +94,11 @@ def read_status(settings: Settings) -> dict[str, Any]:
     with read_platform_store(settings.platform) as store:
         counts, champion, last = store.counts(), store.champion(), store.last_decision()
     instance = open_instance(settings.platform)
-    sensors: list[dict[str, str]] = []
+    sensors: list[SensorStatus] = []
     if instance is not None:
         try:
             sensors = [
-                {name: row[name] or "" for name in ("name", "state", "says")}
+                {"name": row["name"] or "", "state": row["state"] or "", "says": row["says"] or ""}
                 for row in read_instigators(instance, "SENSOR")
             ]
         finally:
@@ -49,8 +109,9 @@ def read_status(settings: Settings) -> dict[str, Any]:
         "waiting": counts.waiting,
         "waiting_for": waits_for(settings.teacher) if counts.waiting else None,
         "quarantined": counts.quarantined,
-        "champion": champion
-        and {
+        "champion": None
+        if champion is None
+        else {
             "release": champion.id,
             "adapter": champion.adapter,
             "base_model": champion.base_model,
@@ -59,8 +120,9 @@ def read_status(settings: Settings) -> dict[str, Any]:
             "why": champion.why,
             "at": champion.at,
         },
-        "last_decision": last
-        and {
+        "last_decision": None
+        if last is None
+        else {
             "fingerprint": last.fingerprint,
             "adapter": last.adapter,
             "verdict": last.verdict,
@@ -102,9 +164,9 @@ def read_instigators(instance: DagsterInstance, kind: Literal["SENSOR", "SCHEDUL
     return sorted(found, key=lambda row: row["name"] or "")
 
 
-def read_services(settings: Settings) -> dict[str, dict[str, Any]]:
+def read_services(settings: Settings) -> dict[str, ServiceStatus]:
     """Every part that listens: ``{NAME: {"url", "ready"}}``."""
-    services: dict[str, dict[str, Any]] = {}
+    services: dict[str, ServiceStatus] = {}
     for process in parts():
         url = process.url(settings)
         if url is None:
@@ -117,7 +179,7 @@ def read_services(settings: Settings) -> dict[str, dict[str, Any]]:
     return services
 
 
-def print_status(value: dict[str, Any], console: Console) -> None:
+def print_status(value: Status, console: Console) -> None:
     """The state as one screen."""
     console.print(
         f"[bold]Landed[/]     {value['landed']} examples: {value['accepted']} accepted, {value['waiting']} waiting for a teacher, "

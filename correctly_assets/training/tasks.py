@@ -11,7 +11,9 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
+
+from pydantic import BaseModel
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import CorrectlyError
@@ -21,63 +23,122 @@ from correctly_assets.training.models.base_model import base_model_revision, con
 from correctly_assets.training.models.gguf_file import check_gguf, write_gguf
 
 
-def merge(request: dict[str, Any]) -> dict[str, Any]:
+class MergeRequest(BaseModel):
+    """Base model and adapter, to be one directory at ``target``."""
+
+    base_model: str
+    adapter: Path
+    target: Path
+    prompts_dir: Path
+    chat_family: str
+
+
+class GgufRequest(BaseModel):
+    """A merged directory, to be one GGUF file at ``target``; ``prompts`` are what both are asked afterwards."""
+
+    model: Path
+    vocabulary: Path
+    target: Path
+    name: str
+    prompts: list[str]
+
+
+class AdoptRequest(BaseModel):
+    """An adapter's directory from elsewhere, and the config that says where it goes."""
+
+    directory: Path
+    config: TrainConfig
+
+
+class AverageRequest(BaseModel):
+    """Two adapters, and the config that says where their mean goes."""
+
+    first: Path
+    second: Path
+    config: TrainConfig
+
+
+class ConvertRequest(BaseModel):
+    """A GGUF file, to be a base model's directory at ``target``."""
+
+    gguf: Path
+    target: Path
+    prompts_dir: Path
+    chat_family: str
+
+
+class AnswerRequest(BaseModel):
+    """Texts that a base model with an adapter corrects greedily."""
+
+    base_model: str
+    adapter: Path
+    prompts_dir: Path
+    chat_family: str
+    texts: list[str]
+
+
+class AdoptedAdapter(TypedDict):
+    """An adopted adapter's ID and directory; ``known`` where it stood there already."""
+
+    adapter: str
+    path: str
+    known: bool
+
+
+def merge(request: MergeRequest) -> dict[str, float]:
     """Base and adapter as one directory."""
     from correctly_assets.training.models.merging import merge_adapter
 
-    prompts = load_prompts(Path(request["prompts_dir"]), request["chat_family"])
-    return merge_adapter(request["base_model"], Path(request["adapter"]), Path(request["target"]), prompts)
+    prompts = load_prompts(request.prompts_dir, request.chat_family)
+    return merge_adapter(request.base_model, request.adapter, request.target, prompts)
 
 
-def gguf(request: dict[str, Any]) -> dict[str, Any]:
+def gguf(request: GgufRequest) -> dict[str, float]:
     """A merged directory as one GGUF file, checked for equal answers."""
-    model, target = Path(request["model"]), Path(request["target"])
-    write_gguf(model, Path(request["vocabulary"]), target, name=request["name"])
-    return check_gguf(model, target, request["prompts"])
+    write_gguf(request.model, request.vocabulary, request.target, name=request.name)
+    return check_gguf(request.model, request.target, request.prompts)
 
 
-def adopt(request: dict[str, Any]) -> dict[str, Any]:
+def adopt(request: AdoptRequest) -> AdoptedAdapter:
     """An adapter from elsewhere, with a manifest of ours."""
     from correctly_assets.training.adoption import adopt_adapter
 
-    identity, path, known = adopt_adapter(Path(request["directory"]), TrainConfig.model_validate(request["config"]))
+    identity, path, known = adopt_adapter(request.directory, request.config)
     return {"adapter": identity, "path": str(path), "known": known}
 
 
-def average(request: dict[str, Any]) -> dict[str, Any]:
+def average(request: AverageRequest) -> dict[str, str]:
     """The mean of two adapters, as an adapter of ours."""
     from correctly_assets.training.adoption import average_adapters
 
-    path = average_adapters(
-        Path(request["first"]), Path(request["second"]), TrainConfig.model_validate(request["config"])
-    )
+    path = average_adapters(request.first, request.second, request.config)
     return {"adapter": path.name, "path": str(path)}
 
 
-def convert(request: dict[str, Any]) -> dict[str, Any]:
+def convert(request: ConvertRequest) -> dict[str, str]:
     """A GGUF file as a base model's directory."""
-    family = request["chat_family"]
-    prompts = load_prompts(Path(request["prompts_dir"]), family)
-    path = convert_gguf(Path(request["gguf"]), Path(request["target"]), prompts, family)
+    prompts = load_prompts(request.prompts_dir, request.chat_family)
+    path = convert_gguf(request.gguf, request.target, prompts, request.chat_family)
     return {"path": str(path), "revision": base_model_revision(str(path))}
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
+def answer(request: AnswerRequest) -> dict[str, list[str]]:
     """Greedy corrections of texts by a base model with an adapter."""
     from correctly_assets.training.answering import answer_texts
 
-    prompts = load_prompts(Path(request["prompts_dir"]), request["chat_family"])
-    return {"answers": answer_texts(request["base_model"], Path(request["adapter"]), prompts, request["texts"])}
+    prompts = load_prompts(request.prompts_dir, request.chat_family)
+    return {"answers": answer_texts(request.base_model, request.adapter, prompts, request.texts)}
 
 
-TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "merge": merge,
-    "gguf": gguf,
-    "adopt": adopt,
-    "average": average,
-    "convert": convert,
-    "answer": answer,
+TASKS: dict[str, tuple[type[BaseModel], Callable[[Any], object]]] = {
+    "merge": (MergeRequest, merge),
+    "gguf": (GgufRequest, gguf),
+    "adopt": (AdoptRequest, adopt),
+    "average": (AverageRequest, average),
+    "convert": (ConvertRequest, convert),
+    "answer": (AnswerRequest, answer),
 }
+"""By its name, what a task is asked with and what does it."""
 
 
 def main(name: str, request: Path, result: Path) -> int:
@@ -87,11 +148,11 @@ def main(name: str, request: Path, result: Path) -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        outcome = TASKS[name](json.loads(request.read_text(encoding="utf-8")))
+        kind, work = TASKS[name]
+        outcome = work(kind.model_validate_json(request.read_text(encoding="utf-8")))
         code = 0
     except CorrectlyError as error:
-        outcome = dict(error.to_json())
-        outcome["error"]["rule"] = getattr(error, "rule", "")
+        outcome = {"error": {**error.to_json()["error"], "rule": getattr(error, "rule", "")}}
         code = error.exit_code
     except MemoryError:
         text = "There is too little memory for this base model; stop other programs, or choose a smaller one."

@@ -7,7 +7,7 @@ Does not belong here: preferences between two answers (comparator.py), reading a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from correctly_assets.core.errors import CorrectlyError, PermanentError
 from correctly_assets.core.hashing import sha256_of
@@ -15,6 +15,7 @@ from correctly_assets.evaluation.judge.questions import (
     REASON_TRUE,
     SAME_MEANING,
     KeptQuestions,
+    ShareFigures,
     reasons_true,
     same_meaning,
 )
@@ -62,6 +63,15 @@ def make_questions(settings: Settings) -> KeptQuestions | None:
     return KeptQuestions(file, settings.judge.model, prompts, judge_endpoint(settings.judge))
 
 
+class QuestionFigures(TypedDict, total=False):
+    """The two questions' part of a report's judge section; ``questions_say`` stands alone where the judge could not be asked."""
+
+    sentences: int
+    same_meaning: dict[str, ShareFigures]
+    reasons_true: dict[str, ShareFigures] | None
+    questions_say: str
+
+
 async def ask_questions(
     settings: Settings,
     systems: Mapping[str, Evaluation | None],
@@ -69,7 +79,7 @@ async def ask_questions(
     *,
     chosen: Sequence[int],
     log: Callable[[str], object] = lambda _: None,
-) -> dict[str, Any]:
+) -> QuestionFigures:
     """The two questions' part of the judge's section; empty where no judge is configured.
 
     Args:
@@ -85,7 +95,7 @@ async def ask_questions(
         judge = make_questions(settings)
         if judge is None:
             return {}
-        means: dict[str, Any] = {}
+        means: dict[str, ShareFigures] = {}
         for name, one in systems.items():
             if one is not None:
                 means[name] = await same_meaning(judge, [one.answers.corrections[index] for index in chosen])

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from rich.console import Console
 
@@ -27,7 +27,7 @@ from correctly_assets.core.prompts import family_of
 from correctly_assets.core.training import TrainResult
 from correctly_assets.engine.load_adapter import load_proven
 from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-from correctly_assets.evaluation.metrics.score import evaluate
+from correctly_assets.evaluation.metrics.score import Scores, evaluate
 from correctly_assets.evaluation.systems import FileSystem
 from correctly_assets.settings import ServingSettings, Settings
 from correctly_assets.training.adapter import check_adapter
@@ -39,6 +39,7 @@ from correctly_assets.training.estimates import (
     write_comparable,
     write_part,
 )
+from correctly_assets.training.tasks import AnswerRequest
 from correctly_assets.workflows.build_train_set import train_config
 from correctly_assets.workflows.make_corrector import DirectEngine, make_annotator
 from correctly_assets.workflows.measured_systems import EngineSession, kept_answers, model_system
@@ -50,7 +51,78 @@ THOROUGH = 0.9
 WORTH_WHILE = 1.0
 """Per cent by which the held-out loss must fall over a curve's last part for more examples to be called worth while."""
 
-_SCORES = ("gleu", "errant_f05", "exact_match", "overcorrected", "run_on", "n")
+
+class RunScores(TypedDict, total=False):
+    """What the frozen set says of one run's adapter, in percent over ``n`` rows; nothing where it was not asked."""
+
+    gleu: float
+    errant_f05: float
+    exact_match: float
+    overcorrected: float
+    run_on: float
+    n: int
+
+
+class RunFigures(RunScores):
+    """One training run: seconds, MiB, and the held-out loss in nats a token, before it and after it."""
+
+    adapter: str
+    steps: int
+    tokens: int
+    seconds: float
+    peak_rss_mb: float
+    held_out_before: float | None
+    held_out_loss: float
+
+
+class CurvePoint(RunFigures):
+    """A run on ``percent`` of the train set's examples, which make so many pairs."""
+
+    percent: float
+    examples: int
+    pairs: int
+
+
+class LearningCurve(TypedDict):
+    """``learning_curve.json``; ``says`` answers whether more examples would help."""
+
+    train_set: str
+    base_model: str
+    minutes_each: float | None
+    measured_on: str
+    points: list[CurvePoint]
+    says: str
+
+
+class ModelRun(RunFigures):
+    """A base model's run in a bake-off; the held-out cost is comparable between tokenizers."""
+
+    model: str
+    chat_family: str
+    weights: int
+    engine: str
+    held_out_bytes: int
+    held_out_nats_a_character: float
+    held_out_bits_a_byte_before: float
+    held_out_bits_a_byte: float
+
+
+class Winner(TypedDict):
+    """The better model, by which figure, and a sentence on it."""
+
+    compared_by: str
+    best: str
+    says: str
+
+
+class Bakeoff(Winner):
+    """``bakeoff.json``."""
+
+    train_set: str
+    minutes_each: float | None
+    steps_each: int | None
+    asked: str
+    models: list[ModelRun]
 
 
 def _base_config(settings: Settings, train_set: str, work: Path) -> TrainSpec:
@@ -66,7 +138,7 @@ def _base_config(settings: Settings, train_set: str, work: Path) -> TrainSpec:
 # ------------------------------------------------------------------ the learning curve
 
 
-def learning_curve(settings: Settings, percents: Sequence[float], console: Console) -> dict[str, Any]:
+def learning_curve(settings: Settings, percents: Sequence[float], console: Console) -> LearningCurve:
     """Train on nested parts of the newest train set and measure each on the same held-out turns.
 
     Writes ``HOME/learning_curve.json`` and ``.png``. A curve that was stopped goes on where it was.
@@ -83,7 +155,7 @@ def learning_curve(settings: Settings, percents: Sequence[float], console: Conso
     base = local_base(settings)
     work = settings.platform.checkpoints_dir / f"learning-curve-{train_set}"
     spec = _base_config(settings, train_set, work)
-    points: list[dict[str, Any]] = []
+    trained: list[CurvePoint] = []
     results: list[TrainResult] = []
     for percent in sorted(set(percents)):
         part = work / f"{percent:g}" / "pairs.parquet"
@@ -91,15 +163,10 @@ def learning_curve(settings: Settings, percents: Sequence[float], console: Conso
         console.print(f"{percent:g} %: training on {pairs} pairs from {examples} examples.", highlight=False)
         result = run_training(settings.platform, spec.model_copy(update={"train_set": part}), part.parent)
         results.append(result)
-        points.append({"percent": percent, "examples": examples, "pairs": pairs, **_figures(result)})
-    if points[-1]["held_out_loss"] is None:
-        raise PermanentError(
-            "This train set holds nothing out, so that its parts cannot be compared; land more examples."
-        )
+        trained.append({"percent": percent, "examples": examples, "pairs": pairs, **_figures(result)})
     evaluated = asyncio.run(_on_frozen_set(settings, base, [Path(result.path) for result in results], console))
-    for point, scores in zip(points, evaluated, strict=True):
-        point.update(scores)
-    value = {
+    points: list[CurvePoint] = [{**point, **scores} for point, scores in zip(trained, evaluated, strict=True)]
+    value: LearningCurve = {
         "train_set": train_set,
         "base_model": settings.training.base_model,
         "minutes_each": settings.training.minutes,
@@ -114,7 +181,14 @@ def learning_curve(settings: Settings, percents: Sequence[float], console: Conso
     return value
 
 
-def _figures(result: TrainResult) -> dict[str, Any]:
+def _figures(result: TrainResult) -> RunFigures:
+    """What a run is shown by.
+
+    Raises:
+        PermanentError: the train set holds nothing out.
+    """
+    if result.held_out_loss is None:
+        raise PermanentError("This train set holds nothing out, so that runs cannot be compared; land more examples.")
     before = result.forgetting.get("all", {}).get("before")
     return {
         "adapter": result.adapter,
@@ -127,12 +201,12 @@ def _figures(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def cut_short(earlier: dict[str, Any], last: dict[str, Any]) -> bool:
+def cut_short(earlier: CurvePoint, last: CurvePoint) -> bool:
     """Whether the minutes ran out before the larger part was learnt as thoroughly: its tokens did not grow as its pairs."""
     return last["tokens"] < THOROUGH * earlier["tokens"] * last["pairs"] / earlier["pairs"]
 
 
-def curve_summary(points: Sequence[dict[str, Any]]) -> str:
+def curve_summary(points: Sequence[CurvePoint]) -> str:
     """One sentence that answers: would more examples help?"""
     earlier, last = points[-2], points[-1]
     if cut_short(earlier, last):
@@ -148,7 +222,7 @@ def curve_summary(points: Sequence[dict[str, Any]]) -> str:
     return f"More examples of this kind would hardly help: {step} {moved}."
 
 
-def draw_curve(points: Sequence[dict[str, Any]], path: Path) -> None:
+def draw_curve(points: Sequence[CurvePoint], path: Path) -> None:
     """The curve as a PNG, held-out loss over examples; F0.5 beside it where it was measured."""
     import matplotlib
 
@@ -170,9 +244,10 @@ def draw_curve(points: Sequence[dict[str, Any]], path: Path) -> None:
         )
     axes.set(xlabel="examples trained on", ylabel="held-out loss (nats a token)")
     axes.spines[["top"]].set_visible(False)
-    if all(point.get("errant_f05") is not None for point in points):
+    f05 = [value for point in points if (value := point.get("errant_f05")) is not None]
+    if len(f05) == len(points):
         other = axes.twinx()
-        other.plot(examples, [p["errant_f05"] for p in points], marker="s", color="#b05a1f", label="F0.5, frozen set")
+        other.plot(examples, f05, marker="s", color="#b05a1f", label="F0.5, frozen set")
         other.set_ylabel("F0.5")
         other.spines[["top"]].set_visible(False)
     else:
@@ -198,7 +273,7 @@ def bakeoff(
     engine: bool = True,
     greedy: bool = False,
     steps: int | None = None,
-) -> dict[str, Any]:
+) -> Bakeoff:
     """Train each base model on the newest train set with the same budget, and compare.
 
     Writes ``HOME/bakeoff.json``. On the frozen set, through an engine for each model in turn or by plain greedy answers;
@@ -227,18 +302,19 @@ def bakeoff(
         )
     work = settings.platform.checkpoints_dir / f"bakeoff-{train_set}"
     budget = f"{settings.training.minutes:g} minutes at most" if steps is None else f"{steps} steps"
-    rows: list[dict[str, Any]] = []
+    rows: list[ModelRun] = []
     for one in _contestants(each, bases, train_set, work, steps):
         console.print(f"{one.model}: training with {budget}.", highlight=False)
         result = run_training(one.settings.platform, one.spec, one.directory)
-        row = _compared(one, result)
+        row: ModelRun = _compared(one, result)
         if greedy:
             console.print(f"{one.model}: answering the frozen set greedily.", highlight=False)
-            row |= greedy_scores(one.settings, one.base, Path(result.path))
+            row = {**row, **greedy_scores(one.settings, one.base, Path(result.path))}
         elif engine and not busy:
-            row |= scores_through_own_engine(one.settings, one.base, Path(result.path), console, session)
+            scores = scores_through_own_engine(one.settings, one.base, Path(result.path), console, session)
+            row = {**row, **scores}
         rows.append(row)
-    value = {
+    value: Bakeoff = {
         "train_set": train_set,
         "minutes_each": settings.training.minutes if steps is None else None,
         "steps_each": steps,
@@ -291,7 +367,7 @@ def _contestants(
     ]
 
 
-def _compared(one: _Contestant, result: TrainResult) -> dict[str, Any]:
+def _compared(one: _Contestant, result: TrainResult) -> ModelRun:
     """What a run is compared by: the cost of the same held-out answers, whatever its tokenizer.
 
     Raises:
@@ -299,29 +375,29 @@ def _compared(one: _Contestant, result: TrainResult) -> dict[str, Any]:
     """
     config = TrainConfig(**dict(one.spec), checkpoint_dir=one.directory)
     tokens, characters, size = held_out_size(config)
-    if result.held_out_loss is None or not characters:
-        raise PermanentError("This train set holds nothing out, so that models cannot be compared; land more examples.")
+    figures = _figures(result)
     body, head = model_size(one.base)
     before = result.forgetting["all"]["before"]
     return {
         "model": one.model,
         "chat_family": family_of(one.model),
         "weights": body + head,
-        **_figures(result),
+        **figures,
         "engine": result.engine,
         "held_out_bytes": size,
-        "held_out_nats_a_character": result.held_out_loss * tokens / characters,
+        "held_out_nats_a_character": figures["held_out_loss"] * tokens / characters,
         "held_out_bits_a_byte_before": before * tokens / size / math.log(2),
-        "held_out_bits_a_byte": result.held_out_loss * tokens / size / math.log(2),
+        "held_out_bits_a_byte": figures["held_out_loss"] * tokens / size / math.log(2),
     }
 
 
-def choose(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+def choose(rows: Sequence[ModelRun]) -> Winner:
     """The better model, by F0.5 on the frozen set where every model has it, else by held-out loss a character."""
-    if all(row.get("errant_f05") is not None for row in rows):
-        best = max(rows, key=lambda row: row["errant_f05"])
-        message = f"{best['model']} corrects best: F0.5 {best['errant_f05']:.1f} on the frozen set."
-        return {"compared_by": "errant_f05", "best": best["model"], "says": message}
+    scored = [(f05, row["model"]) for row in rows if (f05 := row.get("errant_f05")) is not None]
+    if len(scored) == len(rows):
+        f05, model = max(scored, key=lambda one: one[0])
+        message = f"{model} corrects best: F0.5 {f05:.1f} on the frozen set."
+        return {"compared_by": "errant_f05", "best": model, "says": message}
     best = min(rows, key=lambda row: row["held_out_nats_a_character"])
     message = (
         f"{best['model']} learned most: {best['held_out_nats_a_character']:.3f} nats a character of held-out answers. "
@@ -330,35 +406,35 @@ def choose(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     return {"compared_by": "held_out_nats_a_character", "best": best["model"], "says": message}
 
 
-def greedy_scores(settings: Settings, base: Path, adapter: Path) -> dict[str, Any]:
+def greedy_scores(settings: Settings, base: Path, adapter: Path) -> RunScores:
     """Scores on the frozen set by the model's own greedy answers: no engine, no guards, no confidence.
 
     Raises:
         PermanentError: the model cannot answer.
     """
     data = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
-    request = {
-        "base_model": base,
-        "adapter": adapter,
-        "prompts_dir": settings.platform.prompts_dir,
-        "chat_family": family_of(settings.training.base_model),
-        "texts": data.sources,
-    }
+    request = AnswerRequest(
+        base_model=str(base),
+        adapter=adapter,
+        prompts_dir=settings.platform.prompts_dir,
+        chat_family=family_of(settings.training.base_model),
+        texts=data.sources,
+    )
     answers = run_task(settings.platform, "answer", request)["answers"]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "answers.txt"
         file.write_text("".join(f"{line}\n" for line in answers), encoding="utf-8")
         annotator = make_annotator()
         found = asyncio.run(evaluate(FileSystem(file, annotator), data, annotator))
-    return {name: found.scores[name] for name in _SCORES}
+    return _run_scores(found.scores)
 
 
 def scores_through_own_engine(
     settings: Settings, base: Path, adapter: Path, console: Console, session: EngineSession
-) -> dict[str, Any]:
+) -> RunScores:
     """Scores through an engine of the model's own; empty, and said so, where none can be started."""
 
-    async def started() -> dict[str, Any]:
+    async def started() -> RunScores:
         async with session(settings, console) as engine:
             return await _score(settings, engine, base, adapter)
 
@@ -377,9 +453,7 @@ async def _engine_runs(serving: ServingSettings) -> bool:
         return await client.is_ready()
 
 
-async def _on_frozen_set(
-    settings: Settings, base: Path, adapters: Sequence[Path], console: Console
-) -> list[dict[str, Any]]:
+async def _on_frozen_set(settings: Settings, base: Path, adapters: Sequence[Path], console: Console) -> list[RunScores]:
     """Scores of adapters of the base model that the running engine holds; empty ones where none runs."""
     if not await _engine_runs(settings.serving):
         console.print("No engine runs, so that the frozen set is not asked.", highlight=False)
@@ -388,13 +462,24 @@ async def _on_frozen_set(
     return [await _score(settings, engine, base, adapter) for adapter in adapters]
 
 
-async def _score(settings: Settings, engine: EngineLike, base: Path, adapter: Path) -> dict[str, Any]:
+def _run_scores(scores: Scores) -> RunScores:
+    return {
+        "gleu": scores["gleu"],
+        "errant_f05": scores["errant_f05"],
+        "exact_match": scores["exact_match"],
+        "overcorrected": scores["overcorrected"],
+        "run_on": scores["run_on"],
+        "n": scores["n"],
+    }
+
+
+async def _score(settings: Settings, engine: EngineLike, base: Path, adapter: Path) -> RunScores:
     data = read_evaluation_set(settings.platform.evaluation_path, settings.serving.evaluation_limit)
     annotator = await asyncio.to_thread(make_annotator)
     async with loaded(engine, adapter, base) as client:
         system = model_system(settings, client, annotator, name=adapter.name, model=adapter.name, adapter=adapter.name)
         found = await evaluate(system, data, annotator, cache=kept_answers(settings.platform))
-    return {name: found.scores[name] for name in _SCORES}
+    return _run_scores(found.scores)
 
 
 @asynccontextmanager

@@ -10,13 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
 from correctly_assets.core.retrain import FAILURE_TAG, INTERRUPTED, WANT_TAG
-from correctly_assets.workflows.process_identity import find_running, identity_of
+from correctly_assets.workflows.process_identity import ProcessIdentity, find_running, identity_of
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
@@ -96,7 +95,7 @@ def _note_worker(instance: DagsterInstance, run: DagsterRun, pid: int) -> None:
         instance.add_run_tags(run.run_id, {WORKER_TAG: json.dumps(identity_of(pid))})
 
 
-def _is_worker(pid: int, said: float, noted: Mapping[str, Any]) -> bool:
+def _is_worker(pid: int, said: float, noted: ProcessIdentity) -> bool:
     """Whether the process that gave its number at that time still runs; a later process may have got its number.
 
     The first look at a run, seconds after its worker began, has to go by the clock; it notes what later ones go by.

@@ -21,6 +21,7 @@ from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.card import CARD, model_card, write_card
 from correctly_assets.training.models.gguf_file import check_architecture, packaged_vocabulary
+from correctly_assets.training.tasks import GgufRequest, MergeRequest
 from correctly_assets.workflows.measured_systems import adapter_named
 from correctly_assets.workflows.train_adapter import local_base, run_task
 
@@ -39,7 +40,7 @@ class Exported:
     format: str
     path: str
     gigabytes: float
-    check: dict[str, Any] = field(default_factory=dict)
+    check: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As ``export --json`` prints it."""
@@ -86,29 +87,29 @@ def export(settings: Settings, prefix: str, form: str, to: Path | None) -> Expor
     return Exported(identity, form, str(target), round(size / 1e9, 3), check)
 
 
-def _peft(_: Settings, directory: Path, __: AdapterManifest, made: Path, ___: Path) -> dict[str, Any]:
+def _peft(_: Settings, directory: Path, __: AdapterManifest, made: Path, ___: Path) -> dict[str, float]:
     shutil.copytree(directory, made)
     write_card(made)
     return {}
 
 
-def _merged(settings: Settings, directory: Path, manifest: AdapterManifest, made: Path, _: Path) -> dict[str, Any]:
+def _merged(settings: Settings, directory: Path, manifest: AdapterManifest, made: Path, _: Path) -> dict[str, float]:
     check = run_task(
         settings.platform,
         "merge",
-        {
-            "base_model": settings.base_model_path,
-            "adapter": str(directory),
-            "target": str(made),
-            "prompts_dir": str(settings.platform.prompts_dir),
-            "chat_family": manifest.chat_family,
-        },
+        MergeRequest(
+            base_model=settings.base_model_path,
+            adapter=directory,
+            target=made,
+            prompts_dir=settings.platform.prompts_dir,
+            chat_family=manifest.chat_family,
+        ),
     )
     (made / CARD).write_text(_card(directory, manifest, "merged into its base model"), encoding="utf-8")
     return check
 
 
-def _gguf(settings: Settings, directory: Path, manifest: AdapterManifest, made: Path, work: Path) -> dict[str, Any]:
+def _gguf(settings: Settings, directory: Path, manifest: AdapterManifest, made: Path, work: Path) -> dict[str, float]:
     # Before anything is merged: it costs nothing.
     check_architecture(json.loads((local_base(settings) / "config.json").read_text(encoding="utf-8")))
     merged = work / "merged"
@@ -119,13 +120,13 @@ def _gguf(settings: Settings, directory: Path, manifest: AdapterManifest, made: 
     check |= run_task(
         settings.platform,
         "gguf",
-        {
-            "model": str(merged),
-            "vocabulary": str(packaged_vocabulary(work)),
-            "target": str(made / f"{name}-bf16.gguf"),
-            "name": name,
-            "prompts": [prompts.correct_prompt(text) for text in _ASKED],
-        },
+        GgufRequest(
+            model=merged,
+            vocabulary=packaged_vocabulary(work),
+            target=made / f"{name}-bf16.gguf",
+            name=name,
+            prompts=[prompts.correct_prompt(text) for text in _ASKED],
+        ),
     )
     (made / CARD).write_text(_card(directory, manifest, "merged into its base model, as GGUF"), encoding="utf-8")
     return check

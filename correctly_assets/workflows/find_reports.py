@@ -6,7 +6,7 @@ Belongs here: reading reports, decisions and releases together. Does not belong 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import pandas as pd
 
@@ -52,7 +52,19 @@ def last_judged(settings: Settings) -> str:
     return max(when, key=lambda adapter: (when[adapter], adapter))
 
 
-def describe_report(settings: Settings, adapter: str | None) -> dict[str, Any]:
+class ReportDescription(TypedDict):
+    """Where an adapter's report is and what it says; the pages' paths are None where there are none."""
+
+    adapter: str
+    headline: str
+    verdict: str | None
+    reasons: list[str]
+    html: str | None
+    full: str | None
+    seconds: NotRequired[dict[str, float] | None]
+
+
+def describe_report(settings: Settings, adapter: str | None) -> ReportDescription:
     """Where an adapter's report is and what it says; an ID's beginning is enough, the last judged when None.
 
     Raises:

@@ -23,7 +23,7 @@ from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.engine.load_adapter import load_proven
 from correctly_assets.evaluation.answer_cache import AnswerCache
 from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-from correctly_assets.evaluation.metrics.score import answer, score
+from correctly_assets.evaluation.metrics.score import answer, explained_rows, score
 from correctly_assets.evaluation.report.report import build_full_report, build_section, write_pages
 from correctly_assets.evaluation.report.stopwatch import GENERATION, JUDGE, Stopwatch, seconds_say
 from correctly_assets.evaluation.systems import HarperSystem, IdentitySystem
@@ -231,7 +231,7 @@ async def _section(
     # Latency and scores are those of plain answers, as every other system's; reasons are asked for beside them.
     reasoned = {name: await measured(system, cache, reasons=True) for name, system in systems.explaining.items()}
     for name, one in reasoned.items():
-        found[name].scores["explanations"] = one.scores["explanations"] | {"rows": len(data.rows)}
+        found[name].scores["explanations"] = explained_rows(one)
     explained = reasoned["candidate"]
     in_its_row = outside.message
     if outside.system is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.engine.load_adapter import load_proven
 from correctly_assets.evaluation.answer_cache import AnswerCache
 from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-from correctly_assets.evaluation.metrics.score import Evaluation, answer, compare, evaluate, score
+from correctly_assets.evaluation.metrics.score import Evaluation, answer, compare, evaluate, explained_rows, score
 from correctly_assets.evaluation.report.report import WrittenReport, main_figures, write_report
 from correctly_assets.evaluation.systems import FileSystem, HarperSystem, IdentitySystem
 from correctly_assets.settings import PlatformSettings, Settings
@@ -195,7 +195,7 @@ class _Candidate:
                 if isinstance(error, EngineCorruptedError) and before:
                     raise  # the engine was corrupted before this candidate came: nothing is decided about it
                 raise _NotServable(str(error)) from error
-            candidate.scores["explanations"] = explained.scores["explanations"] | {"rows": len(explained.data.rows)}
+            candidate.scores["explanations"] = explained_rows(explained)
             self.log(_line(candidate))
             corrupted = await client.corrupted_requests(self.adapter) - before
             other = None if champion == self.adapter else champion
@@ -392,7 +392,8 @@ def evaluate_system(
     }
     flat = {name: plain[name] for name in FLAT}
     if reasons:
-        flat |= {f"explanations_{name}": value for name, value in evaluation.scores["explanations"].items()}
+        counts = evaluation.scores.get("explanations") or {}
+        flat |= {f"explanations_{name}": value for name, value in counts.items()}
     return flat | {name: value for name, value in plain.items() if name not in flat}
 
 
@@ -447,7 +448,9 @@ async def _evaluate(
             answers = await answer(chosen, data, reasons=reasons)
             kept_answers(settings.platform).put(answers, reasons=reasons)
             found = score(answers, data, annotator, reasons=reasons)
-            return replace(found, scores={**found.scores, "unchecked": unchecked}) if unchecked else found
+            if unchecked:
+                found.scores["unchecked"] = unchecked
+            return found
 
 
 def _without_engine(system: str, annotator: Annotator) -> SystemUnderTest | None:

@@ -27,7 +27,7 @@ from correctly_assets.correction.segment import FOREIGN, segments
 from correctly_assets.engine.load_adapter import load_proven
 from correctly_assets.evaluation.answer_cache import AnswerCache
 from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-from correctly_assets.evaluation.metrics.score import evaluate
+from correctly_assets.evaluation.metrics.score import Scores, evaluate
 from correctly_assets.language.identify import language_named
 from correctly_assets.settings import Settings
 from correctly_assets.store.examples import length_class
@@ -152,7 +152,7 @@ async def _look_at_scores(settings: Settings, store: Store, engine: EngineLike, 
     return decide_scores(promoted, now, gate_settings(settings))
 
 
-async def score_again(settings: Settings, engine: EngineLike, adapter: str) -> dict[str, Any]:
+async def score_again(settings: Settings, engine: EngineLike, adapter: str) -> Scores:
     """An adapter's scores on the frozen set, from kept answers where the same parts answer as then; the engine is asked for
     the others alone.
 

@@ -7,21 +7,29 @@ starting and ending processes (platform/supervisor.py).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import psutil
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-def this_process() -> dict[str, Any]:
+class ProcessIdentity(TypedDict):
+    """A process and its start, in seconds since 1970; on Linux in clock ticks since the machine's boot too."""
+
+    pid: int
+    started: float
+    ticks: NotRequired[int]
+    boot: NotRequired[str | None]
+
+
+def this_process() -> ProcessIdentity:
     """What tells this process from a later one of the same number, for `find_running`."""
     return identity_of(os.getpid())
 
 
-def identity_of(pid: int) -> dict[str, Any]:
+def identity_of(pid: int) -> ProcessIdentity:
     """What tells a running process from a later one of its number.
 
     On Linux the machine's boot and the clock ticks from it to the process's start, which no change of the clock moves.
@@ -31,10 +39,12 @@ def identity_of(pid: int) -> dict[str, Any]:
     """
     started = psutil.Process(pid).create_time()
     ticks = _start_ticks(pid)
-    return {"pid": pid, "started": started} | ({"ticks": ticks, "boot": _boot()} if ticks is not None else {})
+    if ticks is None:
+        return {"pid": pid, "started": started}
+    return {"pid": pid, "started": started, "ticks": ticks, "boot": _boot()}
 
 
-def find_running(written: Mapping[str, Any]) -> psutil.Process | None:
+def find_running(written: ProcessIdentity) -> psutil.Process | None:
     """The process that `this_process` described, if it runs; one that is dead and not yet waited for does not.
 
     Raises:
@@ -45,7 +55,7 @@ def find_running(written: Mapping[str, Any]) -> psutil.Process | None:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
-        if "ticks" in written:
+        if "ticks" in written and "boot" in written:
             same = (written["ticks"], written["boot"]) == (_start_ticks(pid), _boot())
         else:
             # Written by an earlier release, or where the system tells no ticks.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from correctly_assets.artifacts.files import sha256_file, write_text_atomically
 from correctly_assets.artifacts.reports import JudgeSection
@@ -23,6 +23,7 @@ from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.ports import Annotator
 from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 from correctly_assets.evaluation.judge.pairwise import (
+    CalibrationFigures,
     EndpointJudge,
     RecordedJudge,
     calibrate,
@@ -183,7 +184,7 @@ def make_judge(settings: Settings) -> Judge | None:
     return RecordedJudge(file, settings.judge.model, live)
 
 
-def calibrate_judge(settings: Settings, data: Path) -> dict[str, Any]:
+def calibrate_judge(settings: Settings, data: Path) -> CalibrationFigures:
     """`correctly judge calibrate`: measure the judge against people's labels and keep the figures for the reports.
 
     Raises:
@@ -194,8 +195,8 @@ def calibrate_judge(settings: Settings, data: Path) -> dict[str, Any]:
     if judge is None:
         raise UsageError(NO_JUDGE)
     pairs = read_comparisons(data)
-    figures = asyncio.run(calibrate(judge, pairs))
-    figures |= {
+    figures: CalibrationFigures = {
+        **asyncio.run(calibrate(judge, pairs)),
         "prompt_sha256": sha256_of(read_prompt(settings.platform, "judge.txt")),
         "data": data.name,
         "data_sha256": sha256_file(data),
@@ -205,7 +206,7 @@ def calibrate_judge(settings: Settings, data: Path) -> dict[str, Any]:
     return figures
 
 
-def read_calibration(settings: Settings) -> dict[str, Any] | None:
+def read_calibration(settings: Settings) -> CalibrationFigures | None:
     """The kept figures, if they are of the judge and the prompt that are configured now."""
     try:
         found = json.loads(calibration_path(settings.platform).read_text(encoding="utf-8"))

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from correctly_assets.artifacts.manifests import Manifest, artefacts_in, read_manifest, written_at
 from correctly_assets.core.errors import (
     AdapterRefused,
@@ -34,6 +36,7 @@ from correctly_assets.training.card import write_card
 from correctly_assets.training.child import read_result, start_child, wait_for_child, write_config
 from correctly_assets.training.config import TrainConfig, TrainSpec
 from correctly_assets.training.estimates import plan_training
+from correctly_assets.training.tasks import AdoptRequest, ConvertRequest
 from correctly_assets.workflows.build_train_set import train_config
 from correctly_assets.workflows.judge_candidate import judge_candidate
 from correctly_assets.workflows.make_corrector import DirectEngine
@@ -93,12 +96,12 @@ def prepare_gguf(platform: PlatformSettings, gguf: Path, name: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(f"{name!r} is no name for a base model: use letters, digits, dots, dashes and underscores.")
     target = platform.models_dir / name
-    request = {
-        "gguf": gguf.expanduser().resolve(),
-        "target": target,
-        "prompts_dir": platform.prompts_dir,
-        "chat_family": family_of(name),
-    }
+    request = ConvertRequest(
+        gguf=gguf.expanduser().resolve(),
+        target=target,
+        prompts_dir=platform.prompts_dir,
+        chat_family=family_of(name),
+    )
     return Path(run_task(platform, "convert", request)["path"])
 
 
@@ -143,7 +146,7 @@ def run_training(platform: PlatformSettings, spec: TrainSpec, work: Path) -> Tra
     return read_result(path, run_child(["correctly_assets.training", str(path)], platform))
 
 
-def run_task(platform: PlatformSettings, name: str, request: dict[str, Any]) -> dict[str, Any]:
+def run_task(platform: PlatformSettings, name: str, request: BaseModel) -> dict[str, Any]:
     """Do one of `training.tasks` in a child process.
 
     Raises:
@@ -152,7 +155,7 @@ def run_task(platform: PlatformSettings, name: str, request: dict[str, Any]) -> 
     """
     with tempfile.TemporaryDirectory(prefix="correctly-task-") as folder:
         asked, answered = Path(folder) / "request.json", Path(folder) / "result.json"
-        asked.write_text(json.dumps(request, default=str))
+        asked.write_text(request.model_dump_json())
         code = run_child(["correctly_assets.training.tasks", name, str(asked), str(answered)], platform)
         outcome = json.loads(answered.read_text()) if answered.exists() else None
     if outcome is None:
@@ -234,7 +237,7 @@ def adopt(settings: Settings, directory: Path, log: Callable[[str], object]) -> 
     # Also here, where it costs no torch: a bad adapter is refused at once.
     check_foreign(directory, base)
     config = adoption_config(settings, directory)
-    request = {"directory": str(directory.resolve()), "config": config.model_dump(mode="json")}
+    request = AdoptRequest(directory=directory.resolve(), config=config)
     made = run_task(settings.platform, "adopt", request)
     identity = str(made["adapter"])
     stands = "stood here already" if made["known"] else "is adopted"

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,6 +42,7 @@ from correctly_assets.teachers.embedded.sentence import load_data
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.card import write_card
 from correctly_assets.training.config import Lora, Stage, TrainSpec
+from correctly_assets.training.tasks import AverageRequest
 from correctly_assets.workflows.choose_bounds import ask_proposals, choose_bounds
 from correctly_assets.workflows.make_corrector import make_annotator, make_corrector
 from correctly_assets.workflows.measured_systems import EngineSession, model_system
@@ -90,7 +91,7 @@ ROUNDS = (
         ),
     ),
 )
-SHOWN = ("gleu", "errant_p", "errant_r", "errant_f05", "exact_match", "overcorrected")
+SHOWN: Final = ("gleu", "errant_p", "errant_r", "errant_f05", "exact_match", "overcorrected")
 
 
 def make_starter(settings: Settings, console: Console, session: EngineSession) -> Path:
@@ -107,11 +108,7 @@ def make_starter(settings: Settings, console: Console, session: EngineSession) -
     first, second = ROUNDS
     started = _train_round(settings, console, first, work / "round-1", None)
     dense = _train_round(settings, console, second, work / "round-2", started)
-    request = {
-        "first": str(started),
-        "second": str(dense),
-        "config": adoption_config(settings, dense).model_dump(mode="json"),
-    }
+    request = AverageRequest(first=started, second=dense, config=adoption_config(settings, dense))
     mean = run_task(settings.platform, "average", request)
     return ship(settings, Path(mean["path"]), console, session)
 

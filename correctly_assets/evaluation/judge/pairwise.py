@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -133,21 +133,58 @@ async def judge_all(
             task.cancel()
 
 
+class VerdictFigures(TypedDict):
+    """Verdicts against one rival; ``net`` is the interval of share won − share lost, in points."""
+
+    n: int
+    win: int
+    tie: int
+    loss: int
+    net: dict[str, float]
+    unanswered: int
+
+
+class CalibrationFigures(TypedDict):
+    """How far a judge agrees with people over ``n`` labelled pairs; agreement and flips in percent, kappa is Cohen's.
+
+    The kept figures have what they hold for too: the prompt, the file of labels and the time.
+    """
+
+    judge: str
+    n: int
+    unanswered: int
+    agreement: float
+    kappa: float
+    flips: float
+    prompt_sha256: NotRequired[str]
+    data: NotRequired[str]
+    data_sha256: NotRequired[str]
+    at: NotRequired[str]
+
+
+class JudgeFigures(TypedDict):
+    """The verdicts of a report's judge section, by rival."""
+
+    name: str
+    against: dict[str, VerdictFigures]
+    calibration: CalibrationFigures | None
+
+
 def summarise(
     name: str,
     outcomes: Mapping[str, Sequence[int | None]],
-    calibration: Mapping[str, Any] | None = None,
+    calibration: CalibrationFigures | None = None,
     *,
     rounds: int = ROUNDS,
     seed: int = 20,
-) -> dict[str, Any]:
+) -> JudgeFigures:
     """The report's judge section: win, tie, loss and net points (share won − share lost) with a 95 % interval.
 
     Args:
         outcomes: per rival, as `judge_all` returns them; what stayed unanswered is counted and in no share.
         calibration: `calibrate`'s figures, printed beside the verdicts.
     """
-    against: dict[str, Any] = {}
+    against: dict[str, VerdictFigures] = {}
     for rival, all_values in outcomes.items():
         values = [value for value in all_values if value is not None]
         array = np.array(values, np.float64)
@@ -155,12 +192,18 @@ def summarise(
         rows = np.random.default_rng(seed).integers(0, max(len(array), 1), (rounds, len(array)))
         point = 100 * float(array.mean()) if len(array) else 0.0
         net = interval(point, 100 * array[rows].mean(axis=1) if len(array) else np.zeros(rounds))
-        against[rival] = {"n": len(array), "win": counts[1], "tie": counts[0], "loss": counts[-1], "net": net.to_json()}
-        against[rival]["unanswered"] = len(all_values) - len(values)
-    return {"name": name, "against": against, "calibration": dict(calibration) if calibration else None}
+        against[rival] = {
+            "n": len(array),
+            "win": counts[1],
+            "tie": counts[0],
+            "loss": counts[-1],
+            "net": net.to_json(),
+            "unanswered": len(all_values) - len(values),
+        }
+    return {"name": name, "against": against, "calibration": calibration}
 
 
-async def calibrate(judge: Judge, comparisons: Iterable[Comparison], *, at_once: int = 8) -> dict[str, Any]:
+async def calibrate(judge: Judge, comparisons: Iterable[Comparison], *, at_once: int = 8) -> CalibrationFigures:
     """How far a judge agrees with people, over labelled pairs.
 
     Returns:

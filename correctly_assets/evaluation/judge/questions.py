@@ -12,7 +12,7 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 import numpy as np
 
@@ -25,6 +25,18 @@ from correctly_assets.evaluation.metrics.bootstrap import ROUNDS, interval
 
 SAME_MEANING, REASON_TRUE = "same meaning", "reason true"
 YesOrNo = bool | None
+
+
+class ShareFigures(TypedDict):
+    """Answers to a yes/no question: ``n`` of those asked were yes or no; ``share`` is the interval of yes, None where ``n`` is 0."""
+
+    asked: int
+    n: int
+    yes: int
+    unanswered: int
+    share: dict[str, float] | None
+
+
 """Yes, no, or nothing that can be read as either."""
 
 
@@ -106,16 +118,16 @@ class KeptQuestions:
         keep(self._path, {"judge": self.name, "question": question, "key": key, "yes": answer})
 
 
-async def same_meaning(judge: KeptQuestions, corrections: Sequence[Correction]) -> dict[str, Any]:
+async def same_meaning(judge: KeptQuestions, corrections: Sequence[Correction]) -> ShareFigures:
     """Of the sentences that were changed: the share that still means the same. See `share_of`."""
     changed = [c for c in corrections if c.before.split() != c.after.split()]
     answers = await judge.ask_all(SAME_MEANING, [{"before": c.before, "after": c.after} for c in changed])
     return share_of([[one] for one in answers])
 
 
-async def reasons_true(judge: KeptQuestions, corrections: Sequence[Correction]) -> dict[str, dict[str, Any]]:
+async def reasons_true(judge: KeptQuestions, corrections: Sequence[Correction]) -> dict[str, ShareFigures]:
     """Of the edits with a reason: the share whose reason is true, by who wrote it (``model``, ``rule``)."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, ShareFigures] = {}
     for origin in ("model", "rule"):
         rows = [[edit for edit in c.edits if edit.reason and edit.reason_origin == origin] for c in corrections]
         contents = [
@@ -135,14 +147,11 @@ async def reasons_true(judge: KeptQuestions, corrections: Sequence[Correction]) 
     return found
 
 
-def share_of(rows: Sequence[Sequence[YesOrNo]], *, rounds: int = ROUNDS, seed: int = 20) -> dict[str, Any]:
+def share_of(rows: Sequence[Sequence[YesOrNo]], *, rounds: int = ROUNDS, seed: int = 20) -> ShareFigures:
     """The share of yes among what was answered, in %, with its 95 % bootstrap interval over sentences.
 
     Args:
         rows: the answers, a list a sentence.
-
-    Returns:
-        ``asked``, ``n`` (answered yes or no), ``yes``, ``unanswered``, ``share`` (an interval, None where ``n`` is 0).
     """
     yes = np.array([sum(one is True for one in row) for row in rows], np.float64)
     answered = np.array([sum(one is not None for one in row) for row in rows], np.float64)

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +112,63 @@ def measure(data: EvaluationSet, corrections: Sequence[Correction], annotator: A
     )
 
 
-def figures(stats: Statistics, corrections: Sequence[Correction]) -> dict[str, Any]:
+class Figures(TypedDict):
+    """The flat figures of one system on one set; percentages 0 to 100, counts of rows or of edits."""
+
+    n: int
+    gleu: float
+    errant_p: float
+    errant_r: float
+    errant_f05: float
+    tp: int
+    fp: int
+    fn: int
+    exact_match: float
+    unchanged: float
+    overcorrected: float
+    n_clean: int
+    missed: float
+    n_wrong: int
+    run_on: float
+    run_on_count: int
+    empty_count: int
+    length_ratio: float
+    length_outside: float
+    numbers_kept: float
+    names_kept: float
+    negation_kept: float
+    fallbacks: dict[str, int]
+
+
+class TypeRow(TypedDict):
+    """One ERRANT type: hits, slips and misses, and precision, recall and F0.5 in percent."""
+
+    type: str
+    tp: int
+    fp: int
+    fn: int
+    p: float
+    r: float
+    f05: float
+
+
+class ExplanationFigures(TypedDict):
+    """Counts over the explanations of edits; ``rows`` is how many rows they were asked for."""
+
+    edits: int
+    explained: int
+    unexplained: int
+    model_reasons: int
+    rule_reasons: int
+    stray_reasons: int
+    quotes_occur: float | None
+    type_named: int
+    type_named_rightly: float
+    words_per_reason: float | None
+    rows: NotRequired[int]
+
+
+def figures(stats: Statistics, corrections: Sequence[Correction]) -> Figures:
     """The flat figures of CONTRACTS and more; percentages 0 to 100, None where there is nothing to take a share of."""
     total = stats.errant.sum(axis=0)
     precision, recall, score = precision_recall_f(total)
@@ -145,9 +201,9 @@ def figures(stats: Statistics, corrections: Sequence[Correction]) -> dict[str, A
     }
 
 
-def type_rows(stats: Statistics) -> list[dict[str, Any]]:
+def type_rows(stats: Statistics) -> list[TypeRow]:
     """One row an ERRANT type, those with most reference edits first."""
-    rows: list[dict[str, Any]] = []
+    rows: list[TypeRow] = []
     for kind, counts in stats.by_type.items():
         tp, fp, fn = (int(value) for value in counts.sum(axis=0))
         precision, recall, score = (100 * float(value) for value in precision_recall_f(np.array([tp, fp, fn])))
@@ -155,7 +211,7 @@ def type_rows(stats: Statistics) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-(row["tp"] + row["fn"]), row["type"]))
 
 
-def explanation_figures(corrections: Sequence[Correction]) -> dict[str, Any]:
+def explanation_figures(corrections: Sequence[Correction]) -> ExplanationFigures:
     """Counts over the explanations: how many edits have a reason, who wrote it, and whether it speaks of its edit."""
     edits = [(correction, edit) for correction in corrections for edit in correction.edits]
     explained = [(correction, edit) for correction, edit in edits if edit.reason]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -22,7 +22,10 @@ from correctly_assets.evaluation.answer_cache import AnswerCache
 from correctly_assets.evaluation.metrics.bootstrap import ROUNDS, Resampler, difference, interval
 from correctly_assets.evaluation.metrics.counts import (
     SCORER,
+    ExplanationFigures,
+    Figures,
     Statistics,
+    TypeRow,
     explanation_figures,
     figures,
     measure,
@@ -32,12 +35,40 @@ from correctly_assets.evaluation.metrics.counts import (
 METRICS = ("gleu", "errant_f05")
 
 
+class CostFigures(TypedDict):
+    """Speed and money; times in milliseconds under ``at_once`` texts in flight, money in US dollars. None where not known."""
+
+    sentences_per_second: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    at_once: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd_per_thousand: float | None
+
+
+class Scores(Figures, CostFigures):
+    """The flat object of CONTRACTS, and more figures.
+
+    ``explanations`` stands where reasons were asked for, ``unchecked`` where the set could not be checked for leaks in full.
+    """
+
+    system: str
+    identity: str
+    data: str
+    data_sha256: str
+    scorer: str
+    cached: bool
+    guarded: bool
+    explanations: NotRequired[ExplanationFigures]
+    unchecked: NotRequired[str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """One system's answers to one set, measured.
 
     Attributes:
-        scores: the flat object of CONTRACTS, and more figures.
         types: one row an ERRANT type.
     """
 
@@ -45,8 +76,8 @@ class Evaluation:
     data: EvaluationSet
     answers: Answers
     statistics: Statistics
-    scores: dict[str, Any]
-    types: list[dict[str, Any]]
+    scores: Scores
+    types: list[TypeRow]
 
 
 async def evaluate(
@@ -94,7 +125,7 @@ async def answer(
 def score(answers: Answers, data: EvaluationSet, annotator: Annotator, *, reasons: bool = False) -> Evaluation:
     """Measure answers that are there already."""
     statistics = measure(data, answers.corrections, annotator)
-    scores: dict[str, Any] = {
+    scores: Scores = {
         "system": answers.system,
         "identity": answers.identity,
         "data": data.name,
@@ -110,7 +141,13 @@ def score(answers: Answers, data: EvaluationSet, annotator: Annotator, *, reason
     return Evaluation(answers.system, data, answers, statistics, scores, type_rows(statistics))
 
 
-def cost_figures(costs: Costs, n: int) -> dict[str, Any]:
+def explained_rows(evaluation: Evaluation) -> ExplanationFigures:
+    """The counts over an evaluation's explanations, with the number of rows that they were asked for."""
+    counts = evaluation.scores.get("explanations") or explanation_figures(evaluation.answers.corrections)
+    return {**counts, "rows": len(evaluation.data.rows)}
+
+
+def cost_figures(costs: Costs, n: int) -> CostFigures:
     """Speed and money; latencies are those under ``at_once`` texts in flight."""
     milliseconds = 1000 * np.array(costs.seconds) if costs.seconds else None
     thousand = 1000 / n if n else 0.0
@@ -195,7 +232,7 @@ def compare(
     draws = resampler_for(candidate, rounds=rounds, seed=seed)
     to_base = compare_pair(candidate, base, draws)
     to_champion = compare_pair(candidate, champion, draws) if champion is not None else None
-    explained = candidate.scores.get("explanations") or {}
+    explained = candidate.scores.get("explanations")
     called = names or (candidate.system, base.system, champion.system if champion is not None else None)
     return Measured(
         candidate=called[0],
@@ -207,10 +244,10 @@ def compare(
         overcorrected=candidate.scores["overcorrected"],
         run_on=candidate.scores["run_on_count"],
         type_differences={} if to_champion is None else dict(to_champion.types),
-        edits=explained.get("edits", 0),
-        model_reasons=explained.get("model_reasons", 0),
-        unexplained=explained.get("unexplained", 0),
-        stray_reasons=explained.get("stray_reasons", 0),
+        edits=explained["edits"] if explained else 0,
+        model_reasons=explained["model_reasons"] if explained else 0,
+        unexplained=explained["unexplained"] if explained else 0,
+        stray_reasons=explained["stray_reasons"] if explained else 0,
         corrupted=corrupted,
     )
 

@@ -102,7 +102,7 @@ def write_gguf(model_dir: Path, vocabulary: Path, target: Path, *, name: str) ->
     writer.close()
 
 
-def check_gguf(model_dir: Path, file: Path, prompts: Sequence[str]) -> dict[str, Any]:
+def check_gguf(model_dir: Path, file: Path, prompts: Sequence[str]) -> dict[str, float]:
     """Load the file back and compare its greedy answers and all their logits with those of the weights, in float32.
 
     Returns:

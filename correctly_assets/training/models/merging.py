@@ -26,7 +26,7 @@ AGREES_WITHIN = 0.15
 """Nats a token by which merged weights in bf16 may answer otherwise than base and adapter apart: what serving allows."""
 
 
-def merge_adapter(base_model: str, adapter_dir: Path, target: Path, prompts: Prompts) -> dict[str, Any]:
+def merge_adapter(base_model: str, adapter_dir: Path, target: Path, prompts: Prompts) -> dict[str, float]:
     """Write ``target``: base plus adapter as bf16 safetensors, the tokenizer and the chat template the adapter knows.
 
     The sum is made in float32 and rounded once.
