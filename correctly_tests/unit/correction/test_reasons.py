@@ -52,6 +52,9 @@ def test_missing_replaced_and_unnecessary_words_are_explained_differently(kind):
     ("was", "now", "kind", "says"),
     [
         ("a", "an", "R:DET", "vowel sound"),
+        ("baker's", "baker", "R:NOUN:POSS", "without the apostrophe"),
+        ("polices", "police", "R:NOUN:NUM", "plural already"),
+        ("there", "three", "R:SPELL", "word written here"),
         ("an", "a", "R:DET", "consonant sound"),
         ("", "the", "M:DET", "reader knows"),
         ("", ",", "M:PUNCT", "comma"),

@@ -113,6 +113,8 @@ def letter_wrong(c: Change) -> Slots | None:
     if not _one_word(c) or len(c.was) != len(c.now):
         return None
     at = [i for i in range(len(c.was)) if c.was[i] != c.now[i]]
+    if at == [len(c.now) - 1] and c.now.endswith("s"):
+        return None  # The letter is an ending: "he helpt" for "he helps" is another form, and no letter of the word.
     return {"wrong_letter": c.was[at[0]], "letter": c.now[at[0]]} if len(at) == 1 else None
 
 

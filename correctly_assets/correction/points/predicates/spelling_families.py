@@ -15,6 +15,11 @@ from correctly_assets.correction.points.predicates.spelling import misspelt
 
 _VOWELS = "aeiou"
 _ENDINGS = ("ing", "ed", "er", "est", "en")
+_DOERS = frozenset(
+    "beginner winner runner swimmer shopper planner robber jogger drummer spinner scanner programmer traveller "
+    "babysitter sitter cutter bidder blogger stopper wrapper trapper skipper rapper zipper flipper digger".split()
+)
+"""Nouns in "-er" that are made of a verb, unlike "summer" and "butter"."""
 _SILENT = {
     "know": "k", "knife": "k", "knee": "k", "knock": "k", "knowledge": "d", "wrong": "w", "write": "w", "wrote": "w",
     "written": "w", "writing": "w", "who": "w", "whole": "w", "which": "h", "when": "h", "where": "h", "what": "h",
@@ -42,7 +47,9 @@ def consonant_doubled(c: Change) -> Slots | None:
         if stem == c.now or len(stem) < 3 or stem[-1] != stem[-2] or stem[-1] in _VOWELS:
             continue
         word = stem[:-1]
-        if c.was == word + ending and lemmas(word) and word[-2] in _VOWELS:
+        # "Bigger" is of "big", but "butter" is not of "butt" or "but".
+        made = c.now in _DOERS if ending == "er" and not lemmas(c.now, "ADJ") & {word} else True
+        if c.was == word + ending and lemmas(word) and word[-2] in _VOWELS and made:
             return {"word": word, "letter": word[-1], "ending": ending}
     return None
 
@@ -81,7 +88,7 @@ def ends_in(c: Change, family: str) -> Slots | None:
     for new in endings:
         for old in endings:
             stem = c.now.removesuffix(new)
-            if old != new and stem != c.now and len(stem) > 2 and c.was == stem + old:
+            if old not in (new, new + "s") and stem != c.now and len(stem) > 2 and c.was == stem + old:
                 return {"ending": new}
     return None
 
