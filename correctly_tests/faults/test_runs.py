@@ -7,9 +7,11 @@ decided by a run that ended well.
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import dagster as dg
 import psutil
@@ -18,6 +20,8 @@ import pytest
 from correctly_assets.core.landing import identified
 from correctly_assets.core.types import Example
 from correctly_assets.platform.dagster_instance import make_instance
+from correctly_assets.settings import EMBEDDED_BASE_MODEL
+from correctly_assets.training.models.base_model import FORMAT
 from correctly_assets.workflows.dead_runs import _worker_pids
 from correctly_tests.fault_table import Row
 from correctly_tests.faults.place import Place, make_place, wait
@@ -27,6 +31,7 @@ from correctly_tests.training_tiny import write_base_model
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 TINY = {
+    "TRIM_VOCABULARY": "false",
     "TRAIN_PAIRS": "40",
     "TRAIN_MINUTES": "1",
     "TRAIN_STAGES": '[{"name": "all", "passes": 6}]',
@@ -98,12 +103,23 @@ class Loop:
         self.place.start()
 
 
+def put_tiny_base(root: Path) -> Path:
+    """A tiny model where the embedded one stands once it is converted, so that its gate holds."""
+    base = root / "home" / "models" / EMBEDDED_BASE_MODEL
+    base.parent.mkdir(parents=True)
+    write_base_model(root).rename(base)
+    about = base / "correctly_base.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "revision": f"r1-{FORMAT}"}))
+    return base
+
+
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     with running_postgres() as server:
         root = tmp_path_factory.mktemp("loop")
-        write_base_model(root)
-        place = make_place(root / "home", "vllm,gateway,inbox,daemon", database=server.create_database("team"), **TINY)
+        base = put_tiny_base(root)
+        parts, database = "vllm,gateway,inbox,daemon", server.create_database("team")
+        place = make_place(root / "home", parts, database=database, BASE_MODEL=str(base), **TINY)
         instance = make_instance(place.settings)
         made = Loop(place, server, instance)
         try:
