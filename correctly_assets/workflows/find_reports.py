@@ -62,6 +62,7 @@ class ReportDescription(TypedDict):
     html: str | None
     full: str | None
     seconds: NotRequired[dict[str, float] | None]
+    shadow: NotRequired[str | None]
 
 
 def describe_report(settings: Settings, adapter: str | None) -> ReportDescription:

@@ -50,7 +50,8 @@ class CostFigures(TypedDict):
 class Scores(Figures, CostFigures):
     """The flat object of CONTRACTS, and more figures.
 
-    ``explanations`` stands where reasons were asked for, ``unchecked`` where the set could not be checked for leaks in full.
+    ``explanations`` stands where reasons were asked for, ``unchecked`` where the set could not be checked for leaks in full,
+    ``weights_gb`` in the full report of a model that runs here.
     """
 
     system: str
@@ -62,6 +63,7 @@ class Scores(Figures, CostFigures):
     guarded: bool
     explanations: NotRequired[ExplanationFigures]
     unchecked: NotRequired[str | None]
+    weights_gb: NotRequired[float | None]
 
 
 @dataclass(frozen=True, slots=True)
