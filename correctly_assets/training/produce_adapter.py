@@ -59,6 +59,8 @@ class Loaded:
     engine: Engine
 
 
+_RUN_NOTE = "mlflow_run"
+"""The file beside a checkpoint that names the run in MLflow which the training belongs to."""
 WrapEngine = Callable[[Adapter, Engine], Engine]
 """What puts another engine around the one that was chosen: one that shares batches with other workers (deploy/examples/)."""
 
@@ -89,11 +91,7 @@ def produce_adapter(
     trainer = Trainer(config, loaded.data, loaded.adapter, engine, started=started, stop=stop, report=report, say=say)
     resumed = trainer.resume()
     spent_before = trainer.progress.spent
-    note = config.checkpoint_dir / "mlflow_run"
-    parameters = _parameters(config, loaded.data, loaded.prompts.sha256)
-    ledger.start(parameters, note.read_text() if resumed and note.exists() else None)
-    if ledger.run_id:
-        write_text_atomically(note, ledger.run_id)
+    _start_ledger(ledger, config, loaded, resumed=resumed)
     status = "FAILED"
     try:
         trainer.run()
@@ -115,7 +113,7 @@ def produce_adapter(
         url = ledger.url()
         ledger.end(status)
     drop_checkpoint(config.checkpoint_dir)
-    note.unlink(missing_ok=True)
+    (config.checkpoint_dir / _RUN_NOTE).unlink(missing_ok=True)
     return TrainResult(
         adapter=identity,
         path=str(path),
@@ -126,6 +124,15 @@ def produce_adapter(
         warnings=tuple(ledger.warnings),
         **figures,
     )
+
+
+def _start_ledger(ledger: RunLedger, config: TrainConfig, loaded: Loaded, *, resumed: bool) -> None:
+    """Open the run in MLflow, the earlier one where training goes on, and note its ID beside the checkpoint."""
+    note = config.checkpoint_dir / _RUN_NOTE
+    parameters = _parameters(config, loaded.data, loaded.prompts.sha256)
+    ledger.start(parameters, note.read_text() if resumed and note.exists() else None)
+    if ledger.run_id:
+        write_text_atomically(note, ledger.run_id)
 
 
 def _load(config: TrainConfig, stop: Callable[[], bool], reporter: Reporter) -> Loaded:

@@ -293,13 +293,7 @@ def bakeoff(
     train_set = newest_train_set(settings.platform)
     each = [settings.changed(training={"base_model": model}) for model in models]
     bases = [local_base(one) for one in each]  # all of them before the first hour is spent
-    busy = engine and not greedy and asyncio.run(_engine_runs(settings.serving))
-    if busy:
-        console.print(
-            "The platform's engine runs and holds one base model, so the models are compared by held-out loss; "
-            "`correctly down` first to compare them on the frozen set, or ask them with --greedy.",
-            highlight=False,
-        )
+    busy = engine and not greedy and _engine_is_busy(settings, console)
     work = settings.platform.checkpoints_dir / f"bakeoff-{train_set}"
     budget = f"{settings.training.minutes:g} minutes at most" if steps is None else f"{steps} steps"
     rows: list[ModelRun] = []
@@ -325,6 +319,18 @@ def bakeoff(
     write_text_atomically(settings.platform.home / "bakeoff.json", json.dumps(value, indent=1) + "\n")
     shutil.rmtree(work, ignore_errors=True)
     return value
+
+
+def _engine_is_busy(settings: Settings, console: Console) -> bool:
+    """Whether the platform's engine runs, which is then said: it holds one base model and leaves no room for others."""
+    busy = asyncio.run(_engine_runs(settings.serving))
+    if busy:
+        console.print(
+            "The platform's engine runs and holds one base model, so the models are compared by held-out loss; "
+            "`correctly down` first to compare them on the frozen set, or ask them with --greedy.",
+            highlight=False,
+        )
+    return busy
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def test_an_upgrade_on_postgresql_begins_with_a_backup(team: Settings, fresh: Se
     assert execute(fresh, "SELECT count(*) FROM correctly.correction_script") == [(4,)]
 
 
-def test_the_tables_of_dagster_and_mlflow_are_put_back_and_the_store_is_left(team: Settings):
+def test_dagsters_and_mlflows_tables_are_put_back_and_the_store_is_left(team: Settings):
     versions = "CREATE TABLE {0}.alembic_version (version_num TEXT); INSERT INTO {0}.alembic_version VALUES ('{1}')"
     execute(team, versions.format("mlflow", "451aebb31d03"))  # MLflow's first
     execute(team, versions.format("dagster", "of a later release"))

@@ -147,7 +147,7 @@ def test_nobody_is_asked_whom_no_policy_names() -> None:
     ]
 
 
-def test_the_chart_uses_the_secrets_the_account_and_the_definitions_that_are_there() -> None:
+def test_the_chart_uses_secrets_account_and_definitions_that_exist() -> None:
     chart = values()
     names = {(one["kind"], one["metadata"]["name"]) for one in documents(FILES)}
     [code] = chart["dagster-user-deployments"]["deployments"]

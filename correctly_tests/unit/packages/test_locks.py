@@ -40,7 +40,7 @@ def test_production_installs_no_tool_of_the_tests(build: str) -> None:
     assert pinned.items() <= locked(build).items()
 
 
-def test_the_lock_of_the_tests_is_what_their_tools_need_beyond_the_platform() -> None:
+def test_the_tests_lock_is_what_their_tools_need_beyond_the_platform() -> None:
     command = [sys.executable, str(DEPLOY / "test_packages.py"), str(PROJECT_ROOT / "pyproject.toml")]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert dict(line.split("==") for line in said.split()) == locked("test")
