@@ -129,6 +129,8 @@ def bare_name(c: Change) -> Slots | None:
 def determined(c: Change) -> Slots | None:
     """The noun has another determiner already: my, this, 's."""
     for token in c.after[c.c[1] : c.c[1] + 3]:
+        if token.text in ".,;:!?":
+            return None
         if token.tag_ == "PRP$" or token.lower_ in (
             "this",
             "that",

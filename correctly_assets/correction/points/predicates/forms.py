@@ -87,6 +87,12 @@ def made_singular(c: Change) -> bool:
 
 
 @predicate()
+def plural_added(c: Change) -> bool:
+    """The ending "-s" or "-es" of a plural went from a noun."""
+    return c.was in (c.now + "s", c.now + "es") and not c.now.endswith("s") and bool(lemmas(c.now, "NOUN"))
+
+
+@predicate()
 def made_past(c: Change) -> bool:
     """A present or base form became the simple past of the same verb."""
     was, now = c.was, c.now

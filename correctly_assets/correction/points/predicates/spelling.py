@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from correctly_assets.correction.points.change import Change
 from correctly_assets.correction.points.conditions import Slots, predicate, words
-from correctly_assets.correction.points.predicates.forms import lemmas
+from correctly_assets.correction.points.predicates.forms import lemmas, plural_added
 from correctly_assets.language.varieties import same_word
 
 
@@ -25,7 +25,7 @@ def misspelt(c: Change) -> bool:
     """A word that no dictionary knows became one that looks like it."""
     if not (_one_word(c) or (c.kind == "SPELL" and " " not in c.was_text)):
         return False
-    return not lemmas(c.was) and _near(c.was, c.now) and not other_ending(c)
+    return not lemmas(c.was) and _near(c.was, c.now) and not other_ending(c) and not plural_added(c)
 
 
 @predicate()
@@ -37,6 +37,7 @@ def other_variety(c: Change) -> bool:
 _ENDINGS = {
     "ability": "ability", "ibility": "ability", "ance": "ance", "ence": "ance", "ness": "ness", "tion": "tion",
     "ment": "ment", "able": "able", "ible": "able", "ant": "ant", "ent": "ant", "ful": "ful", "ous": "ous", "ive": "ive",
+    "ing": "ing",
 }  # fmt: skip
 """Endings that make words, each with the one it sounds like."""
 
@@ -45,7 +46,8 @@ _ENDINGS = {
 def other_ending(c: Change) -> bool:
     """The learner made the word with another ending, which is no misspelling: "importent" for "importance"."""
     first, second = (
-        next((sound for ending, sound in _ENDINGS.items() if word.endswith(ending)), None) for word in (c.was, c.now)
+        next((sound for ending, sound in _ENDINGS.items() if word.endswith((ending, ending + "s"))), None)
+        for word in (c.was, c.now)
     )
     return first is not None and second is not None and first != second
 

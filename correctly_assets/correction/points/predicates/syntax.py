@@ -51,9 +51,15 @@ def repeated_subject(c: Change) -> Slots | None:
     while verb.dep_ in ("aux", "auxpass", "neg", "advmod") and verb.head.i != verb.i:
         verb = verb.head
     subject = subject_of(verb)
-    if subject is None or subject.tag_ not in ("NN", "NNS", "NNP", "NNPS", "DT") or subject.i >= c.c[0]:
+    if subject is None or subject.i >= c.c[0]:
         return None
-    return {"subject": quoted(subject), "pronoun": c.was_text.lower() if c.was != "i" else "I"}
+    pronoun = c.was_text.lower() if c.was != "i" else "I"
+    if subject.dep_ == "csubj" and next(iter(subject.subtree)).tag_ in ("WP", "WRB"):
+        words = c.after[next(iter(subject.subtree)).i : c.c[0]]
+        return {"subject": words.text if len(words) <= 6 else f"{words[:2].text} …", "pronoun": pronoun}
+    if subject.tag_ not in ("NN", "NNS", "NNP", "NNPS", "DT"):
+        return None
+    return {"subject": quoted(subject), "pronoun": pronoun}
 
 
 @predicate("word")

@@ -53,7 +53,7 @@ def finished_time(c: Change) -> Slots | None:
             and not _clause_of(c, token)
         ):
             continue
-        if found and c.at(token.i - 1) not in ("since", "until", "by") and _clause_of(c, token):
+        if found and c.at(token.i - 1) not in ("since", "until", "till", "by") and _clause_of(c, token):
             return {"marker": found}
     return None
 
