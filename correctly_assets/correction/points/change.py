@@ -196,14 +196,20 @@ _MARKS = frozenset(",.;:!?")
 def split_marks(change: Change) -> list[Change]:
     """A change whose sides differ in marks, apart: the marks that came or went where all words stayed, else the words.
 
+    Of words that only came behind a mark, it is the words.
+
     Returns:
         Nothing where there is nothing to split.
     """
     (o1, o2), (c1, c2) = change.o, change.c
     old, new = ([t.lower_ for t in tokens] for tokens in (change.o_tokens, change.c_tokens))
     bare_old, bare_new = ([word for word in side if word not in _MARKS] for side in (old, new))
-    if change.op != "R" or (bare_old, bare_new) == (old, new):
+    if change.op == "U" or not bare_new or (bare_old, bare_new) == (old, new):
         return []
+    if change.op == "M" and new[0] not in _MARKS:
+        return []
+    while change.op == "M" and new[c1 - change.c[0]] in _MARKS:
+        c1 += 1
     if bare_old == bare_new:
         opcodes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
         return [
@@ -215,7 +221,8 @@ def split_marks(change: Change) -> list[Change]:
         o2 -= 1
     while c1 < c2 and new[c2 - 1 - change.c[0]] in _MARKS:
         c2 -= 1
-    return [Change(change.before, change.after, (o1, o2), (c1, c2), change.kind)] if o1 < o2 and c1 < c2 else []
+    whole = c1 < c2 and (o1 < o2 or change.op == "M")
+    return [Change(change.before, change.after, (o1, o2), (c1, c2), change.kind)] if whole else []
 
 
 def _range(doc: Doc, start: int, words: str) -> tuple[int, int]:

@@ -60,7 +60,8 @@ def _needed(window: Sequence[Change], whole: Change, holds: Holds, far: Holds) -
         (window[1:], window[0], window[1].o[0] - window[0].o[1]),
         (window[:-1], window[-1], window[-1].o[0] - window[-2].o[1]),
     ):
-        if gap > _NEXT or not (rest.kind.startswith(_BOUND) or "that" in (rest.was, rest.now)):
+        bound = rest.kind.startswith(_BOUND) or "that" in (rest.was, rest.now) or rest.was.startswith(", ")
+        if gap > _NEXT or not bound:
             points -= holds(merged(part) if len(part) > 1 else part[0])
     return bool(points)
 

@@ -101,6 +101,19 @@ EVERYDAY = [
     ("The reason because I came is simple.", "The reason why I came is simple.", "reason_is_that"),
     ("It is on May 3th.", "It is on May 3rd.", "ordinal_ending"),
     ("I have two childs, and I am happy.", "I have two children, and I am happy.", "irregular_plural"),
+    ("The tent was small, however it kept us dry.", "The tent was small; however, it kept us dry.", "semicolon"),
+    ("Lock the gate, otherwise the goats escape.", "Lock the gate; otherwise, the goats escape.", "semicolon"),
+    ("The shirt is cheap, however it looks good.", "The shirt is cheap. However, it looks good.", "comma_splice"),
+    ("My dog, Rex barks at every bike.", "My dog, Rex, barks at every bike.", "comma_around"),
+    ("Thank you for your letter, we will answer it.", "Thank you for your letter. We will answer it.", "comma_splice"),
+    ("Sorry for the noise, I am moving a bed.", "Sorry for the noise. I am moving a bed.", "comma_splice"),
+    ("Sorry for the delay the lift was broken.", "Sorry for the delay; the lift was broken.", "semicolon"),
+    ("Every time I sing the dog jumps out.", "Every time I sing, the dog jumps out.", "comma_clause"),
+    ("It is far, so if you want we can drive.", "It is far, so if you want, we can drive.", "comma_clause"),
+    ("We climbed a tower from where we saw ships.", "We climbed a tower, from where we saw ships.", "comma_relative"),
+    ("The soup was so hot, that I burned my tongue.", "The soup was so hot that I burned my tongue.", "comma_that"),
+    ("I cannot come, since I have a cold.", "I cannot come since I have a cold.", "comma_because"),
+    ("At the party was announced that they marry.", "At the party, it was announced that they marry.", "subject_missing"),
 ]
 
 
@@ -155,7 +168,7 @@ def test_a_second_pronoun_is_told_what_the_relative_is_in_its_clause(before: str
         ("I am writting to you.", "I am writing to you.", '"write"'),
         ("Always I wanted to go.", "I have always wanted to go.", "elsewhere"),
         ("Not only he sang, but he danced.", "Not only did he sing, but he danced.", '"not only"'),
-        ("It rained, therefore we left.", "It rained; therefore, we left.", "punctuation"),
+        ("It rained, therefore we left.", "It rained; therefore, we left.", "semicolon"),
         ("He gave it to my brother and I.", "He gave it to my brother and me.", '"me"'),
     ],
 )

@@ -35,7 +35,7 @@ def comma_after_opener(c: Change) -> Slots | None:
     i = _comma(c)
     if not i:
         return None
-    start = _start(c, i)
+    start = next((k + 1 for k in range(i - 1, -1, -1) if c.at(k) in (".", "!", "?", ";")), 0)
     opening = c.after[start:i]
     if opening.text.lower() in words()["openers"]:
         return {"word": opening.text}
@@ -49,14 +49,17 @@ def comma_after_clause(c: Change) -> Slots | None:
     if not i:
         return None
     start = _start(c, i)
+    joined_at = (k for k in range(i - 2, start, -1) if c.at(k) in ("if", "when") and c.at(k - 1) in ("and", "but", "so"))
+    start = next(joined_at, start)
     first = c.at(start)
     if first in ("and", "but", "so") and start + 1 < i:
         start, first = start + 1, c.at(start + 1)
-    if first not in word_set("clause_starts") or i - start < 3:
+    every_time = first in ("every", "each") and c.at(start + 1) == "time"
+    if not (first in word_set("clause_starts") or every_time) or i - start < 3:
         return None
     if not _finite_before(c, start, i) or i + 1 >= len(c.after) or c.after[i + 1].lower_ in ("and", "or"):
         return None
-    return {"word": c.after[start].text}
+    return {"word": c.after[start : start + 2].text if every_time else c.after[start].text}
 
 
 @predicate("word")
@@ -111,9 +114,23 @@ def comma_in_list(c: Change) -> bool:
 
 @predicate("word")
 def comma_before_relative(c: Change) -> Slots | None:
-    """A comma went in before "which", "who", "whose" or "where"."""
+    """A comma went in before "which", "who", "whose" or "where", also with its preposition: "from which"."""
     i = _comma(c)
-    return {"word": c.at(i + 1)} if i and c.at(i + 1) in ("which", "who", "whose", "where") else None
+    if not i or i + 2 >= len(c.after):
+        return None
+    k = i + 2 if c.after[i + 1].tag_ == "IN" and c.at(i + 2) in ("which", "whom", "whose", "where") else i + 1
+    return {"word": c.at(k)} if k > i + 1 or c.at(k) in ("which", "who", "whose", "where") else None
+
+
+@predicate()
+def comma_closes(c: Change) -> bool:
+    """A comma went in behind words that a comma opens, between a subject and its verb."""
+    i = _comma(c)
+    if not i or i + 1 >= len(c.after) or c.after[i + 1].pos_ not in ("VERB", "AUX"):
+        return False
+    verb = c.after[i + 1]
+    subject = subject_of(verb.head if verb.dep_ in ("aux", "auxpass") else verb)
+    return subject is not None and any(t.text == "," for t in c.after[subject.i : i])
 
 
 @predicate()
@@ -124,6 +141,10 @@ def comma_greeting(c: Change) -> bool:
         return False
     start = _start(c, i)
     return c.at(start) in ("hi", "hello", "dear", "hey") and not _finite_before(c, start, i)
+
+
+_VERBLESS = frozenset({"sorry", "thanks", "thank", "good", "congratulations", "welcome", "hello", "hi"})
+"""Words that open a sentence without a subject: "Thank you for your letter", "Good morning, everybody"."""
 
 
 @predicate()
@@ -141,8 +162,10 @@ def two_sentences(c: Change) -> bool:
         if t.pos_ in ("VERB", "AUX")
     )
     first = c.after[i + 2] if c.at(i + 1) == "please" and i + 2 < len(c.after) else c.after[i + 1]
+    request = c.after[start].tag_ in ("VB", "VBP") and c.after[start].pos_ == "VERB"
+    whole = c.at(start) in _VERBLESS or request or _finite_before(c, start, i)
     order = first.tag_ in ("VB", "VBP") and first.pos_ == "VERB" and subject_of(first) is None
-    return (ahead or order) and _finite_before(c, start, i)
+    return (ahead or order) and whole
 
 
 @predicate("subject")
@@ -168,7 +191,8 @@ def comma_before_that(c: Change) -> Slots | None:
         or right.lower_ not in ("that", "if", "whether", "what", "how", "why", "where", "who")
     ):
         return None
-    return {"verb": quoted(left), "word": right.lower_} if left.pos_ in ("VERB", "AUX") else None
+    so_that = right.lower_ == "that" and any(c.at(k) in ("so", "such") for k in range(max(0, left.i - 3), left.i))
+    return {"verb": quoted(left), "word": right.lower_} if left.pos_ in ("VERB", "AUX") or so_that else None
 
 
 @predicate("word")
