@@ -50,6 +50,12 @@ def same_verb(c: Change) -> bool:
 
 
 @predicate()
+def one_word_now(c: Change) -> bool:
+    """The right side is one word."""
+    return c.now.isalpha()
+
+
+@predicate()
 def same_word(c: Change) -> bool:
     """Both sides are single forms of one lemma, of any word class."""
     return " " not in c.was and " " not in c.now and bool(lemmas(c.was) & lemmas(c.now))

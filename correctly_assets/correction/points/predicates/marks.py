@@ -49,7 +49,9 @@ def comma_after_clause(c: Change) -> Slots | None:
     if not i:
         return None
     start = _start(c, i)
-    joined_at = (k for k in range(i - 2, start, -1) if c.at(k) in ("if", "when") and c.at(k - 1) in ("and", "but", "so"))
+    joined_at = (
+        k for k in range(i - 2, start, -1) if c.at(k) in ("if", "when") and c.at(k - 1) in ("and", "but", "so")
+    )
     start = next(joined_at, start)
     first = c.at(start)
     if first in ("and", "but", "so") and start + 1 < i:

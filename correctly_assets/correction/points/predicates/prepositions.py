@@ -50,13 +50,19 @@ def governed(c: Change, kind: str = "any") -> Slots | None:
     near = [c.after[i] for i in range(c.c[0] - 1, max(-1, c.c[0] - 2), -1)]
     head = preposition.head
     candidates = near + ([head] if head.i < preposition.i and preposition.i - head.i <= 5 else [])
+    if near and near[0].tag_ in ("RP", "IN") and near[0].head.i < near[0].i:
+        candidates.append(near[0].head)
+    if head.dep_ == "pobj" and head.head.lower_ == "of" and head.head.head.i < preposition.i:
+        candidates.append(head.head.head)  # "The effect of light on plants"
     for word in candidates:
         table = _takes(word, preposition.lower_)
         if word.tag_.startswith("V") and {c.was, preposition.lower_} <= _PLACES and _takes(word, c.was):
             # "Situated in" and "situated on" are both right: the noun that follows decides, and not this word.
             continue
         if table and (kind in ("any", table.split("_")[0])):
-            return {"word": quoted(word), "phrase": f"{quoted(word)} {preposition.lower_}"}
+            # "Hold on to", "log in to".
+            told = f"{quoted(word)} {near[0].lower_}" if near and word.i == near[0].i - 1 else quoted(word)
+            return {"word": told, "phrase": f"{told} {preposition.lower_}"}
     return None
 
 

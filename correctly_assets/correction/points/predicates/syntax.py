@@ -335,6 +335,13 @@ def said_earlier(c: Change, value: str) -> bool:
 
 
 @predicate()
+def written_earlier(c: Change, value: str) -> bool:
+    """One of these words stands among the learner's six words before the change."""
+    start = c.o[0]
+    return any(t.lower_ in value.split("|") for t in c.before[max(0, start - 6) : start])
+
+
+@predicate()
 def doubled_word(c: Change) -> bool:
     """The words that went stand again right before or right behind."""
     words = c.was.split()
