@@ -25,6 +25,8 @@ _PLAIN = {"are", "were", "have", "do", "am"}
 def number_of(subject: Token) -> str | None:
     """``singular``, ``plural``, or None where either may be right."""
     low = subject.lower_
+    if (of := _of_quantity(subject)) is not None:
+        return number_of(of)
     if any(child.dep_ == "conj" for child in subject.children):
         joined = any(child.dep_ == "cc" and child.lower_ == "and" for child in subject.children)
         return "plural" if joined else None
@@ -35,6 +37,14 @@ def number_of(subject: Token) -> str | None:
     if low in _SINGULAR or subject.tag_ in ("NN", "NNP", "VBG") or low in word_set("singular_in_s"):
         return "singular"
     return None
+
+
+def _of_quantity(subject: Token) -> Token | None:
+    """The noun that gives a quantity its number: "most of these shops", "some of the milk"."""
+    if subject.lower_ not in ("most", "some", "all", "half", "many", "few", "several"):
+        return None
+    inside = (t for of in subject.children if of.lower_ == "of" for t in of.children if t.dep_ == "pobj")
+    return next((t for t in inside if t.tag_ in ("NN", "NNS")), None)
 
 
 def verb_number(word: str) -> str | None:
@@ -81,6 +91,8 @@ def agrees(c: Change, number: str) -> Slots | None:
 def _short_subject(subject: Token) -> str:
     if subject.lower_ == "one":
         return "one"
+    if (of := _of_quantity(subject)) is not None and of.i - subject.i <= 4:
+        return subject.doc[subject.i : of.i + 1].text
     joined = [child for child in subject.children if child.dep_ == "conj"]
     if joined:
         words = subject.doc[subject.i : joined[-1].i + 1].text

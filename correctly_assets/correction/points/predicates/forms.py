@@ -203,8 +203,13 @@ def degree_from(c: Change) -> Slots | None:
     was, now = c.was.split(), c.now.split()
     if len(was) != 2 or was[0] not in ("more", "most") or len(now) != 1:
         return None
-    shorter = any(now[0] in forms(was[1], tag) for tag in ("JJR", "JJS", "RBR", "RBS"))
-    return {"word": was[1]} if shorter else None
+    known = lemmas(was[1]) and [was[1]]
+    for word in known or sorted(lemmas(now[0], "ADJ")):
+        # A misspelt adjective is named as it is written: "more lonly" → "lonelier".
+        near = word == was[1] or (word != now[0] and word[:3] == was[1][:3])
+        if near and any(now[0] in forms(word, tag) for tag in ("JJR", "JJS", "RBR", "RBS")):
+            return {"word": word}
+    return None
 
 
 @predicate("phrase")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from correctly_assets.correction.points.change import Change
 from correctly_assets.correction.points.conditions import Slots, predicate, quoted, word_set
+from correctly_assets.correction.points.predicates.forms import lemmas
 
 if TYPE_CHECKING:
     from spacy.tokens import Token
@@ -57,6 +58,10 @@ def phrase_moved(c: Change) -> bool:
 def adverb_moved(c: Change, where: str) -> Slots | None:
     """An adverb went to its place: before the main verb, after be, after the auxiliary, or after the object."""
     was, now = c.was.split(), c.now.split()
+    went, came = Counter(was) - Counter(now), Counter(now) - Counter(was)
+    if went.total() == came.total() == 1 and lemmas(*went, "VERB") & lemmas(*came, "VERB"):
+        # The verb got its ending as the adverb moved: "speak already" → "already speaks".
+        was[was.index(*went)] = next(iter(came))
     if len(was) < 2 or Counter(was) != Counter(now) or was == now:
         return None
     tokens = list(c.c_tokens)
@@ -187,6 +192,29 @@ def embedded_do(c: Change) -> Slots | None:
         if (word in word_set("question_words") and not c.after[i].is_sent_start) or word in ("if", "whether"):
             return {"question": word}
     return None
+
+
+@predicate()
+def relative_order(c: Change) -> bool:
+    """In a relative clause, the subject went before the auxiliary: "from where could we" → "from where we could"."""
+    was, now, i = c.was.split(), c.now.split(), c.c[0] - 1
+    turned = len(now) == 2 and was == now[::-1] and was[0] in word_set("auxiliaries")
+    return turned and i > 0 and c.at(i) in word_set("question_words") and _relative(c, i)
+
+
+@predicate()
+def question_with_do(c: Change) -> bool:
+    """A verb before its subject became do, the subject and the base form: "costs it" → "does it cost"."""
+    was, now = c.was.split(), c.now.split()
+    went, came = Counter(was) - Counter(now[1:]), Counter(now[1:]) - Counter(was)
+    if not came:  # "Work they" → "do they work"
+        verb = was[0]
+        return bool(lemmas(verb, "VERB")) and verb in now[1:] and len(now) == len(was) + 1
+    return (
+        went.total() == came.total() == 1
+        and was[0] == next(iter(went))
+        and bool(lemmas(*went, "VERB") & lemmas(*came, "VERB"))
+    )
 
 
 @predicate()
