@@ -157,6 +157,9 @@ EVERYDAY = [
     ("A tower from where could we see it fell.", "A tower from where we could see it fell.", "order_moved"),
     ("He showed us old photographies.", "He showed us old photographs.", "false_friends"),
     ("I want new one.", "I want a new one.", "article_missing_a"),
+    ("Excuse me is this your coat?", "Excuse me, is this your coat?", "comma_opener"),
+    ("The bank is at your left side.", "The bank is on your left side.", "preposition_fixed"),
+    ("I should move me more.", "I should move more.", "reflexive_extra"),
     ("The village is more livly now.", "The village is livelier now.", "comparative_er"),
 ]
 
