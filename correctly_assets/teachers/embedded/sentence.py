@@ -145,6 +145,7 @@ class Sentence:
         wrongs: str | Iterable[str],
         kind: str,
         rule: str,
+        /,
         *,
         op: Op = "R",
         needs: Iterable[int] = (),

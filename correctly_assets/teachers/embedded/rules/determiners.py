@@ -244,6 +244,8 @@ def article_form(s: Sentence) -> Iterator[Slip]:
                 "article_form",
                 needs={follower.i},
                 follower=follower.text,
+                kind="a vowel" if t.lower_ == "an" else "a consonant",
+                kkind="모음" if t.lower_ == "an" else "자음",
             )
         noun = t.head
         if (

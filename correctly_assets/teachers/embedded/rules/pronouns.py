@@ -177,7 +177,16 @@ def relative(s: Sentence) -> Iterator[Slip]:
             ):
                 pronoun = "them" if t.head.tag_ == "NNS" else "it"
                 yield from (
-                    s.add(follower.i, pronoun, "PRON", "resumptive", needs={t.i, x.i}, relative=x.text)
+                    s.add(
+                        follower.i,
+                        pronoun,
+                        "PRON",
+                        "resumptive",
+                        needs={t.i, x.i},
+                        relative=x.text,
+                        role="the object",
+                        krole="목적어",
+                    )
                     if not follower.is_punct
                     else ()
                 )
