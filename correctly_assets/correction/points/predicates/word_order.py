@@ -61,7 +61,7 @@ def adverb_moved(c: Change, where: str) -> Slots | None:
     went, came = Counter(was) - Counter(now), Counter(now) - Counter(was)
     if went.total() == came.total() == 1 and lemmas(*went, "VERB") & lemmas(*came, "VERB"):
         # The verb got its ending as the adverb moved: "speak already" → "already speaks".
-        was[was.index(*went)] = next(iter(came))
+        was[was.index(next(iter(went)))] = next(iter(came))
     if len(was) < 2 or Counter(was) != Counter(now) or was == now:
         return None
     tokens = list(c.c_tokens)
