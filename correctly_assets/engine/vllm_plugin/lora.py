@@ -7,7 +7,7 @@ vLLM's CPU path gathers, for every token and every layer, the whole A and B matr
 one by one: three fifths of a worker's time went into those copies, on one thread (benchmarks/serve_notes.md). And it takes the
 index of "no adapter", -1, for Python's last element, so that a request of the base model answers as an adapter whenever it
 shares a batch with one. Here tokens are grouped by adapter once a step, and an adapter's matrices are packed for oneDNN once, which multiplies
-them in bfloat16 four times as fast as PyTorch does in float32 (150 and 38 ms for the 208 tokens of a full step).
+them in bfloat16 four times as fast as PyTorch does in float32 (150 and 38 ms for 208 tokens, in one run beside other work).
 """
 
 from __future__ import annotations
