@@ -16,13 +16,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from correctly_assets.artifacts.backups import MANIFEST
+from correctly_assets.artifacts.backups import MANIFEST, read_backup
 from correctly_assets.artifacts.health_record import HealthRecord, read_health
+from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.rollback import rollback_kind
 from correctly_assets.core.shadow import count_shadows
 from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store
+from correctly_assets.workflows.back_up import backup_places
 
 Values = Mapping[tuple[str, ...], float]
 """A metric's value by its labels' values, in the order of the table; ``()`` for a metric without labels."""
@@ -74,9 +76,22 @@ def seconds_of(at: str) -> float:
 
 
 def newest_backup(settings: Settings) -> float | None:
-    """When the newest backup was finished, in seconds since 1970; None where there is none."""
-    found = (path.stat().st_mtime for path in settings.platform.backup_place.glob(f"[!.]*/{MANIFEST}"))
-    return max(found, default=None)
+    """When the newest backup of all places of this HOME was begun, in seconds since 1970; None where there is none.
+
+    A backup is as old as what it holds: its file may be younger, where a folder of backups was copied or brought back.
+    """
+    manifests = (path for place in backup_places(settings.platform) for path in place.glob(f"[!.]*/{MANIFEST}"))
+    found = (_begun(path, path.stat().st_mtime_ns) for path in manifests)
+    return max((at for at in found if at is not None), default=None)
+
+
+@lru_cache(maxsize=256)
+def _begun(manifest: Path, stamp: int) -> float | None:
+    # A manifest names thousands of files: it is read once. ``stamp`` is the time of its writing.
+    try:
+        return read_backup(manifest.parent).at.timestamp()
+    except (UsageError, PermanentError):
+        return None
 
 
 def teacher_usd(settings: Settings) -> float:

@@ -17,6 +17,7 @@ from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.llm_api.requests import ChatAnswer, ChatRequest
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store, open_store
+from correctly_assets.workflows.back_up import back_up
 from correctly_assets.workflows.loop_metrics import TABLE, read_loop
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -131,12 +132,21 @@ def test_money_is_what_all_requests_cost_and_follows_new_ones(store: Store, sett
     assert journal.spent_in_all(now - timedelta(days=1)) == 0.5 and journal.spent_in_all(now + timedelta(days=1)) == 0
 
 
-def test_the_newest_backup_counts_and_a_half_written_one_does_not(store: Store, settings: Settings) -> None:
-    for name in ("2026-05-01", ".half"):
-        (settings.platform.home / "backups" / name).mkdir(parents=True)
-        (settings.platform.home / "backups" / name / "backup.json").write_text("{}")
-    made = (settings.platform.home / "backups" / "2026-05-01" / "backup.json").stat().st_mtime
-    assert read_loop(store, settings)["backup_timestamp_seconds"] == {(): made}
+def test_a_backup_is_as_old_as_what_it_holds_wherever_it_stands(
+    store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    assert read_loop(store, settings)["backup_timestamp_seconds"] == {}
+    first, second = (datetime(2026, 5, day, 2, 30, tzinfo=UTC) for day in (1, 2))
+    back_up(settings.platform, now=first)
+    half = settings.platform.backup_place / ".half"
+    half.mkdir()
+    (half / "backup.json").write_text("{}")
+    (settings.platform.backup_place / "damaged").mkdir()
+    (settings.platform.backup_place / "damaged" / "backup.json").write_text("{")
+    # Their files are of today, as those of a copy are.
+    assert read_loop(store, settings)["backup_timestamp_seconds"] == {(): first.timestamp()}
+    back_up(settings.platform, tmp_path / "other disk", now=second)
+    assert read_loop(store, settings)["backup_timestamp_seconds"] == {(): second.timestamp()}
 
 
 def test_what_landed_is_shown_with_the_decision_that_saw_it(store: Store, clock: Clock) -> None:
