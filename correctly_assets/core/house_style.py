@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 from correctly_assets.core.errors import UsageError
+from correctly_assets.core.json_shapes import Json
 from correctly_assets.core.taxonomy import ERRANT_TYPES, family
 from correctly_assets.core.types import Edit
 
@@ -26,6 +27,15 @@ MAX_WORDS, MAX_LENGTH = 2_000, 100
 """Most words and terms of one house style, and most code points of one."""
 
 _PUNCTUATION = re.compile(r"[^\w\s'’-]+")
+
+
+class HouseStyleJson(TypedDict):
+    """The shape of ``words list --json``: variety, kept words, preferred terms and kinds of edits that are not made."""
+
+    variety: Variety | None
+    keep: list[str]
+    terms: dict[str, str]
+    leave: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +76,8 @@ class HouseStyle:
                 return True
         return False
 
-    def to_json(self) -> dict[str, Any]:
-        """The shape of ``words list --json``: variety, kept words, preferred terms and kinds of edits that are not made."""
+    def to_json(self) -> HouseStyleJson:
+        """As ``words list --json`` shows it."""
         return {
             "variety": self.variety,
             "keep": list(self.keep),
@@ -79,7 +89,7 @@ class HouseStyle:
 NO_STYLE = HouseStyle()
 
 
-def parse_house_style(value: Mapping[str, Any]) -> HouseStyle:
+def parse_house_style(value: Mapping[str, Json]) -> HouseStyle:
     """A house style of its JSON shape ``{"variety", "keep", "terms", "leave"}``, of which any may be missing.
 
     Raises:
@@ -102,7 +112,7 @@ def parse_house_style(value: Mapping[str, Any]) -> HouseStyle:
     return HouseStyle(variety, keep, tuple(zip(wrong, right, strict=True)), leave)
 
 
-def _variety(name: Any) -> Variety | None:
+def _variety(name: Json) -> Variety | None:
     """A variety by its tag or by its name, in any case."""
     if name is None:
         return None
@@ -133,15 +143,16 @@ def error_type(name: str) -> str:
     )
 
 
-def _words(value: Any, field: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+def _words(value: Json, field: str) -> tuple[str, ...]:
+    words = [one for one in value if isinstance(one, str) and one.strip()] if isinstance(value, list) else None
+    if words is None or words != value:
         raise UsageError(f"What stands under {field} in a style is a list of words or phrases.", code="bad_style")
-    if len(value) > MAX_WORDS or any(len(one) > MAX_LENGTH for one in value):
+    if len(words) > MAX_WORDS or any(len(one) > MAX_LENGTH for one in words):
         raise UsageError(
             f"A style takes at most {MAX_WORDS:,} words under {field}, of {MAX_LENGTH} characters each.",
             code="bad_style",
         )
-    return tuple(" ".join(one.split()) for one in value)
+    return tuple(" ".join(one.split()) for one in words)
 
 
 def _without(kind: str, text: str) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.json_shapes import Row
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.types import Example
 
@@ -68,6 +69,28 @@ class LandCounts:
         )
 
 
+class RefusedRow(TypedDict):
+    """A row that was not taken, as ``FILE.refused.jsonl`` and ``POST /v1/examples`` tell of it (CONTRACTS)."""
+
+    line: int | None
+    reason: str
+    row: Row
+
+
+class LandOutcomeJson(TypedDict):
+    """What ``add --json`` and ``POST /v1/examples`` answer (CONTRACTS)."""
+
+    landed: int
+    duplicates: int
+    refused: int
+    waiting: int
+    quarantined: int
+    refused_file: str | None
+    reasons: dict[str, int]
+    lines: dict[str, list[int]]
+    ignored_columns: dict[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class LandOutcome:
     """What became of one file: every row of it is landed, a duplicate or refused.
@@ -98,7 +121,7 @@ class LandOutcome:
         parts += [f"{self.quarantined:,} in quarantine"] if self.quarantined else []
         return ", ".join(parts) + "."
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> LandOutcomeJson:
         """The shape of ``add --json`` (CONTRACTS)."""
         return {
             "landed": self.landed,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+from correctly_assets.core.json_shapes import Row
 from correctly_assets.core.types import Correction, Edit, Example, Reason, TokenEdit, TrainPair
 
 
@@ -114,7 +115,7 @@ class Refusal:
 
     rung: str
     reason: str
-    row: Mapping[str, Any]
+    row: Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ Belongs here: the shapes of those calls, and errors that cross the rooms around 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from correctly_assets.core.errors import RetryableError
+from correctly_assets.core.json_shapes import Row
 from correctly_assets.core.landing import LandOutcome
 
 
@@ -34,7 +34,7 @@ TurnBack = Callable[[str, str], Awaitable[str]]
 Called with the reason and the release that is to give way (one that somebody promoted meanwhile stays); gives the new release's ID.
 Raises CorrectlyError where it could not be done; the champion keeps serving."""
 
-Lander = Callable[[Sequence[Mapping[str, Any]]], LandOutcome]
+Lander = Callable[[Sequence[Row]], LandOutcome]
 """Lands rows through curation's parse and guards. Blocks."""
 
 AdapterCheck = Callable[[Path], object]

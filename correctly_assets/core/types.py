@@ -6,7 +6,7 @@ Belongs here: frozen records and their JSON shapes (CONTRACTS.md). Does not belo
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 Task = Literal["correct", "explain"]
 ReasonOrigin = Literal["model", "chosen", "rule"]
@@ -54,6 +54,41 @@ class Example:
     verified: bool = False
 
 
+class EditJson(TypedDict):
+    """An item of ``edits`` of a correction."""
+
+    start: int
+    end: int
+    was: str
+    now: str
+    type: str
+    reason: str | None
+    reason_origin: ReasonOrigin | None
+    point: str | None
+
+
+class SkippedJson(TypedDict):
+    """An item of ``skipped`` of a correction."""
+
+    start: int
+    end: int
+    why: str
+
+
+class CorrectionJson(TypedDict):
+    """A correction as `/v1/corrections` and ``correct --json`` give it."""
+
+    id: str
+    before: str
+    after: str
+    changed: bool
+    release: str | None
+    adapter: str | None
+    edits: list[EditJson]
+    fallback: Fallback | None
+    skipped: list[SkippedJson]
+
+
 @dataclass(frozen=True, slots=True)
 class Edit:
     """One aligned change. ``start``/``end`` are code points into ``before``, half-open; ``type`` is ERRANT's (``R:PREP``).
@@ -79,7 +114,7 @@ class Edit:
         """
         return replace(self, reason=reason, reason_origin=origin, point=point)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> EditJson:
         """An item of ``edits`` of a correction; ``start`` and ``end`` are code points into ``before``, half-open."""
         return {
             "start": self.start,
@@ -117,7 +152,7 @@ class Skipped:
     end: int
     why: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SkippedJson:
         """An item of ``skipped`` of a correction: ``{"start", "end", "why"}``."""
         return {"start": self.start, "end": self.end, "why": self.why}
 
@@ -140,7 +175,7 @@ class Correction:
         """Whether the answer differs from what was asked."""
         return self.before != self.after
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> CorrectionJson:
         """As `/v1/corrections` and ``correct --json`` give it."""
         return {
             "id": self.id,

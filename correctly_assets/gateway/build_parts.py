@@ -5,10 +5,10 @@ Belongs here: which room's object stands behind which Protocol. Does not belong 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from correctly_assets.core.json_shapes import Row
 from correctly_assets.core.landing import LandOutcome
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.points.catalogue import load_catalogue
@@ -59,7 +59,7 @@ def build_parts(settings: Settings, options: Options) -> Parts:
     load_dictionary()
     corrector = make_corrector(settings, MeteredCompleter(engine), annotator, profane)
 
-    def land(rows: Sequence[Mapping[str, Any]]) -> LandOutcome:
+    def land(rows: Sequence[Row]) -> LandOutcome:
         outcome, _ = land_rows(rows, store, guards, source="api", name="/v1/examples")
         return outcome
 

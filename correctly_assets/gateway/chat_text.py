@@ -23,6 +23,7 @@ from correctly_assets.correction.reasons import load_rule_reasons
 from correctly_assets.correction.render import shown
 from correctly_assets.correction.segment import ALONE, segments
 from correctly_assets.gateway.http_errors import UnsupportedField
+from correctly_assets.gateway.shapes import Message
 from correctly_assets.language.points import point_told
 
 ENGLISH_ONLY = {
@@ -79,13 +80,13 @@ class WhyAsked:
     rows: tuple[int, ...] = ()
 
 
-def text_of(messages: Sequence[dict[str, Any]]) -> str:
+def text_of(messages: Sequence[Message]) -> str:
     """The last user message's text; parts of a list content are joined, pictures are left out."""
     text = _last(messages)
     return _own_words(text) if _holds_files(text) else text
 
 
-def has_files(messages: Sequence[dict[str, Any]]) -> bool:
+def has_files(messages: Sequence[Message]) -> bool:
     """Whether a chat client has put the text of attached files before the last user message."""
     return _holds_files(_last(messages))
 
@@ -112,20 +113,19 @@ def _part_text(part: Any) -> str | None:
         return part["text"] if isinstance(part.get("text"), str) else None
     if kind in ("file", "input_file"):
         file = part.get("file")
-        return _file_text(file if isinstance(file, dict) else part)
+        return _file_text((file if isinstance(file, dict) else part).get("file_data"))
     if kind == "input_audio":
         raise UnsupportedField("messages", "Sound (`input_audio`) is not listened to here: send the text.")
     return None  # a picture, which clients leave in the chat; or a part of no meaning here
 
 
-def _file_text(file: dict[str, Any]) -> str:
-    """The text of a file that was sent within a message.
+def _file_text(sent: Any) -> str:
+    """The text of a file that was sent within a message, of its ``file_data``.
 
     Raises:
         UnsupportedField: it is none that holds text.
     """
-    data = str(file.get("file_data") or "")
-    kind, comma, coded = data.partition(",")
+    kind, comma, coded = str(sent or "").partition(",")
     try:
         if kind.startswith("data:text/") and kind.endswith(";base64") and comma:
             return base64.b64decode(coded, validate=True).decode("utf-8-sig")
@@ -136,10 +136,10 @@ def _file_text(file: dict[str, Any]) -> str:
     )
 
 
-def _last(messages: Sequence[dict[str, Any]]) -> str:
+def _last(messages: Sequence[Message]) -> str:
     for message in reversed(messages):
-        if message.get("role") == "user":
-            return content_text(message.get("content"))
+        if message.role == "user":
+            return content_text(message.content)
     return ""
 
 
@@ -157,17 +157,17 @@ def _own_words(text: str) -> str:
     return own.strip("\n")
 
 
-def previous_exchange(messages: Sequence[dict[str, Any]]) -> tuple[str, str] | None:
+def previous_exchange(messages: Sequence[Message]) -> tuple[str, str] | None:
     """The user's text before the last one and the answer to it; None when there is no such pair."""
-    users = [index for index, message in enumerate(messages) if message.get("role") == "user"]
+    users = [index for index, message in enumerate(messages) if message.role == "user"]
     if len(users) < 2:
         return None
     # A "why?" after a "why?" still speaks of the text before both.
     for index in reversed(users[:-1]):
-        text = content_text(messages[index].get("content"))
+        text = content_text(messages[index].content)
         if why_asked(text) is None:
-            answer = next((m for m in messages[index + 1 :] if m.get("role") == "assistant"), {})
-            return text, content_text(answer.get("content"))
+            answer = next((m.content for m in messages[index + 1 :] if m.role == "assistant"), None)
+            return text, content_text(answer)
     return None
 
 
@@ -201,13 +201,13 @@ def task_reply(text: str) -> str:
     return json.dumps({"prompt": ""}) if "image" in wanted else ""
 
 
-def is_task(messages: Sequence[dict[str, Any]]) -> bool:
+def is_task(messages: Sequence[Message]) -> bool:
     """Whether the request is such a task: one user message that begins with ``### Task:`` and goes on with the chat so far, or with
     how its JSON must look. A text that only begins so is a person's, and is read like any other."""
-    asked = [message for message in messages if message.get("role") == "user"]
+    asked = [message for message in messages if message.role == "user"]
     if len(asked) != 1:
         return False
-    text = content_text(asked[0].get("content"))
+    text = content_text(asked[0].content)
     return text.lstrip().startswith(_TASK) and any(mark in text for mark in _TASK_MARKS)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, JsonValue, model_validator
 from starlette.datastructures import UploadFile
 
 from correctly_assets.core.errors import PermanentError, UsageError
@@ -44,12 +44,11 @@ _FORM = {
     }
 }
 """The form of an upload as the page of the API shows it."""
-_AUTO = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
 Kept = TypeVar("Kept", UploadedFile, Job)
 
 
 class Supervised(Asked):
-    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    hyperparameters: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class Method(Asked):
@@ -64,7 +63,7 @@ class JobRequest(Asked):
     model: str
     training_file: str
     validation_file: str | None = None
-    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    hyperparameters: dict[str, JsonValue] = Field(default_factory=dict)
     method: Method = Field(default_factory=Method)
     suffix: Annotated[str, Field(max_length=64)] | None = None
     seed: int | None = None
@@ -93,6 +92,110 @@ class JobRequest(Asked):
             metadata=self.metadata,
             ignored=ignored,
         )
+
+
+class FileObject(BaseModel):
+    """A file that was uploaded."""
+
+    id: str
+    object: Literal["file"] = "file"
+    bytes: int
+    created_at: int
+    expires_at: None = None
+    filename: str
+    purpose: str = _PURPOSE
+    status: Literal["processed"] = "processed"
+    status_details: None = None
+
+
+class FileDeleted(BaseModel):
+    """A file that is gone."""
+
+    id: str
+    object: Literal["file"] = "file"
+    deleted: bool = True
+
+
+class JobError(BaseModel):
+    """Why a job failed."""
+
+    code: Literal["failed"] = "failed"
+    message: str
+    param: None = None
+
+
+class Hyperparameters(BaseModel):
+    """All of them are chosen here."""
+
+    n_epochs: Literal["auto"] = "auto"
+    batch_size: Literal["auto"] = "auto"
+    learning_rate_multiplier: Literal["auto"] = "auto"
+
+
+class SupervisedMethod(BaseModel):
+    """How a job trains."""
+
+    type: Literal["supervised"] = "supervised"
+    supervised: dict[Literal["hyperparameters"], Hyperparameters] = {"hyperparameters": Hyperparameters()}
+
+
+class JobFacts(BaseModel):
+    """Dagster's run, the adapter that it made, and what became of the file's rows."""
+
+    run_id: str
+    adapter: str | None
+    landed: str
+
+
+class JobObject(BaseModel):
+    """A fine-tuning job as it stands."""
+
+    id: str
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    created_at: int
+    error: JobError | None
+    estimated_finish: None = None
+    fine_tuned_model: str | None
+    finished_at: int | None
+    hyperparameters: Hyperparameters = Hyperparameters()
+    integrations: list[None] = []
+    metadata: dict[str, str]
+    method: SupervisedMethod = SupervisedMethod()
+    model: str
+    organization_id: str = "correctly"
+    result_files: list[str] = []
+    seed: int
+    status: Status
+    trained_tokens: None = None
+    training_file: str
+    validation_file: str | None
+    user_provided_suffix: str | None
+    correctly: JobFacts
+
+
+class JobEvent(BaseModel):
+    """Something that happened to a job."""
+
+    object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
+    id: str
+    created_at: int
+    level: str
+    message: str
+    type: Literal["message"] = "message"
+    data: None = None
+
+
+Shown = TypeVar("Shown", FileObject, JobObject, JobEvent)
+
+
+class Listed(BaseModel, Generic[Shown]):
+    """A page of a list."""
+
+    object: Literal["list"] = "list"
+    data: list[Shown]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +234,7 @@ PageOf = Annotated[Page, Depends(page_of)]
     summary="Upload a file to train on",
     openapi_extra={"requestBody": {"required": True, "content": _FORM}},
 )
-async def upload(request: Request, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+async def upload(request: Request, tuning: TuningOf, client: ClientOf) -> FileObject:
     """A form with ``file``, one chat of a text and its correction a line, and ``purpose`` `fine-tune`."""
     form = await read_form(request, max_files=1, max_fields=10, max_part_size=1024 * 1024)
     file, purpose = form.get("file"), form.get("purpose")
@@ -150,7 +253,7 @@ async def list_files(
     page: PageOf,
     purpose: str | None = None,
     order: Literal["asc", "desc"] = "desc",
-) -> dict[str, Any]:
+) -> Listed[FileObject]:
     """A page of the files that this client has uploaded, newest first unless ``order`` is `asc`."""
     own = _own(await asyncio.to_thread(tuning.files.all), client) if purpose in (None, _PURPOSE) else []
     shown, has_more = _part(own if order == "desc" else own[::-1], page)
@@ -158,7 +261,7 @@ async def list_files(
 
 
 @router.get("/files/{file_id}", summary="What is known of a file")
-async def get_file(file_id: str, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+async def get_file(file_id: str, tuning: TuningOf, client: ClientOf) -> FileObject:
     """The file's name, size, date and state."""
     return _file(await _file_of(tuning, client, file_id))
 
@@ -174,18 +277,18 @@ async def file_content(file_id: str, tuning: TuningOf, client: ClientOf) -> Resp
 
 
 @router.delete("/files/{file_id}", summary="Delete a file")
-async def delete_file(file_id: str, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+async def delete_file(file_id: str, tuning: TuningOf, client: ClientOf) -> FileDeleted:
     """What has landed of it stays landed; `correctly forget` takes an example back."""
     known = await _file_of(tuning, client, file_id)
     await asyncio.to_thread(tuning.files.delete, known.id)
-    return {"id": known.id, "object": "file", "deleted": True}
+    return FileDeleted(id=known.id)
 
 
 # -- jobs ----------------------------------------------------------------------------------------------------------
 
 
 @router.post("/fine_tuning/jobs", summary="Train on a file")
-async def create_job(body: JobRequest, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+async def create_job(body: JobRequest, tuning: TuningOf, client: ClientOf) -> JobObject:
     """The file's pairs land as examples, and Dagster trains on all that has landed. An adapter that the gate lets through
     serves as `correctly`; one that it refuses is a job that failed, with the gate's reasons."""
     if body.model not in (PUBLIC, PUBLIC_BASE) and not body.model.startswith(TUNED):
@@ -196,21 +299,21 @@ async def create_job(body: JobRequest, tuning: TuningOf, client: ClientOf) -> di
 
 
 @router.get("/fine_tuning/jobs", summary="Fine-tuning jobs")
-async def list_jobs(tuning: TuningOf, client: ClientOf, page: PageOf) -> dict[str, Any]:
+async def list_jobs(tuning: TuningOf, client: ClientOf, page: PageOf) -> Listed[JobObject]:
     """A page of the jobs over this client's files, newest first."""
     shown, has_more = _part(_own(await asyncio.to_thread(tuning.all), client), page)
     return _list([_job(*await asyncio.to_thread(tuning.followed, job)) for job in shown], has_more)
 
 
 @router.get("/fine_tuning/jobs/{job_id}", summary="A fine-tuning job as it stands")
-async def get_job(job_id: str, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+async def get_job(job_id: str, tuning: TuningOf, client: ClientOf) -> JobObject:
     """The job with its state; of a finished one, the model that it made or the reasons why not."""
     job = await _job_of(tuning, client, job_id)
     return _job(*await asyncio.to_thread(tuning.followed, job))
 
 
 @router.post("/fine_tuning/jobs/{job_id}/cancel", summary="End a fine-tuning job")
-async def cancel_job(job_id: str, tuning: TuningOf, client: ClientOf) -> dict[str, Any]:
+async def cancel_job(job_id: str, tuning: TuningOf, client: ClientOf) -> JobObject:
     """End the job's run, where it has not ended. The rows that have landed stay landed."""
     job = await _job_of(tuning, client, job_id)
     await asyncio.to_thread(tuning.cancel, job)
@@ -218,11 +321,11 @@ async def cancel_job(job_id: str, tuning: TuningOf, client: ClientOf) -> dict[st
 
 
 @router.get("/fine_tuning/jobs/{job_id}/events", summary="What has happened to a fine-tuning job")
-async def job_events(job_id: str, tuning: TuningOf, client: ClientOf, page: PageOf) -> dict[str, Any]:
+async def job_events(job_id: str, tuning: TuningOf, client: ClientOf, page: PageOf) -> Listed[JobEvent]:
     """Newest first: what became of the file's rows, then Dagster's events of the run."""
     job = await _job_of(tuning, client, job_id)
     events = [_event(job, at, event) for at, event in enumerate(await asyncio.to_thread(tuning.events, job))]
-    ids = [event["id"] for event in events]
+    ids = [event.id for event in events]
     first = ids.index(page.after) if page.after in ids else len(events)
     shown = events[max(0, first - page.limit) : first]
     return _list(shown[::-1], first > page.limit)
@@ -257,61 +360,38 @@ def _part(kept: Sequence[Kept], page: Page) -> tuple[Sequence[Kept], bool]:
     return kept[first : first + page.limit], len(kept) > first + page.limit
 
 
-def _list(data: list[dict[str, Any]], has_more: bool) -> dict[str, Any]:
-    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
-    return {"object": "list", "data": data, **ends, "has_more": has_more}
+def _list(data: list[Shown], has_more: bool) -> Listed[Shown]:
+    first, last = (data[0].id, data[-1].id) if data else (None, None)
+    return Listed(data=data, first_id=first, last_id=last, has_more=has_more)
 
 
-def _file(known: UploadedFile) -> dict[str, Any]:
-    return {
-        "id": known.id,
-        "object": "file",
-        "bytes": known.bytes,
-        "created_at": known.created_at,
-        "expires_at": None,
-        "filename": known.filename,
-        "purpose": _PURPOSE,
-        "status": "processed",
-        "status_details": None,
-    }
+def _file(known: UploadedFile) -> FileObject:
+    return FileObject(id=known.id, bytes=known.bytes, created_at=known.created_at, filename=known.filename)
 
 
-def _job(job: Job, status: Status) -> dict[str, Any]:
+def _job(job: Job, status: Status) -> JobObject:
     ended = job.ended
-    failed = {"code": "failed", "message": ended.why, "param": None} if ended and ended.why else None
-    tuned = f"{TUNED}{ended.adapter}" if ended and ended.status == "succeeded" and ended.adapter else None
-    return {
-        "id": job.id,
-        "object": "fine_tuning.job",
-        "created_at": job.created_at,
-        "error": failed,
-        "estimated_finish": None,
-        "fine_tuned_model": tuned,
-        "finished_at": ended.at if ended else None,
-        "hyperparameters": _AUTO,
-        "integrations": [],
-        "metadata": job.metadata,
-        "method": {"type": "supervised", "supervised": {"hyperparameters": _AUTO}},
-        "model": job.model,
-        "organization_id": "correctly",
-        "result_files": [],
-        "seed": job.seed,
-        "status": status,
-        "trained_tokens": None,
-        "training_file": job.training_file,
-        "validation_file": job.validation_file,
-        "user_provided_suffix": job.suffix,
-        "correctly": {"run_id": job.run_id, "adapter": ended.adapter if ended else None, "landed": job.landed},
-    }
+    return JobObject(
+        id=job.id,
+        created_at=job.created_at,
+        error=JobError(message=ended.why) if ended and ended.why else None,
+        fine_tuned_model=f"{TUNED}{ended.adapter}" if ended and ended.status == "succeeded" and ended.adapter else None,
+        finished_at=ended.at if ended else None,
+        metadata=job.metadata,
+        model=job.model,
+        seed=job.seed,
+        status=status,
+        training_file=job.training_file,
+        validation_file=job.validation_file,
+        user_provided_suffix=job.suffix,
+        correctly=JobFacts(run_id=job.run_id, adapter=ended.adapter if ended else None, landed=job.landed),
+    )
 
 
-def _event(job: Job, number: int, event: RunEvent) -> dict[str, Any]:
-    return {
-        "object": "fine_tuning.job.event",
-        "id": f"ftevent-{job.id.removeprefix('ftjob-')}-{number}",
-        "created_at": int(event.at),
-        "level": event.level,
-        "message": event.message,
-        "type": "message",
-        "data": None,
-    }
+def _event(job: Job, number: int, event: RunEvent) -> JobEvent:
+    return JobEvent(
+        id=f"ftevent-{job.id.removeprefix('ftjob-')}-{number}",
+        created_at=int(event.at),
+        level=event.level,
+        message=event.message,
+    )

@@ -11,13 +11,15 @@ from typing import Any
 import httpx
 
 from correctly_assets.core.errors import CorrectlyError, UnreachableError
+from correctly_assets.core.json_shapes import Json
+from correctly_assets.core.types import CorrectionJson
 from correctly_assets.gateway.own_key import bearer
 from correctly_assets.settings import Settings
 
 
 def correct_texts(
     settings: Settings, texts: list[str], *, reasons: bool, language: str, mode: str | None = None
-) -> list[dict[str, Any]]:
+) -> list[CorrectionJson]:
     """Corrections of texts, in order, as the gateway answers them.
 
     Raises:
@@ -32,7 +34,7 @@ def ask_gateway(
     settings: Settings,
     method: str,
     path: str,
-    body: Mapping[str, Any] | None = None,
+    body: Mapping[str, Json] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What the gateway answers to one request.

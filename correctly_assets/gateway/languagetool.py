@@ -7,15 +7,15 @@ correcting.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
 
 from correctly_assets import __version__
 from correctly_assets.core.errors import UsageError
 from correctly_assets.gateway.admission import check_body
 from correctly_assets.gateway.form_reader import read_form
-from correctly_assets.gateway.languagetool_matches import Sent, matches, sent_annotated
+from correctly_assets.gateway.languagetool_matches import Rule, Sent, matches, sent_annotated
 from correctly_assets.gateway.routes import ERRORS, ClientOf, ServiceOf, asker_of
 from correctly_assets.gateway.shapes import HowAsked
 
@@ -65,7 +65,7 @@ async def languages(service: ServiceOf, client: ClientOf) -> list[dict[str, str]
     summary="Check a text, as LanguageTool does",
     openapi_extra={"requestBody": {"required": True, "content": _FORM}},
 )
-async def check(request: Request, service: ServiceOf, client: ClientOf) -> dict[str, Any]:
+async def check(request: Request, service: ServiceOf, client: ClientOf) -> JSONResponse:
     """A form with ``text`` or ``data`` (annotated text) and ``language`` (``auto`` or an English one). Each change is a match, with
     offset and length in UTF-16 code units. ``level=picky`` answers in the mode ``fluent``, ``motherTongue=ko`` gives reasons
     in Korean; rules and categories can be switched by their ids; other parameters are ignored.
@@ -82,19 +82,21 @@ async def check(request: Request, service: ServiceOf, client: ClientOf) -> dict[
     [correction] = await service.correct([sent.text], model="correctly", reasons=True, asker=asker)
     found, is_complete = matches(correction, sent)
     shown = {"name": LANGUAGES[language], "code": language}
-    return {
-        "software": {
-            "name": "Correctly",
-            "version": __version__,
-            "buildDate": "",
-            "apiVersion": 1,
-            "premium": False,
-            "status": "",
-        },
-        "warnings": {"incompleteResults": not is_complete or bool(correction.fallback)},
-        "language": {**shown, "detectedLanguage": {**shown, "confidence": 1.0}},
-        "matches": [match for match in found if _is_wanted(match["rule"], form)],
-    }
+    return JSONResponse(
+        {
+            "software": {
+                "name": "Correctly",
+                "version": __version__,
+                "buildDate": "",
+                "apiVersion": 1,
+                "premium": False,
+                "status": "",
+            },
+            "warnings": {"incompleteResults": not is_complete or bool(correction.fallback)},
+            "language": {**shown, "detectedLanguage": {**shown, "confidence": 1.0}},
+            "matches": [match for match in found if _is_wanted(match["rule"], form)],
+        }
+    )
 
 
 def _language(asked: str) -> str:
@@ -132,7 +134,7 @@ def _sent(form: dict[str, str], max_items: int) -> Sent:
         raise UsageError("`data` is not JSON.") from error
 
 
-def _is_wanted(rule: dict[str, Any], form: dict[str, str]) -> bool:
+def _is_wanted(rule: Rule, form: dict[str, str]) -> bool:
     def listed(name: str) -> set[str]:
         return {one.strip().lower() for one in form.get(name, "").split(",") if one.strip()}
 

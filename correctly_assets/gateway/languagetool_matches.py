@@ -11,10 +11,11 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import Any
+from typing import TypedDict
 
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.errors import UsageError
+from correctly_assets.core.json_shapes import Json
 from correctly_assets.core.taxonomy import family, plain_name
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.points.catalogue import load_catalogue
@@ -34,6 +35,46 @@ _KINDS = {
     **dict.fromkeys(("ADJ", "ADV", "NOUN", "VERB", "OTHER"), _WORDING),
 }
 """ERRANT's families as LanguageTool has them: (issue type, type of match, id and name of the category); others are grammar."""
+
+
+class Category(TypedDict):
+    """A group of rules."""
+
+    id: str
+    name: str
+
+
+class Rule(TypedDict):
+    """What a match is an instance of."""
+
+    id: str
+    description: str
+    issueType: str
+    category: Category
+
+
+class Context(TypedDict):
+    """What stands around a match; offset and length are those of the match within it."""
+
+    text: str
+    offset: int
+    length: int
+
+
+class FoundMatch(TypedDict):
+    """One change as LanguageTool's server tells of it."""
+
+    message: str
+    shortMessage: str
+    replacements: list[dict[str, str]]
+    offset: int
+    length: int
+    context: Context
+    sentence: str
+    type: dict[str, str]
+    rule: Rule
+    ignoreForIncompleteSentence: bool
+    contextForSureMatch: int
 
 
 @dataclass(slots=True)
@@ -72,7 +113,7 @@ def units(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
-def sent_annotated(data: Any) -> Sent:
+def sent_annotated(data: Json) -> Sent:
     """What LanguageTool's ``data`` holds: ``{"annotation": [{"text"}, {"markup", "interpretAs"?}, …]}``.
 
     Raises:
@@ -92,11 +133,12 @@ def sent_annotated(data: Any) -> Sent:
     return sent
 
 
-def matches(correction: Correction, sent: Sent) -> tuple[list[dict[str, Any]], bool]:
+def matches(correction: Correction, sent: Sent) -> tuple[list[FoundMatch], bool]:
     """The matches of a correction in order, and whether all of its changes are among them."""
     before = correction.before
     ends = list(accumulate(len(segment.text) for segment in segments(before)))
-    found, is_complete = [], True
+    found: list[FoundMatch] = []
+    is_complete = True
     for start, end, edits in _grouped(before, correction.edits):
         shifted = [replace(edit, start=edit.start - start, end=edit.end - start) for edit in edits]
         start, was, now = _without_blanks(start, before[start:end], apply_edits(before[start:end], shifted))
@@ -112,7 +154,7 @@ def matches(correction: Correction, sent: Sent) -> tuple[list[dict[str, Any]], b
 
 def _match(
     before: str, span: tuple[int, int], place: tuple[int, int], edits: Sequence[Edit], now: str, sentence: str
-) -> dict[str, Any]:
+) -> FoundMatch:
     first = edits[0]
     issue, kind, category, category_name = _KINDS.get(family(first.type), _GRAMMAR)
     reasons = dict.fromkeys(edit.reason or f"{plain_name(edit.type).capitalize()}." for edit in edits)
@@ -137,7 +179,7 @@ def _match(
     }
 
 
-def _context(before: str, start: int, end: int) -> dict[str, Any]:
+def _context(before: str, start: int, end: int) -> Context:
     left, right = max(0, start - _AROUND), min(len(before), end + _AROUND)
     lead = ("..." if left else "") + before[left:start]
     text = lead + before[start:right] + ("..." if right < len(before) else "")

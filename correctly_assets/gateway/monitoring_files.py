@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 import yaml
 
+from correctly_assets.core.json_shapes import Json
 from correctly_assets.gateway.metrics import Metrics
 from correctly_assets.gateway.panels import JOB, PANELS, Panel, rules
 from correctly_assets.settings import PROJECT_ROOT
@@ -53,6 +55,54 @@ Counted by the process since it started.
 
 {own}
 """
+
+
+class GridPosition(TypedDict):
+    """Where a panel stands and how large it is, in units of Grafana's grid."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+
+
+class Target(TypedDict):
+    """A query of a panel."""
+
+    refId: str
+    datasource: dict[str, str]
+    expr: str
+    legendFormat: str
+    instant: bool
+    range: bool
+
+
+class GrafanaPanel(TypedDict):
+    """A panel as Grafana imports it."""
+
+    id: int
+    title: str
+    description: str
+    type: str
+    datasource: dict[str, str]
+    gridPos: GridPosition
+    fieldConfig: Mapping[str, Json]
+    targets: list[Target]
+
+
+class GrafanaDashboard(TypedDict):
+    """A dashboard as Grafana imports it."""
+
+    uid: str
+    title: str
+    description: str
+    tags: list[str]
+    schemaVersion: int
+    version: int
+    refresh: str
+    time: dict[str, str]
+    templating: dict[Literal["list"], list[dict[str, str]]]
+    panels: list[GrafanaPanel]
 
 
 def render() -> dict[str, str]:
@@ -117,7 +167,7 @@ scrape_configs:
 """
 
 
-def _provisioned(kind: str, entry: dict[str, Any]) -> str:
+def _provisioned(kind: str, entry: Mapping[str, Json]) -> str:
     """A file that Grafana reads at start: a data source, or where dashboards lie."""
     return f"# {_MADE}\n{yaml.safe_dump({'apiVersion': 1, kind: [entry]}, sort_keys=False)}"
 
@@ -137,9 +187,9 @@ def _alerts() -> str:
     return f"# {_MADE}\n{yaml.safe_dump(groups, sort_keys=False, width=1000)}"
 
 
-def dashboard() -> dict[str, Any]:
+def dashboard() -> GrafanaDashboard:
     """The Grafana dashboard, for any Prometheus data source; panels stand two in a row."""
-    panels: list[dict[str, Any]] = []
+    panels: list[GrafanaPanel] = []
     x = y = 0
     for number, panel in enumerate(PANELS, 1):
         width = 24 if panel.wide else 12
@@ -163,7 +213,7 @@ def dashboard() -> dict[str, Any]:
     }
 
 
-def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
+def _panel(number: int, panel: Panel, place: GridPosition) -> GrafanaPanel:
     # Bars and numbers show the value of now; a range query would draw one bar for each moment.
     instant = panel.kind != "timeseries"
     return {

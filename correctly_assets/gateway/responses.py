@@ -5,22 +5,21 @@ Belongs here: its request, its object, its stream of events, and the route. Does
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 from uuid import uuid4
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from correctly_assets.core.errors import CorrectlyError, UsageError
 from correctly_assets.correction.render import Layout
 from correctly_assets.gateway.routes import ERRORS, ClientOf, ServiceOf, asker_of
 from correctly_assets.gateway.service import ChatEnd
-from correctly_assets.gateway.shapes import HowAsked, refuse_unsupported
+from correctly_assets.gateway.shapes import AnswerFacts, HowAsked, Message, event, refuse_unsupported
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", responses=ERRORS)
@@ -44,7 +43,7 @@ class ResponsesRequest(HowAsked):
     input: str | list[Any]
     stream: bool = False
     instructions: Any = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
     format: Layout | None = None
 
     @model_validator(mode="before")
@@ -57,18 +56,86 @@ class ResponsesRequest(HowAsked):
             )
         return value
 
-    def messages(self) -> list[dict[str, Any]]:
+    def messages(self) -> list[Message]:
         """The input as a chat has it; items that are no messages (calls of tools, reasoning) are left out.
 
         Raises:
             UsageError: there is none.
         """
         if isinstance(self.input, str):
-            return [{"role": "user", "content": self.input}]
-        found = [item for item in self.input if isinstance(item, dict) and "role" in item]
+            return [Message(role="user", content=self.input)]
+        found = [
+            Message(role=item["role"], content=item.get("content"))
+            for item in self.input
+            if isinstance(item, dict) and "role" in item
+        ]
         if not found:
             raise UsageError("`input` holds no message: send a text, or messages with `role` and `content`.")
         return found
+
+
+Progress = Literal["in_progress", "completed", "failed"]
+
+
+class OutputText(TypedDict):
+    """The one part of the message's content."""
+
+    type: Literal["output_text"]
+    text: str
+    annotations: list[None]
+    logprobs: list[None]
+
+
+class OutputMessage(TypedDict):
+    """The one message of the output."""
+
+    id: str
+    type: Literal["message"]
+    status: Progress
+    role: Literal["assistant"]
+    content: list[OutputText]
+
+
+class ResponseUsage(TypedDict):
+    """Tokens, as responses count them."""
+
+    input_tokens: int
+    input_tokens_details: dict[str, int]
+    output_tokens: int
+    output_tokens_details: dict[str, int]
+    total_tokens: int
+
+
+class ResponseObject(TypedDict):
+    """A ``response``."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    completed_at: int | None
+    status: Progress
+    background: bool
+    error: dict[str, str] | None
+    incomplete_details: None
+    instructions: Any
+    max_output_tokens: None
+    metadata: dict[str, JsonValue]
+    model: str
+    output: list[OutputMessage]
+    parallel_tool_calls: bool
+    previous_response_id: None
+    reasoning: dict[str, None]
+    service_tier: str
+    store: bool
+    temperature: float
+    text: dict[str, dict[str, str]]
+    tool_choice: str
+    tools: list[None]
+    top_p: float
+    truncation: str
+    usage: ResponseUsage | None
+    user: None
+    correctly: NotRequired[AnswerFacts]
 
 
 class ResponseShape:
@@ -81,10 +148,10 @@ class ResponseShape:
         self._sent = 0
 
     def response(
-        self, status: str, text: str | None = None, end: ChatEnd | None = None, error: CorrectlyError | None = None
-    ) -> dict[str, Any]:
+        self, status: Progress, text: str | None = None, end: ChatEnd | None = None, error: CorrectlyError | None = None
+    ) -> ResponseObject:
         """A ``response``. What stands under ``correctly`` is release, adapter and correction id."""
-        body = {
+        body: ResponseObject = {
             "id": self._id,
             "object": "response",
             "created_at": self._created,
@@ -112,22 +179,24 @@ class ResponseShape:
             "usage": _usage(end.usage) if end else None,
             "user": None,
         }
-        return body | ({"correctly": end.extra} if end else {})
+        if end is not None:
+            body["correctly"] = end.facts
+        return body
 
-    def item(self, status: str, text: str | None = None) -> dict[str, Any]:
+    def item(self, status: Progress, text: str | None = None) -> OutputMessage:
         """The one message of the output."""
         content = [] if text is None else [self.part(text)]
         return {"id": self._item_id, "type": "message", "status": status, "role": "assistant", "content": content}
 
-    def part(self, text: str) -> dict[str, Any]:
-        """The one part of the message's content, an ``output_text``."""
+    def part(self, text: str) -> OutputText:
+        """The one part of the message's content."""
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
     def event(self, kind: str, **fields: Any) -> str:
         """One server-sent event, numbered."""
         value = {"type": kind, "sequence_number": self._sent, **fields}
         self._sent += 1
-        return f"event: {kind}\ndata: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
+        return f"event: {kind}\n{event(value)}"
 
     def of_text(self, kind: str, **fields: Any) -> str:
         """An event that speaks of the output's one text."""
@@ -177,7 +246,7 @@ async def _events(shape: ResponseShape, first: str | ChatEnd, rest: AsyncIterato
     yield shape.event("response.completed", response=shape.response("completed", text, item))
 
 
-def _usage(usage: tuple[int, int]) -> dict[str, Any]:
+def _usage(usage: tuple[int, int]) -> ResponseUsage:
     prompt, completion = usage
     return {
         "input_tokens": prompt,

@@ -30,12 +30,16 @@ from correctly_assets.gateway.shapes import (
     ErrorAnswer,
     FeedbackRequest,
     HowAsked,
+    ModelCard,
+    ModelList,
     event,
 )
 
 log = logging.getLogger(__name__)
 
-ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorAnswer} for code in (400, 401, 404, 408, 413, 429, 503)}
+ERRORS: dict[int | str, dict[str, type[ErrorAnswer]]] = {
+    code: {"model": ErrorAnswer} for code in (400, 401, 404, 408, 413, 429, 503)
+}
 CHAT_ID_HEADERS = ("x-openwebui-chat-id", "x-chat-id")
 
 
@@ -77,13 +81,13 @@ platform = APIRouter()
 
 
 @v1.get("/models", summary="Models that can be asked for")
-async def list_models(service: ServiceOf, client: ClientOf) -> dict[str, Any]:
+async def list_models(service: ServiceOf, client: ClientOf) -> ModelList:
     """The models that can be asked for now, the main one first."""
-    return {"object": "list", "data": [service.card(name) for name in service.names()]}
+    return ModelList(data=[service.card(name) for name in service.names()])
 
 
 @v1.get("/models/{name}", summary="One model")
-async def get_model(name: str, service: ServiceOf, client: ClientOf) -> dict[str, Any]:
+async def get_model(name: str, service: ServiceOf, client: ClientOf) -> ModelCard:
     """One model, by its public name or by that of a fine-tuned one."""
     if name.startswith(TUNED):
         service.releases.resolve(name)
@@ -116,7 +120,7 @@ async def chat_completions(body: ChatRequest, request: Request, service: Service
             end = piece
         else:
             content.append(piece)
-    return JSONResponse(shape.whole("".join(content), end.usage, end.extra))
+    return JSONResponse(shape.whole("".join(content), end.usage, end.facts))
 
 
 async def _events(shape: ChatShape, first: str | ChatEnd, rest: AsyncIterator[str | ChatEnd]) -> AsyncIterator[str]:
@@ -132,21 +136,19 @@ async def _events(shape: ChatShape, first: str | ChatEnd, rest: AsyncIterator[st
         yield event(error_body(str(error), status_of(error), error.code))
         yield DONE
         return
-    yield shape.last(item.extra)
+    yield shape.last(item.facts)
     if shape.with_usage:
         yield shape.usage(item.usage)
     yield DONE
 
 
 @v1.post("/corrections", summary="Correct texts")
-async def corrections(
-    body: CorrectionsRequest, request: Request, service: ServiceOf, client: ClientOf
-) -> dict[str, Any]:
+async def corrections(body: CorrectionsRequest, request: Request, service: ServiceOf, client: ClientOf) -> JSONResponse:
     """Corrections with edits and reasons, in order. Offsets are code points into ``before``, half-open."""
     texts = [body.text] if isinstance(body.text, str) else body.text
     asker = asker_of(request, client, body)
     done = await service.correct(texts, model=body.model, reasons=body.reasons, asker=asker)
-    return {"corrections": [correction.to_json() for correction in done]}
+    return JSONResponse({"corrections": [correction.to_json() for correction in done]})
 
 
 @v1.post("/feedback", status_code=202, summary="React to a correction")
@@ -158,7 +160,7 @@ async def feedback(body: FeedbackRequest, service: ServiceOf, client: ClientOf) 
 @v1.post("/examples", summary="Land examples")
 async def examples(
     service: ServiceOf, client: ClientOf, body: Annotated[dict[str, Any] | list[dict[str, Any]], Body()]
-) -> dict[str, Any]:
+) -> JSONResponse:
     """One row, a list of rows, or ``{"rows": [...]}``. The answer counts as ``correctly add --json`` does."""
     rows: Any = body.get("rows", [body]) if isinstance(body, dict) else body
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
@@ -167,7 +169,7 @@ async def examples(
         raise UsageError(
             f"{len(rows):,} rows at once; send at most {service.options.max_rows:,}.", code="too_many_rows"
         )
-    return (await service.land(rows)).to_json()
+    return JSONResponse((await service.land(rows)).to_json())
 
 
 @platform.get("/healthz", summary="The process lives")

@@ -12,11 +12,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from correctly_assets.core.correction import CorrectionPath, Mode, Piece, ReasonLanguage
 from correctly_assets.core.errors import CorrectlyError, UnreachableError, UsageError
 from correctly_assets.core.house_style import NO_STYLE, HouseStyle
+from correctly_assets.core.json_shapes import Row
 from correctly_assets.core.landing import LandOutcome
 from correctly_assets.core.serving import (
     AdapterCheck,
@@ -39,7 +39,7 @@ from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.release_watch import RollbackWatch
 from correctly_assets.gateway.releases import Current, Releases
 from correctly_assets.gateway.shadow import Shadow
-from correctly_assets.gateway.shapes import FeedbackRequest, model_card
+from correctly_assets.gateway.shapes import AnswerFacts, FeedbackRequest, Message, ModelCard, ModelFacts
 from correctly_assets.gateway.token_usage import Meter, start_meter
 from correctly_assets.store import Store
 from correctly_assets.workflows.fine_tune import FineTunes
@@ -78,7 +78,7 @@ class ChatEnd:
     """The end of a chat answer: tokens used, and what stands under ``correctly``."""
 
     usage: tuple[int, int] = (0, 0)
-    extra: dict[str, Any] = field(default_factory=dict)
+    facts: AnswerFacts = field(default_factory=AnswerFacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +150,10 @@ class Service:
         """Public model names that can be asked for now."""
         return self.releases.names() + ([PUBLIC_COMPARATOR] if self.parts.comparator is not None else [])
 
-    def card(self, name: str) -> dict[str, Any]:
+    def card(self, name: str) -> ModelCard:
         """A public model as the list shows it; no rule checker of ours stands before the comparator."""
-        return model_card(name, "model" if name == PUBLIC_COMPARATOR else self.options.stack)
+        stack = "model" if name == PUBLIC_COMPARATOR else self.options.stack
+        return ModelCard(id=name, correctly=ModelFacts(stack=stack))
 
     # -- /v1/corrections -----------------------------------------------------------------------------------------
 
@@ -217,7 +218,7 @@ class Service:
     # -- /v1/chat/completions ------------------------------------------------------------------------------------
 
     async def chat(
-        self, messages: Sequence[dict[str, Any]], *, model: str, asker: Asker, layout: Layout | None = None
+        self, messages: Sequence[Message], *, model: str, asker: Asker, layout: Layout | None = None
     ) -> AsyncIterator[str | ChatEnd]:
         """A chat answer in pieces, ended by a `ChatEnd`. Failures before the first piece are raised as such.
 
@@ -249,7 +250,7 @@ class Service:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _chat(
-        self, messages: Sequence[dict[str, Any]], model: str, asker: Asker, layout: Layout
+        self, messages: Sequence[Message], model: str, asker: Asker, layout: Layout
     ) -> AsyncIterator[str | ChatEnd]:
         text = answers.text_of(messages)
         # Before anything reads it: patterns are searched in it, and they are not all linear.
@@ -268,7 +269,7 @@ class Service:
         if outside is not None:
             correction = await outside.correct(text)
             yield laid_out(correction, layout, asker.language)
-            yield ChatEnd(extra={"changed": correction.changed, "fallback": correction.fallback})
+            yield ChatEnd(facts={"changed": correction.changed, "fallback": correction.fallback})
             return
         for again in (True, False):
             current = self.releases.resolve(wanted(model).model)
@@ -329,18 +330,16 @@ class Service:
             yield f"\n\n{below_the_text(correction, asker.language)}"
         else:
             yield f"\n\n{chat_answer(correction, asker.language)}"
-        extra = {
+        facts: AnswerFacts = {
             "correction_id": correction.id,
             "release": correction.release,
             "adapter": correction.adapter,
             "changed": correction.changed,
             "fallback": correction.fallback,
         }
-        yield ChatEnd((meter.prompt, meter.completion), extra)
+        yield ChatEnd((meter.prompt, meter.completion), facts)
 
-    async def _without_model(
-        self, messages: Sequence[dict[str, Any]], text: str, asker: Asker, layout: Layout
-    ) -> str | None:
+    async def _without_model(self, messages: Sequence[Message], text: str, asker: Asker, layout: Layout) -> str | None:
         """The answer to what needs no model; None for a text to correct."""
         if answers.is_task(messages):
             return answers.task_reply(text)
@@ -354,7 +353,7 @@ class Service:
             return answers.ENGLISH_ONLY[language]
         return None
 
-    async def _why(self, messages: Sequence[dict[str, Any]], asked: answers.WhyAsked, asker: Asker) -> str:
+    async def _why(self, messages: Sequence[Message], asked: answers.WhyAsked, asker: Asker) -> str:
         # An English "why?" is typed by everybody; what reasons are wanted in says more.
         language = "ko" if asked.language == "ko" else asker.language
         exchange = answers.previous_exchange(messages)
@@ -430,7 +429,7 @@ class Service:
                 self._draw_again_at = time.monotonic() + self.options.metrics_seconds
         return self._page
 
-    async def land(self, rows: Sequence[dict[str, Any]]) -> LandOutcome:
+    async def land(self, rows: Sequence[Row]) -> LandOutcome:
         """Land rows as ``correctly add`` does."""
         return await asyncio.to_thread(self.parts.lander, rows)
 

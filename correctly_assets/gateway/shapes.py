@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from correctly_assets.core.correction import Mode, ReasonLanguage
+from correctly_assets.core.json_shapes import Json
+from correctly_assets.core.types import Fallback
 from correctly_assets.correction.render import Layout
 from correctly_assets.gateway.http_errors import UnsupportedField
 
@@ -34,7 +37,7 @@ class HowAsked(Asked):
 
     reason_language: ReasonLanguage | None = None
     mode: Mode | None = None
-    style: dict[str, Any] | None = None
+    style: dict[str, JsonValue] | None = None
 
 
 class StreamOptions(Asked):
@@ -45,20 +48,29 @@ _PART = {
     "type": "object",
     "properties": {"type": {"enum": ["text", "input_text", "output_text", "refusal"]}, "text": {"type": "string"}},
 }
-Message = Annotated[
-    dict[str, Any],
-    WithJsonSchema(
-        {
-            "type": "object",
-            "properties": {
-                "role": {"enum": ["user", "assistant", "system", "developer", "tool"]},
-                "content": {"anyOf": [{"type": "string"}, {"type": "array", "items": _PART}, {"type": "null"}]},
-            },
-            "required": ["role"],
-        }
-    ),
-]
-"""A message of a chat. The page of the API shows what most clients send; what is taken of others is chat_text.py's to say."""
+_MESSAGE = {
+    "type": "object",
+    "properties": {
+        "role": {"enum": ["user", "assistant", "system", "developer", "tool"]},
+        "content": {"anyOf": [{"type": "string"}, {"type": "array", "items": _PART}, {"type": "null"}]},
+    },
+    "required": ["role"],
+}
+"""A message as the page of the API shows it, which is what most clients send."""
+
+
+class Message(BaseModel):
+    """A message of a chat. Its content may be anything; what is taken of it is chat_text.py's to say."""
+
+    role: Any = None
+    content: Any = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_object(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise PydanticCustomError("dict_type", "Input should be a valid dictionary")
+        return value
 
 
 class ChatRequest(HowAsked):
@@ -66,7 +78,7 @@ class ChatRequest(HowAsked):
     clients send (temperature, penalties, limits of tokens, tools, users) is left aside, as docs/clients.md says."""
 
     model: str = "correctly"
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[Annotated[Message, WithJsonSchema(_MESSAGE)]], Field(min_length=1)]
     stream: bool = False
     stream_options: StreamOptions | None = None
     format: Layout | None = None
@@ -102,7 +114,7 @@ _KEPT_TO: dict[str, tuple[tuple[Any, ...], str]] = {
 """The fields that an answer cannot keep to: the values at which it does so by itself, and what to do instead."""
 
 
-def refuse_unsupported(body: Mapping[str, Any], kept_to: Mapping[str, tuple[tuple[Any, ...], str]] = _KEPT_TO) -> None:
+def refuse_unsupported(body: Mapping[str, Json], kept_to: Mapping[str, tuple[tuple[Any, ...], str]] = _KEPT_TO) -> None:
     """Refuse what a request asks for and would not get.
 
     Raises:
@@ -143,6 +155,84 @@ class ErrorAnswer(BaseModel):
     error: ErrorBody
 
 
+class AnswerFacts(TypedDict, total=False):
+    """What stands under ``correctly`` in an answer: who wrote it, and what became of the text. Empty where no model was asked."""
+
+    correction_id: str
+    release: str | None
+    adapter: str | None
+    changed: bool
+    fallback: Fallback | None
+
+
+class Usage(TypedDict):
+    """Tokens, as chat completions count them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class _AnswerHead(TypedDict):
+    id: str
+    object: str
+    created: int
+    model: str
+    service_tier: None
+    system_fingerprint: None
+
+
+class ChatMessage(TypedDict):
+    """The one message of a ``chat.completion``."""
+
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+    annotations: list[None]
+
+
+class Choice(TypedDict):
+    """The one choice of a ``chat.completion``."""
+
+    index: int
+    message: ChatMessage
+    logprobs: None
+    finish_reason: Literal["stop"]
+
+
+class ChatCompletion(_AnswerHead):
+    """A whole answer."""
+
+    choices: list[Choice]
+    usage: Usage
+    correctly: AnswerFacts
+
+
+class Delta(TypedDict, total=False):
+    """What a chunk adds to the message."""
+
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+
+
+class ChunkChoice(TypedDict):
+    """The one choice of a chunk."""
+
+    index: int
+    delta: Delta
+    logprobs: None
+    finish_reason: Literal["stop"] | None
+
+
+class ChatChunk(_AnswerHead):
+    """One event of a streamed answer."""
+
+    choices: list[ChunkChoice]
+    usage: NotRequired[Usage | None]
+    correctly: NotRequired[AnswerFacts]
+
+
 class ChatShape:
     """Builds the objects of one chat answer, whole or streamed, under one id.
 
@@ -156,38 +246,44 @@ class ChatShape:
         self.created = int(time.time())
         self.model = model
 
-    def whole(self, content: str, usage: tuple[int, int], extra: dict[str, Any]) -> dict[str, Any]:
-        """A ``chat.completion``. ``extra`` stands under ``correctly``: release, adapter, correction id."""
-        choice = {
+    def whole(self, content: str, usage: tuple[int, int], facts: AnswerFacts) -> ChatCompletion:
+        """A ``chat.completion``. ``facts`` stands under ``correctly``."""
+        choice: Choice = {
             "index": 0,
             "message": {"role": "assistant", "content": content, "refusal": None, "annotations": []},
             "logprobs": None,
             "finish_reason": "stop",
         }
-        return self._object("chat.completion") | {"choices": [choice], "usage": _usage(usage), "correctly": extra}
+        head = self._head("chat.completion")
+        return {**head, "choices": [choice], "usage": _usage(usage), "correctly": facts}
 
     def first(self) -> str:
         """The first chunk of a stream, with the role."""
-        return self._chunk({"role": "assistant", "content": "", "refusal": None}, None)
+        return event(self._chunk({"role": "assistant", "content": "", "refusal": None}))
 
     def piece(self, text: str) -> str:
         """A chunk with a piece of the text."""
-        return self._chunk({"content": text}, None)
+        return event(self._chunk({"content": text}))
 
-    def last(self, extra: dict[str, Any]) -> str:
+    def last(self, facts: AnswerFacts) -> str:
         """The last chunk, with ``finish_reason`` and what stands under ``correctly``."""
-        return self._chunk({}, "stop", {"correctly": extra})
+        chunk = self._chunk({}, "stop")
+        chunk["correctly"] = facts
+        return event(chunk)
 
     def usage(self, usage: tuple[int, int]) -> str:
         """The extra chunk that ``stream_options.include_usage`` asks for."""
-        return event(self._object("chat.completion.chunk") | {"choices": [], "usage": _usage(usage)})
+        chunk: ChatChunk = {**self._head("chat.completion.chunk"), "choices": [], "usage": _usage(usage)}
+        return event(chunk)
 
-    def _chunk(self, delta: dict[str, Any], finish: str | None, extra: dict[str, Any] | None = None) -> str:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        usage = {"usage": None} if self.with_usage else {}
-        return event(self._object("chat.completion.chunk") | {"choices": [choice]} | usage | (extra or {}))
+    def _chunk(self, delta: Delta, finish: Literal["stop"] | None = None) -> ChatChunk:
+        choice: ChunkChoice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        chunk: ChatChunk = {**self._head("chat.completion.chunk"), "choices": [choice]}
+        if self.with_usage:
+            chunk["usage"] = None
+        return chunk
 
-    def _object(self, kind: str) -> dict[str, Any]:
+    def _head(self, kind: str) -> _AnswerHead:
         return {
             "id": self.id,
             "object": kind,
@@ -201,17 +297,34 @@ class ChatShape:
 DONE = "data: [DONE]\n\n"
 
 
-def event(value: dict[str, Any]) -> str:
-    """One server-sent event."""
+def event(value: object) -> str:
+    """One server-sent event over a value that is JSON."""
     return f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
 
-def model_card(name: str, stack: str) -> dict[str, Any]:
-    """One model of the list; ``stack`` says whether it answers alone or behind a rule checker (CORRECTLY_STACK)."""
-    card = {"id": name, "object": "model", "created": 1735689600, "owned_by": "correctly"}
-    return {**card, "correctly": {"stack": stack}}
+class ModelFacts(BaseModel):
+    """``stack`` says whether a model answers alone or behind a rule checker (CORRECTLY_STACK)."""
+
+    stack: str
 
 
-def _usage(usage: tuple[int, int]) -> dict[str, Any]:
+class ModelCard(BaseModel):
+    """One model of the list."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 1735689600
+    owned_by: str = "correctly"
+    correctly: ModelFacts
+
+
+class ModelList(BaseModel):
+    """``GET /v1/models``."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+def _usage(usage: tuple[int, int]) -> Usage:
     prompt, completion = usage
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

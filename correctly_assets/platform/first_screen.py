@@ -5,6 +5,7 @@ Belongs here: the tables and lines. Does not belong here: when they are shown (u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from correctly_assets.core.errors import UnreachableError
-from correctly_assets.core.types import Skipped
+from correctly_assets.core.types import CorrectionJson, Skipped
 from correctly_assets.correction.left_alone import left_alone
 from correctly_assets.gateway.own_key import bearer
 from correctly_assets.settings import Settings
@@ -70,7 +71,7 @@ def show_corrections(settings: Settings, console: Console) -> None:
     print_corrections(answer.json()["corrections"], console)
 
 
-def print_corrections(corrections: list[dict], console: Console) -> None:
+def print_corrections(corrections: Sequence[CorrectionJson], console: Console) -> None:
     """Before / After / Why, one block a text, with a note on what was left alone."""
     for item in corrections:
         console.print(f"\n[bold]Before[/]  {escape(item['before'])}", highlight=False)
