@@ -51,7 +51,7 @@ from correctly_assets.training.models.base_model import convert_embedded_model, 
 from correctly_assets.training.models.hub import download_base_model
 from correctly_assets.workflows.dead_runs import fail_dead_runs
 from correctly_assets.workflows.land_rows import land_starter
-from correctly_assets.workflows.retrain_state import policy, read_retrain_state
+from correctly_assets.workflows.retrain_state import BESIDE_JOBS, policy, read_retrain_state
 from correctly_assets.workflows.starter import install_starter, land_first_batch
 from correctly_assets.workflows.upgrade_store import upgrade_store
 from correctly_assets.workflows.wiring import open_platform_store
@@ -430,8 +430,6 @@ def close_loop(
         RefusedError: the gate refused the candidate and nothing serves; LoopFailed: training cannot succeed unchanged, the
             sensor gave up, or a person canceled the run.
     """
-    from dagster import RunsFilter
-
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -447,7 +445,8 @@ def close_loop(
             restart_dead()
             state = read_retrain_state(store, instance, settings)
             last = store.last_decision()
-            runs = instance.get_runs(RunsFilter(), limit=1)
+            # Reactions are read, or the platform is backed up, meanwhile: that is no run of the loop.
+            runs = [run for run in instance.get_runs(limit=20) if run.job_name not in BESIDE_JOBS][:1]
             # Told before the end is looked at: the last stage is done in the same moment as the decision.
             done = _tell_stages(instance, runs[0], reported, console) if runs else []
             if last is not None and state.want == last.fingerprint and not state.in_flight:

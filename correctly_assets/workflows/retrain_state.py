@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from correctly_assets.store import Store
 
 
-BESIDE_JOBS = frozenset({"read_feedback", "write_new_examples", "full_report", "back_up", "clean_up"})
+BESIDE_JOBS = frozenset(
+    {"read_feedback", "write_new_examples", "full_report", "back_up", "clean_up", "check_model_health"}
+)
 """Jobs beside the loop: they hold no retraining back."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import threading
@@ -18,6 +19,7 @@ from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
 from correctly_assets.artifacts.manifests import TrainSetManifest
 from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.landing import identified
+from correctly_assets.core.retrain import WHY_TAG
 from correctly_assets.core.types import Example, TrainPair
 from correctly_assets.definitions import build_defs
 from correctly_assets.platform.up import LoopFailed, close_loop
@@ -108,6 +110,18 @@ def test_up_does_not_wait_for_a_run_that_a_person_canceled(store: Store, instanc
     with pytest.raises(LoopFailed, match="canceled by a person"):
         close_loop(get_settings(), instance, store, Console(quiet=True), lambda: None)
     assert store.decisions() == []
+
+
+def test_up_tells_of_no_run_that_only_reads_reactions_meanwhile(store: Store, instance: dg.DagsterInstance) -> None:
+    run = started(instance, tick(instance))  # pyright: ignore[reportArgumentType]
+    instance.report_run_canceling(run)
+    instance.report_run_canceled(run)
+    instance.add_run(dg.DagsterRun(job_name="read_feedback", tags={WHY_TAG: "New: reactions."}))
+    console = Console(record=True, file=io.StringIO())
+    with pytest.raises(LoopFailed):
+        close_loop(get_settings(), instance, store, console, lambda: None)
+    said = console.export_text()
+    assert f"Run {run.run_id[:8]}" in said and "reactions" not in said
 
 
 def test_a_hubs_model_that_was_not_downloaded_is_named_before_training(

@@ -19,6 +19,7 @@ import dagster as dg
 from correctly_assets.definitions import build_defs, defs
 from correctly_assets.defs.event_metadata import sources_version
 from correctly_assets.settings import PROJECT_ROOT, Settings
+from correctly_assets.workflows.retrain_state import BESIDE_JOBS
 
 GRAPH = Path(__file__).with_name("graph.json")
 LINEAGE = {"examples", "train_set", "lora_adapter", "eval_report", "served_model"}
@@ -78,6 +79,11 @@ def test_every_asset_says_what_it_is_and_whose() -> None:
         assert asset["described"] and asset["kinds"] and asset["owners"], name
 
 
+def test_every_job_but_the_loops_own_holds_no_retraining_back() -> None:
+    jobs = {job.name for job in defs.get_repository_def().get_all_jobs() if not job.name.startswith("__")}
+    assert jobs - {"retrain"} == BESIDE_JOBS
+
+
 def test_loading_the_definitions_in_a_fresh_process_loads_no_heavy_library() -> None:
     code = (
         "import sys, dagster, correctly_assets.definitions as d; dagster.Definitions.validate_loadable(d.defs);"
@@ -102,7 +108,7 @@ def test_dg_finds_the_definitions_by_the_project_file() -> None:
 def test_resources_can_be_replaced_for_a_test(settings: Settings) -> None:
     made = build_defs(settings, {"engine": dg.ResourceDefinition.hardcoded_resource("another")})
     job = made.resolve_job_def("retrain")
-    assert job.resource_defs["engine"].resource_fn(None) == "another"  # pyright: ignore[reportArgumentType]
+    assert job.resource_defs["engine"].resource_fn(None) == "another"  # pyright: ignore[reportArgumentType, reportCallIssue]
     assert set(job.resource_defs) >= {"store", "trainer", "mlflow", "settings"}
 
 
