@@ -110,6 +110,43 @@ class TrainSetManifest(SnapshotManifest):
     staged: int | None = None
 
 
+class StageRecipe(_Kept):
+    """One stage of the curriculum (`settings.training_settings.TrainStage`)."""
+
+    name: str
+    mix: dict[str, float] = Field(default_factory=dict)
+    passes: float = 1.0
+    learning_rate: float | None = None
+
+
+class TrainingRecipe(_Kept):
+    """The settings that make an adapter. ``stages``, ``replay`` and ``learners`` are set only where they are not the usual
+    ones, so that a platform from before they were settings does not train again for them."""
+
+    teacher: str | None = None
+    teacher_model: str | None = None
+    pairs: int | None = None
+    minutes: float | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    start: str | None = None
+    stages: list[StageRecipe] | None = None
+    replay: float | None = None
+    learners: list[str] | None = None
+    lora_rank: int | None = None
+    human_weight: int | None = None
+    reason_language: str | None = None
+    seed: int | None = None
+
+
+class Recipe(_Kept):
+    """What, besides the rows, makes an adapter: the base model's revision, the hash of the prompts, the training settings."""
+
+    base_model: str | None = None
+    prompts: str | None = None
+    training: TrainingRecipe | None = None
+
+
 class Provenance(_Kept):
     """What a training is made from, as the platform hands it to the trainer and the adapter's manifest keeps it.
 
@@ -131,7 +168,7 @@ class Provenance(_Kept):
     warm_start: str | None = None
     examples_snapshot: str | None = None
     rows_digest: str | None = None
-    recipe: dict[str, Any] | None = None
+    recipe: Recipe | None = None
     recipe_digest: str | None = None
     prompts: str | None = None
     base: str | None = None
@@ -151,7 +188,7 @@ class Provenance(_Kept):
     @property
     def recipe_start(self) -> str | None:
         """Where the recipe has a training start: ``base`` or ``champion``; None where there is no recipe."""
-        return ((self.recipe or {}).get("training") or {}).get("start")
+        return self.recipe.training.start if self.recipe and self.recipe.training else None
 
 
 class NamedBaseModel(_Kept):

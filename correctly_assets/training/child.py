@@ -31,7 +31,7 @@ def training_key(spec: TrainSpec) -> str:
     """What tells one training from another: everything that reaches the trainer, and of the provenance only what the
     adapter's bytes depend on. Two snapshots of examples, or two recipes, that come to the same train set are one training."""
     made_from = spec.extras
-    base = (made_from.recipe or {}).get("base_model")
+    base = made_from.recipe.base_model if made_from.recipe else None
     made_of = {"train_set": made_from.train_set, "prompts": made_from.prompts, "base": base}
     shaping = spec.model_dump(mode="json", exclude_unset=True, exclude={"extras"})
     # A whole number, as it stood in every key so far, though the trainer reckons with fractions.

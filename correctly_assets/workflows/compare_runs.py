@@ -130,7 +130,7 @@ def _base_config(settings: Settings, train_set: str, work: Path) -> TrainSpec:
     spec = train_config(settings, train_set=train_set)
     # Without the provenance of a candidate: these adapters are never judged, and nothing is decided by them. The hashes of
     # what lies behind the config's paths are part of it, so that a result of other prompts or weights is not taken again.
-    base = (spec.extras.recipe or {}).get("base_model")
+    base = spec.extras.recipe.base_model if spec.extras.recipe else None
     made_from = Provenance(train_set=train_set, prompts=spec.extras.prompts, base=base)
     return spec.model_copy(update={"adapters_dir": work / "adapters", "warm_start": None, "extras": made_from})
 

@@ -212,7 +212,7 @@ def record(
     held = set(read_manifest(train_set, TrainSetManifest).straddling) if has_manifest(train_set) else set()
     ids = [id for id in example_ids(snapshot) if id not in held] if snapshot.is_dir() else []
     store.record_decision(
-        fingerprint=fingerprint_of(rows, made_from.recipe or {}),
+        fingerprint=fingerprint_of(rows, made_from.recipe),
         adapter=adapter,
         verdict=verdict,
         reasons=reasons,

@@ -10,8 +10,9 @@ import hashlib
 import math
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from correctly_assets.artifacts.manifests import Recipe, StageRecipe, TrainingRecipe
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.retrain import (
     FAILURE_TAG,
@@ -42,66 +43,63 @@ CLOCKS_APART = 60.0
 """Seconds by which the clocks of the machines that write to one store may differ."""
 
 
-def recipe(settings: Settings) -> dict[str, Any]:
+def recipe(settings: Settings) -> Recipe:
     """What, besides the rows, makes an adapter: base-model revision, prompt hashes, training settings (CONTRACTS)."""
     prompts = hashlib.sha256()
     for path in sorted(settings.platform.prompts_dir.rglob("*")):
         # Reviewers' scenarios are read by no model, and a reason told in other words is no cause to train again.
         if path.is_file() and path.name != "scenarios.yaml" and path.parent.name != "grammar":
             prompts.update(f"{path.relative_to(settings.platform.prompts_dir)}\0".encode() + path.read_bytes() + b"\0")
-    return {
+    return Recipe(
         # A vocabulary trimmed otherwise is no reason to train again: adapters stay valid.
-        "base_model": untrimmed(base_model_revision(settings.base_model_path)),
-        "prompts": prompts.hexdigest(),
-        "training": {
-            "teacher": settings.teacher.kind,
-            "teacher_model": settings.teacher.model if settings.teacher.kind != "embedded" else None,
-            "pairs": settings.training.pairs,
-            "minutes": settings.training.minutes,
-            "batch_size": settings.training.batch_size,
-            "learning_rate": settings.training.learning_rate,
-            "start": settings.training.start,
-            **_curriculum(settings.training),
-            **_learners(settings.teacher),
-            "lora_rank": settings.training.lora_rank,
-            "human_weight": settings.training.human_weight,
-            "reason_language": settings.teacher.reason_language,
-            "seed": settings.training.seed,
-        },
-    }
+        base_model=untrimmed(base_model_revision(settings.base_model_path)),
+        prompts=prompts.hexdigest(),
+        training=_training_recipe(settings.training, settings.teacher),
+    )
 
 
-def _curriculum(training: TrainingSettings) -> dict[str, Any]:
-    """Stages and replay where they are not the shipped ones, so that a platform from before they were settings, which has
-    the shipped ones, does not train again for them."""
-    made: dict[str, Any] = {}
+def _training_recipe(training: TrainingSettings, teacher: TeacherSettings) -> TrainingRecipe:
+    made = TrainingRecipe(
+        teacher=teacher.kind,
+        teacher_model=teacher.model if teacher.kind != "embedded" else None,
+        pairs=training.pairs,
+        minutes=training.minutes,
+        batch_size=training.batch_size,
+        learning_rate=training.learning_rate,
+        start=training.start,
+        lora_rank=training.lora_rank,
+        human_weight=training.human_weight,
+        reason_language=teacher.reason_language,
+        seed=training.seed,
+    )
     if training.stages != DEFAULT_STAGES:
-        made["stages"] = [stage.model_dump() for stage in training.stages]
+        made.stages = [StageRecipe.model_validate(stage.model_dump()) for stage in training.stages]
     if training.start == "champion":
-        made["replay"] = training.replay
+        made.replay = training.replay
+    # No other teacher than the embedded one asks whose errors are put in.
+    if teacher.kind == "embedded" and teacher.first_languages:
+        made.learners = list(teacher.first_languages)
     return made
-
-
-def _learners(teacher: TeacherSettings) -> dict[str, Any]:
-    """Whose errors are put in, where it is not everybody's; no other teacher than the embedded one asks."""
-    if teacher.kind != "embedded" or not teacher.first_languages:
-        return {}
-    return {"learners": list(teacher.first_languages)}
 
 
 def recipe_digest(settings: Settings) -> str:
     """One hash of the recipe."""
-    return sha256_of(recipe(settings))
+    return _digest_of(recipe(settings))
 
 
-def fingerprint_of(rows: str, made: dict[str, Any]) -> str:
+def _digest_of(made: Recipe) -> str:
+    return sha256_of(made.model_dump(mode="json", exclude_unset=True))
+
+
+def fingerprint_of(rows: str, made: Recipe | None) -> str:
     """The fingerprint of what an adapter was trained on, from the two halves its manifest records."""
-    return fingerprint(rows, made)
+    return fingerprint(rows, made.model_dump(mode="json", exclude_unset=True) if made is not None else {})
 
 
 def wanted(store: Store, settings: Settings) -> tuple[str, str]:
     """(fingerprint of what should be trained, digest of the recipe)."""
-    return fingerprint(store.accepted_digest(), recipe(settings)), recipe_digest(settings)
+    made = recipe(settings)
+    return fingerprint_of(store.accepted_digest(), made), _digest_of(made)
 
 
 def policy(training: TrainingSettings) -> RetrainPolicy:
@@ -138,7 +136,7 @@ def read_retrain_state(
     in_flight = tuple(one.dagster_run.run_id for one in records if one.dagster_run.job_name not in BESIDE_JOBS)
     accepted = store.counts().accepted
     made = recipe(settings)
-    want = fingerprint(store.accepted_digest(), made)
+    want = fingerprint_of(store.accepted_digest(), made)
     last = store.last_decision()
     # Counted from tagged runs, never from the cursor, so that a wiped cursor does not start over.
     ended = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
@@ -156,7 +154,7 @@ def read_retrain_state(
         seconds_since_landing=_seconds_since(store.last_landed_at()),
         in_flight=in_flight,
         attempts=attempts,
-        recipe_changed=bool(last and last.recipe_digest != sha256_of(made)),
+        recipe_changed=bool(last and last.recipe_digest != _digest_of(made)),
         removed_examples=store.removed_since_decision(),
         canceled=_canceled_by_a_person(instance, want) if done else None,
         landing=store.landing_under_way(),

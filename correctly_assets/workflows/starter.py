@@ -14,13 +14,12 @@ from pathlib import Path
 
 from correctly_assets.artifacts.manifests import AdapterManifest, has_manifest, read_manifest
 from correctly_assets.core.hashing import sha256_of
-from correctly_assets.core.retrain import fingerprint
 from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.store import Store
 from correctly_assets.store.records import Release
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.workflows.land_rows import STARTER, land, land_starter
-from correctly_assets.workflows.retrain_state import recipe, recipe_digest
+from correctly_assets.workflows.retrain_state import fingerprint_of, recipe, recipe_digest
 from correctly_assets.workflows.wiring import open_platform_store
 
 WHY = "The adapter that ships with Correctly."
@@ -114,7 +113,7 @@ def _release(settings: Settings, store: Store, adapter: str, own: set[str]) -> R
     of_the_starter = [id for id in store.undecided_ids() if id not in own]
     store.record_decision(
         # Beside a person's own rows the set that stands here is not what was decided.
-        fingerprint=sha256_of([WHY, rows]) if own else fingerprint(rows, recipe(settings)),
+        fingerprint=sha256_of([WHY, rows]) if own else fingerprint_of(rows, recipe(settings)),
         verdict="promoted",
         reasons=(WHY,),
         adapter=adapter,

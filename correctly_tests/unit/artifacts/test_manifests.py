@@ -12,6 +12,7 @@ from correctly_assets.artifacts.manifests import (
     ManifestError,
     ManifestMissing,
     Provenance,
+    Recipe,
     SnapshotManifest,
     artefacts_in,
     read_manifest,
@@ -91,7 +92,7 @@ def test_a_training_keeps_the_key_that_earlier_versions_gave_it() -> None:
         lora=Lora(rank=16, alpha=32),
         max_minutes=10.0,
         warm_start=None,
-        extras=Provenance(train_set="t", prompts="p", recipe={"base_model": "r"}, rows_digest="any"),
+        extras=Provenance(train_set="t", prompts="p", recipe=Recipe(base_model="r"), rows_digest="any"),
     )
     as_json_then = {
         "train_set": "/s/t/train.parquet",

@@ -337,11 +337,12 @@ def test_some_first_languages_want_their_kinds_more_and_all_want_the_table() -> 
 
 
 def test_learners_are_part_of_the_recipe_and_named_in_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    mixed = recipe(Settings())
-    assert "learners" not in mixed["training"]
+    mixed = recipe(Settings()).training
+    assert mixed is not None and "learners" not in mixed.model_fields_set
     monkeypatch.setenv("CORRECTLY_LEARNERS", " ko, JA ,ko")
-    some = recipe(Settings())
-    assert Settings().teacher.first_languages == ("ja", "ko") and some["training"]["learners"] == ["ja", "ko"]
+    some = recipe(Settings()).training
+    assert Settings().teacher.first_languages == ("ja", "ko") and some is not None
+    assert some.learners == ["ja", "ko"]
     monkeypatch.setenv("CORRECTLY_LEARNERS", "mixed,ko")
     with pytest.raises(ValueError, match="mixed is all first languages"):
         Settings()

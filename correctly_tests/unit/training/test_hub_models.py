@@ -109,7 +109,7 @@ def test_prepare_downloads_a_hubs_model_once_and_adapters_pass_on_it(hub: Hub, h
     assert not hub.given & {"README.md", "pytorch_model.bin"}
     assert {path.name for path in base.iterdir()} == hub.given | {"correctly_base.json"}
     assert not list(base.parent.glob(".*")), "nothing half-written stays"
-    assert recipe(get_settings())["base_model"] == REVISION
+    assert recipe(get_settings()).base_model == REVISION
 
     hub.given.clear()
     assert prepare(hub.port)[0] == 0 and not hub.given
