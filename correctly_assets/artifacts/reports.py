@@ -11,7 +11,7 @@ kept. Percentages and points are 0 to 100.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -116,9 +116,16 @@ class SystemScores(_Kept):
     guarded: bool = True
     intervals: dict[str, Interval] = Field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in a report: the fields that were read or set, and no others."""
-        return self.model_dump(mode="json", exclude_unset=True)
+
+class ReleaseScores(_Kept):
+    """What a release keeps of the report it was promoted by; that of the adapter that ships, its scores by mode."""
+
+    systems: dict[str, SystemScores] = Field(default_factory=dict)
+
+    @property
+    def own(self) -> SystemScores:
+        """The release's own: those of the candidate it was, or, of the adapter that ships, in the careful mode."""
+        return self.systems.get("candidate") or self.systems.get("careful") or SystemScores()
 
 
 class TypeScores(_Kept):
@@ -401,8 +408,3 @@ def write_report_json(directory: Path, report: Report, name: str = OWN) -> str:
     text = report.to_text()
     write_text_atomically(directory / f"{name}.json", text)
     return text
-
-
-def systems_of(scores: Mapping[str, Any]) -> dict[str, SystemScores]:
-    """The systems' figures that a release keeps of the report it was promoted by; empty where it keeps none."""
-    return {name: SystemScores.model_validate(one) for name, one in (scores.get("systems") or {}).items()}

@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from correctly_assets.artifacts.health_record import HealthRecord, read_health
 from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError, read_manifest
+from correctly_assets.artifacts.reports import ReleaseScores
 from correctly_assets.core.alerts import active_alerts
 from correctly_assets.core.shadow import count_shadows
 from correctly_assets.evaluation.report.loop_plots import as_rows, bars, scores_over_releases
@@ -28,7 +29,6 @@ from correctly_assets.settings import Settings
 from correctly_assets.store import Store
 from correctly_assets.store.loop_counts import AnswersSeen
 from correctly_assets.store.records import Release
-from correctly_assets.workflows.loop_metrics import score_of
 from correctly_assets.workflows.promote import gate_settings
 from correctly_assets.workflows.watch_loop import alerts_path, limits_of, read_facts, read_known_alerts
 
@@ -149,9 +149,10 @@ def _pictures(store: Store, settings: Settings, releases: Sequence[Release]) -> 
 
 def _quality(releases: Sequence[Release], settings: Settings) -> list[Picture]:
     names = [release.id for release in releases]
-    scores = [score_of(release.scores) for release in releases]
-    gleu, f05, changed = ([one.get(key) for one in scores] for key in ("gleu", "errant_f05", "overcorrected"))
-    bases = [(release.scores.get("systems") or {}).get("base", {}).get("errant_f05") for release in releases]
+    kept = [ReleaseScores.model_validate(release.scores) for release in releases]
+    gleu, f05 = [one.own.gleu for one in kept], [one.own.errant_f05 for one in kept]
+    changed = [one.own.overcorrected for one in kept]
+    bases = [one.systems["base"].errant_f05 for one in kept if "base" in one.systems]
     beaten = next((value for value in reversed(bases) if value is not None), None)
     bound = gate_settings(settings).max_overcorrected
     line = ("gate: the base model's F0.5", beaten) if beaten is not None else None

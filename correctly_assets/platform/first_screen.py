@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from correctly_assets.artifacts.reports import ReleaseScores
 from correctly_assets.core.errors import UnreachableError
 from correctly_assets.core.types import CorrectionJson, Skipped
 from correctly_assets.correction.left_alone import left_alone
@@ -33,8 +34,7 @@ AWKWARD = (
 def show_scores(store: Store, console: Console) -> None:
     """A small table of base model against adapter, as the champion's gate measured them."""
     champion = store.champion()
-    systems = (champion.scores or {}).get("systems", {}) if champion else {}
-    if champion is None or not systems:
+    if champion is None or not (systems := ReleaseScores.model_validate(champion.scores).systems):
         return
     table = Table(
         title=f"Adapter {champion.adapter} ({champion.id}) on the frozen evaluation set", title_justify="left"
@@ -42,7 +42,7 @@ def show_scores(store: Store, console: Console) -> None:
     for head in ("System", "GLEU", "F0.5", "correct sentences changed"):
         table.add_column(head, justify="left" if head == "System" else "right")
     for name, scores in systems.items():
-        row = (scores.get("gleu"), scores.get("errant_f05"), scores.get("overcorrected"))
+        row = (scores.gleu, scores.errant_f05, scores.overcorrected)
         table.add_row(
             name, *(f"{value:.1f}{' %' if i == 2 else ''}" if value is not None else "–" for i, value in enumerate(row))
         )

@@ -5,13 +5,14 @@ Belongs here: reading reports, decisions and releases together. Does not belong 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import pandas as pd
 
 from correctly_assets.artifacts.manifests import artefacts_in
-from correctly_assets.artifacts.reports import AdapterReport, SystemScores, find_report, systems_of
+from correctly_assets.artifacts.reports import AdapterReport, ReleaseScores, SystemScores, find_report
 from correctly_assets.core.errors import CorrectlyError, UsageError
 from correctly_assets.core.evaluation import FULL
 from correctly_assets.evaluation.report.pages import headline
@@ -29,11 +30,27 @@ ALL_ROWS = 1_000_000
 """More decisions and releases than a platform will have: all of them."""
 
 
-COLUMNS = (
-    "adapter", "gleu", "errant_f05", "overcorrected", "base_f05", "n", "data_sha256", "verdict", "reasons", "release",
-    "serves", "judged_at",
-)  # fmt: skip
-"""The leaderboard's columns, in their order."""
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One adapter on the leaderboard; None where nothing is known. The fields are the columns, in their order.
+
+    Attributes:
+        base_f05: the base model's F0.5 on the same set.
+        release: the newest that it was.
+    """
+
+    adapter: str
+    gleu: float | None
+    errant_f05: float | None
+    overcorrected: float | None
+    base_f05: float | None
+    n: int | None
+    data_sha256: str | None
+    verdict: str | None
+    reasons: list[str]
+    release: str | None
+    serves: bool
+    judged_at: str | None
 
 
 def last_judged(settings: Settings) -> str:
@@ -111,8 +128,7 @@ def leaderboard(settings: Settings) -> pd.DataFrame:
     """Every adapter there has been, the highest F0.5 first; those without figures last.
 
     Returns:
-        One row per adapter: ``adapter, gleu, errant_f05, overcorrected, base_f05, n, data_sha256, verdict, reasons, release``
-        (its newest), ``serves, judged_at``; None where nothing is known.
+        One `Ranked` a row; None where nothing is known.
     """
     decisions = _decisions(settings)
     with read_platform_store(settings.platform) as store:
@@ -121,30 +137,30 @@ def leaderboard(settings: Settings) -> pd.DataFrame:
             releases.setdefault(release.adapter, release)
         champion = store.champion()
     present = {path.name for path in artefacts_in(settings.platform.adapters_dir)}
-    rows: list[dict[str, Any]] = []
+    rows: list[Ranked] = []
     for adapter in sorted({*present, *decisions, *releases}):
         report = find_report(settings.platform.adapters_dir / adapter) or AdapterReport()
         decision, release = decisions.get(adapter), releases.get(adapter)
-        systems = report.systems or (systems_of(release.scores) if release else {})
+        systems = report.systems or (ReleaseScores.model_validate(release.scores).systems if release else {})
         scores, base = systems.get("candidate") or SystemScores(), systems.get("base") or SystemScores()
         decided = {"promote": "passed", "refuse": "refused"}.get(str(report.verdict))
         rows.append(
-            {
-                "adapter": adapter,
-                "gleu": scores.gleu,
-                "errant_f05": scores.errant_f05,
-                "overcorrected": scores.overcorrected,
-                "base_f05": base.errant_f05,
-                "n": report.data.n or scores.n,
-                "data_sha256": report.data.sha256 or scores.data_sha256,
-                "verdict": decision.verdict if decision else decided,
-                "reasons": list(decision.reasons) if decision else report.reasons,
-                "release": release.id if release else None,
-                "serves": champion is not None and champion.adapter == adapter,
-                "judged_at": decision.at if decision else None,
-            }
+            Ranked(
+                adapter=adapter,
+                gleu=scores.gleu,
+                errant_f05=scores.errant_f05,
+                overcorrected=scores.overcorrected,
+                base_f05=base.errant_f05,
+                n=report.data.n or scores.n,
+                data_sha256=report.data.sha256 or scores.data_sha256,
+                verdict=decision.verdict if decision else decided,
+                reasons=list(decision.reasons) if decision else report.reasons,
+                release=release.id if release else None,
+                serves=champion is not None and champion.adapter == adapter,
+                judged_at=decision.at if decision else None,
+            )
         )
-    frame = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+    frame = pd.DataFrame(rows, columns=pd.Index([field.name for field in fields(Ranked)]))
     frame = frame.sort_values(["errant_f05", "adapter"], ascending=[False, True], na_position="last", ignore_index=True)
     # None, not NaN, for what is unknown: it is shown to people and written as JSON.
     return frame.astype(object).where(frame.notna(), None)

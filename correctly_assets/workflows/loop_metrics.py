@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from correctly_assets.artifacts.backups import MANIFEST, read_backup
 from correctly_assets.artifacts.health_record import HealthRecord, read_health
+from correctly_assets.artifacts.reports import ReleaseScores
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.rollback import rollback_kind
 from correctly_assets.core.shadow import count_shadows
@@ -62,12 +63,6 @@ class LoopMetric:
     def exposed(self) -> str:
         """The name under which Prometheus finds it."""
         return f"correctly_{self.name}{'_total' if self.kind == 'counter' else ''}"
-
-
-def score_of(scores: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A release's own scores: those of the candidate it was, or, of the adapter that ships, in the careful mode."""
-    systems = scores.get("systems") or {}
-    return systems.get("candidate") or systems.get("careful") or {}
 
 
 def seconds_of(at: str) -> float:
@@ -132,10 +127,9 @@ def _undecided_age(source: Source) -> Values:
 def _scores(source: Source) -> Values:
     found: dict[tuple[str, ...], float] = {}
     for release in source.store.releases(_RELEASES):
-        scores = score_of(release.scores)
-        for name in ("gleu", "errant_f05", "overcorrected"):
-            if isinstance(value := scores.get(name), (int, float)):
-                found[(release.id, name)] = float(value)
+        own = ReleaseScores.model_validate(release.scores).own
+        shown = {"gleu": own.gleu, "errant_f05": own.errant_f05, "overcorrected": own.overcorrected}
+        found |= {(release.id, name): value for name, value in shown.items() if value is not None}
     return found
 
 

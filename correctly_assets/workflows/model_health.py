@@ -16,6 +16,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from correctly_assets.artifacts.health_record import HealthRecord, write_health
+from correctly_assets.artifacts.reports import ReleaseScores
 from correctly_assets.artifacts.train_set import TRAIN_FILE, read_train_set
 from correctly_assets.core.drift import Drift, ScoresBeside, SentenceCounts, decide_drift, decide_scores
 from correctly_assets.core.errors import CorrectlyError
@@ -32,7 +33,6 @@ from correctly_assets.language.identify import language_named
 from correctly_assets.settings import Settings
 from correctly_assets.store.examples import length_class
 from correctly_assets.training.adapter import check_adapter
-from correctly_assets.workflows.loop_metrics import score_of
 from correctly_assets.workflows.make_corrector import make_annotator
 from correctly_assets.workflows.measured_systems import PreparedSystem, model_system
 from correctly_assets.workflows.promote import EngineLike, champion_on_this_base, gate_settings
@@ -142,7 +142,7 @@ async def _look_at_scores(settings: Settings, store: Store, engine: EngineLike, 
     champion = champion_on_this_base(store, settings)
     if champion is None:
         return ScoresBeside("No adapter of this base model serves, so that none was scored again.", False)
-    promoted = score_of(champion.scores)
+    promoted = ReleaseScores.model_validate(champion.scores).own.model_dump(mode="json", exclude_unset=True)
     record.promoted_scores = _plain(promoted)
     try:
         now = await score_again(settings, engine, champion.adapter)

@@ -24,7 +24,7 @@ from correctly_assets.artifacts.manifests import (
     has_manifest,
     read_manifest,
 )
-from correctly_assets.artifacts.reports import AdapterReport, ReportMissing, read_report
+from correctly_assets.artifacts.reports import AdapterReport, ReleaseScores, ReportMissing, read_report
 from correctly_assets.artifacts.snapshots import example_ids
 from correctly_assets.core.errors import PermanentError, RefusedError, UnreachableError, UsageError
 from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Measured, decide_promotion
@@ -158,7 +158,7 @@ async def promote_candidate(
             adapter=adapter,
             base_model=manifest.base_model.name,
             train_set=manifest.train_set,
-            scores={"systems": {name: one.to_json() for name, one in report.systems.items()}},
+            scores=ReleaseScores(systems=report.systems).model_dump(mode="json", exclude_unset=True),
             kind="override" if despite is not None else "promotion",
             why=why,
             # Proving took seconds: what was decided against one champion must not replace another.
