@@ -10,16 +10,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from pydantic import BaseModel, TypeAdapter
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.evaluation import Answers, Costs
-from correctly_assets.core.types import Correction, Edit
+from correctly_assets.core.types import Correction
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
+_CORRECTION = TypeAdapter(Correction)
+
+
+class _Head(BaseModel):
+    """The first line of an answer file."""
+
+    format: Literal[1]
+    system: str
+    identity: str
+    data_sha256: str
+    costs: Costs
 
 
 class AnswerCache:
@@ -65,34 +77,24 @@ class AnswerCache:
 
 def write_answers(path: Path, answers: Answers) -> None:
     """Write one answer file, atomically."""
-    head = {
-        "format": FORMAT,
-        "system": answers.system,
-        "identity": answers.identity,
-        "data_sha256": answers.data_sha256,
-        "costs": asdict(answers.costs),
-    }
-    lines = [head, *(correction.to_json() for correction in answers.corrections)]
+    head = _Head(
+        format=FORMAT,
+        system=answers.system,
+        identity=answers.identity,
+        data_sha256=answers.data_sha256,
+        costs=answers.costs,
+    )
+    lines = [head.model_dump(), *(correction.to_json() for correction in answers.corrections)]
     write_text_atomically(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def read_answers(path: Path) -> Answers | None:
     """Read one answer file; None where there is none that this version can read."""
     try:
-        head, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        if head["format"] != FORMAT:
-            return None
-        known = {field.name for field in fields(Costs)}
-        costs = Costs(**{name: value for name, value in head["costs"].items() if name in known})
-        corrections = tuple(_correction(line) for line in lines)
-        return Answers(head["system"], head["identity"], head["data_sha256"], corrections, costs, cached=True)
-    except (OSError, ValueError, KeyError, TypeError):
+        first, *lines = path.read_text(encoding="utf-8").splitlines()
+        head = _Head.model_validate_json(first)
+        corrections = tuple(_CORRECTION.validate_json(line) for line in lines)
+    except (OSError, ValueError):
         # Absent, or of an older version, or damaged: the answers are asked for again.
         return None
-
-
-def _correction(value: Mapping[str, Any]) -> Correction:
-    edits = tuple(Edit(**edit) for edit in value["edits"])
-    return Correction(
-        value["id"], value["before"], value["after"], edits, value["release"], value["adapter"], value["fallback"]
-    )
+    return Answers(head.system, head.identity, head.data_sha256, corrections, head.costs, cached=True)

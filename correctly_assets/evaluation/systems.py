@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from correctly_assets.artifacts.files import sha256_file
 from correctly_assets.core.correction import CorrectionPath, Mode, ReasonLanguage
@@ -109,6 +109,30 @@ class FileSystem:
         return [_plain(number, text, line.strip(), self._annotator) for number, (text, line) in enumerate(pairs)]
 
 
+class AnswerParts(TypedDict, total=False):
+    """What makes the answers of a model or adapter; their hash is part of its identity.
+
+    Attributes:
+        base, prompts: revision of the base model, hash of the prompts.
+        reasons: hashes of the files of grammar points.
+        engine: its version and device, and what it computes in where that is not bfloat16.
+        path: version of the correction path.
+        bounds: how sure the model must be of an edit (`correction.bounds.ModeBounds` as JSON); here it is only hashed.
+        stack: what else stands before the model, and its version; left out where the model is alone.
+    """
+
+    base: str
+    adapter: str | None
+    prompts: str
+    reasons: list[str]
+    model_reasons: bool
+    engine: dict[str, str | None]
+    max_model_len: int
+    path: int
+    bounds: object
+    stack: list[str | dict[str, str]]
+
+
 class ModelSystem:
     """A model or adapter behind the same correction path as the chat, guards included.
 
@@ -116,8 +140,7 @@ class ModelSystem:
         name: as it stands in reports (``base``, ``served``, ``adapter:ID``).
         path: the correction path, e.g. `correction.path.Corrector`.
         model: the engine's name for it.
-        parts: what makes its answers: base-model revision, adapter id, hashes of prompts and rule reasons, the engine's
-            version and device.
+        parts: what makes its answers.
         at_once: texts in flight; latencies are measured under that load.
         mode: how daring its answers are.
         progress: told after every answer how many there are.
@@ -131,7 +154,7 @@ class ModelSystem:
         path: CorrectionPath,
         *,
         model: str,
-        parts: Mapping[str, Any],
+        parts: AnswerParts,
         release: str | None = None,
         adapter: str | None = None,
         reason_language: ReasonLanguage = "en",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -24,7 +24,7 @@ from correctly_assets.core.types import Correction
 from correctly_assets.engine.launch import detect_device, engine_dtype, engine_identity
 from correctly_assets.evaluation.answer_cache import AnswerCache
 from correctly_assets.evaluation.evaluation_set import read_evaluation_set
-from correctly_assets.evaluation.systems import ModelSystem, few_shot
+from correctly_assets.evaluation.systems import AnswerParts, ModelSystem, few_shot
 from correctly_assets.language.harper import linter_identity
 from correctly_assets.language.points import GRAMMAR_DIR
 from correctly_assets.settings import PlatformSettings, Settings
@@ -57,14 +57,14 @@ def answer_parts(
     *,
     engine: Mapping[str, str | None] | None = None,
     grammar: Path | None = None,
-) -> dict[str, Any]:
+) -> AnswerParts:
     """All that decides what a model or adapter of the engine answers: kept answers of other parts do not count.
 
     Args:
         engine: `engine_identity` of the one here when None.
         grammar: the folder of grammar points that reasons are made from; the shipped one when None.
     """
-    parts: dict[str, Any] = {
+    parts: AnswerParts = {
         "base": base_model_revision(settings.base_model_path),
         "adapter": adapter,
         "prompts": load_prompts(settings.platform.prompts_dir, family_of(settings.training.base_model)).sha256,

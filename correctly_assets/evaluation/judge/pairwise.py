@@ -23,7 +23,7 @@ from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.evaluation import Comparison, Judge, Verdict
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.prompts import fill
-from correctly_assets.evaluation.judge.verdict_cache import keep, read_kept
+from correctly_assets.evaluation.judge.verdict_cache import KeptAnswer, keep, read_kept
 from correctly_assets.evaluation.metrics.bootstrap import ROUNDS, interval
 from correctly_assets.llm_api.judge_client import JudgeEndpoint
 
@@ -58,6 +58,12 @@ def verdict_in(answer: str) -> Verdict | None:
     return None if found is None else _LETTERS[found.group(1)]
 
 
+class KeptVerdict(KeptAnswer):
+    """A judge's verdict on two corrections of one sentence."""
+
+    verdict: Verdict | None
+
+
 class RecordedJudge:
     """Verdicts from a file, and a live judge for what is not in it, whose verdicts are added, unreadable ones as such: the
     same question would be answered the same way again.
@@ -74,7 +80,9 @@ class RecordedJudge:
             raise PermanentError(f"Verdicts of {live.name} cannot be recorded under the name {name}.")
         self.name = name
         self._path, self._live = path, live
-        self._known: dict[str, Verdict | None] = read_kept(path, name, "verdict")
+        self._known: dict[str, Verdict | None] = {
+            key: row.verdict for key, row in read_kept(path, name, KeptVerdict).items()
+        }
 
     async def prefer(self, source: str, first: str, second: str) -> Verdict | None:
         """
@@ -90,7 +98,7 @@ class RecordedJudge:
             )
         verdict = await self._live.prefer(source, first, second)
         self._known[key] = verdict
-        keep(self._path, {"judge": self.name, "key": key, "verdict": verdict})
+        keep(self._path, KeptVerdict(judge=self.name, key=key, verdict=verdict))
         return verdict
 
 

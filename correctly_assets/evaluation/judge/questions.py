@@ -20,7 +20,7 @@ from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.prompts import fill
 from correctly_assets.core.types import Correction
-from correctly_assets.evaluation.judge.verdict_cache import keep, read_kept
+from correctly_assets.evaluation.judge.verdict_cache import KeptAnswer, keep, read_kept
 from correctly_assets.evaluation.metrics.bootstrap import ROUNDS, interval
 
 SAME_MEANING, REASON_TRUE = "same meaning", "reason true"
@@ -62,6 +62,13 @@ def yes_or_no(answer: str) -> YesOrNo:
     return words == {"yes"} if len(words) == 1 else None
 
 
+class KeptYesOrNo(KeptAnswer):
+    """A judge's answer to a question about one sentence."""
+
+    question: str
+    yes: YesOrNo
+
+
 class KeptQuestions:
     """Yes and no from a file, and from a live judge for what is not in it, whose answers are added.
 
@@ -81,7 +88,7 @@ class KeptQuestions:
             raise PermanentError(f"Answers of {live.name} cannot be recorded under the name {name}.")
         self.name = name
         self._path, self._prompts, self._live, self._at_once = path, prompts, live, at_once
-        self._known: dict[str, YesOrNo] = read_kept(path, name, "yes")
+        self._known: dict[str, YesOrNo] = {key: row.yes for key, row in read_kept(path, name, KeptYesOrNo).items()}
 
     async def ask_all(self, question: str, contents: Sequence[Mapping[str, str]]) -> list[YesOrNo]:
         """One answer for each content, in order; nothing is asked twice.
@@ -115,7 +122,7 @@ class KeptQuestions:
 
     def _keep(self, question: str, key: str, answer: YesOrNo) -> None:
         self._known[key] = answer
-        keep(self._path, {"judge": self.name, "question": question, "key": key, "yes": answer})
+        keep(self._path, KeptYesOrNo(judge=self.name, key=key, question=question, yes=answer))
 
 
 async def same_meaning(judge: KeptQuestions, corrections: Sequence[Correction]) -> ShareFigures:

