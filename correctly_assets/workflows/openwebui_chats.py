@@ -1,21 +1,20 @@
 """Open WebUI's own chats, votes and uploaded files: which are old, which are of one chat, which hold a text, and removing them.
 
-Belongs here: what of Open WebUI's API that takes (open-webui 0.12.4). Does not belong here: reading votes as reactions
-(read_votes.py), or signing in (openwebui_account.py).
+Belongs here: choosing the rows and removing them. Does not belong here: fetching them (openwebui_rows.py), reading votes as
+reactions (read_votes.py), or signing in (openwebui_account.py).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection
 
 import httpx
 
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.settings import PlatformSettings
 from correctly_assets.workflows.openwebui_account import signed_in
-from correctly_assets.workflows.read_votes import EXPORTED_VOTES
+from correctly_assets.workflows.openwebui_rows import Row, export_votes, list_chats, list_files
 
 _PATIENCE = 120.0
 """Seconds for one answer: all chats come in one."""
@@ -39,11 +38,11 @@ def remove_old_chats(platform: PlatformSettings, before: float) -> tuple[int, in
         UnreachableError: Open WebUI is away; PermanentError: it does not let us.
     """
     with signed_in(platform, timeout=_PATIENCE) as client:
-        chats = [row["id"] for row in _chats(client) if _seconds(row) < before]
-        votes = [row["id"] for row in _votes(client) if _seconds(row) < before]
+        chats = [row.id for row in list_chats(client) if row.seconds < before]
+        votes = [row.id for row in export_votes(client) if row.seconds < before]
         _delete(client, "/api/v1/chats", chats)
         _delete(client, "/api/v1/evaluations/feedback", votes)
-        files = [row["id"] for row in _files(client) if _seconds(row) < before]
+        files = [row.id for row in list_files(client) if row.seconds < before]
         _delete(client, "/api/v1/files", files)
     return len(chats), len(votes)
 
@@ -55,8 +54,8 @@ def remove_chats(platform: PlatformSettings, ids: Collection[str]) -> int:
         as `remove_old_chats`.
     """
     with signed_in(platform, timeout=_PATIENCE) as client:
-        chats = [row["id"] for row in _chats(client) if row["id"] in ids]
-        votes = [row["id"] for row in _votes(client) if str((row.get("meta") or {}).get("chat_id")) in ids]
+        chats = [row.id for row in list_chats(client) if row.id in ids]
+        votes = [row.id for row in export_votes(client) if row.meta.chat_id in ids]
         _delete(client, "/api/v1/chats", chats)
         _delete(client, "/api/v1/evaluations/feedback", votes)
     return len(chats)
@@ -69,46 +68,14 @@ def chats_holding(platform: PlatformSettings, texts: Collection[str]) -> list[st
         as `remove_old_chats`.
     """
     with signed_in(platform, timeout=_PATIENCE) as client:
-        found = {str(row["id"]) for row in _chats(client) if _holds(row, texts)}
-        found |= {str((row.get("meta") or {}).get("chat_id")) for row in _votes(client) if _holds(row, texts)}
+        found = {row.id for row in list_chats(client) if _holds(row, texts)}
+        found |= {row.meta.chat_id for row in export_votes(client) if _holds(row, texts)}
     return sorted(found)
 
 
-def _holds(row: Mapping[str, Any], texts: Collection[str]) -> bool:
-    whole = json.dumps(row, ensure_ascii=False)
+def _holds(row: Row, texts: Collection[str]) -> bool:
+    whole = json.dumps(row.model_dump(mode="json"), ensure_ascii=False)
     return any(json.dumps(text, ensure_ascii=False)[1:-1] in whole for text in texts)
-
-
-def _chats(client: httpx.Client) -> list[dict[str, Any]]:
-    return _rows(client, "/api/v1/chats/all/db", "its chats")
-
-
-def _votes(client: httpx.Client) -> list[dict[str, Any]]:
-    return _rows(client, EXPORTED_VOTES, "its votes")
-
-
-def _files(client: httpx.Client) -> Iterator[dict[str, Any]]:
-    page = 1
-    while True:
-        answer = client.get("/api/v1/files/", params={"content": "false", "page": page})
-        items = answer.json().get("items", []) if answer.status_code == 200 else []
-        yield from items
-        if not items:
-            return
-        page += 1
-
-
-def _rows(client: httpx.Client, path: str, what: str) -> list[dict[str, Any]]:
-    answer = client.get(path)
-    if answer.status_code != 200:
-        raise PermanentError(f"Open WebUI does not show {what} ({answer.status_code}).")
-    return list(answer.json())
-
-
-def _seconds(row: Mapping[str, Any]) -> float:
-    at = float(row.get("updated_at") or row.get("created_at") or 0)
-    # Some of its tables count in nanoseconds.
-    return at / 1e9 if at > 1e12 else at
 
 
 def _delete(client: httpx.Client, path: str, ids: Collection[str]) -> None:

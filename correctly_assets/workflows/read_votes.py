@@ -1,28 +1,33 @@
 """Votes given in Open WebUI, joined to the answers they speak of.
 
-Belongs here: reading Open WebUI's feedback and finding each vote's answer in our journal. Does not belong here: what
-becomes of a reaction (collect_feedback.py), or starting Open WebUI (platform/openwebui.py).
+Belongs here: what Open WebUI's votes mean, and finding each vote's answer in our journal. Does not belong here: what
+becomes of a reaction (collect_feedback.py), or fetching votes (openwebui_rows.py).
 
-Open WebUI forwards the chat's id with every request and no message's, so a vote is joined by chat and text
-(open-webui 0.12.4: `GET /api/v1/evaluations/feedbacks/all/ids` lists votes without their chats, `feedback/ID` and
-`feedbacks/all/export` carry the chat as a snapshot).
+Open WebUI forwards the chat's id with every request and no message's, so a vote is joined by chat and text.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.text import clean_line
 from correctly_assets.correction.left_alone import without_notice
 from correctly_assets.correction.segment import segments
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.openwebui_account import signed_in
+from correctly_assets.workflows.openwebui_rows import (
+    Message,
+    VoteData,
+    VoteRow,
+    export_votes,
+    find_vote,
+    list_votes,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -30,8 +35,6 @@ if TYPE_CHECKING:
     from correctly_assets.store import Store
     from correctly_assets.store.records import JournalEntry
 
-_VOTES = "/api/v1/evaluations"
-EXPORTED_VOTES = f"{_VOTES}/feedbacks/all/export"
 MAX_CHANGED = 0.5
 """Largest share of changed words at which a comment is taken for a better version rather than a note."""
 SERVED, BASE, CANDIDATE = "correctly", "correctly-base", "correctly-candidate"
@@ -104,11 +107,14 @@ def read_votes(settings: Settings, *, since: int = 0, timeout: float = 10.0) -> 
     """
     with signed_in(settings.platform, timeout=timeout) as client:
         states = _states(client)
-        new = [id for id, at in states.items() if at >= since]
-        rows = _export(client, set(new)) if len(new) > _ONE_BY_ONE else [row for id in new if (row := _one(client, id))]
+        new = {id for id, at in states.items() if at >= since}
+        if len(new) > _ONE_BY_ONE:
+            rows = [row for row in export_votes(client) if row.id in new]
+        else:
+            rows = [row for id in sorted(new) if (row := find_vote(client, id)) is not None]
     votes = [vote for row in rows if (vote := parse_vote(row)) is not None]
     ours = {vote.id for vote in votes}
-    return ReadVotes(states, tuple(votes), tuple(str(row["id"]) for row in rows if str(row["id"]) not in ours))
+    return ReadVotes(states, tuple(votes), tuple(row.id for row in rows if row.id not in ours))
 
 
 def votes_state(settings: Settings, *, timeout: float = 5.0) -> str:
@@ -123,78 +129,55 @@ def votes_state(settings: Settings, *, timeout: float = 5.0) -> str:
 
 
 def _states(client: httpx.Client) -> dict[str, int]:
-    rows = _got(client, f"{_VOTES}/feedbacks/all/ids")
-    return {str(row["id"]): int(row.get("updated_at") or 0) for row in rows}
+    return {row.id: int(row.updated_at) for row in list_votes(client)}
 
 
-def _export(client: httpx.Client, wanted: set[str]) -> list[Mapping[str, Any]]:
-    return [row for row in _got(client, EXPORTED_VOTES) if str(row["id"]) in wanted]
-
-
-def _one(client: httpx.Client, id: str) -> Mapping[str, Any] | None:
-    """One vote with its chat; None where it was taken back meanwhile."""
-    answer = client.get(f"{_VOTES}/feedback/{id}")
-    return answer.json() if answer.status_code == 200 else None
-
-
-def _got(client: httpx.Client, path: str) -> list[Mapping[str, Any]]:
-    answer = client.get(path)
-    if answer.status_code != 200:
-        raise PermanentError(
-            f"Open WebUI does not show its votes ({answer.status_code}); it must be the version that `make install` installs."
-        )
-    return answer.json()
-
-
-def parse_vote(row: Mapping[str, Any]) -> Vote | None:
+def parse_vote(row: VoteRow) -> Vote | None:
     """A vote of Open WebUI's with its chat; None for what is no thumb on an answer of ours in a chat."""
-    data, meta = row.get("data") or {}, row.get("meta") or {}
     try:
-        rating = int(data.get("rating") or 0)
-    except (TypeError, ValueError):
+        rating = int(row.data.rating)
+    except ValueError:
         return None
-    chat_id = meta.get("chat_id")
-    if rating not in (1, -1) or not chat_id:
+    if rating not in (1, -1) or not row.meta.chat_id:
         return None
-    messages = _messages(row.get("snapshot") or {})
-    answer = messages.get(str(meta.get("message_id"))) or {}
-    model = _model_voted_on(data, meta, answer)
-    if model is None and not meta.get("arena"):
+    messages = row.snapshot.messages
+    answer = messages.get(row.meta.message_id, Message())
+    model = _model_voted_on(row, answer)
+    if model is None and not row.meta.arena:
         return None  # it speaks of somebody else's answer, which may stand beside ours in the same chat
-    question = messages.get(str(answer.get("parentId"))) or {}
-    comment = str(data.get("comment") or "").strip() or None
-    asked, answered = _message_text(question.get("content")), _message_text(answer.get("content"))
-    at = int(row.get("updated_at") or 0)
+    question = messages.get(answer.parent_id, Message())
     return Vote(
-        str(row["id"]), rating, str(chat_id), asked, answered, comment, at, model, _giver(row), _ticked(data)
-    )  # fmt: skip
+        row.id,
+        rating,
+        row.meta.chat_id,
+        _message_text(question.content),
+        _message_text(answer.content),
+        row.data.comment.strip() or None,
+        int(row.updated_at),
+        model,
+        # So that people are told apart and none is named.
+        KEY + hashlib.sha256(row.user_id.encode()).hexdigest()[:16] if row.user_id else None,
+        _ticked(row.data),
+    )
 
 
-def _model_voted_on(data: Mapping[str, Any], meta: Mapping[str, Any], answer: Mapping[str, Any]) -> str | None:
+def _model_voted_on(row: VoteRow, answer: Message) -> str | None:
     """Which of our models was voted on, by the first name that is one of ours: the model that an arena chose, the one named in
     the vote, or what a workspace model of that name is made of."""
-    named = [answer.get("selectedModelId"), data.get("model_id"), answer.get("model") if meta.get("arena") else None]
+    named = [answer.selected_model, row.data.model_id, answer.model if row.meta.arena else ""]
     if not any(named):
         return SERVED
-    bases = meta.get("base_models") or {}
-    for name in [*named, *(bases.get(name) for name in named if name)]:
+    for name in [*named, *(row.meta.base_models.get(name) for name in named)]:
         # A connection's prefix stands before a model's name, with a dot; our names have none.
-        if name and (ours := _NAMES.get(str(name).rsplit(".", 1)[-1])):
+        if name and (ours := _NAMES.get(name.rsplit(".", 1)[-1])):
             return ours
     return None
 
 
-def _giver(row: Mapping[str, Any]) -> str | None:
-    """Whose vote it is, so that people are told apart and none is named."""
-    account = str(row.get("user_id") or "")
-    return KEY + hashlib.sha256(account.encode()).hexdigest()[:16] if account else None
-
-
-def _ticked(data: Mapping[str, Any]) -> tuple[str, ...]:
+def _ticked(data: VoteData) -> tuple[str, ...]:
     """What a person ticked beside the thumb: a reason of Open WebUI's list, and its grade."""
-    reason, details = data.get("reason"), data.get("details")
-    grade = details.get("rating") if isinstance(details, Mapping) else None
-    found = [str(reason).replace("_", " ")[:60]] if reason else []
+    grade = data.details.get("rating") if isinstance(data.details, Mapping) else None
+    found = [data.reason.replace("_", " ")[:60]] if data.reason else []
     return (*found, f"{grade} of 10") if isinstance(grade, int) else tuple(found)
 
 
@@ -305,21 +288,7 @@ def _model_of(entry: JournalEntry) -> str:
     return BASE if entry.adapter is None else CANDIDATE
 
 
-def _messages(snapshot: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The chat's messages by id, wherever this version of Open WebUI nests them."""
-    return {str(key): value for history in _histories(snapshot) for key, value in history.items()}
-
-
-def _histories(value: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, Mapping):
-        history = value.get("history")
-        if isinstance(history, Mapping) and isinstance(history.get("messages"), Mapping):
-            yield history["messages"]
-        elif "chat" in value:
-            yield from _histories(value["chat"])
-
-
-def _message_text(content: Any) -> str | None:
+def _message_text(content: object) -> str | None:
     """A message's text: a string, or the text parts of a list."""
     if isinstance(content, list):
         return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping)) or None

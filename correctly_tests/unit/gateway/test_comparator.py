@@ -15,6 +15,7 @@ import pytest
 from correctly_assets.gateway.live_comparator import LiveComparator, live_comparator
 from correctly_assets.gateway.options import Options
 from correctly_assets.settings import Settings
+from correctly_assets.workflows.openwebui_rows import VoteRow
 from correctly_assets.workflows.read_votes import parse_vote
 from correctly_tests.serving_fakes import Running, errant_annotator, fake_engine, running_gateway
 from correctly_tests.teaching_fakes import PROMPTS, ChatServer, answer, broken, completion
@@ -150,6 +151,6 @@ def test_without_a_model_and_an_address_there_is_none(settings: Settings, tmp_pa
 
 def test_a_vote_on_the_comparators_answer_is_none_on_ours() -> None:
     row = {"id": "v", "data": {"rating": -1, "model_id": "correctly"}, "meta": {"chat_id": "c", "message_id": "m"}}
-    assert parse_vote(row) is not None
+    assert parse_vote(VoteRow.model_validate(row)) is not None
     row["data"] = {"rating": -1, "model_id": "correctly-comparator"}
-    assert parse_vote(row) is None
+    assert parse_vote(VoteRow.model_validate(row)) is None

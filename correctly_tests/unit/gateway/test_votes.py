@@ -13,6 +13,7 @@ from correctly_assets.core.errors import UnreachableError
 from correctly_assets.core.types import Correction
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store, open_store
+from correctly_assets.workflows.openwebui_rows import VoteRow
 from correctly_assets.workflows.read_votes import parse_vote, take_votes
 from correctly_tests.serving_fakes import Running, fake_engine, running_gateway
 from correctly_tests.unit.gateway.test_figures import figure
@@ -75,7 +76,7 @@ def voted_in_the_chat(running: Running, model: str, rating: int) -> None:
     written(running)
     given = row(rating, asked=BEFORE, answered="", id=f"{model}{rating}{running.ready()['release']}")
     given["data"]["model_id"] = model
-    vote = parse_vote(given)
+    vote = parse_vote(VoteRow.model_validate(given))
     assert vote is not None and take_votes(running.store, [vote], str) == 1
 
 

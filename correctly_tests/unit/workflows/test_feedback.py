@@ -15,6 +15,7 @@ from correctly_assets.curation.pii import PersonalData
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store
 from correctly_assets.workflows.collect_feedback import ask_for_feedback, collect_feedback, settle_feedback
+from correctly_assets.workflows.openwebui_rows import VoteRow
 from correctly_assets.workflows.read_votes import (
     corrected_part,
     is_version_of,
@@ -188,10 +189,10 @@ def test_edits_accepted_and_rejected_one_by_one_make_the_better_version(settings
 
 
 def test_what_is_no_thumb_on_an_answer_is_no_vote():
-    assert parse_vote({"id": "x", "data": {"rating": "good"}, "meta": {"chat_id": "c"}}) is None
-    assert parse_vote({"id": "x", "data": {"rating": 1}, "meta": {}}) is None
-    assert parse_vote({"id": "x", "data": None, "meta": None}) is None
-    vote = parse_vote(row(1))
+    assert parse_vote(VoteRow.model_validate({"id": "x", "data": {"rating": "good"}, "meta": {"chat_id": "c"}})) is None
+    assert parse_vote(VoteRow.model_validate({"id": "x", "data": {"rating": 1}, "meta": {}})) is None
+    assert parse_vote(VoteRow.model_validate({"id": "x", "data": None, "meta": None})) is None
+    vote = parse_vote(VoteRow.model_validate(row(1)))
     assert vote is not None and (vote.asked, corrected_part(vote.answered or "")) == (BEFORE, AFTER)
 
 
@@ -203,7 +204,7 @@ def test_a_comment_is_a_version_when_at_most_half_of_its_words_differ():
 
 def voted(store: Store, given: dict[str, Any]) -> list[tuple[str, int]]:
     """(answer, rating) of every reaction kept, after one row was taken."""
-    vote = parse_vote(given)
+    vote = parse_vote(VoteRow.model_validate(given))
     if vote is not None:
         take_votes(store, [vote], str)
     return [(one.correction_id, one.rating) for one in store.pending_feedback()]
@@ -241,7 +242,7 @@ def test_an_arena_that_names_the_model_it_chose_is_believed(store: Store):
 def test_a_workspace_model_made_of_another_is_none_of_ours():
     given = row(1)
     given["data"]["model_id"], given["meta"]["base_models"] = "helper", {"helper": "gpt-x"}
-    assert parse_vote(given) is None
+    assert parse_vote(VoteRow.model_validate(given)) is None
 
 
 def test_only_new_votes_are_fetched_with_their_chats(chat: Chat, store: Store):

@@ -7,6 +7,7 @@ import pytest
 from correctly_assets.core.types import Correction
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.collect_feedback import settle_feedback
+from correctly_assets.workflows.openwebui_rows import VoteRow
 from correctly_assets.workflows.read_votes import one_sentence_better, parse_vote, take_votes
 from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.unit.workflows.test_feedback import row
@@ -39,7 +40,11 @@ def test_the_vote_on_a_paragraph_lands_as_the_whole_paragraph(settings: Settings
     settings.platform.home.mkdir(parents=True)
     with open_platform_store(settings.platform) as store:
         store.journal_correction(Correction("c_1", BEFORE, AFTER, (), "r0001", "abc"), client="webui", chat_id="chat-1")
-        vote = parse_vote(row(-1, comment="Please log in to the portal before noon.", asked=BEFORE, answered=AFTER))
+        vote = parse_vote(
+            VoteRow.model_validate(
+                row(-1, comment="Please log in to the portal before noon.", asked=BEFORE, answered=AFTER)
+            )
+        )
         assert vote is not None
         assert take_votes(store, [vote], lambda text: text) == 1
         settle_feedback(store, settings)

@@ -12,6 +12,7 @@ from correctly_assets.correction.render import chat_answer
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store
 from correctly_assets.workflows.collect_feedback import settle_feedback
+from correctly_assets.workflows.openwebui_rows import VoteRow
 from correctly_assets.workflows.read_votes import better_version, corrected_part, parse_vote, take_votes
 from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.unit.workflows.test_feedback import row
@@ -38,7 +39,7 @@ def heard(
     store.journal_correction(
         Correction("c_1", text, after or text, (), "r0001", "abc"), client="webui", chat_id="chat-1"
     )
-    vote = parse_vote(row(rating, comment=comment, asked=text, answered=answered))
+    vote = parse_vote(VoteRow.model_validate(row(rating, comment=comment, asked=text, answered=answered)))
     assert vote is not None and take_votes(store, [vote], str) == 1
     [kept] = store.pending_feedback()
     return kept.better, kept.comment
@@ -94,5 +95,9 @@ def test_a_text_that_itself_ends_in_our_notice_was_not_edited_by_the_vote(store:
     text = f"{TEXT} {NOTICES[0]}"
     store.journal_correction(Correction("c_1", text, f"{BETTER} {NOTICES[0]}", (), "r0001", "abc"), chat_id="chat-1")
     [entry] = store.corrections(chat_id="chat-1")
-    vote = parse_vote(row(1, asked=text, answered=f"{entry.after}\n\n| Was | Now | Why |\n| --- | --- | --- |"))
+    vote = parse_vote(
+        VoteRow.model_validate(
+            row(1, asked=text, answered=f"{entry.after}\n\n| Was | Now | Why |\n| --- | --- | --- |")
+        )
+    )
     assert vote is not None and better_version(vote, entry, str) == (None, None)

@@ -12,6 +12,7 @@ from correctly_assets.core.types import Correction
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store
 from correctly_assets.workflows.collect_feedback import settle_feedback
+from correctly_assets.workflows.openwebui_rows import VoteRow
 from correctly_assets.workflows.read_votes import parse_vote, take_votes
 from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.unit.workflows.test_feedback import row
@@ -44,7 +45,9 @@ def on(model: str | None, rating: int, answered: str, comment: str = "", id: str
 
 
 def take(store: Store, *rows: dict[str, Any]) -> int:
-    return take_votes(store, [vote for each in rows if (vote := parse_vote(each)) is not None], str)
+    return take_votes(
+        store, [vote for each in rows if (vote := parse_vote(VoteRow.model_validate(each))) is not None], str
+    )
 
 
 @pytest.mark.parametrize("model", OTHERS)
