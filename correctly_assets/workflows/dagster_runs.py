@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import httpx
+from pydantic import BaseModel, Field, TypeAdapter
 
 from correctly_assets.core.errors import PermanentError, UnreachableError
 
@@ -65,6 +66,50 @@ class RunEvent:
     message: str
 
 
+class _Told(BaseModel):
+    """A part of an answer; ``message`` is what Dagster says where it is no good one."""
+
+    typename: str = Field(alias="__typename")
+    message: str = ""
+
+    @property
+    def why(self) -> str:
+        return self.message or self.typename
+
+
+class _StartedRun(BaseModel):
+    id: str = Field(alias="runId")
+
+
+class _Started(_Told):
+    run: _StartedRun | None = None
+
+
+class _Run(_Told):
+    status: str = ""
+    started_at: float | None = Field(default=None, alias="startTime")
+    ended_at: float | None = Field(default=None, alias="endTime")
+
+
+class _Failure(BaseModel):
+    message: str = ""
+
+
+class _Entry(_Told):
+    timestamp: float = 0.0  # milliseconds since 1970, as text
+    level: str = ""
+    error: _Failure | None = None
+
+
+class _Page(_Told):
+    cursor: str = ""
+    has_more: bool = Field(default=False, alias="hasMore")
+    events: list[_Entry] = Field(default_factory=list)
+
+
+T = TypeVar("T")
+
+
 class DagsterRuns:
     """Starts, ends and reads runs. Blocks; call it in a thread.
 
@@ -82,7 +127,7 @@ class DagsterRuns:
         Raises:
             UnreachableError: it does not.
         """
-        self._ask(ALIVE)
+        self._ask(ALIVE, "version", str)
 
     def start(self, job: str, tags: Mapping[str, str]) -> str:
         """Have a job run, behind those that run or wait. Returns the run's id.
@@ -95,10 +140,10 @@ class DagsterRuns:
             "selector": {**_REPOSITORY, "jobName": job},
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         }
-        done = self._ask(START, params=params)["launchRun"]
-        if done["__typename"] != "LaunchRunSuccess":
-            raise PermanentError(f"Dagster did not start {job}: {done.get('message') or done['__typename']}.")
-        return done["run"]["runId"]
+        done = self._ask(START, "launchRun", _Started, params=params)
+        if done.typename != "LaunchRunSuccess" or done.run is None:
+            raise PermanentError(f"Dagster did not start {job}: {done.why}.")
+        return done.run.id
 
     def state(self, run_id: str) -> RunState | None:
         """Where a run stands; None where Dagster does not know it.
@@ -106,10 +151,8 @@ class DagsterRuns:
         Raises:
             UnreachableError: Dagster does not answer.
         """
-        run = self._ask(STATE, id=run_id)["runOrError"]
-        if run["__typename"] != "Run":
-            return None
-        return RunState(run["status"], run["startTime"], run["endTime"])
+        run = self._ask(STATE, "runOrError", _Run, id=run_id)
+        return RunState(run.status, run.started_at, run.ended_at) if run.typename == "Run" else None
 
     def end(self, run_id: str) -> None:
         """Ask a run to end.
@@ -118,9 +161,9 @@ class DagsterRuns:
             UnreachableError: Dagster does not answer.
             PermanentError: the run cannot be ended.
         """
-        done = self._ask(END, id=run_id)["terminateRun"]
-        if done["__typename"] != "TerminateRunSuccess":
-            raise PermanentError(f"The run was not ended: {done.get('message') or done['__typename']}.")
+        done = self._ask(END, "terminateRun", _Told, id=run_id)
+        if done.typename != "TerminateRunSuccess":
+            raise PermanentError(f"The run was not ended: {done.why}.")
 
     def events(self, run_id: str) -> list[RunEvent]:
         """What has happened in a run, oldest first; empty where Dagster does not know it.
@@ -131,16 +174,16 @@ class DagsterRuns:
         found: list[RunEvent] = []
         after: str | None = None
         while len(found) < _MOST_EVENTS:
-            page = self._ask(EVENTS, id=run_id, after=after)["logsForRun"]
-            if page["__typename"] != "EventConnection":
+            page = self._ask(EVENTS, "logsForRun", _Page, id=run_id, after=after)
+            if page.typename != "EventConnection":
                 return found
-            found += [_event(entry) for entry in page["events"] if _is_told(entry)]
-            if not page["hasMore"]:
+            found += [_event(entry) for entry in page.events if _is_told(entry)]
+            if not page.has_more:
                 break
-            after = page["cursor"]
+            after = page.cursor
         return found
 
-    def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
+    def _ask(self, query: str, field: str, kind: type[T], **variables: object) -> T:
         try:
             answer = httpx.post(
                 f"{self._url}/graphql",
@@ -159,17 +202,17 @@ class DagsterRuns:
                 "message", f"status {answer.status_code}"
             )
             raise PermanentError(f"Dagster at {self._url} refused the question: {message}")
-        return body["data"]
+        return TypeAdapter(kind).validate_python(body["data"][field])
 
 
-def _is_told(entry: Mapping[str, Any]) -> bool:
+def _is_told(entry: _Entry) -> bool:
     # Dagster's own events have the level DEBUG; in what the assets log it means a detail.
-    is_detail = entry["__typename"] == "LogMessageEvent" and entry["level"] == "DEBUG"
-    return entry["__typename"] in _TOLD and not is_detail
+    is_detail = entry.typename == "LogMessageEvent" and entry.level == "DEBUG"
+    return entry.typename in _TOLD and not is_detail
 
 
-def _event(entry: Mapping[str, Any]) -> RunEvent:
-    level = {"ERROR": "error", "CRITICAL": "error", "WARNING": "warn"}.get(entry["level"], "info")
-    why = (entry.get("error") or {}).get("message", "").strip()
-    message = entry["message"] if not why or why in entry["message"] else f"{entry['message']} {why}"
-    return RunEvent(float(entry["timestamp"]) / 1000, level, message)
+def _event(entry: _Entry) -> RunEvent:
+    level = {"ERROR": "error", "CRITICAL": "error", "WARNING": "warn"}.get(entry.level, "info")
+    why = entry.error.message.strip() if entry.error is not None else ""
+    message = entry.message if not why or why in entry.message else f"{entry.message} {why}"
+    return RunEvent(entry.timestamp / 1000, level, message)
