@@ -45,7 +45,7 @@ class Speculation:
 
 
 SMALL_MACHINE = 4
-"""Cores up to which none is set aside for the engine's scheduler."""
+"""Cores up to which none is set aside for the engine's scheduler, which runs in the worker's process."""
 
 
 def intel_openmp(python: str) -> Path | None:
@@ -82,11 +82,12 @@ def vllm_command(
     max_loras: int = 2,
     max_cpu_loras: int = 8,
     max_model_len: int = 1024,
-    kvcache_gb: int = 2,
+    kvcache_gb: float = 0.25,
     speculation: Speculation | None = Speculation(),
     gpu_memory_utilization: float = 0.9,
     shutdown_timeout: int = 20,
     dtype: Dtype = "bfloat16",
+    cores: int | None = None,
     python: str = sys.executable,
 ) -> tuple[list[str], dict[str, str]]:
     """The command that starts the engine, and what it needs in its environment beside the caller's own.
@@ -99,8 +100,9 @@ def vllm_command(
         max_loras: adapters in one batch; 2 or more, or a swap stalls those who still use the old one.
         max_cpu_loras: adapters that stay resident; must cover every registered name, since an evicted one whose
             directory is gone takes the whole server down with the next request for it.
-        kvcache_gb: memory for the cache on a CPU, in GiB.
+        kvcache_gb: memory for the cache on a CPU, in GiB; vLLM holds all of it from its start.
         dtype: what it computes in.
+        cores: what the engine may use of a CPU; None is what this process may.
         shutdown_timeout: seconds that running answers get after SIGTERM; without it streams are cut.
 
     Returns:
@@ -120,17 +122,19 @@ def vllm_command(
     if device == "cpu":
         # The CPU's default block is 128 tokens, longer than a sentence's prompt, which then is never reused.
         argv += ["--block-size", "32"]
+        # In bytes, since VLLM_CPU_KVCACHE_SPACE knows whole GiB alone.
+        argv += ["--kv-cache-memory-bytes", str(round(kvcache_gb * 2**30))]
         # vLLM's own kernel: beside LoRA nothing is compiled, and PyTorch's single steps take five times as long.
         argv += ["--compilation-config", '{"custom_ops": ["+rotary_embedding"]}']
     else:
         argv += ["--gpu-memory-utilization", f"{gpu_memory_utilization:g}"]
     if speculation is not None:
         argv += ["--speculative-config", speculation.to_json()]
-    return argv, _environment(model, host, device, kvcache_gb, speculation, python)
+    return argv, _environment(model, host, device, speculation, cores or len(os.sched_getaffinity(0)), python)
 
 
 def _environment(
-    model: str, host: str, device: Device, kvcache_gb: int, speculation: Speculation | None, python: str
+    model: str, host: str, device: Device, speculation: Speculation | None, cores: int, python: str
 ) -> dict[str, str]:
     """What the engine needs in its environment beside the caller's own."""
     environment = {
@@ -146,14 +150,14 @@ def _environment(
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
     }
     if device == "cpu":
-        environment["VLLM_CPU_KVCACHE_SPACE"] = str(kvcache_gb)
         # Speculation runs on numba, whose OpenMP layer would set the whole process to one thread at its first use.
         environment["NUMBA_THREADING_LAYER"] = "workqueue"
         if speculation is not None and speculation.prompt is not None:
             environment[PROMPT_HEAD], environment[PROMPT_TAIL] = speculation.prompt
-        if (os.cpu_count() or 1) <= SMALL_MACHINE:
+        if cores <= SMALL_MACHINE:
             # vLLM sets a core aside for its scheduler, which on two cores is half of what computes.
             environment["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"
+            environment |= _one_process(cores)
         openmp = intel_openmp(python)
         if openmp is not None:
             # Asked for by vLLM itself: without it, speculation on a CPU is slower than none.
@@ -161,3 +165,20 @@ def _environment(
     if Path(model).is_dir():
         environment |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     return environment
+
+
+def _one_process(cores: int) -> dict[str, str]:
+    """The environment in which vLLM's scheduler and its worker are one process.
+
+    Two processes each hold some 600 MB of the same libraries, and every step waits for a message between them. vLLM starts a
+    worker of its own on a CPU because OpenMP's settings must stand in the environment before the worker starts; here they do.
+    """
+    return {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "OMP_NUM_THREADS": str(cores),
+        # Bound to cores, the first process would hand its one core down to the others.
+        "KMP_AFFINITY": "disabled",
+        # As vLLM sets them for its worker: milliseconds until an idle thread sleeps, and no pause that slows the core.
+        "KMP_BLOCKTIME": "5",
+        "KMP_TPAUSE": "0",
+    }

@@ -40,7 +40,7 @@ ADMIN_PASSWORD = "${WEBUI_ADMIN_PASSWORD:?set WEBUI_ADMIN_PASSWORD in .env}"
 GATEWAY_KEY = "${WEBUI_GATEWAY_KEY:?set WEBUI_GATEWAY_KEY in .env}"
 WEBUI_PORT = 8080
 """Where Open WebUI's image listens, inside its container."""
-HOST_SPECIFIC_ENV = ("VLLM_CPU_NUM_OF_RESERVED_CPU",)
+HOST_SPECIFIC_ENV = ("VLLM_CPU_NUM_OF_RESERVED_CPU", "VLLM_ENABLE_V1_MULTIPROCESSING")
 """What the process table reads off the machine it runs on, and a rendered file must not."""
 SQLALCHEMY = DATABASE.replace("postgresql://", "postgresql+psycopg2://", 1)
 MLFLOW_DATABASE = f"{SQLALCHEMY}?options=-csearch_path%3Dmlflow"

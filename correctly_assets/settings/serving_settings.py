@@ -30,10 +30,10 @@ class ServingSettings(SettingsGroup):
         description="Further engines that the gateway asks besides this one, as URLs with commas between, such as "
         "http://10.0.0.6:8001. Each must take the same key and see HOME under the same path.",
     )
-    vllm_kvcache_gb: int = Field(
-        default=1,
-        ge=1,
-        description="The engine's cache on a CPU, in GiB: 1 holds some 56,000 tokens of the embedded model.",
+    vllm_kvcache_gb: float = Field(
+        default=0.25,
+        ge=0.0625,
+        description="The engine's cache on a CPU, in GiB, held from its start: 0.25 holds some 14,000 tokens of the embedded model.",
     )
     vllm_max_model_len: int = Field(default=1024, ge=256, description="Most tokens of one request, prompt and answer.")
     vllm_dtype: Literal["auto", "bfloat16", "float32"] = Field(

@@ -29,7 +29,7 @@ def test_a_cpu_engine_listens_on_loopback_and_covers_every_adapter() -> None:
     assert value_of(argv, "--scheduling-policy") == "priority"
     assert environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
     assert environment["VLLM_COMPUTE_NANS_IN_LOGITS"] == "1"
-    assert environment["VLLM_CPU_KVCACHE_SPACE"] == "2"
+    assert value_of(argv, "--kv-cache-memory-bytes") == str(2**28)
 
 
 def test_telemetry_is_off_and_no_plugin_can_resolve_adapters_by_name() -> None:
@@ -38,6 +38,14 @@ def test_telemetry_is_off_and_no_plugin_can_resolve_adapters_by_name() -> None:
     assert environment["VLLM_PLUGINS"] == "correctly_cpu"
     _, on_gpu = vllm_command("some/model", port=1, chat_template=TEMPLATE, device="gpu")
     assert on_gpu["VLLM_PLUGINS"] == ""
+
+
+def test_few_cores_have_scheduler_and_worker_in_one_process() -> None:
+    _, few = vllm_command("m", port=1, chat_template=TEMPLATE, device="cpu", cores=2)
+    _, many = vllm_command("m", port=1, chat_template=TEMPLATE, device="cpu", cores=16)
+    assert few["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+    assert few["OMP_NUM_THREADS"] == "2"
+    assert not {"VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_NUM_THREADS"} & many.keys()
 
 
 def test_a_directory_is_served_offline_and_a_hub_name_is_not(tmp_path: Path) -> None:
@@ -50,7 +58,8 @@ def test_a_directory_is_served_offline_and_a_hub_name_is_not(tmp_path: Path) -> 
 def test_a_gpu_engine_gets_no_cpu_flags() -> None:
     argv, environment = vllm_command("m", port=1, chat_template=TEMPLATE, device="gpu")
     assert "--block-size" not in argv
-    assert "VLLM_CPU_KVCACHE_SPACE" not in environment
+    assert "--kv-cache-memory-bytes" not in argv
+    assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in environment
     assert float(value_of(argv, "--gpu-memory-utilization")) == pytest.approx(0.9)
 
 
