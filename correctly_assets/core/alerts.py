@@ -15,7 +15,7 @@ TITLES: dict[AlertKind, str] = {
     "refused_gate": "The gate refused an adapter",
     "failed_run": "A run failed",
     "rollback": "A release was rolled back",
-    "votes": "Most votes on the release in service are thumbs down",
+    "votes": "Most people who voted on the release in service gave thumbs down",
     "engine": "The engine goes away again and again",
     "lag": "Examples wait too long for a decision",
     "disk": "The disk is nearly full",
@@ -62,7 +62,7 @@ class Limits:
 
     Attributes:
         engine_losses: how often the engine may go away within an hour before it counts.
-        votes: how many votes a release must have before their balance counts.
+        votes: how many people must have voted on a release before their balance counts.
         undecided_hours: age of an example that no decision has seen. disk_free_gb: free space, in 10^9 bytes.
         backup_hours: age of the newest backup; None where no backup is expected.
     """
@@ -80,7 +80,7 @@ class Facts:
 
     Attributes:
         decision: id, verdict and first reason of the last decision. release: id, kind and why of the newest release.
-        votes: thumbs up and thumbs down of the newest release. engine_losses: in the last hour.
+        votes: people who voted for and against the newest release (`core.rollback.Signals`). engine_losses: in the last hour.
         backup_seconds: age of the newest backup, or of the first release where there is none; None before that.
         drift: what the last look at the model's health found wrong, in sentences; None where nothing is.
     """
@@ -116,7 +116,9 @@ def active_alerts(facts: Facts, limits: Limits, known: Collection[str] = ()) -> 
     ups, downs = facts.votes
     if facts.release is not None and ups + downs >= limits.votes and downs > ups:
         id = facts.release[0]
-        found.append(Alert("votes", f"votes:{id}", f"Of {ups + downs} votes on {id} {downs} are thumbs down."))
+        found.append(
+            Alert("votes", f"votes:{id}", f"Of {ups + downs} people who voted on {id} {downs} gave thumbs down.")
+        )
     if facts.engine_losses >= limits.engine_losses:
         message = f"The engine went away {facts.engine_losses} times in the last hour."
         found.append(Alert("engine", "engine", message))

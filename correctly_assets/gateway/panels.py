@@ -289,8 +289,8 @@ def rules(limits: Limits | None = None) -> tuple[Rule, ...]:
         ),
         (
             "votes",
-            '(sum by (release) (correctly_votes_total{rating="-1"}) / sum by (release) (correctly_votes_total) > 0.5) '
-            f"and on (release) (sum by (release) (correctly_votes_total) >= {limits.votes}) "
+            '(sum by (release) (correctly_voters{rating="-1"}) / sum by (release) (correctly_voters) > 0.5) '
+            f"and on (release) (sum by (release) (correctly_voters) >= {limits.votes}) "
             "and on (release) (correctly_release == 1)",
             "0m",
             "warning",

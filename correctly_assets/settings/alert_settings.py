@@ -42,7 +42,9 @@ class AlertsSettings(SettingsGroup):
     mail_to: str = Field(default="", description="Receivers of the mails, with commas between.")
     seconds: float = Field(default=30.0, gt=0, description="Seconds between two looks.")
     votes: int = Field(
-        default=10, ge=1, description="Votes that a release must have before it is an alert that most are thumbs down."
+        default=10,
+        ge=1,
+        description="People who must have voted on a release before it is an alert that most of them voted it down.",
     )
     engine_losses: int = Field(default=3, ge=1, description="Times that the engine may go away within an hour.")
     undecided_hours: float = Field(

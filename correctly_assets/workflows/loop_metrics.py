@@ -165,6 +165,14 @@ def _votes(source: Source) -> Values:
     return {(release, str(rating)): votes for (release, rating), votes in sorted(source.store.votes().items())}
 
 
+def _voters(source: Source) -> Values:
+    champion = source.store.champion()
+    if champion is None:
+        return {}
+    seen = source.store.signals(champion.id)
+    return {(champion.id, "1"): seen.ups, (champion.id, "-1"): seen.downs}
+
+
 TABLE: tuple[LoopMetric, ...] = (
     LoopMetric(
         "decisions",
@@ -251,6 +259,14 @@ TABLE: tuple[LoopMetric, ...] = (
         "Ratings of answers, 1 or -1, by the release that gave them.",
         ("release", "rating"),
         _votes,
+    ),
+    LoopMetric(
+        "voters",
+        "gauge",
+        "people",
+        "People who voted for (1) and against (-1) the release in service; somebody counts once, however often they vote.",
+        ("release", "rating"),
+        _voters,
     ),
     LoopMetric(
         "teacher_usd",

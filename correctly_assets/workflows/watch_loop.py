@@ -64,13 +64,13 @@ def read_facts(store: Store, settings: Settings, now: float, engine_losses: int 
     decision, release = store.last_decision(), store.champion()
     since, backup = store.undecided_since(), newest_backup(settings)
     began = store.first_release_at() if backup is None else None
-    votes = store.votes() if release is not None else {}
+    seen = store.signals(release.id) if release is not None else None
     backed_up = seconds_of(began) if began is not None else backup
     return Facts(
         decision=decision
         and (decision.id, decision.verdict, next(iter(decision.reasons), "No reason was written down.")),
         release=release and (release.id, release.kind, release.why),
-        votes=(votes.get((release.id, 1), 0), votes.get((release.id, -1), 0)) if release is not None else (0, 0),
+        votes=(seen.ups, seen.downs) if seen is not None else (0, 0),
         engine_losses=engine_losses,
         undecided=store.new_since_decision(),
         undecided_seconds=max(0.0, now - seconds_of(since)) if since else 0.0,

@@ -50,7 +50,7 @@ class MailServer(socketserver.ThreadingTCPServer):
 
 
 class Conversation(socketserver.StreamRequestHandler):
-    server: MailServer
+    server: MailServer  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def say(self, line: str) -> None:
         self.wfile.write(f"{line}\r\n".encode())
@@ -154,7 +154,7 @@ def test_failed_runs_rollbacks_lag_disk_and_backups_are_told(
     assert all(one["title"] and one["remedy"] and one["says"] for one in webhook.got)
 
 
-def test_votes_on_the_release_in_service_are_told_and_those_on_others_not(
+def test_people_who_vote_on_the_release_in_service_are_told_of(
     store: Store, settings: Settings, webhook: Webhook
 ) -> None:
     for adapter in ("a", "b"):
@@ -166,13 +166,23 @@ def test_votes_on_the_release_in_service_are_told_and_those_on_others_not(
                     id=id, before="He go.", after="He goes.", edits=(), release="r0002", adapter="b", fallback=None
                 )
             )
-            store.add_feedback(source_key=id, correction_id=id, rating=-1)
+            store.add_feedback(source_key=id, correction_id=id, rating=-1, giver=str(number))
         if adapter == "a":
             watch_loop(store, settings)
             assert webhook.got == []
     watch_loop(store, settings)
     (posted,) = webhook.got
-    assert posted["event"] == "votes:r0002" and posted["says"] == "Of 20 votes on r0002 20 are thumbs down."
+    assert posted["event"] == "votes:r0002" and posted["says"] == "Of 10 people who voted on r0002 10 gave thumbs down."
+
+
+def test_one_person_who_votes_often_raises_no_alert(store: Store, settings: Settings, webhook: Webhook) -> None:
+    release = store.add_release(adapter="a", base_model="base", kind="promotion", why="better").id
+    for number in range(30):
+        id = f"c{number}"
+        store.journal_correction(Correction(id, "He go.", "He goes.", (), release=release, adapter="a", fallback=None))
+        store.add_feedback(source_key=id, correction_id=id, rating=-1, giver="one")
+    watch_loop(store, settings)
+    assert webhook.got == []
 
 
 def test_a_receiver_that_was_away_is_told_later_and_the_other_not_twice(
