@@ -12,6 +12,11 @@ import os
 from typing import Any
 
 import uvicorn
+from dagster import DagsterInstance
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster_webserver.app import create_app_from_workspace_process_context
+from dagster_webserver.version import __version__
 
 from correctly_assets.core.host_check import HostCheck, is_loopback, refuse
 from correctly_assets.gateway.access import Keys, UnauthorizedError, as_bearer
@@ -68,12 +73,6 @@ def guarded(app: Any, settings: Settings) -> Any:
 
 def serve_dagster(settings: Settings) -> None:
     """Serve Dagster's pages until SIGTERM; DAGSTER_HOME names the instance."""
-    from dagster import DagsterInstance
-    from dagster._core.workspace.context import WorkspaceProcessContext
-    from dagster._core.workspace.load_target import WorkspaceFileTarget
-    from dagster_webserver.app import create_app_from_workspace_process_context
-    from dagster_webserver.version import __version__
-
     os.umask(0o077)
     with DagsterInstance.get() as instance:
         # What `dagster-webserver` itself does by default.

@@ -15,14 +15,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.workflows.collect_garbage import collect_garbage, loaded_adapters
 from correctly_assets.workflows.openwebui_chats import is_here, remove_old_chats
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
-
     from correctly_assets.store import Store
     from correctly_assets.workflows.promote import EngineLike
 
@@ -93,8 +93,6 @@ def purge_runs(instance: DagsterInstance, dagster_home: Path, before: datetime) 
 
     The newest `KEPT_RUNS` stay, and every run whose record of an asset is that asset's latest: the loop reads it.
     """
-    from dagster import DagsterRunStatus, RunsFilter
-
     ended = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
     kept = {run.run_id for run in instance.get_runs(limit=KEPT_RUNS)}
     events = (instance.get_latest_materialization_event(key) for key in instance.all_asset_keys())

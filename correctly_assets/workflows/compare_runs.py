@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from correctly_assets.artifacts.files import write_text_atomically
@@ -224,12 +225,8 @@ def curve_summary(points: Sequence[CurvePoint]) -> str:
 
 def draw_curve(points: Sequence[CurvePoint], path: Path) -> None:
     """The curve as a PNG, held-out loss over examples; F0.5 beside it where it was measured."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6.4, 3.4), dpi=120)
+    figure = Figure(figsize=(6.4, 3.4), dpi=120)
+    axes = figure.subplots()
     examples = [point["examples"] for point in points]
     axes.plot(
         examples, [point["held_out_loss"] for point in points], marker="o", color="#1f4e79", label="held-out loss"
@@ -257,7 +254,6 @@ def draw_curve(points: Sequence[CurvePoint], path: Path) -> None:
     work = path.with_name(f".{path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(work, format="png")
-    plt.close(figure)
     work.replace(path)
 
 

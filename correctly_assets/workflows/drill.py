@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors.numpy import load_file, save_file
+
 from correctly_assets.artifacts.directory import write_artefact
 from correctly_assets.artifacts.manifests import AdapterManifest, read_manifest
 from correctly_assets.core.errors import AdapterRefused, PermanentError
@@ -86,7 +88,6 @@ async def run_drill(settings: Settings, store: Store, engine: EngineLike) -> Dri
 @contextmanager
 def broken_copy(directory: Path, parent: Path) -> Iterator[Path]:
     """A copy of an adapter whose weights pull the other way; its files keep every rule. It is removed at the end."""
-    from safetensors.numpy import load_file, save_file
 
     def fill(work: Path) -> None:
         tensors = load_file(directory / "adapter_model.safetensors")

@@ -58,11 +58,9 @@ def loss_curve(losses: Sequence[float]) -> str:
     Returns:
         A PNG as base64 text: Dagster shows no SVG inside Markdown.
     """
-    from matplotlib.figure import Figure
-
     window = max(1, len(losses) // 20)
     means = [_mean(losses[max(0, step - window) : step + 1]) for step in range(len(losses))]
-    figure = Figure(figsize=(6.4, 2.8), dpi=110, layout="constrained")
+    figure = _empty_figure(6.4, 2.8)
     axes = figure.subplots()
     axes.plot(losses, color=SOFT, linewidth=0.8, label="each step")
     axes.plot(means, color=ACCENT, linewidth=2, label=f"mean of {window + 1}")
@@ -70,7 +68,7 @@ def loss_curve(losses: Sequence[float]) -> str:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format="png", dpi=110)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -84,9 +82,7 @@ def scores_plot(systems: Mapping[str, Mapping[str, Interval]]) -> str:
     Args:
         systems: by name, the intervals of ``gleu`` and ``errant_f05``.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.6, 0.9 + 0.34 * len(systems)), layout="constrained")
+    figure = _empty_figure(7.6, 0.9 + 0.34 * len(systems))
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, key, name in ((left, "gleu", "GLEU"), (right, "errant_f05", "F0.5")):
         for number, intervals in enumerate(systems.values()):
@@ -161,12 +157,16 @@ def _covers(label: Any, taken: Sequence[Any]) -> bool:
 
 def figure_and_axes(width: float, height: float) -> tuple[Figure, Any]:
     """An empty figure in the house's look. ``width`` and ``height`` are in inches."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = _empty_figure(width, height)
     axes = figure.subplots()
     _plain(axes)
     return figure, axes
+
+
+def _empty_figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _plain(axes: Any) -> None:
