@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # cpu (default) or gpu: which build of vLLM is installed.
 ACCELERATOR ?= cpu
-BENCHES := loop train data serve soak score reasons
+BENCHES := loop train data serve soak score reasons week
 # Tests that start real parts run with loopback as their only network: nothing may come from a hub.
 OFFLINE := bash deploy/offline.sh $(PY)
 
