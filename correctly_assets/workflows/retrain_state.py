@@ -17,6 +17,7 @@ from correctly_assets.core.hashing import sha256_of
 from correctly_assets.core.retrain import (
     FAILURE_TAG,
     INTERRUPTED,
+    PASSES,
     WANT_TAG,
     RetrainPolicy,
     RetrainState,
@@ -28,7 +29,7 @@ from correctly_assets.settings import DEFAULT_STAGES, Settings, TeacherSettings,
 from correctly_assets.training.models.base_model import base_model_revision, untrimmed
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, RunRecord
 
     from correctly_assets.store import Store
 
@@ -141,7 +142,7 @@ def read_retrain_state(
     # Counted from tagged runs, never from the cursor, so that a wiped cursor does not start over.
     ended = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
     done = instance.get_run_records(RunsFilter(tags={WANT_TAG: want}, statuses=ended)) if accepted else []
-    kinds = [one.dagster_run.tags.get(FAILURE_TAG) for one in done]
+    kinds = [_failure_of(one) for one in done]
     attempts, spared, setbacks = count_ended(kinds)
     minutes, usd = 0.0, 0.0
     if spending or (accepted and (last is None or last.fingerprint != want)):
@@ -169,6 +170,16 @@ def read_retrain_state(
         minutes_today=minutes,
         usd_today=usd,
     )
+
+
+def _failure_of(record: RunRecord) -> str | None:
+    """What a run is marked with that used up no attempt. One that failed before it began was not launched in time, by a machine
+    that did too much else or a daemon that was ended: nothing was tried."""
+    from dagster import DagsterRunStatus
+
+    run = record.dagster_run
+    never_began = run.status == DagsterRunStatus.FAILURE and record.start_time is None
+    return run.tags.get(FAILURE_TAG, PASSES if never_began else None)
 
 
 def _minutes_today(instance: DagsterInstance) -> float:

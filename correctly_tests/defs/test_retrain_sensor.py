@@ -1,5 +1,8 @@
 """The retrain sensor, tick by tick, on a real Dagster instance and a real store."""
 
+# A tick answers with a request or with a reason to skip, and each test says which by what it asks of it.
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false
+
 from __future__ import annotations
 
 import json
@@ -55,7 +58,7 @@ def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SkipReas
 
 
 def start_run(instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus) -> str:
-    run = instance.create_run_for_job(trivial_job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
+    run = started(instance, request)
     if status == dg.DagsterRunStatus.FAILURE:
         instance.report_run_failed(run, "It broke.")
     return run.run_id
@@ -151,6 +154,18 @@ def test_a_failed_run_is_tried_under_a_new_key_then_given_up_as_a_decision(insta
     # No run has judged the first example: it is as new as the second.
     land(store, "She go.")
     assert "2 new examples since" in tick(instance).tags["correctly/why"]
+
+
+def test_a_run_that_was_never_launched_uses_up_no_attempt(instance, store):
+    land(store, "He go.")
+    for number in range(4):
+        request = tick(instance)
+        assert isinstance(request, dg.RunRequest) and request.run_key == f"{request.tags[WANT_TAG]}:{number + 1}"
+        run = instance.create_run_for_job(trivial_job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTING)
+        instance.report_run_failed(run, "The launch took too long.")
+        assert "may be back soon" in (tick(instance).skip_message or "")
+        ended_at(instance, 2000)
+    assert store.decisions() == []
 
 
 def ended_at(instance: dg.DagsterInstance, seconds_ago: float) -> None:
@@ -258,7 +273,9 @@ def test_a_full_report_holds_no_retraining_back(instance, store):
 
 
 def started(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.DagsterRun:
-    return instance.create_run_for_job(trivial_job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
+    run = instance.create_run_for_job(trivial_job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTING)
+    instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", job_name="retrain"), run.run_id)
+    return run
 
 
 @pytest.mark.parametrize("ended", ["by its worker", "dead before it could"])
