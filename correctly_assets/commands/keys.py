@@ -61,7 +61,10 @@ def new(
 @keys.command("list")
 def list_keys(as_json: Json = False) -> None:
     """Whose keys there are. The keys themselves are kept as hashes and cannot be shown."""
-    found = [{"name": name, **entry} for name, entry in known_keys(get_settings().platform.keys_path).items()]
+    found = [
+        {"name": name, **entry.model_dump(exclude={"sha256"}, exclude_none=True)}
+        for name, entry in known_keys(get_settings().platform.keys_path).items()
+    ]
     if as_json:
         print_json(found)
         return

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
+from correctly_assets.core.json_shapes import Row
 from correctly_assets.core.landing import identified
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.types import Example, Reason
@@ -92,9 +93,9 @@ def held(rung: str, reason: str, example: Example) -> Refusal:
     return Refusal(rung, reason, row_of(example))
 
 
-def row_of(example: Example) -> dict[str, Any]:
+def row_of(example: Example) -> Row:
     """An example in the shape of a row (CONTRACTS), without what it does not have."""
-    row: dict[str, Any] = {
+    row: Row = {
         "before": example.before,
         "after": example.after,
         "reasons": [reason.to_json() for reason in example.reasons],

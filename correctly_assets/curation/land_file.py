@@ -10,12 +10,13 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from correctly_assets.core.errors import PermanentError, UsageError
-from correctly_assets.core.landing import ExampleGuard, LandCounts, LandOutcome, LandRow, Sink
+from correctly_assets.core.json_shapes import Row
+from correctly_assets.core.landing import ExampleGuard, LandCounts, LandOutcome, LandRow, RefusedRow, Sink
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.types import Example
 from correctly_assets.curation.columns import Columns
@@ -92,13 +93,13 @@ def with_ending(path: Path, ending: str) -> Path:
 
 
 def land_rows(
-    rows: Iterable[Mapping[str, Any]],
+    rows: Iterable[Row],
     sink: Sink,
     guards: ExampleGuard,
     *,
     source: str = "api",
     name: str = "rows",
-) -> tuple[LandOutcome, list[dict[str, Any]]]:
+) -> tuple[LandOutcome, list[RefusedRow]]:
     """Land rows that come from no file, such as ``POST /v1/examples``.
 
     Returns:
@@ -124,7 +125,7 @@ class RefusedRows:
         self._path = path
         self._work = path.with_name(f".{path.name}.part") if path else None  # see _MAX_NAME_BYTES
         self._file: IO[str] | None = None
-        self.kept: list[dict[str, Any]] = []
+        self.kept: list[RefusedRow] = []
         self.count = 0
 
     def add(self, line: int | None, refusal: Refusal) -> None:
@@ -136,7 +137,7 @@ class RefusedRows:
         Raises:
             PermanentError: the file cannot be written.
         """
-        record = {"line": line, "reason": refusal.reason, "row": _short(refusal.row)}
+        record: RefusedRow = {"line": line, "reason": refusal.reason, "row": _short(refusal.row)}
         self.count += 1
         if self._work is None:
             if self._keep is None or len(self.kept) < self._keep:
@@ -214,7 +215,7 @@ class _Landing:
             raise
         self._flush()
 
-    def _take(self, line: int, raw: dict[str, Any] | Refusal) -> None:
+    def _take(self, line: int, raw: Row | Refusal) -> None:
         self._rows += 1
         row = raw if isinstance(raw, Refusal) else self._parsed(raw)
         if isinstance(row, Refusal):
@@ -230,7 +231,7 @@ class _Landing:
         if len(self._batch) >= self._batch_rows:
             self._flush()
 
-    def _parsed(self, raw: dict[str, Any]) -> Example | Refusal:
+    def _parsed(self, raw: Row) -> Example | Refusal:
         if not raw.keys() <= ROW_COLUMNS:
             self._ignored.update(str(name)[:60] for name in raw if name not in ROW_COLUMNS)
         return parse_row(raw, languages=self._languages, source=self._source, verified=self._verified)
@@ -279,7 +280,7 @@ def _general(reason: str) -> str:
     return f"A reason speaks of words that {tail.rsplit(', which ', 1)[-1]}" if tail and head else reason[:300]
 
 
-def _short(row: Mapping[str, Any]) -> dict[str, Any]:
+def _short(row: Row) -> Row:
     """The row with cells cut to a length that people can look at; the file itself still has all of it."""
     return {
         str(name)[:60]: value[:_SHOWN_CELL] + "…" if isinstance(value, str) and len(value) > _SHOWN_CELL else value

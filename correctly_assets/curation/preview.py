@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-from correctly_assets.core.landing import ExampleGuard, LandCounts, LandOutcome, LandRow, content_sha
+from correctly_assets.core.landing import ExampleGuard, LandCounts, LandOutcome, LandRow, RefusedRow, content_sha
 from correctly_assets.core.text import slices
 from correctly_assets.core.types import Example
 from correctly_assets.curation.columns import Columns
@@ -21,20 +21,28 @@ from correctly_assets.curation.land_file import RefusedRows, land_file
 SHOWN_ROWS = 20
 
 
+class ShownRow(TypedDict):
+    """A row as it would land; ``held`` is why it would wait in quarantine."""
+
+    line: int | None
+    before: str
+    after: str | None
+    held: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What would become of a file.
 
     Attributes:
         outcome: what landing it would count.
-        rows: the first rows as they would land: ``{"line", "before", "after", "held"}``, ``held`` being why a row would wait in
-            quarantine.
-        refused: the first refused rows: ``{"line", "reason", "row"}``.
+        rows: the first rows as they would land.
+        refused: the first refused rows.
     """
 
     outcome: LandOutcome
-    rows: tuple[dict[str, Any], ...]
-    refused: tuple[dict[str, Any], ...]
+    rows: tuple[ShownRow, ...]
+    refused: tuple[RefusedRow, ...]
 
 
 class _Counting:
@@ -43,7 +51,7 @@ class _Counting:
     def __init__(self, languages: frozenset[str], known: Callable[[Iterable[str]], set[str]]) -> None:
         self._languages, self._known = languages, known
         self._seen: set[str] = set()
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[ShownRow] = []
 
     def land(self, rows: Iterable[Example | LandRow], *, file: str | None = None, batch_rows: int = 2000) -> LandCounts:
         total = LandCounts()
@@ -60,8 +68,8 @@ class _Counting:
         self._seen.add(sha)
         if len(self.rows) < SHOWN_ROWS:
             held = row.held.reason if row.held else None
-            shown = {"line": row.line, "before": row.example.before, "after": row.example.after, "held": held}
-            self.rows.append(shown)
+            example = row.example
+            self.rows.append({"line": row.line, "before": example.before, "after": example.after, "held": held})
         return LandCounts(1, 0, int(row.held is None and row.example.after is None), int(row.held is not None))
 
     @contextmanager

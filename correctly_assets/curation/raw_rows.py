@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from correctly_assets.core.errors import UsageError
+from correctly_assets.core.json_shapes import Cell, Row
 from correctly_assets.core.ports import Refusal
 
-RawRow = tuple[int, "dict[str, Any] | Refusal"]
+RawRow: TypeAlias = tuple[int, Row | Refusal]
 """(line or row number from 1, the row's fields or why it is refused)."""
 _SHOWN = 200
 _XML_CHARACTER = re.compile(r"_x([0-9A-Fa-f]{4})_")
@@ -33,7 +34,7 @@ def damaged(path: Path, number: int) -> UsageError:
     )
 
 
-def cell_text(cell: Any) -> Any:
+def cell_text(cell: Any) -> Cell:
     """A spreadsheet's cell as the text that a person sees in it; what is no text is handed on as it is.
 
     Excel writes characters that XML does not allow as ``_x000D_``; an apostrophe before ``=``, ``+``, ``-`` or ``@`` says that

@@ -7,8 +7,8 @@ Belongs here: one JSON object (or a row of a Parquet file) to the rows it means.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from correctly_assets.core.json_shapes import Cell, Row
 from correctly_assets.core.ports import Refusal
 from correctly_assets.curation.columns import Columns, ColumnsUnclear
 from correctly_assets.curation.rows import ROW_COLUMNS
@@ -17,14 +17,15 @@ _ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "ass
 _WANTED = 'a user\'s message with the text and an assistant\'s with its correction: {"role", "content"}'
 
 
-def rows_of(record: Mapping[str, Any], columns: Columns) -> Iterator[dict[str, Any] | Refusal]:
+def rows_of(record: Row, columns: Columns) -> Iterator[Row | Refusal]:
     """The rows that a record means: each pair of turns of a chat, each reference of a list, or the record itself.
 
     Fields that mean nothing to a row keep their names, so that whoever lands them can say that they were ignored.
     """
     for name in ("messages", "conversations"):
-        if isinstance(record.get(name), Sequence) and not isinstance(record[name], str) and not columns.named:
-            yield from _chat(record, name)
+        turns = record.get(name)
+        if isinstance(turns, Sequence) and not isinstance(turns, str) and not columns.named:
+            yield from _chat(record, name, turns)
             return
     if not columns.named and record.keys() <= ROW_COLUMNS:
         yield from _each_reference(dict(record))
@@ -42,7 +43,7 @@ def rows_of(record: Mapping[str, Any], columns: Columns) -> Iterator[dict[str, A
     yield from _each_reference(row)
 
 
-def _each_reference(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _each_reference(row: Row) -> Iterator[Row]:
     """The row; where its `after` is a list of texts, a row for each that differs."""
     after = row.get("after")
     if isinstance(after, list) and after and all(isinstance(text, str) for text in after):
@@ -52,12 +53,12 @@ def _each_reference(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield row
 
 
-def _chat(record: Mapping[str, Any], name: str) -> Iterator[dict[str, Any] | Refusal]:
+def _chat(record: Row, name: str, turns: Sequence[Cell]) -> Iterator[Row | Refusal]:
     """A row for each answer that follows a user's message; answers of weight 0 are no examples and are left out."""
     rest = {key: value for key, value in record.items() if key != name and key in ROW_COLUMNS}
-    asked: str | None = None
+    asked: Cell = None
     found = left_out = False
-    for message in record[name]:
+    for message in turns:
         if not isinstance(message, Mapping):
             yield Refusal("format", f"A message of `{name}` is no object; write {_WANTED}.", dict(record))
             return
@@ -84,12 +85,14 @@ def _chat(record: Mapping[str, Any], name: str) -> Iterator[dict[str, Any] | Ref
         yield Refusal("format", why, dict(record))
 
 
-def _message_text(content: Any) -> Any:
+def _message_text(content: Cell) -> Cell:
     """A message's text; the text parts of a list are joined. Anything else is handed on, and refused with its kind."""
-    if isinstance(content, list) and all(isinstance(part, Mapping) for part in content):
-        return "\n".join(str(part.get("text", "")) for part in content if part.get("type", "text") == "text")
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, Mapping)]
+        if len(parts) == len(content):
+            return "\n".join(str(part.get("text", "")) for part in parts if part.get("type", "text") == "text")
     return content
 
 
-def _blank(value: Any) -> bool:
+def _blank(value: Cell) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())

@@ -16,6 +16,7 @@ from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
 
 from correctly_assets.core.errors import UsageError
+from correctly_assets.core.json_shapes import Row
 from correctly_assets.core.ports import Refusal
 from correctly_assets.curation.columns import Columns, ColumnsUnclear
 from correctly_assets.curation.raw_rows import RawRow, cell_text, damaged, refusal
@@ -61,7 +62,7 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[RawRow]:
             raise damaged(path, number) from error
 
 
-def _plain_rows(batch: Any) -> Iterator[dict[str, Any] | Refusal]:
+def _plain_rows(batch: Any) -> Iterator[Row | Refusal]:
     try:
         rows = batch.to_pylist()
     except UnicodeDecodeError:
@@ -77,7 +78,7 @@ def _plain_rows(batch: Any) -> Iterator[dict[str, Any] | Refusal]:
     yield from rows
 
 
-def _without_empty(row: dict[str, Any]) -> dict[str, Any]:
+def _without_empty(row: Row) -> Row:
     return {name: value for name, value in row.items() if value is not None}
 
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, ConfigDict, StrictBool, TypeAdapter, ValidationError
 
 from correctly_assets.artifacts.files import kept_secret, write_text_atomically
 from correctly_assets.core.correction import Mode, ReasonLanguage
@@ -58,6 +59,22 @@ class Client:
     mode: Mode | None = None
     may_train: bool = True
     shows_key: bool = False
+
+
+class KeyEntry(BaseModel):
+    """What is kept of one key. Fields that are not known here stay in the file."""
+
+    model_config = ConfigDict(extra="allow")
+
+    sha256: str
+    reason_language: ReasonLanguage | None = None
+    mode: Mode | None = None
+    may_train: StrictBool | None = None
+    at: str | None = None
+
+
+_KEYS = TypeAdapter(dict[str, KeyEntry])
+"""The keys file: every key by its client's name."""
 
 
 class Keys:
@@ -107,10 +124,8 @@ class Keys:
         if (stat.st_mtime_ns, stat.st_size) == self._stamp:
             return
         self._clients = {
-            str(entry["sha256"]): Client(
-                name, entry.get("reason_language"), entry.get("mode"), entry.get("may_train") is True, shows_key=True
-            )
-            for name, entry in _load(self._path).items()
+            entry.sha256: Client(name, entry.reason_language, entry.mode, entry.may_train is True, shows_key=True)
+            for name, entry in known_keys(self._path).items()
         }
         self._stamp = (stat.st_mtime_ns, stat.st_size)
 
@@ -197,15 +212,14 @@ def new_key(
         PermanentError: the keys file cannot be read.
     """
     key = key or f"correctly-{secrets.token_urlsafe(32)}"
-    entry = {
-        "sha256": hash_key(key),
-        "reason_language": reason_language,
-        "mode": mode,
-        "may_train": may_train or None,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
     with _changing(path) as known:
-        known[name] = {field: value for field, value in entry.items() if value is not None}
+        known[name] = KeyEntry(
+            sha256=hash_key(key),
+            reason_language=reason_language,
+            mode=mode,
+            may_train=may_train or None,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
     return key
 
 
@@ -224,35 +238,33 @@ def revoke_key(path: Path, name: str) -> None:
         del known[name]
 
 
-def known_keys(path: Path) -> dict[str, dict[str, Any]]:
-    """What is kept of every key, by its client's name, without the hash.
+def known_keys(path: Path) -> dict[str, KeyEntry]:
+    """What is kept of every key, by its client's name; nothing where there is no file.
 
     Raises:
         PermanentError: the keys file cannot be read.
     """
-    found = _load(path) if path.exists() else {}
-    return {name: {k: v for k, v in entry.items() if k != "sha256"} for name, entry in found.items()}
+    if not path.exists():
+        return {}
+    try:
+        return _KEYS.validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        why = ": ".join((*map(str, first["loc"]), first["msg"])) if first else str(error)
+        raise PermanentError(f"The keys file {path} cannot be read ({why}); repair or remove it.") from error
 
 
 @contextmanager
-def _changing(path: Path) -> Iterator[dict[str, dict[str, Any]]]:
+def _changing(path: Path) -> Iterator[dict[str, KeyEntry]]:
     """The keys, to be changed by one process at a time and written when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        known = _load(path) if path.exists() else {}
+        known = known_keys(path)
         yield known
-        write_text_atomically(path, json.dumps(known, indent=1) + "\n")
-
-
-def _load(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(known, dict) or not all(isinstance(e, dict) and "sha256" in e for e in known.values()):
-            raise ValueError("it is no object of clients with the hash of a key each")
-    except (OSError, ValueError) as error:
-        raise PermanentError(f"The keys file {path} cannot be read ({error}); repair or remove it.") from error
-    return known
+        write_text_atomically(
+            path, json.dumps(_KEYS.dump_python(known, mode="json", exclude_none=True), indent=1) + "\n"
+        )
 
 
 class RateLimit:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from correctly_assets.core.errors import PermanentError
 from correctly_assets.gateway.access import Keys, UnauthorizedError, new_key
 from correctly_assets.settings import PROJECT_ROOT, Settings
 from correctly_tests.commands import Run
@@ -46,6 +47,28 @@ def test_of_many_keys_made_at_once_none_is_lost(settings: Settings) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: new_key(path, f"c{n}"), range(24)))
     assert len(json.loads(path.read_text())) == 24
+
+
+def test_what_a_keys_file_holds_besides_stays_in_it(settings: Settings) -> None:
+    path = settings.platform.keys_path
+    new_key(path, "ann", may_train=True)
+    kept = json.loads(path.read_text())
+    kept["ann"]["note"] = "of the second floor"
+    path.write_text(json.dumps(kept))
+    new_key(path, "bob")
+    assert json.loads(path.read_text())["ann"] == kept["ann"]
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [("[1", "JSON"), ('{"ann": {}}', "ann: sha256"), ('{"ann": {"sha256": "x", "mode": "bold"}}', "mode")],
+)
+def test_a_keys_file_that_cannot_be_read_says_where(settings: Settings, text: str, where: str) -> None:
+    path = settings.platform.keys_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    with pytest.raises(PermanentError, match=rf"cannot be read \(.*{where}.*repair or remove it"):
+        Keys(path).client("Bearer x", "")
 
 
 def test_a_keys_file_taken_away_beyond_loopback_lets_nobody_in(settings: Settings) -> None:
