@@ -142,7 +142,10 @@ async def _look_at_scores(settings: Settings, store: Store, engine: EngineLike, 
     champion = champion_on_this_base(store, settings)
     if champion is None:
         return ScoresBeside("No adapter of this base model serves, so that none was scored again.", False)
-    promoted = ReleaseScores.model_validate(champion.scores).own.model_dump(mode="json", exclude_unset=True)
+    # The shipped adapter's scores name no set: they are of the whole one, which a limit leaves rows out of.
+    whole = read_evaluation_set(settings.platform.evaluation_path).sha256
+    own = ReleaseScores.model_validate(champion.scores).own
+    promoted = {"data_sha256": whole, **own.model_dump(mode="json", exclude_unset=True)}
     record.promoted_scores = _plain(promoted)
     try:
         now = await score_again(settings, engine, champion.adapter)

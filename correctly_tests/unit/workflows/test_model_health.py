@@ -14,6 +14,7 @@ from correctly_assets.artifacts.health_record import HealthRecord, read_health, 
 from correctly_assets.artifacts.manifests import TrainSetManifest
 from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.types import Correction, Edit, TrainPair
+from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 from correctly_assets.gateway.dashboard import dashboard_page
 from correctly_assets.settings import Settings, get_settings
 from correctly_assets.store import Store, open_store
@@ -54,7 +55,7 @@ class Platform:
         platform = self.settings.platform
         return write_train_set(pairs, platform.snapshots_dir, TrainSetManifest(), sql_dir=platform.sql_dir).id
 
-    def serves(self, adapter: str, train_set: str | None, **scores: float) -> None:
+    def serves(self, adapter: str, train_set: str | None, **scores: float | str) -> None:
         self.store.add_release(
             adapter=adapter,
             base_model="tiny",
@@ -174,8 +175,14 @@ def test_the_champion_is_scored_again_and_kept_answers_need_no_engine(
         asked = len(engine.asked)
         assert asked >= 20 and read_loop(platform.store, settings)["champion_score"][("gleu",)] == found.scores["gleu"]
     assert platform.look(DirectEngine.of(settings)).scores == found.scores
-    # Another champion with the same answers, promoted with more than it reaches.
-    platform.serves(adapter, None, gleu=found.scores["gleu"] + 9, errant_f05=0.0, overcorrected=0.0)
+    # Another champion with the same answers, promoted with more than it reaches: on the whole set, and on the same rows.
+    better = {"gleu": found.scores["gleu"] + 9, "errant_f05": 0.0, "overcorrected": 0.0}
+    platform.serves(adapter, None, **better)
+    unlike = platform.look()
+    assert not unlike.fell and "another evaluation set" in unlike.scores_message
+    platform.serves(
+        adapter, None, **better, data_sha256=read_evaluation_set(settings.platform.evaluation_path, 20).sha256
+    )
     fell = platform.look()
     assert fell.fell and "GLEU fell by 9.0 points" in fell.scores_message
     assert read_loop(platform.store, settings)["champion_score_fell"] == {(): 1.0}
