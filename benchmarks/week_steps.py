@@ -94,6 +94,7 @@ class Week:
     disk: list[dict[str, int]] = field(default_factory=list)
     slow: float = 1.0
     day: int = 1
+    _heard: int = 0
 
     # -- rows of the result ------------------------------------------------------------------------------------------
 
@@ -102,6 +103,7 @@ class Week:
         """One row; what fails in it is what was observed."""
         step, since = Step(self.day, event, expected), time.monotonic()
         self.steps.append(step)
+        self._heard = len(self.receiver.told)
         try:
             yield step
         except FAILURES as error:
@@ -146,8 +148,9 @@ class Week:
         return list(reversed(self.place.store.decisions(limit=1000)))
 
     def runs(self) -> int:
-        """How many retraining runs there have been."""
-        return len(self.place.runs("retrain"))
+        """How many retraining runs have begun. A machine that does much else may fail to launch one, which is tried again."""
+        records = self.place.instance.get_run_records()
+        return sum(one.dagster_run.job_name == "retrain" and one.start_time is not None for one in records)
 
     def decided(self, before: int, quiet_seconds: float = 300) -> Decision:
         """Wait until there are more decisions than before and nothing is left to do; the last decision."""
@@ -169,11 +172,10 @@ class Week:
             # The names are this module's own.
             return {name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() for name in TABLES}  # noqa: S608
 
-    def told(self, state: str, kind: str, event: str | None = None) -> bool:
-        """Whether the webhook was told so, of this event or any of the kind."""
-        return any(
-            one.state == state and one.kind == kind and event in (None, one.event) for one in list(self.receiver.told)
-        )
+    def told(self, state: str, kind: str, event: str | None = None, *, ever: bool = False) -> bool:
+        """Whether the webhook was told so, of this event or any of the kind, since the row was opened or (``ever``) since the first."""
+        told = self.receiver.told[0 if ever else self._heard :]
+        return any(one.state == state and one.kind == kind and event in (None, one.event) for one in told)
 
     def backups(self) -> dict[str, str]:
         """Why each backup was made, by its name."""
