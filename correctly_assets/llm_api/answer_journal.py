@@ -17,9 +17,8 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from correctly_assets.llm_api.requests import ChatAnswer, ChatRequest
+from correctly_assets.llm_api.requests import ChatAnswer, ChatRequest, RequestRecord
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS request (
@@ -140,7 +139,7 @@ class Journal:
             ]  # fmt: skip
         return [batch for batch in found if not wanted.isdisjoint(batch.at_risk_usd)]
 
-    def requests_of(self, batch: OpenBatch) -> list[dict[str, Any]]:
+    def requests_of(self, batch: OpenBatch) -> list[RequestRecord]:
         """A batch's requests as `ChatRequest.to_json` wrote them; less what was erased since."""
         with self._connection() as connection:
             rows = connection.execute(

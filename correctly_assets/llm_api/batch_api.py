@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from correctly_assets.core.errors import PermanentError, RetryableError, UnreachableError
 from correctly_assets.llm_api.endpoint import retry_after
@@ -24,6 +24,57 @@ METADATA = "correctly_job"
 _TRANSFER_SECONDS = 600.0
 _LONGEST_WAIT_SECONDS = 60.0
 T = TypeVar("T")
+
+
+class Trouble(TypedDict, total=False):
+    """What an endpoint says of a failure."""
+
+    message: str | None
+    code: str | None
+
+
+class Message(TypedDict, total=False):
+    """The message of a choice."""
+
+    content: str | None
+
+
+class Choice(TypedDict, total=False):
+    """A choice of an answer."""
+
+    message: Message | None
+    finish_reason: str | None
+
+
+class TokenCounts(TypedDict, total=False):
+    """What an answer took."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Body(TypedDict, total=False):
+    """The body of an answer, or of a refusal."""
+
+    choices: list[Choice] | None
+    usage: TokenCounts | None
+    model: str | None
+    error: Trouble | None
+
+
+class Response(TypedDict, total=False):
+    """What one request of a batch was answered."""
+
+    status_code: int | None
+    body: Body | None
+
+
+class ResultLine(TypedDict, total=False):
+    """A line of a batch's results, as the API documents it: anything may be missing of what an endpoint writes."""
+
+    custom_id: str
+    response: Response | None
+    error: Trouble | None
 
 
 class UnknownBatchError(PermanentError):
@@ -91,7 +142,7 @@ class BatchApi:
         """
         return await self._call(lambda: self._client.batches.retrieve(batch_id), f"look at the batch {batch_id}")
 
-    async def results(self, there: Batch) -> list[dict[str, Any]]:
+    async def results(self, there: Batch) -> list[ResultLine]:
         """The lines of a batch's results, those that went well and those that did not.
 
         Raises:
@@ -99,12 +150,12 @@ class BatchApi:
             RetryableError: they came damaged. The batch stays open: asking again for what stands there would pay twice.
             RetryableError, PermanentError: the endpoint did not give them.
         """
-        lines: list[dict[str, Any]] = []
+        lines: list[ResultLine] = []
         for file_id in filter(None, (there.output_file_id, there.error_file_id)):
             lines += await self._lines(there.id, file_id)
         return lines
 
-    async def _lines(self, batch_id: str, file_id: str) -> list[dict[str, Any]]:
+    async def _lines(self, batch_id: str, file_id: str) -> list[ResultLine]:
         fetched = await self._call(lambda: self._transfers.files.content(file_id), f"fetch the results of {batch_id}")
         try:
             return [json.loads(line) for line in fetched.content.split(b"\n") if line.strip()]

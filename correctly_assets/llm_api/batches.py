@@ -16,11 +16,11 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from correctly_assets.core.errors import PermanentError, RetryableError, UnreachableError
 from correctly_assets.llm_api.answer_journal import Journal, OpenBatch
-from correctly_assets.llm_api.batch_api import BatchApi, UnknownBatchError
+from correctly_assets.llm_api.batch_api import BatchApi, Body, ResultLine, UnknownBatchError
 from correctly_assets.llm_api.budget import Budget, BudgetReachedError, RequestRefusedError, tokens_at_most
 from correctly_assets.llm_api.endpoint import Endpoint, LostError, body_of
 from correctly_assets.llm_api.recordings import request_from
@@ -257,7 +257,7 @@ class Batched:
         self._end(batch, answers, free)
         return len(answers) + len(self._failed.keys() & batch.at_risk_usd.keys())
 
-    def _sort(self, key: str, line: dict[str, Any], mode: str, answers: dict[str, ChatAnswer], free: set[str]) -> None:
+    def _sort(self, key: str, line: ResultLine, mode: str, answers: dict[str, ChatAnswer], free: set[str]) -> None:
         """One line of the results: an answer, a refusal for good, or a request to be sent again."""
         response, error = line.get("response") or {}, line.get("error") or {}
         status, body = response.get("status_code"), response.get("body") or {}
@@ -278,7 +278,7 @@ class Batched:
         if turned.final is not None:
             self._failed[key] = RequestRefusedError(str(turned.final))
 
-    def _answer(self, key: str, body: dict[str, Any]) -> ChatAnswer:
+    def _answer(self, key: str, body: Body) -> ChatAnswer:
         choices = body.get("choices") or []
         if not choices:
             raise LostError("the answer had no choices")

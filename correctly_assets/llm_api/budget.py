@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -38,7 +37,7 @@ class RequestRefusedError(PermanentError):
 
 
 @lru_cache(maxsize=1)
-def _shipped_prices() -> dict[str, Any]:
+def _shipped_prices() -> dict[str, dict[str, float]]:
     """The price table beside this module, read once."""
     table = yaml.safe_load(Path(__file__).with_name("prices.yaml").read_text(encoding="utf-8"))
     return table["usd_per_million_tokens"]
@@ -56,7 +55,7 @@ class Price:
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1_000_000
 
 
-def price_of(model: str, base_url: str, prices: Mapping[str, Any] | None = None) -> Price | None:
+def price_of(model: str, base_url: str, prices: Mapping[str, Mapping[str, float]] | None = None) -> Price | None:
     """The price of a model: from the table (a dated name takes its base name's), nothing on loopback, None if unknown.
 
     Args:

@@ -10,12 +10,16 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 from correctly_assets.core.errors import PermanentError, RetryableError, UnreachableError
 from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.llm_api.budget import Budget, PromptTooLongError, tokens_at_most
 from correctly_assets.llm_api.requests import ChatAnswer, ChatRequest, may_be_answered_later
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletionMessageParam
+    from openai.types.chat.completion_create_params import ResponseFormat
 
 _MODES = ("json_schema", "json_object", "text")
 
@@ -35,23 +39,40 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
         return None
 
 
-def body_of(request: ChatRequest, mode: str) -> dict[str, Any]:
+class RequestBody(TypedDict):
+    """A request as the chat completions endpoint takes it."""
+
+    model: str
+    messages: list[ChatCompletionMessageParam]
+    max_tokens: int
+    temperature: float
+    seed: NotRequired[int]
+    response_format: NotRequired[ResponseFormat]
+
+
+def body_of(request: ChatRequest, mode: str) -> RequestBody:
     """A request as the chat completions endpoint takes it.
 
     Args:
         mode: how the answer is asked to be JSON: ``json_schema``, ``json_object`` or ``text``.
     """
-    body: dict[str, Any] = {
+    body: RequestBody = {
         "model": request.model,
-        "messages": [{"role": role, "content": content} for role, content in request.messages],
+        # The API has a type for each role; a request has whichever was asked for.
+        "messages": cast(
+            "list[ChatCompletionMessageParam]",
+            [{"role": role, "content": content} for role, content in request.messages],
+        ),
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
     }
     if request.seed is not None:
         body["seed"] = request.seed
     if request.schema is not None and mode == "json_schema":
-        named = {"name": "answer", "strict": True, "schema": request.schema}
-        body["response_format"] = {"type": "json_schema", "json_schema": named}
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "strict": True, "schema": dict(request.schema)},
+        }
     elif request.schema is not None and mode == "json_object":
         body["response_format"] = {"type": "json_object"}
     return body

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from correctly_assets.core.errors import PermanentError, RetryableError
+from correctly_assets.core.json_shapes import Json
 
 
 class JudgeEndpoint:
@@ -59,7 +60,7 @@ class JudgeEndpoint:
         except (KeyError, IndexError, TypeError) as error:
             raise PermanentError(f"The judge {self.name} answered in no shape of the chat API.") from error
 
-    async def _post(self, client: httpx.AsyncClient, body: Mapping[str, Any]) -> Any:
+    async def _post(self, client: httpx.AsyncClient, body: Mapping[str, Json]) -> Any:
         trouble = ""
         for attempt in range(self._attempts):
             if attempt:

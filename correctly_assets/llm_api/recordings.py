@@ -9,11 +9,17 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from correctly_assets.core.errors import CorrectlyError, PermanentError
 from correctly_assets.llm_api.budget import PromptTooLongError, RequestRefusedError
-from correctly_assets.llm_api.requests import ChatAnswer, ChatRequest, ChatTransport, Recorder, Recording
+from correctly_assets.llm_api.requests import (
+    ChatAnswer,
+    ChatRequest,
+    ChatTransport,
+    Recorder,
+    Recording,
+    RequestRecord,
+)
 
 
 def now() -> str:
@@ -150,7 +156,7 @@ def add_kept(recorder: Recorder, keep: Recording) -> None:
         recorder.add(request_from(entry["request"]), ChatAnswer.from_json(entry["answer"], paid_before=True))
 
 
-def request_from(record: dict[str, Any]) -> ChatRequest:
+def request_from(record: RequestRecord) -> ChatRequest:
     """A request as an entry holds it, with the same key."""
     messages = tuple((message["role"], message["content"]) for message in record["messages"])
     return ChatRequest(

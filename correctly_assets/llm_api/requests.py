@@ -13,14 +13,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import PermanentError, RefusedError
 from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.json_shapes import Json
 
 FORMAT = "correctly-recording"
 FORMAT_VERSION = 1
@@ -28,6 +29,59 @@ NOT_RECORDED = "not_recorded"
 """The code of the error of a model, or of one request, that nobody has recorded."""
 # A name with a date or a build number behind it is that model's version (gpt-4o-2024-08-06); one with a word is another model.
 _VERSION = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{3,8})")
+
+
+class Said(TypedDict):
+    """A message of a chat."""
+
+    role: str
+    content: str
+
+
+class RequestRecord(TypedDict):
+    """A request as journals and recordings keep it; its hash is the request's key."""
+
+    model: str
+    messages: list[Said]
+    max_tokens: int
+    temperature: float
+    seed: int | None
+    schema: Mapping[str, Json] | None
+
+
+class AnswerRecord(TypedDict):
+    """An answer as journals and recordings keep it: whether it was paid for before is true of any that is read again."""
+
+    text: str
+    model: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    latency_ms: float
+    at: str
+
+
+class RecordedEntry(TypedDict):
+    """A line of a recording."""
+
+    key: str
+    request: RequestRecord
+    answer: AnswerRecord
+
+
+class RecordingHeader(TypedDict):
+    """A recording's first line."""
+
+    format: str
+    version: int
+    kind: str
+    model: str
+    requested: str
+    recorded_at: str
+    entries: int
+    cost_usd: float
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +98,15 @@ class ChatRequest:
     max_tokens: int
     temperature: float = 1.0
     seed: int | None = None
-    schema: dict[str, Any] | None = field(default=None, compare=False)
+    schema: Mapping[str, Json] | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:
         """sha256 over everything that shapes the answer; where it is sent to is not part of it."""
         return sha256_of(self.to_json())
 
-    def to_json(self) -> dict[str, Any]:
-        """As journals and recordings keep it; its hash is the request's key."""
+    def to_json(self) -> RequestRecord:
+        """As journals and recordings keep it."""
         return {
             "model": self.model,
             "messages": [{"role": role, "content": content} for role, content in self.messages],
@@ -82,14 +136,21 @@ class ChatAnswer:
     at: str = ""
     paid_before: bool = False
 
-    def to_json(self) -> dict[str, Any]:
-        """As journals and recordings keep it; ``paid_before`` is left out, for it is true of any answer read again."""
-        record = asdict(self)
-        record.pop("paid_before")
-        return record
+    def to_json(self) -> AnswerRecord:
+        """As journals and recordings keep it."""
+        return {
+            "text": self.text,
+            "model": self.model,
+            "finish_reason": self.finish_reason,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "cost_usd": self.cost_usd,
+            "latency_ms": self.latency_ms,
+            "at": self.at,
+        }
 
     @classmethod
-    def from_json(cls, record: dict[str, Any], *, paid_before: bool = False) -> ChatAnswer:
+    def from_json(cls, record: AnswerRecord, *, paid_before: bool = False) -> ChatAnswer:
         """The inverse of `to_json`; unknown keys are ignored.
 
         Args:
@@ -148,7 +209,7 @@ def not_recorded(model: str, kind: str = "comparator") -> PermanentError:
 class Recording:
     """A recording that was read and whose hash was checked."""
 
-    def __init__(self, header: dict[str, Any], entries: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, header: RecordingHeader, entries: dict[str, RecordedEntry]) -> None:
         self.header = header
         self.entries = entries
 
@@ -232,7 +293,7 @@ class Recorder:
         self._kind = kind
         self._now = now
         self._model: str | None = None
-        self._entries: dict[str, dict[str, Any]] = {}
+        self._entries: dict[str, RecordedEntry] = {}
 
     def add(self, request: ChatRequest, answer: ChatAnswer) -> None:
         """Take one answer in.
@@ -262,7 +323,7 @@ class Recorder:
             raise PermanentError(f"Nothing was recorded for {self._requested}; no file was written.")
         lines = [json.dumps(self._entries[key], sort_keys=True, ensure_ascii=False) for key in sorted(self._entries)]
         body = "".join(f"{line}\n" for line in lines)
-        header = {
+        header: RecordingHeader = {
             "format": FORMAT,
             "version": FORMAT_VERSION,
             "kind": self._kind,
