@@ -17,7 +17,7 @@ from correctly_assets.core.errors import UsageError
 from correctly_assets.core.rollback import Signals
 from correctly_assets.core.text import text_sha
 from correctly_assets.core.types import Correction
-from correctly_assets.store.records import Feedback, FeedbackState, JournalEntry, Thumb, edits_from, to_json
+from correctly_assets.store.records import Feedback, FeedbackState, JournalEntry, JudgedEdit, Thumb, edits_from, to_json
 from correctly_assets.store.subject import Subject, like_prefix
 
 _JOURNAL = "id, at, release, adapter, before, after, edits, fallback, client, chat_id, seconds, tokens"
@@ -180,7 +180,7 @@ class Corrections(Subject):
         correction_id: str,
         rating: int,
         better: str | None = None,
-        edits: Sequence[Mapping[str, Any]] = (),
+        edits: Sequence[JudgedEdit] = (),
         comment: str | None = None,
         giver: str | None = None,
         ticked: Sequence[str] = (),
@@ -191,7 +191,7 @@ class Corrections(Subject):
         Args:
             rating: 1, -1, or 0 when only edits or a better text were given.
             better: the person's own text, personal data already replaced or none.
-            edits: ``{"index", "accepted"}`` for edits of the answer.
+            edits: which of the answer's edits were taken.
             giver: who gives it, as nothing that names a person; None where it is not known.
             ticked: reasons that a person chose from a list.
         """
@@ -199,7 +199,7 @@ class Corrections(Subject):
             "correction_id": correction_id,
             "rating": rating,
             "better": better,
-            "edits": to_json([dict(edit) for edit in edits]),
+            "edits": to_json(list(edits)),
             "comment": comment,
         }
         meta = {"giver": giver, "ticked": to_json(list(ticked))}

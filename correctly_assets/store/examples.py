@@ -112,8 +112,8 @@ class Examples(Subject):
             if not fresh:
                 return LandCounts(duplicates=len(rows))
             now = self.database.now()
-            texts: list[dict[str, Any]] = []
-            scripts: list[dict[str, Any]] = []
+            texts: list[dict[str, str | int | None]] = []
+            scripts: list[dict[str, str | int | None]] = []
             held: list[tuple[str, LandRow]] = []
             for sha, row in fresh.items():
                 example = row.example

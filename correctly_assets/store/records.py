@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
+from correctly_assets.core.json_shapes import Row
 from correctly_assets.core.types import Edit, Example, Reason
 
 Status = Literal["waiting", "accepted", "quarantined", "forgotten"]
@@ -115,6 +116,13 @@ class JournalEntry:
     tokens: int | None
 
 
+class JudgedEdit(TypedDict):
+    """Whether somebody took an edit of an answer, by its place among them."""
+
+    index: int
+    accepted: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Feedback:
     """What somebody said of one answer. ``rating`` is 1, -1, or 0 when only edits or a better text were given; ``giver`` tells
@@ -125,7 +133,7 @@ class Feedback:
     correction_id: str
     rating: int
     better: str | None
-    edits: tuple[Mapping[str, Any], ...]
+    edits: tuple[JudgedEdit, ...]
     comment: str | None
     state: FeedbackState
     message: str | None
@@ -163,7 +171,7 @@ class Quarantined:
 
     id: str
     example_id: str | None
-    row: Mapping[str, Any]
+    row: Row
     reason: str
     rung: str
     at: str

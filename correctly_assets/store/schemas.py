@@ -49,7 +49,7 @@ def mlflow_backend(platform: PlatformSettings) -> str:
     return schema_url(url, "mlflow") if url else f"sqlite:///{platform.home / 'mlflow' / 'mlflow.db'}"
 
 
-def dagster_storage(platform: PlatformSettings) -> dict[str, object]:
+def dagster_storage(platform: PlatformSettings) -> dict[str, dict[str, str] | dict[str, dict[str, str]]]:
     """The storage stanza of dagster.yaml."""
     url = postgres_url(platform)
     if url:
