@@ -13,7 +13,6 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -85,7 +84,7 @@ class RuleReasons:
         PermanentError: a type, language or condition of the templates is unknown or missing.
     """
 
-    def __init__(self, templates: Mapping[str, Mapping[str, list[Mapping[str, Any]]]]) -> None:
+    def __init__(self, templates: Mapping[str, Mapping[str, list[Mapping[str, str]]]]) -> None:
         if missing := sorted(set(ERRANT_TYPES) - set(templates)):
             raise PermanentError(f"prompts/grammar/general.yaml has no reasons for {', '.join(missing)}; add them.")
         wanted = set(languages())
@@ -118,7 +117,7 @@ class RuleReasons:
         for entry in entries:
             when = entry.get("when")
             if when is None or (when == "moved" and moved) or CONDITIONS[when](was, now):
-                return filled(str(entry[language]), {"was": _short(was), "now": _short(now)})
+                return filled(entry[language], {"was": _short(was), "now": _short(now)})
         raise AssertionError("the last entry has no condition")
 
 

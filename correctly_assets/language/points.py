@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from correctly_assets.core.errors import PermanentError
+from correctly_assets.core.json_shapes import Json
 from correctly_assets.language.korean import PARTICLES, with_particles
 from correctly_assets.settings import shipped
 
@@ -58,7 +59,7 @@ class Point(BaseModel):
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     name: str
     level: Literal["A1", "A2", "B1", "B2", "C1", "C2"]
-    when: dict[str, Any] | list[dict[str, Any]]
+    when: dict[str, JsonValue] | list[dict[str, JsonValue]]
     en: PointText
     ko: PointText
     example: Pair
@@ -210,9 +211,9 @@ def _read(directory: Path) -> dict[str, tuple[Point, ...]]:
     return found
 
 
-def _others(directory: Path, name: str) -> dict[str, dict[str, Any]]:
+def _others(directory: Path, name: str) -> dict[str, dict[str, Json]]:
     """What the area's file of each further language says of its points: ``{language: {ID: {short, long}}}``."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Json]] = {}
     for language in languages(directory):
         if language in ("en", "ko"):
             continue
@@ -223,7 +224,7 @@ def _others(directory: Path, name: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _point(path: Path, number: int, row: Any, others: Mapping[str, Mapping[str, Any]]) -> Point:
+def _point(path: Path, number: int, row: Any, others: Mapping[str, Mapping[str, Json]]) -> Point:
     name = row.get("id", f"number {number}") if isinstance(row, dict) else f"number {number}"
     for language, texts in others.items():
         if name not in texts:

@@ -9,13 +9,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import TypedDict
 
 import yaml
 
 from correctly_assets.core.house_style import Variety
 
 NAMES: dict[Variety, str] = {"en-GB": "British", "en-US": "American", "en-GB-oxendict": "Oxford"}
+
+
+class _Stems(TypedDict):
+    stems: list[str]
+    endings: list[str]
+
+
+class _Respelt(TypedDict):
+    stems: list[str]
+    endings: dict[str, str]
+
+
+class _Table(TypedDict):
+    """data/varieties.yaml."""
+
+    our: _Stems
+    re: _Respelt
+    ise: _Stems
+    yse: _Stems
+    ll: _Stems
+    pairs: dict[str, str]
+    one_way: dict[str, str]
+    either: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +64,11 @@ def same_word(one: str, other: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _spellings() -> _Spellings:
-    data = yaml.safe_load((files("correctly_assets.language") / "data" / "varieties.yaml").read_text(encoding="utf-8"))
+    data: _Table = yaml.safe_load(
+        (files("correctly_assets.language") / "data" / "varieties.yaml").read_text(encoding="utf-8")
+    )
     plain, ise = _plain(data), _ise(data["ise"])
-    one_way: dict[str, str] = data["one_way"]
+    one_way = data["one_way"]
     british = {american: word for word, american in (plain | ise).items()}
     american = plain | ise | one_way | data["either"]
     oxford = {american: word for word, american in plain.items()} | ise
@@ -51,7 +76,7 @@ def _spellings() -> _Spellings:
     return _Spellings({"en-GB": british, "en-US": american, "en-GB-oxendict": oxford}, same)
 
 
-def _plain(data: dict[str, Any]) -> dict[str, str]:
+def _plain(data: _Table) -> dict[str, str]:
     """British → American spellings that Oxford shares with British."""
     found: dict[str, str] = {}
     for stem in data["our"]["stems"]:
@@ -65,6 +90,6 @@ def _plain(data: dict[str, Any]) -> dict[str, str]:
     return found | data["pairs"]
 
 
-def _ise(table: dict[str, list[str]]) -> dict[str, str]:
+def _ise(table: _Stems) -> dict[str, str]:
     """British -is- → American and Oxford -iz-."""
     return {f"{stem}is{end}": f"{stem}iz{end}" for stem in table["stems"] for end in table["endings"]}

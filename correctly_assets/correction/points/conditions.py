@@ -89,7 +89,7 @@ class Condition:
 
 
 @lru_cache(maxsize=1)
-def words() -> dict[str, Any]:
+def words() -> dict[str, list[str] | dict[str, str]]:
     """The word lists that conditions and predicates share."""
     return read_words(Path(__file__).with_name("words.yaml"))
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=8)
 def _table(name: str) -> dict[str, frozenset[str]]:
-    return {str(word): frozenset(str(value).split("|")) for word, value in words()[name].items()}
+    table = words()[name]
+    assert isinstance(table, dict)  # words.yaml holds tables beside its lists
+    return {str(word): frozenset(str(value).split("|")) for word, value in table.items()}
 
 
 def _entry(token: Token, name: str) -> frozenset[str] | None:
