@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from difflib import SequenceMatcher
-from typing import Any
 
 from correctly_assets.core.edits import apply_edits
+from correctly_assets.core.json_shapes import Row
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.text import normalise, word_ngrams
 from correctly_assets.core.types import TrainPair
@@ -187,7 +188,7 @@ def agreement(one: str, other: str) -> float:
     return SequenceMatcher(None, normalise(one).split(), normalise(other).split(), autojunk=False).ratio()
 
 
-def as_row(pair: TrainPair) -> Mapping[str, Any]:
+def as_row(pair: TrainPair) -> Row:
     """The pair as a refused row shows it."""
     return {
         "id": pair.id,
@@ -195,5 +196,5 @@ def as_row(pair: TrainPair) -> Mapping[str, Any]:
         "origin": pair.origin,
         "before": pair.before,
         "after": pair.after,
-        "edits": [edit.to_json() for edit in pair.edits],
+        "edits": [asdict(edit) for edit in pair.edits],
     }

@@ -37,7 +37,7 @@ from correctly_assets.evaluation.evaluation_set import read_evaluation_set
 from correctly_assets.evaluation.metrics.score import answer, evaluate
 from correctly_assets.settings import Settings
 from correctly_assets.teachers.embedded.embedded_teacher import EmbeddedTeacher
-from correctly_assets.teachers.embedded.injection import Mix
+from correctly_assets.teachers.embedded.injection import Mix, MixTable
 from correctly_assets.teachers.embedded.sentence import load_data
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.card import write_card
@@ -200,7 +200,8 @@ def starter_config(settings: Settings, train_set: Path, kind: Round, start: Path
 
 
 def _inject(settings: Settings, texts: Sequence[str], kind: Round) -> Iterator[tuple[str, str]]:
-    mix = Mix.from_table({**load_data("mix.yaml"), "edits": kind.edits, "bait_percent": 0})
+    shipped: MixTable = load_data("mix.yaml")
+    mix = Mix.from_table({**shipped, "edits": kind.edits, "bait_percent": 0})
     examples = [Example(id=sha256_of(text)[:16], before=text, after=text) for text in texts]
     teacher = EmbeddedTeacher(prompts_dir=settings.platform.prompts_dir, mix=mix)
     for written in teacher.write_pairs(examples, count=kind.injected, seed=settings.training.seed).pairs:

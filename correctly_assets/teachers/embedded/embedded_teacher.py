@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from correctly_assets.artifacts.files import sha256_file
 from correctly_assets.core.hashing import sha256_of
@@ -242,7 +241,7 @@ class EmbeddedTeacher:
     def _pair(
         self, example: Example, origin: Origin, before: str, after: str, edits: tuple[Edit, ...], **attributes: str
     ) -> TrainPair:
-        kept: dict[str, Any] = {"form": example.form, "tone": example.tone, "topic": example.topic, **attributes}
+        kept: dict[str, str | None] = {"form": example.form, "tone": example.tone, "topic": example.topic, **attributes}
         kept["reason_language"] = self.language if origin == "injected" else _language_of(edits)
         identity = sha256_of([example.id, origin, before, after])[:16]
         return TrainPair(

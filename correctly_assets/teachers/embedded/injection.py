@@ -10,7 +10,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from correctly_assets.core.edits import apply_edits
 from correctly_assets.core.errors import UsageError
@@ -29,6 +29,24 @@ class Pack:
     rules: Mapping[str, float] = field(default_factory=dict)
 
 
+class PackTable(TypedDict):
+    """A first language of data/mix.yaml."""
+
+    share: float
+    kinds: NotRequired[Mapping[str, float]]
+    rules: NotRequired[Mapping[str, float]]
+
+
+class MixTable(TypedDict):
+    """data/mix.yaml."""
+
+    kinds: Mapping[str, float]
+    edits: Mapping[int, float]
+    bait_percent: float
+    packs: Mapping[str, PackTable]
+    caps: NotRequired[Mapping[str, float]]
+
+
 @dataclass(frozen=True)
 class Mix:
     """The target: share of edits by kind, number of edits in a sentence, share of untouched pairs, first languages."""
@@ -40,7 +58,7 @@ class Mix:
     caps: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def from_table(cls, table: Mapping[str, Any], first_languages: Sequence[str] = ()) -> Mix:
+    def from_table(cls, table: MixTable, first_languages: Sequence[str] = ()) -> Mix:
         """Read the table of data/mix.yaml, or one of its shape.
 
         Its kinds are what all packs together aim at, each by its share. With some of them chosen, a kind is wanted as much

@@ -5,11 +5,11 @@ Belongs here: the records that a prompted teacher's work is told by. Does not be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from correctly_assets.core.errors import CorrectlyError
+from correctly_assets.core.json_shapes import Row
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.taxonomy import Phrasing
 from correctly_assets.core.types import Example, TrainPair
@@ -47,7 +47,7 @@ class Sums:
             self.journalled_usd += answer.cost_usd
 
 
-def refusal_of(error: Exception, row: Mapping[str, Any]) -> Refusal:
+def refusal_of(error: Exception, row: Row) -> Refusal:
     """The refusal of what could not be asked or was not answered."""
     if isinstance(error, CorrectlyError) and error.code == NOT_RECORDED:
         return Refusal(UNRECORDED, str(error), row)

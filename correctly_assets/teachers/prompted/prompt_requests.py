@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.json_shapes import Json
 from correctly_assets.core.prompts import fill
 from correctly_assets.core.taxonomy import FORMS, TONES, Phrasing
 from correctly_assets.core.types import Example, Reason
@@ -40,19 +41,29 @@ _PAIR = {
     "required": ["before", "after", "edits"],
     "additionalProperties": False,
 }
-PAIRS_SCHEMA: dict[str, Any] = {
+PAIRS_SCHEMA: dict[str, Json] = {
     "type": "object",
     "properties": {"pairs": {"type": "array", "items": _PAIR}},
     "required": ["pairs"],
     "additionalProperties": False,
 }
-COMPLETION_SCHEMA: dict[str, Any] = {
+COMPLETION_SCHEMA: dict[str, Json] = {
     "type": "object",
     "properties": {"after": {"type": "string"}, "edits": {"type": "array", "items": _EDIT}},
     "required": ["after", "edits"],
     "additionalProperties": False,
 }
 _TOKENS_A_PAIR = 260
+
+
+class Grid(TypedDict):
+    """data/grid.yaml: what requests are drawn from. Levels stand with their weights, tones with their feelings."""
+
+    levels: dict[str, float]
+    first_languages: list[str]
+    topics: list[str]
+    emotions: dict[str, str]
+    error_types: list[list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +160,8 @@ def ask_for_pairs(
     Args:
         phrasings: the taxonomy tables, by which forms and tones are drawn and put into words.
     """
-    grid, words = load_data("grid.yaml"), Wordings(phrasings)
+    words = Wordings(phrasings)
+    grid: Grid = load_data("grid.yaml")
     shots = sorted(
         (e for e in examples if e.after and e.after != e.before), key=lambda e: (sha256_of([seed, e.id]), e.id)
     )
@@ -186,9 +198,7 @@ def ask_for_pairs(
     return asked
 
 
-def _draw_cell(
-    grid: dict[str, Any], words: Wordings, example: Example, rng: random.Random, *, own: bool
-) -> dict[str, str]:
+def _draw_cell(grid: Grid, words: Wordings, example: Example, rng: random.Random, *, own: bool) -> dict[str, str]:
     """The attributes that a request asks for.
 
     Args:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from correctly_assets.core.errors import PermanentError, RetryableError
 from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.json_shapes import Json
 from correctly_assets.core.ports import Annotator, Completed, Completions, Refusal, TeacherOutput, WrittenPair
 from correctly_assets.core.taxonomy import Phrasing
 from correctly_assets.core.text import clean_line, split_of
@@ -342,7 +343,7 @@ class PromptedTeacher:
         await asyncio.gather(*(one(number) for number in range(len(asked))))
         return wave
 
-    def _content(self, answer: ChatAnswer) -> dict[str, Any]:
+    def _content(self, answer: ChatAnswer) -> dict[str, Json]:
         if answer.finish_reason == "length":
             raise ValueError("The answer was cut at the token limit.")
         content = read_json(answer.text)

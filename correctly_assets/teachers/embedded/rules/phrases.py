@@ -8,15 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from correctly_assets.teachers.embedded.rules import rule
 from correctly_assets.teachers.embedded.sentence import Sentence, Slip, inflect, load_data
 
 
+class Phrase(TypedDict):
+    """An entry of data/phrases.yaml."""
+
+    right: str
+    wrong: list[str]
+    type: str
+    weight: NotRequired[float]
+
+
 @lru_cache(maxsize=1)
-def _by_first() -> dict[str, list[tuple[list[str], dict[str, Any]]]]:
-    table: dict[str, list[tuple[list[str], dict[str, Any]]]] = {}
+def _by_first() -> dict[str, list[tuple[list[str], Phrase]]]:
+    table: dict[str, list[tuple[list[str], Phrase]]] = {}
     for entry in load_data("phrases.yaml"):
         words = entry["right"].split()
         table.setdefault(words[0].lower(), []).append((words, entry))
