@@ -28,10 +28,6 @@ class NoLedger:
         """Take the numbers and keep nothing."""
         ...
 
-    def params(self, params: Mapping[str, Any]) -> None:
-        """Take the parameters and keep nothing."""
-        ...
-
     def tags(self, tags: Mapping[str, str]) -> None:
         """Take the tags and keep nothing."""
         ...
@@ -70,10 +66,6 @@ class Ledger:
     def metrics(self, metrics: Mapping[str, float]) -> None:
         """Record numbers of the run; a server that is down costs a warning."""
         self._try("the metrics", lambda: self._mlflow.log_metrics(dict(metrics)))
-
-    def params(self, params: Mapping[str, Any]) -> None:
-        """Record the run's parameters; a server that is down costs a warning."""
-        self._try("the parameters", lambda: self._mlflow.log_params(dict(params)))
 
     def tags(self, tags: Mapping[str, str]) -> None:
         """Set the run's tags; a server that is down costs a warning."""
