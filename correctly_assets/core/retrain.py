@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from correctly_assets.core.hashing import sha256_of
+from correctly_assets.core.json_shapes import Json
 
 WANT_TAG = "correctly/want"
 WHY_TAG = "correctly/why"
@@ -33,7 +34,7 @@ def rows_digest(row_hashes: Iterable[str]) -> str:
     return sha256_of(sorted(row_hashes))
 
 
-def fingerprint(rows: str, recipe: Mapping[str, Any]) -> str:
+def fingerprint(rows: str, recipe: Mapping[str, Json]) -> str:
     """What should be trained: sha256 of (accepted rows, recipe). Code is not part of it (CONTRACTS)."""
     return sha256_of({"rows": rows, "recipe": dict(recipe)})
 

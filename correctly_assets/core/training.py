@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from correctly_assets.core.errors import CorrectlyError, PermanentError, RefusedError, RetryableError, UsageError
+from correctly_assets.core.json_shapes import Json
 
 EXIT_INTERRUPTED = 75
 """The trainer stopped on a signal and left a checkpoint: the same config resumes (EX_TEMPFAIL of sysexits.h)."""
@@ -38,10 +39,6 @@ class Canary:
     base_logprob: float
     adapter_logprob: float
     tokens: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in an adapter's manifest."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +156,7 @@ def got_worse(forgetting: Mapping[str, Mapping[str, float]]) -> list[tuple[str, 
     return sorted(((name, by) for name, by in risen if by >= WORSE_PERCENT), key=lambda item: -item[1])
 
 
-def failure_of(exit_code: int, outcome: Mapping[str, Any] | None, *, batch_size: int) -> CorrectlyError | None:
+def failure_of(exit_code: int, outcome: Mapping[str, Json] | None, *, batch_size: int) -> CorrectlyError | None:
     """What a trainer process that ended with ``exit_code`` means for whoever started it.
 
     Args:
