@@ -11,6 +11,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
+from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -78,7 +79,7 @@ class ErrantAnnotator:
         self._errant = errant.load("en", self._nlp)
         # ERRANT's British word list, and what the model saw in training, which is American and knows names. A copy:
         # spaCy adds every text it reads to its own.
-        self._words = _word_list() | {word.casefold() for word in self._nlp.vocab.strings if word.isalpha()}
+        self._words = word_list() | {word.casefold() for word in self._nlp.vocab.strings if word.isalpha()}
         self._lock = threading.RLock()
         self._docs: _Recent[str, Doc] = _Recent(cache_size)
         self._tokens: _Recent[str, list[str]] = _Recent(cache_size)
@@ -214,10 +215,12 @@ class LazyAnnotator:
         return self._errant().docs(before, after)
 
 
-def _word_list() -> set[str]:
+@lru_cache(maxsize=1)
+def word_list() -> frozenset[str]:
+    """ERRANT's list of British words and word forms, function words among them."""
     from errant.en import classifier
 
-    return {word.casefold() for word in classifier.spell}
+    return frozenset(word.casefold() for word in classifier.spell)
 
 
 def _token_spans(flat: str, tokens: list[str]) -> list[Span]:

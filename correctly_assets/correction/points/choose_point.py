@@ -17,7 +17,7 @@ from correctly_assets.correction.points.catalogue import Catalogue, load_catalog
 from correctly_assets.correction.points.change import Change, changes_of, split_marks
 from correctly_assets.correction.points.conditions import quoted
 from correctly_assets.correction.points.groups import grouped
-from correctly_assets.correction.reasons import load_rule_reasons
+from correctly_assets.correction.reasons import FUNCTION_WORDS, load_rule_reasons
 from correctly_assets.language.points import Point
 
 if TYPE_CHECKING:
@@ -147,16 +147,22 @@ def _holding(change: Change, catalogue: Catalogue, far: bool = False) -> frozens
 
 
 def _moved(changes: Sequence[Change], index: int) -> bool:
-    """Whether the words taken out are put in elsewhere, or the other way round."""
+    """Whether the words taken out are put in elsewhere, or the other way round; of words replaced, some that say much."""
     change = changes[index]
-    words = (change.was or change.now).split()
-    if change.op == "R" or not words:
-        return False
-    others = [c for i, c in enumerate(changes) if i != index and c.op != change.op]
+    others = [c for i, c in enumerate(changes) if i != index and (c.op != change.op or change.op == "R")]
+    went, came = _went_and_came(change)
+    if change.op == "R":
+        return any((went & _went_and_came(c)[1] | came & _went_and_came(c)[0]) - FUNCTION_WORDS for c in others)
     if change.op == "M":
-        return any(words == other.was.split() for other in others)
+        exactly = any(change.now == other.was for other in others)
+        return exactly or (bool(came - FUNCTION_WORDS) and any(came <= _went_and_came(c)[0] for c in others))
     # "Always" went into "have always".
-    return any(set(words) <= set(other.now.split()) - set(other.was.split()) for other in others)
+    return bool(went) and any(went <= _went_and_came(c)[1] for c in others)
+
+
+def _went_and_came(change: Change) -> tuple[set[str], set[str]]:
+    was, now = ({word for word in side.split() if word.isalpha()} for side in (change.was, change.now))
+    return was - now, now - was
 
 
 def _always(change: Change) -> dict[str, str]:

@@ -284,10 +284,19 @@ def _filled(wanted: Mapping[str, str]) -> Check:
             texts = [quoted(t) if name == "text" else getattr(t, name) for t, name in tokens if t is not None]
             if len(texts) < len(sources):
                 return None
-            found[slot] = " ".join(texts)
+            noun = tokens[0][0] if sources == [("noun", "text")] else None
+            found[slot] = " ".join(texts) if noun is None else quoted_noun(noun)
         return found
 
     return check
+
+
+def quoted_noun(noun: Any) -> str:
+    """A noun as a sentence about it quotes it, with the nouns that stand before it in one name: "climate change"."""
+    start = noun.i
+    while start > 0 and noun.doc[start - 1].dep_ == "compound" and noun.doc[start - 1].head.i == noun.i:
+        start -= 1
+    return " ".join(quoted(token) for token in noun.doc[start : noun.i + 1])
 
 
 _SHORT = {"n't": "not", "'ll": "will", "ca": "can", "wo": "will", "'ve": "have", "'re": "are", "'m": "am"}

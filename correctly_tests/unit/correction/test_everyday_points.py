@@ -222,3 +222,35 @@ def test_a_second_pronoun_is_told_what_the_relative_is_in_its_clause(before: str
 def test_a_reason_names_the_word_that_decides(before: str, after: str, part: str) -> None:
     told = explain(*annotator().docs(before, after), annotator().edits(before, after))
     assert any(part in each.reason for each in told)
+
+
+def reasons(before: str, after: str) -> list[str]:
+    edits = annotator().edits(before, after)
+    return [each.reason for each in explain(*annotator().docs(before, after), edits)]
+
+
+def test_words_that_only_moved_are_not_called_missing_or_better() -> None:
+    told = reasons(
+        "It is one of the films more famous of that year.", "It is one of the most famous films of that year."
+    )
+    assert any("natural place" in reason for reason in told)
+    assert not any("missing" in reason or "more natural" in reason for reason in told)
+
+
+def test_a_small_word_is_not_called_more_natural_than_another_word() -> None:
+    told = reasons("We have a habit that we sleep late.", "We have a habit of sleeping late.")
+    assert any('"of" stands in place of "we"' in reason for reason in told)
+    assert not any("more natural" in reason for reason in told)
+
+
+def test_a_negative_with_do_quotes_its_own_verb() -> None:
+    told = reasons("We have not enough chairs for to sit.", "We do not have enough chairs to sit on.")
+    assert any('before "have"' in reason for reason in told)
+
+
+def test_a_noun_of_several_words_is_quoted_whole() -> None:
+    assert '"climate change"' in reasons("They wrote about the climate change.", "They wrote about climate change.")[0]
+
+
+def test_a_short_form_beside_other_words_is_quoted_alone() -> None:
+    assert any(reason.endswith('"I\'m".') for reason in reasons("I think im late.", "I think I'm late."))

@@ -72,6 +72,12 @@ def _finite_subject(c: Change) -> Token | None:
     return subject
 
 
+def _far_antecedent(c: Change) -> bool:
+    """Whether the noun before ", which" stands behind a preposition, so that the clause may speak of a noun before it."""
+    noun = c.place("left3")
+    return (c.at(c.c[0] - 2), c.at(c.c[0] - 1)) == (",", "which") and noun is not None and noun.dep_ == "pobj"
+
+
 @predicate("subject")
 def agrees(c: Change, number: str) -> Slots | None:
     """A verb's form for one number became that for the other, and the subject's number asks for it."""
@@ -81,7 +87,12 @@ def agrees(c: Change, number: str) -> Slots | None:
     if verb_number(now) != number or verb_number(was) == number or verb_number(was) is None:
         return None
     subject = _finite_subject(c)
-    if subject is None or subject.lower_ in ("there", "what", "i") or number_of(subject) != number:
+    if (
+        subject is None
+        or _far_antecedent(c)
+        or subject.lower_ in ("there", "what", "i")
+        or number_of(subject) != number
+    ):
         return None
     if subject.tag_ == "PRP" or subject.lower_ in ("who", "which"):
         return None

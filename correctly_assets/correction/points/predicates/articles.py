@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from correctly_assets.correction.points.change import Change
-from correctly_assets.correction.points.conditions import Slots, predicate, quoted, word_set
+from correctly_assets.correction.points.conditions import Slots, predicate, quoted, quoted_noun, word_set
 from correctly_assets.language.sounds import vowel_sound
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ def countable(noun: Token) -> bool:
 def counted_noun(c: Change) -> Slots | None:
     """The singular noun that follows can be counted."""
     noun = c.place("noun")
-    return {"noun": noun.text} if noun is not None and noun.i >= c.c[0] and countable(noun) else None
+    return {"noun": quoted_noun(noun)} if noun is not None and noun.i >= c.c[0] and countable(noun) else None
 
 
 @predicate("noun")
 def singular_noun(c: Change) -> Slots | None:
     """The noun that follows is a singular common noun."""
     noun = c.place("noun")
-    return {"noun": noun.text} if noun is not None and noun.i >= c.c[0] and noun.tag_ == "NN" else None
+    return {"noun": quoted_noun(noun)} if noun is not None and noun.i >= c.c[0] and noun.tag_ == "NN" else None
 
 
 @predicate("noun")
@@ -58,14 +58,21 @@ def plural_noun(c: Change) -> Slots | None:
     noun = c.place("noun")
     if noun is None or noun.tag_ != "NNS" or noun.lower_ in word_set("singular_in_s"):
         return None
-    return {"noun": noun.text}
+    return {"noun": quoted_noun(noun)}
 
 
 @predicate("noun")
 def mass_noun(c: Change) -> Slots | None:
     """The noun that the change belongs to cannot be counted in any usual meaning."""
     noun = c.place("noun")
-    return {"noun": noun.text} if noun is not None and noun.lower_ in word_set("never_plural") else None
+    return {"noun": quoted_noun(noun)} if noun is not None and noun.lower_ in word_set("never_plural") else None
+
+
+@predicate("noun")
+def mass_follows(c: Change) -> Slots | None:
+    """The first noun behind the change is a singular one."""
+    noun = next((t for t in c.after[c.c[1] : c.c[1] + 4] if t.tag_.startswith("NN") and t.dep_ != "compound"), None)
+    return {"noun": quoted_noun(noun)} if noun is not None and noun.tag_ == "NN" else None
 
 
 @predicate("noun", "detail")
@@ -80,7 +87,7 @@ def singled_out(c: Change) -> Slots | None:
             end = next((t.i for t in words if t.is_punct), noun.i + 4)
             detail = c.after[noun.i + 1 : min(end, noun.i + 4)].text
             if detail:
-                return {"noun": noun.text, "detail": detail}
+                return {"noun": quoted_noun(noun), "detail": detail}
     return None
 
 
@@ -112,7 +119,7 @@ def bare_general(c: Change) -> Slots | None:
         return None
     if any(child.dep_ in ("poss", "det", "nummod") for child in noun.children):
         return None
-    return {"noun": noun.text}
+    return {"noun": quoted_noun(noun)}
 
 
 @predicate("name")
@@ -131,6 +138,8 @@ def determined(c: Change) -> Slots | None:
     for token in c.after[c.c[1] : c.c[1] + 3]:
         if token.text in ".,;:!?":
             return None
+        if token.lower_ == "that" and token.dep_ != "det":
+            return None
         if token.tag_ == "PRP$" or token.lower_ in (
             "this",
             "that",
@@ -145,7 +154,8 @@ def determined(c: Change) -> Slots | None:
             return {"word": token.lower_}
         if token.tag_ == "POS":
             return {"word": c.after[token.i - 1].text + token.text}
-        if token.tag_.startswith("V"):
+        named = token.tag_.startswith("NN") and c.at(token.i + 1) not in ("'s", "’s", "'", "’")
+        if token.tag_.startswith("V") or token.tag_ == "IN" or (named and token.dep_ != "compound"):
             return None
     return None
 
@@ -166,7 +176,7 @@ def first_mention(c: Change) -> Slots | None:
     if noun is None or noun.i < c.c[0]:
         return None
     left = [c.at(c.c[0] - k) for k in (1, 2, 3)]
-    return {"noun": noun.text} if "there" in left and any(w in word_set("be") for w in left) else None
+    return {"noun": quoted_noun(noun)} if "there" in left and any(w in word_set("be") for w in left) else None
 
 
 @predicate("noun", "word")

@@ -169,6 +169,14 @@ def derived(lemma: str, now: str, upos: str) -> bool:
 
 
 @predicate()
+def stood(c: Change, place: str) -> bool:
+    """The word at this place stands near the change in the learner's sentence too: no other edit put it there."""
+    token = c.place(place)
+    near = c.before[max(0, c.o[0] - 8) : c.o[1] + 8]
+    return token is not None and any(t.lower_ == token.lower_ for t in near)
+
+
+@predicate()
 def right_unchanged(c: Change) -> bool:
     """The word behind the change is the learner's own."""
     own, right = c.place("bright"), c.place("right")

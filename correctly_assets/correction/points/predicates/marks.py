@@ -164,7 +164,8 @@ def two_sentences(c: Change) -> bool:
         if t.pos_ in ("VERB", "AUX")
     )
     first = c.after[i + 2] if c.at(i + 1) == "please" and i + 2 < len(c.after) else c.after[i + 1]
-    request = c.after[start].tag_ in ("VB", "VBP") and c.after[start].pos_ == "VERB"
+    opening = c.after[start + 1 if c.at(start) == "please" else start]
+    request = opening.tag_ in ("VB", "VBP") and (opening.pos_ == "VERB" or opening.lower_ == "do")
     whole = c.at(start) in _VERBLESS or request or _finite_before(c, start, i)
     order = first.tag_ in ("VB", "VBP") and first.pos_ == "VERB" and subject_of(first) is None
     return (ahead or order) and whole
@@ -194,7 +195,10 @@ def comma_before_that(c: Change) -> Slots | None:
     ):
         return None
     so_that = right.lower_ == "that" and any(c.at(k) in ("so", "such") for k in range(max(0, left.i - 3), left.i))
-    return {"verb": quoted(left), "word": right.lower_} if left.pos_ in ("VERB", "AUX") or so_that else None
+    # "He told me, that …", "It is important, that …": no relative clause, but one that the words before ask for.
+    marked = right.dep_ == "mark" and right.lower_ in ("that", "whether") and left.pos_ in ("ADJ", "PRON", "NOUN")
+    asked = left.pos_ in ("VERB", "AUX") or so_that or marked
+    return {"verb": quoted(left), "word": right.lower_} if asked else None
 
 
 @predicate("word")
@@ -214,7 +218,7 @@ def short_form(c: Change) -> Slots | None:
         or re.sub(r"[' ]", "", was).lower() != now.replace("'", "").replace(" ", "").lower()
     ):
         return None
-    whole = c.now_text
+    whole = next(word for word in reversed(c.now_text.split()) if "'" in word.replace("’", "'"))
     if whole.lower().startswith(("'", "’", "n'", "n’")) and c.c[0] and not c.after[c.c[0] - 1].whitespace_:
         whole = c.after[c.c[0] - 1].text + whole
     return {"word": whole} if re.search(r"(n't|'(re|m|ve|ll|d|s))$", now) and not _owner(c) else None
@@ -342,6 +346,14 @@ def clause_opened_by(c: Change) -> Slots | None:
     if first not in _CLAUSE_OPENERS or not (any(t.text == "," for t in c.after[start:i]) or c.at(i) == ","):
         return None
     return {"word": c.after[start].text if first != "even" else f"{c.after[start].text} {c.at(start + 1)}"}
+
+
+@predicate()
+def in_list(c: Change) -> bool:
+    """What the commas stand around is a part of a list, and no insertion."""
+    return any(t.dep_ == "conj" for t in c.c_tokens) and (
+        c.at(c.c[1]) in ("and", "or") or "and" in c.now or "or" in c.now
+    )
 
 
 @predicate()

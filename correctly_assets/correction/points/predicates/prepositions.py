@@ -42,6 +42,11 @@ def _takes(token: Token, preposition: str) -> str | None:
 _PLACES = frozenset({"in", "on", "at"})
 
 
+def _names_time(preposition: Token) -> bool:
+    nouns = (child for child in preposition.children if child.dep_ == "pobj")
+    return any(noun.lemma_.lower() in words()["time_units"] or noun.lower_ in words()["months"] for noun in nouns)
+
+
 @predicate("word", "phrase")
 def governed(c: Change, kind: str = "any") -> Slots | None:
     """A word on the left, or the governor, takes the preposition that is right here."""
@@ -58,6 +63,8 @@ def governed(c: Change, kind: str = "any") -> Slots | None:
         candidates.append(head.head.head)  # "The effect of light on plants"
     for word in candidates:
         table = _takes(word, preposition.lower_)
+        if word.pos_ == "ADJ" and {c.was, preposition.lower_} <= _PLACES and _names_time(preposition):
+            continue  # "The traffic is terrible at rush hour": the time decides, and not the adjective.
         if word.tag_.startswith("V") and {c.was, preposition.lower_} <= _PLACES and _takes(word, c.was):
             # "Situated in" and "situated on" are both right: the noun that follows decides, and not this word.
             continue
@@ -143,9 +150,10 @@ def no_preposition_time(c: Change) -> Slots | None:
         "tomorrow",
         "yesterday",
         "tonight",
+        "soon",
     ):
         return None
-    if right.lower_ in ("tomorrow", "yesterday", "tonight"):
+    if right.lower_ in ("tomorrow", "yesterday", "tonight", "soon"):
         return {"phrase": right.lower_}
     if then is None or then.lemma_.lower() not in words()["time_units"]:
         return None
@@ -156,6 +164,8 @@ def no_preposition_time(c: Change) -> Slots | None:
 def length_of_time(c: Change) -> Slots | None:
     """A length of time follows: "three years", "a long time"."""
     tokens = c.after[c.c[1] : c.c[1] + 5]
+    if len(tokens) > 1 and tokens[0].lower_ in ("too", "so", "very") and tokens[1].lower_ == "long":
+        return {"phrase": tokens[:2].text}
     for token in tokens:
         if token.lemma_.lower() in words()["time_units"] or token.lower_ in ("ages", "time"):
             phrase = c.after[c.c[1] : token.i + 1]
@@ -163,7 +173,8 @@ def length_of_time(c: Change) -> Slots | None:
                 t.tag_ == "CD" or t.lower_ in ("a", "an", "many", "several", "few", "some", "half") for t in phrase
             )
             return {"phrase": phrase.text} if number or token.lower_ == "ages" or token.tag_ == "NNS" else None
-        if token.is_punct or token.tag_.startswith("V"):
+        about = token.lower_ in ("about", "around", "over", "under", "at", "least")
+        if token.is_punct or token.tag_.startswith("V") or (token.tag_ in ("IN", "PRP") and not about):
             return None
     return None
 

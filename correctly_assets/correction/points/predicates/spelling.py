@@ -10,6 +10,7 @@ import re
 from difflib import SequenceMatcher
 from functools import lru_cache
 
+from correctly_assets.correction.annotate import word_list
 from correctly_assets.correction.points.change import Change
 from correctly_assets.correction.points.conditions import Slots, predicate, words
 from correctly_assets.correction.points.predicates.forms import lemmas, plural_added
@@ -26,6 +27,13 @@ def misspelt(c: Change) -> bool:
     if not (_one_word(c) or (c.kind == "SPELL" and " " not in c.was_text)):
         return False
     return not lemmas(c.was) and _near(c.was, c.now) and not other_ending(c) and not plural_added(c)
+
+
+@predicate()
+def unknown_word(c: Change) -> bool:
+    """The learner's word stands in no list of English words, and the right one looks a little like it."""
+    known = bool(lemmas(c.was)) or c.was in word_list()
+    return c.was_text.isalpha() and c.was_text.islower() and not known and _near(c.was, c.now, 0.5)
 
 
 @predicate()
@@ -52,8 +60,8 @@ def other_ending(c: Change) -> bool:
     return first is not None and second is not None and first != second
 
 
-def _near(was: str, now: str) -> bool:
-    return SequenceMatcher(None, was, now, autojunk=False).ratio() >= 0.6
+def _near(was: str, now: str, least: float = 0.6) -> bool:
+    return SequenceMatcher(None, was, now, autojunk=False).ratio() >= least
 
 
 @predicate()
@@ -80,7 +88,9 @@ def double_extra(c: Change) -> Slots | None:
 
 @predicate("letter")
 def letter_missing(c: Change) -> Slots | None:
-    """One letter was left out."""
+    """One letter was left out, and no ending: "novel" for "novels" lacks a plural."""
+    if c.now == c.was + "s":
+        return None
     return _letter_more(c, c.now, c.was)
 
 

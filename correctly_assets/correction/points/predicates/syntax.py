@@ -277,15 +277,29 @@ def called_before(c: Change) -> bool:
     return any(t.lemma_ == "call" for t in c.after[c.c[1] : c.c[1] + 8])
 
 
+_THINKING = frozenset({"think", "believe", "suppose", "expect"})
+
+
+@predicate("verb")
+def negated_verb(c: Change) -> Slots | None:
+    """The full verb behind do and not."""
+    at = next((k for k, t in enumerate(c.c_tokens) if t.lower_ in ("not", "n't", "n’t")), None)
+    rest = c.c_tokens[at + 1 :] if at is not None else []
+    found = next((t for t in rest if t.tag_ == "VB"), None)
+    return {"verb": found.text} if found is not None else None
+
+
 @predicate()
 def negative_raised(c: Change) -> bool:
     """The negative went from the clause to the verb of thinking before it."""
-    thinks = [t for t in c.c_tokens if t.lemma_ in ("think", "believe", "suppose", "expect")]
+    thinks = [t for t in c.c_tokens if t.lemma_ in _THINKING]
     if not thinks or not c.now.startswith(("do n't", "does n't", "did n't", "do not", "n't", "not", "does not")):
         return False
-    return (
-        any(w in ("not", "n't") for w in c.was.split()) and c.now.split().count("n't") + c.now.split().count("not") == 1
-    )
+    was = c.was.split()
+    verb = next((i for i, word in enumerate(was) if lemmas(word, "VERB") & _THINKING), -1)
+    if not any(word in ("not", "n't") for word in was[verb + 1 :]):
+        return False  # "I am not believing": the negative stood before the verb already.
+    return c.now.split().count("n't") + c.now.split().count("not") == 1
 
 
 @predicate("word")

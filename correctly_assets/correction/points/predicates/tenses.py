@@ -107,6 +107,8 @@ def _other_clause(c: Change, token: Token) -> bool:
     verb = c.place("verb")
     if verb is None or verb.dep_ != "conj" or verb.head.i >= token.i:
         return False
+    if any(child.dep_ == "cc" and child.i < token.i for child in verb.head.children):
+        return False  # "…, and since then I have worked": it opens the changed verb's own clause.
     return token.i < verb.i and any(child.dep_ in ("nsubj", "nsubjpass") for child in verb.children)
 
 
@@ -114,6 +116,13 @@ def _other_clause(c: Change, token: Token) -> bool:
 def verbs_alone(c: Change) -> bool:
     """The right side is one verb with its auxiliaries, adverbs and, in a question, its subject pronoun."""
     return all(t.pos_ in ("AUX", "VERB", "ADV", "PART", "PRON") for t in c.c_tokens)
+
+
+@predicate()
+def verbs_only(c: Change) -> bool:
+    """No word but a verb, an adverb, "not" or a pronoun stands in the learner's words, and no "to" in the right ones."""
+    learner = all(t.pos_ in ("AUX", "VERB", "ADV", "PART", "PRON", "PUNCT") for t in c.o_tokens)
+    return learner and "to" not in c.now.split()
 
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "only")
@@ -132,6 +141,9 @@ def until_now(c: Change) -> Slots | None:
         if token.lower_ == "time" and c.at(token.i - 1) in _ORDINALS and is_now and 0 < c.c[0] - token.i <= 4:
             return {"marker": f"the {c.at(token.i - 1)} time"}
     return None
+
+
+_SAID = frozenset({"said", "told"})
 
 
 @predicate("other")
@@ -153,9 +165,18 @@ def beside_past(c: Change) -> Slots | None:
             else next((t for t in token.children if t.dep_ in ("aux", "auxpass") and t.tag_ == "VBD"), None)
         )
         # The past must be the learner's own: what the same correction put there proves nothing.
-        if past is not None and any(t.lower_ == past.lower_ for t in c.before):
+        said = past is not None and past.lower_ in _SAID and any(t.lower_ in _SAID for t in c.before)
+        if past is not None and (said or any(t.lower_ == past.lower_ for t in c.before)):
             return {"other": quoted(past)}
     return None
+
+
+def _beside_other_verb(c: Change, adverb: Token) -> bool:
+    """Whether an adverb belongs to a verb that the changed one, with a subject of its own, is only joined to."""
+    verb = c.place("verb")
+    if verb is None or verb.dep_ != "conj" or not any(child.dep_ == "nsubj" for child in verb.children):
+        return False
+    return not any(ancestor.i == verb.i for ancestor in adverb.ancestors)
 
 
 @predicate("marker")
@@ -163,7 +184,9 @@ def habit(c: Change) -> Slots | None:
     """Every day, usually, always and the like belong to the verb."""
     for token in _sentence(c):
         low = token.lower_
-        if low in ("usually", "always", "often", "sometimes", "rarely", "normally") and _clause_of(c, token):
+        if low in ("usually", "always", "often", "sometimes", "rarely", "normally"):
+            if not _clause_of(c, token) or _beside_other_verb(c, token):
+                continue
             return {"marker": low}
         if low == "every" and token.i + 1 < len(c.after) and _clause_of(c, token):
             return {"marker": f"every {c.after[token.i + 1].text}"}

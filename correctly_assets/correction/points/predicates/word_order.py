@@ -187,6 +187,9 @@ def embedded_do(c: Change) -> Slots | None:
     full = any(t.lower_ in ("do", "does", "did") and t.dep_ not in ("aux", "auxpass") for t in c.c_tokens)
     if helpers[0] <= helpers[1] or helpers[1] > full:
         return None
+    own = frozenset().union(*(lemmas(word) for word in c.was.split()))
+    if any(not lemmas(word) & own for word in c.now.split() if word not in c.was.split() and word.isalpha()):
+        return None  # Another word came in: more than do and its ending changed.
     for i in range(c.c[0] - 1, max(-1, c.c[0] - 5), -1):
         word = c.at(i)
         if (word in word_set("question_words") and not c.after[i].is_sent_start) or word in ("if", "whether"):
