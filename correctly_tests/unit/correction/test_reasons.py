@@ -56,7 +56,7 @@ def test_missing_replaced_and_unnecessary_words_are_explained_differently(kind):
         ("polices", "police", "R:NOUN:NUM", "plural already"),
         ("there", "three", "R:SPELL", "word written here"),
         ("an", "a", "R:DET", "consonant sound"),
-        ("", "the", "M:DET", "reader knows"),
+        ("", "the", "M:DET", "clear which one"),
         ("", ",", "M:PUNCT", "comma"),
         ("i", "I", "R:ORTH", "always a capital"),
         ("english", "English", "R:ORTH", "capital letter"),
