@@ -156,8 +156,9 @@ def _moved(changes: Sequence[Change], index: int) -> bool:
     if change.op == "M":
         exactly = any(change.now == other.was for other in others)
         return exactly or (bool(came - FUNCTION_WORDS) and any(came <= _went_and_came(c)[0] for c in others))
-    # "Always" went into "have always".
-    return bool(went) and any(went <= _went_and_came(c)[1] for c in others)
+    # "Always" went into "have always"; that a small word came with others elsewhere proves no move.
+    small = went <= FUNCTION_WORDS
+    return bool(went) and any(went <= _went_and_came(c)[1] for c in others if c.op == "M" or not small)
 
 
 def _went_and_came(change: Change) -> tuple[set[str], set[str]]:

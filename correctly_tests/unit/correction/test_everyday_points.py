@@ -254,3 +254,8 @@ def test_a_noun_of_several_words_is_quoted_whole() -> None:
 
 def test_a_short_form_beside_other_words_is_quoted_alone() -> None:
     assert any(reason.endswith('"I\'m".') for reason in reasons("I think im late.", "I think I'm late."))
+
+
+def test_a_small_word_that_another_change_brought_in_has_not_moved() -> None:
+    told = reasons("We stayed in the house to play at cards.", "We stayed at home to play cards.")
+    assert not any("natural place" in reason for reason in told)

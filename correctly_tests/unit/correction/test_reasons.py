@@ -56,6 +56,8 @@ def test_missing_replaced_and_unnecessary_words_are_explained_differently(kind):
         ("polices", "police", "R:NOUN:NUM", "plural already"),
         ("there", "three", "R:SPELL", "word written here"),
         ("an", "a", "R:DET", "consonant sound"),
+        ("any", "a", "R:DET", "goes with this noun"),
+        ("propose to meet", "suggest meeting", "R:VERB:FORM", "verb form needed"),
         ("", "the", "M:DET", "clear which one"),
         ("", ",", "M:PUNCT", "comma"),
         ("i", "I", "R:ORTH", "always a capital"),
