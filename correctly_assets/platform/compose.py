@@ -166,7 +166,7 @@ def render() -> dict[str, Any]:
     settings = compose_settings()
     services: dict[str, Any] = {
         "postgres": {
-            "image": "postgres:15",
+            "image": "postgres:15@sha256:9b1d34adbce1dd07ee6e94b4a2cf698884b89bd44a6c9c12f5da8f3acbfe4957",
             "environment": {
                 "POSTGRES_USER": "correctly",
                 "POSTGRES_DB": "correctly",

@@ -107,7 +107,7 @@ def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
     # Its defaults take any name that begins like a private address (10.evil.example) for one of its own.
     own = [f"{name}{port_}" for name in ("127.0.0.1", "localhost") for port_ in ("", f":{port}")]
     argv += ["--allowed-hosts", ",".join(own)]
-    argv += ["--cors-allowed-origins", f"http://127.0.0.1:{port},http://localhost:{port}"]
+    argv += [f"--cors-allowed-origins=http://127.0.0.1:{port},http://localhost:{port}"]
     return argv, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
