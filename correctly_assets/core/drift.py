@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from correctly_assets.core.gate import GateSettings, Interval
 from correctly_assets.core.shares import apart, share
@@ -175,6 +175,16 @@ def drift_message(one: ShareBeside) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class FrozenScores:
+    """An adapter's scores on the frozen set, from 0 to 100, and the set's hash; None where it is not known."""
+
+    errant_f05: float | None = None
+    gleu: float | None = None
+    overcorrected: float | None = None
+    data_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ScoresBeside:
     """The champion's scores on the frozen set now and when it was promoted; ``fell`` where a limit of the gate's is passed."""
 
@@ -182,28 +192,23 @@ class ScoresBeside:
     fell: bool
 
 
-def decide_scores(promoted: Mapping[str, Any], now: Mapping[str, Any], gate: GateSettings) -> ScoresBeside:
-    """Whether the champion scores worse than when it was promoted, by more than the gate lets a candidate lose.
-
-    Args:
-        promoted, now: ``gleu, errant_f05, overcorrected``, and ``data_sha256`` where it is known.
-    """
-    known = promoted.get("data_sha256")
-    if known is not None and known != now.get("data_sha256"):
+def decide_scores(promoted: FrozenScores, now: FrozenScores, gate: GateSettings) -> ScoresBeside:
+    """Whether the champion scores worse than when it was promoted, by more than the gate lets a candidate lose."""
+    if promoted.data_sha256 is not None and promoted.data_sha256 != now.data_sha256:
         return ScoresBeside("It was promoted on another evaluation set, so that its scores cannot be compared.", False)
     parts: list[str] = []
     fell: list[str] = []
-    for key, name, most in (
-        ("errant_f05", "F0.5", gate.max_drop_f05),
-        ("gleu", "GLEU", gate.max_drop_gleu),
+    for name, then, score, most in (
+        ("F0.5", promoted.errant_f05, now.errant_f05, gate.max_drop_f05),
+        ("GLEU", promoted.gleu, now.gleu, gate.max_drop_gleu),
     ):
-        if promoted.get(key) is None:
+        if then is None or score is None:
             continue
-        parts.append(f"{name} {now[key]:.1f} ({promoted[key]:.1f} when it was promoted)")
-        if promoted[key] - now[key] > most:
-            fell.append(f"{name} fell by {promoted[key] - now[key]:.1f} points, and {most:g} are allowed.")
-    changed, before = now["overcorrected"], promoted.get("overcorrected")
-    if before is not None:
+        parts.append(f"{name} {score:.1f} ({then:.1f} when it was promoted)")
+        if then - score > most:
+            fell.append(f"{name} fell by {then - score:.1f} points, and {most:g} are allowed.")
+    changed, before = now.overcorrected, promoted.overcorrected
+    if changed is not None and before is not None:
         parts.append(f"{changed:.1f} % of correct sentences changed ({before:.1f} %)")
         if changed > gate.max_overcorrected >= before:
             fell.append(f"It changes more correct sentences than the {gate.max_overcorrected:g} % that are allowed.")

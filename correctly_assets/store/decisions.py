@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
 from correctly_assets.core.errors import RetryableError
+from correctly_assets.core.json_shapes import Json
 from correctly_assets.store.records import Decision, Release, ReleaseKind, Verdict, to_json
 from correctly_assets.store.seen import mark_decided
 from correctly_assets.store.subject import Subject
@@ -109,7 +109,7 @@ class Decisions(Subject):
         kind: ReleaseKind,
         why: str,
         train_set: str | None = None,
-        scores: Mapping[str, Any] | None = None,
+        scores: Mapping[str, Json] | None = None,
         instead_of: str | None = None,
     ) -> Release:
         """Make an adapter the champion. The one INSERT is the whole switch; releases are numbered r0001, r0002, …
@@ -140,7 +140,7 @@ class Decisions(Subject):
             return release
 
     def add_starter_release(
-        self, *, adapter: str, base_model: str, why: str, scores: Mapping[str, Any] | None = None
+        self, *, adapter: str, base_model: str, why: str, scores: Mapping[str, Json] | None = None
     ) -> Release:
         """Make the adapter that ships release ``r0000``, before any other.
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from correctly_assets.core.json_shapes import Row
+from correctly_assets.core.json_shapes import Json, Row
 from correctly_assets.core.types import Edit, Example, Reason
 
 Status = Literal["waiting", "accepted", "quarantined", "forgotten"]
@@ -85,13 +85,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A champion at a time; the newest release is served."""
+    """A champion at a time; the newest release is served. ``scores`` is as `artifacts.reports.ReleaseScores` reads it."""
 
     id: str
     adapter: str
     base_model: str
     train_set: str | None
-    scores: Mapping[str, Any]
+    scores: Mapping[str, Json]
     kind: ReleaseKind
     why: str
     previous: str | None

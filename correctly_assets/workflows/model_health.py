@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from correctly_assets.artifacts.health_record import HealthRecord, write_health
 from correctly_assets.artifacts.reports import ReleaseScores
 from correctly_assets.artifacts.train_set import TRAIN_FILE, read_train_set
-from correctly_assets.core.drift import Drift, ScoresBeside, SentenceCounts, decide_drift, decide_scores
+from correctly_assets.core.drift import Drift, FrozenScores, ScoresBeside, SentenceCounts, decide_drift, decide_scores
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.shadow import count_shadows
 from correctly_assets.core.taxonomy import family
@@ -145,14 +145,17 @@ async def _look_at_scores(settings: Settings, store: Store, engine: EngineLike, 
     # The shipped adapter's scores name no set: they are of the whole one, which a limit leaves rows out of.
     whole = read_evaluation_set(settings.platform.evaluation_path).sha256
     own = ReleaseScores.model_validate(champion.scores).own
-    promoted = {"data_sha256": whole, **own.model_dump(mode="json", exclude_unset=True)}
-    record.promoted_scores = _plain(promoted)
+    record.promoted_scores = _plain(own.model_dump(mode="json", exclude_unset=True))
     try:
         now = await score_again(settings, engine, champion.adapter)
     except CorrectlyError as error:
         return ScoresBeside(f"The champion was not scored again: {error}", False)
     record.scores = _plain(now)
-    return decide_scores(promoted, now, gate_settings(settings))
+    return decide_scores(
+        FrozenScores(own.errant_f05, own.gleu, own.overcorrected, own.data_sha256 or whole),
+        FrozenScores(now["errant_f05"], now["gleu"], now["overcorrected"], now["data_sha256"]),
+        gate_settings(settings),
+    )
 
 
 async def score_again(settings: Settings, engine: EngineLike, adapter: str) -> Scores:

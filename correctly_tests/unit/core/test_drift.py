@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from correctly_assets.core.drift import Drift, SentenceCounts, decide_drift, decide_scores
+from correctly_assets.core.drift import Drift, FrozenScores, SentenceCounts, decide_drift, decide_scores
 from correctly_assets.core.gate import GateSettings
 from correctly_assets.core.shares import apart, share
 
@@ -100,11 +101,11 @@ def test_intervals_are_those_of_the_literature() -> None:
     assert (share(0, 0).low, share(0, 0).high) == (0.0, 100.0)
 
 
-PROMOTED = {"gleu": 77.4, "errant_f05": 60.0, "overcorrected": 4.7, "data_sha256": "a"}
+PROMOTED = FrozenScores(gleu=77.4, errant_f05=60.0, overcorrected=4.7, data_sha256="a")
 
 
 def test_scores_that_hold_are_told_beside_those_of_the_promotion() -> None:
-    found = decide_scores(PROMOTED, PROMOTED | {"errant_f05": 58.0}, GateSettings())
+    found = decide_scores(PROMOTED, replace(PROMOTED, errant_f05=58.0), GateSettings())
     assert not found.fell
     assert found.message == (
         "F0.5 58.0 (60.0 when it was promoted), GLEU 77.4 (77.4 when it was promoted), 4.7 % of correct sentences changed "
@@ -121,14 +122,13 @@ def test_scores_that_hold_are_told_beside_those_of_the_promotion() -> None:
     ],
 )
 def test_a_score_that_fell_further_than_the_gate_allows_is_named(changed: dict[str, float], message: str) -> None:
-    found = decide_scores(PROMOTED, PROMOTED | changed, GateSettings())
+    found = decide_scores(PROMOTED, replace(PROMOTED, **changed), GateSettings())
     assert found.fell and message in found.message
 
 
 def test_scores_on_another_set_or_of_no_promotion_are_not_compared() -> None:
-    now = PROMOTED | {"errant_f05": 1.0}
-    assert not decide_scores(PROMOTED, now | {"data_sha256": "b"}, GateSettings()).fell
-    assert not decide_scores({}, now, GateSettings()).fell
+    now = replace(PROMOTED, errant_f05=1.0)
+    assert not decide_scores(PROMOTED, replace(now, data_sha256="b"), GateSettings()).fell
+    assert not decide_scores(FrozenScores(), now, GateSettings()).fell
     # The adapter that ships names no set: the frozen one is meant.
-    shipped = {key: value for key, value in PROMOTED.items() if key != "data_sha256"}
-    assert decide_scores(shipped, now, GateSettings()).fell
+    assert decide_scores(replace(PROMOTED, data_sha256=None), now, GateSettings()).fell
