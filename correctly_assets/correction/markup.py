@@ -66,6 +66,7 @@ _INLINE_TAGS = frozenset(
         "em",
         "font",
         "i",
+        "img",
         "ins",
         "label",
         "mark",
@@ -125,7 +126,6 @@ _BLOCK_TAGS = frozenset(
         "hr",
         "html",
         "iframe",
-        "img",
         "input",
         "legend",
         "li",
@@ -191,9 +191,10 @@ _SINGLE = (
 )
 _SINGLE_BLOCK = re.compile(_SINGLE, re.M | re.S | re.I)
 _BLOCK = re.compile(
-    r"(?P<front>\A(?:---[ \t]*\n(?=[^\n]*:|#)(?:.*?\n)?---|\+\+\+[ \t]*\n.*?\n\+\+\+)[ \t]*(?=\n|\Z))"
+    r"(?P<front>\A\ufeff?(?:---[ \t]*\n(?=[^\n]*:|#)(?:.*?\n)?(?:---|\.\.\.)|\+\+\+[ \t]*\n.*?\n\+\+\+)[ \t]*(?=\n|\Z))"
     r"|(?P<fence>^[ \t]*(?P<ticks>`{3,}+|~{3,}+)[^`\n]*\n(?:.*?^[ \t]*(?P=ticks)[`~]*[ \t]*(?=\n|\Z)|.*\Z))"
     r"|(?P<begins><(?P<raw>script|style|pre|svg|math|textarea|template)\b[^<>]*>|<!\[CDATA\[|<%|<\?|<!--|\{#|\{%|\$\$|\\\["
+    r"|^[ \t]*\{(?P<jira>code|noformat)(?::[^{}\n]*)?\}(?=[ \t]*\n)|^[ \t]*#\+begin_(?P<org>src|example|export)\b"
     r"|\\begin\{(?:(?P<maths>(?:equation|align|gather|multline|eqnarray|displaymath|math)\*?)"
     r"|(?P<verb>verbatim|lstlisting|minted|tikzpicture|tabular|array|filecontents)\*?)\})"
     r"|(?P<original>^[ \t]*-{3,}[ \t]*(?:Original Message|Forwarded message|Ursprüngliche Nachricht|Message d'origine)[ \t]*-{3,}.*\Z)"
@@ -229,6 +230,8 @@ _LATEX_COMMENT = re.compile(r"(?<![\\%\d])%[^\n]*")
 def blocks(text: str) -> list[Block]:
     """The stretches of a text that are no prose, in order: code, front matter, formulas, tags that end a paragraph."""
     closings = closed_tags(text)
+    # Lines that end as Windows writes them end in a blank, which the patterns know.
+    text = text.replace("\r\n", " \n")
     found: list[Block] = []
     position, never = 0, set[str]()
     while match := _BLOCK.search(text, position):
@@ -275,6 +278,10 @@ def _ending(match: re.Match[str]) -> tuple[str, str]:
         return "code", rf"</{match['raw'].casefold()}\s*>"
     if match["maths"] is not None:
         return "formula", rf"\\end\{{{re.escape(match['maths'].casefold())}\}}"
+    if match["jira"] is not None:
+        return "code", rf"\{{{match['jira'].casefold()}\}}"
+    if match["org"] is not None:
+        return "code", rf"#\+end_{match['org'].casefold()}\b"
     if match["verb"] is not None:
         return "listing", rf"\\end\{{{match['verb'].casefold()}\*?\}}"
     return _ENDS[match.group().casefold()]
@@ -304,32 +311,49 @@ _SHOWN_COMMANDS = (
     "emph|textbf|textit|textsc|textsf|textrm|textsl|textup|underline|section|subsection|subsubsection|chapter|part|paragraph"
     "|subparagraph|title|caption|enquote|text|mbox|uline|sout|textmd|textnormal|author|date"
 )
+_ENDINGS = (
+    "md|txt|rst|tex|pdf|docx?|xlsx?|pptx?|odt|rtf|csv|tsv|jsonl?|ya?ml|toml|ini|cfg|conf|xml|html?|css|scss|py|ipynb|jsx?|tsx?|java|cpp|hpp|cs|php"
+    "|sql|sh|ps1|exe|dll|zip|tar|gz|png|jpe?g|gif|svg|webp|mp[34]|wav|log|mod|parquet|sqlite"
+)
+"""How names of files end; endings that are words of their own (go, so, bat) are left out."""
 _ATOM = re.compile(
     r"(?P<ticks>(?<![\w`])(?P<t>`+)(?!`)(?:[^\n`]|(?!(?P=t)(?!`))`)+?(?P=t)(?![\w`]))"
+    r"|(?P<texquote>``(?=[^\s`][^`\n]{0,400}''))"
     r"|(?P<element><(?P<el>code|kbd|samp|var)\b[^<>]*>[^\n]*?</(?P=el)\s*>)"
     r"|(?P<accent>(?<=[A-Za-z])\\[\"'`^~=.](?:\{\\?[A-Za-z]\}|[aeiouyncAEIOUYNC]))"
+    # Between such brackets stands a formula, or prose whose brackets are escaped: two words side by side are prose.
+    r"|(?P<math>\\\((?:(?![A-Za-z]{2,20} [A-Za-z]{2})[^\n])+?\\\)|(?<![\w$\\])\$(?![\s\d$][^$\n]*\s\$?)(?!\s)[^$\n]+?(?<![\s\\])\$(?![\d\w]))"
+    r"|(?P<swift>\\\(\w+(?:\.\w+)*\))"
     r"|(?P<escape>\\[\\`*_{}\[\]()#+.!|$%&~^,;: -])"
-    r"|(?P<math>\\\([^\n]+?\\\)|(?<![\w$\\])\$(?![\s\d$][^$\n]*\s\$?)(?!\s)[^$\n]+?(?<![\s\\])\$(?![\d\w]))"
     r"|(?P<embed>!\[\[[^\[\]\n]*\]\])"
     r"|(?P<wiki>\[\[(?:[^\[\]|\n]*\|)?(?P<wikitext>[^\[\]|\n]+)\]\])"
     r"|(?P<note>\[\^[^\]\s]+\](?::(?=\s))?)"
     r"|(?P<link>!?\[(?P<linktext>[^\[\]\n]*(?:\[[^\[\]\n]*\][^\[\]\n]*)*)\](?:\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|\[[^\[\]\n]*\])(?:\{[^{}\n]*\})?)"
     r"|(?P<cite>\[(?:@[\w:.-]+[^\[\]\n]*|\d+(?:\s*[,;–-]\s*\d+)*|sic|!\w+|[xX ])\])"
-    r"|(?P<slot>\[(?:[A-Z][A-Z0-9 _-]*|(?:[Yy]our|[Nn]ame|[Dd]ate|[Ii]nsert|[Cc]ompany|[Cc]lient|[Cc]ustomer|[Rr]ecipient|[Ff]irst|[Ll]ast)\b[^\[\]\n]{0,30})\])"
+    r"|(?P<bbcode>\[/?(?:b|i|u|s|url|img|quote|code|size|color|font|center|left|right|list|spoiler|sub|sup|table|t[rhd])(?:=[^\[\]\n]{0,200})?\])"
+    r"|(?P<slot>\[(?:%?[A-Za-z][\w.'’/%-]*|[A-Z][A-Z0-9 _-]*"
+    r"|(?:[Yy]our|[Nn]ame|[Dd]ate|[Ii]nsert|[Cc]ompany|[Cc]lient|[Cc]ustomer|[Rr]ecipient|[Ff]irst|[Ll]ast)\b[^\[\]\n]{0,30}"
+    r"|[A-Z][^\[\]\n]{0,30}\b(?:[Nn]ame|[Dd]ate|[Tt]itle|[Nn]umber|[Aa]ddress|[Pp]osition|[Ee]?-?[Mm]ail|[Tt]ime|[Cc]ity|[Cc]ompany|[Ll]ink|URL|ID))\])"
     rf"|(?P<command>\\(?:{_SHOWN_COMMANDS})\*?(?:\[[^\[\]\n]*\])?\{{|\\href\{{[^{{}}\n]*\}}\{{"
     r"|\{\\(?:em|bf|it|tt|sc|sl|sf|rm|itshape|bfseries|scshape|ttfamily|small|footnotesize|large|Large)\s+)"
     r"|(?P<latex>\\[A-Za-z]+\*?(?:\[[^\[\]\n]*\])*(?:\{[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})*)"
-    r"|(?P<url>(?:https?://|www\.|ftp://|mailto:)[^\s<>\"“”]*[^\s<>\"“”.,;:!?'’()\]*_])"
+    r"|(?P<url>(?:(?:https?|ftp|file|ssh|git|s3|wss?|chrome)://|www\.|mailto:|doi:|tel:)[^\s<>\"“”]*[^\s<>\"“”.,;:!?'’()\]*_])"
     r"|(?P<mail>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
-    r"|(?P<path>(?<![\w/<])(?:~|\.{1,2})?/[\w.-]+(?:/[\w.-]*\w)+|\b[A-Z]:\\[^\s]+)"
-    r"|(?P<mention>(?<![\w&])[@#][A-Za-z_]\w+)"
-    r"|(?P<merge>\*\|[A-Z][A-Z0-9_:]*\|\*|@@\w+@@|<<[^<>\n]{1,60}>>|«[A-Z]\w*»|(?<!\w)_{3,}(?!\w)|(?<![^\s(]):[a-z_]{3,}\b(?!:)|\{#\w+#\})"
+    r"|(?P<path>(?<![\w/<])(?:~|\.{1,2})?/[\w.-]+(?:/[\w.-]*\w)+|(?<![\w/<.])(?:~|\.{1,2})/[\w.-]*\w|\b[A-Z]:\\[^\s]+)"
+    rf"|(?P<named>(?<![\w@/.-])(?:[\w-]+\.)+(?:(?:{_ENDINGS})(?![\w-])|(?:com|org|net|edu|gov|io|dev|co\.[a-z]{{2}})(?![\w-])(?::\d+)?(?:/[^\s<>\"“”]*[\w/])?))"
+    r"|(?P<call>(?<![\w.])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\(\)|(?<![\w.])[A-Za-z]\w+(?:[._][A-Za-z]\w+)+\([^()\n]{0,80}\))"
+    r"|(?P<option>(?<![\w-])--[a-z]\w*(?:(?:-\w+)+(?:=\S+)?|=\S+))"
+    r"|(?P<key>\"[\w.$-]+\"\s*:(?=\s*[\"\d\[{]))"
+    r"|(?P<mention>(?<![\w&])(?:@|#{1,2})[A-Za-z_]\w+(?:#{1,2}(?!\w)|@[\w-]+(?:\.[\w-]+)+)?)"
+    r"|(?P<merge>~[A-Z][A-Z0-9_]+~|\*\|[A-Z][A-Z0-9_:]*\|\*|@@\w+@@|<<[^<>\n]{1,60}>>|«[A-Z]\w*»|(?<!\w)_{3,}(?!\w)|(?<![^\s(]):[a-z_]{3,}\b(?!:)|\{#\w+#\})"
     r"|(?P<slip><%[^\n]*?%>|<\?[^\n]*?\?>)"
     r"|(?P<aside><!--[^\n]*?-->|\{#\s[^\n]*?#\}|%%[^%\n]+%%|(?<=\s)\^[\w-]+$)"
-    r"|(?P<template>\{\{[^\n]*?\}\}|\{%[^\n]*?%\}|[$#]\{[^{}\n]*\}|\{[\w.$:!@-]+\}|\{\w+\s*,[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})"
-    r"|(?P<format>%(?:\(\w+\))?(?:\d+\$)?[-+0#]*\d*(?:\.\d+)?[sdifgxXu@](?!\w)|%[A-Z][A-Z_]+%|(?<![\w$])\$[A-Za-z_]\w+|__[A-Z][A-Z0-9_]*__)"
+    r"|(?P<template>\{\{\{?[^\n]*?\}\}\}?|\{%[^\n]*?%\}|[$#%@]\{[^{}\n]*\}|\$\(\w[\w.]*\)|\{[^{}\s]+\}|\{[.#][\w-][^{}\n]*\}"
+    r"|\{[A-Z][\w'’-]*(?: [A-Z][\w'’-]*){1,3}\}|\{\w+\s*,[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})"
+    r"|(?P<format>%(?:\(\w+\))?(?:\d+\$)?[-+0#]*\d*(?:\.\d+)?(?:ll?|[hz])?[sdifgxXucn@](?!\w)|(?<![\w%])%(?:[A-Za-z_][\w.-]*%|[1-9])(?![\w%])|(?<![\w$])\$[A-Za-z_]\w+|__[A-Z][A-Z0-9_]*__)"
     r"|(?P<emoji>(?<!\w):[a-z0-9_+-]*[a-z0-9]+[a-z0-9_+-]*:(?!\w))"
     rf"|(?P<tag>{_TAG})"
+    r"|(?P<escaped>&lt;/?[A-Za-z][^&<>\n]{0,200}&gt;)"
     r"|(?P<angle><[^<>\s][^<>\n]*>)"
     r"|(?P<entity>&(?:[A-Za-z][A-Za-z0-9]{1,24}|#\d{1,6}|#[xX][\dA-Fa-f]{1,5});)",
     re.M,
@@ -337,7 +361,8 @@ _ATOM = re.compile(
 _EMPHASES = tuple(
     re.compile(pattern)
     for pattern in (
-        r"(?<![\w*])(\*{2,3})(?=[^\s*])([^\n]*?[^\s*])(\1)(?![\w*])",
+        r"(?<![\w*])(\*{2,3})(?=[^\s*])([^\n]*?[^\s*])(\1)(?!\*)",
+        r"(?<![\w'])('{3}|'{5})(?=[^\s'])([^\n]*?[^\s'])(\1)(?![\w'])",
         r"(?<![\w_])(_{2,3})(?=[^\s_])([^\n]*?[^\s_])(\1)(?![\w_])",
         r"(?<![\w~])(~~)(?=[^\s~])([^\n]*?[^\s~])(~~)(?![\w~])",
         r"(?<![\w=])(==)(?=[^\s=])([^\n]*?[^\s=])(==)(?![\w=])",
@@ -361,7 +386,7 @@ def inline_marks(text: str, closings: AbstractSet[str] | None = None) -> list[Ma
     masked = list(text)
     for mark in marks:
         masked[mark.start : mark.end] = _TAKEN * (mark.end - mark.start)
-    if any(sign in text for sign in ("*", "_", "~~", "==")):
+    if any(sign in text for sign in ("*", "_", "~~", "==", "'''")):
         for pattern in _EMPHASES:
             for match in bounded_matches(pattern, "".join(masked)):
                 for group in (1, 3):
@@ -418,9 +443,10 @@ def _closing_brace(text: str, start: int) -> int | None:
 def _shown(match: re.Match[str], closings: AbstractSet[str]) -> str | None:
     """What the model is shown in a mark's place; None where it is none after all."""
     whole = match.group()
-    if match["tag"] is not None:
-        return whole if _tag_kind(whole, closings) == "word" else ""
-    if match["note"] is not None:
+    if match["tag"] is not None or match["escaped"] is not None:
+        tag = html.unescape(whole) if match["tag"] is None else whole
+        return tag if _tag_kind(tag, closings) == "word" else ""
+    if match["note"] is not None or match["bbcode"] is not None:
         return ""
     if match["wiki"] is not None:
         return match["wikitext"]
@@ -432,5 +458,5 @@ def _shown(match: re.Match[str], closings: AbstractSet[str]) -> str | None:
         return whole[1:].strip(",;:") or " "
     if match["entity"] is not None:
         character = html.unescape(whole)
-        return None if character == whole else " " if character.isspace() else character
+        return " " if character.isspace() else character
     return whole

@@ -45,12 +45,19 @@ _TABLE_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)+\|?\s*$")
 # Lines that only open or close a box, or carry attributes of one.
 _BOX = re.compile(r"^\s*(?::{3,}.*|(?:!{3}|\?{3}\+?)\s+\w+(?:\s+\"[^\"]*\")?|\{:.*\}|\[TOC\]|\^[\w-]+)\s*$")
 _CODE = re.compile(
-    r"[;{}]\s*$|^\s*(>>>|\$ |\./)|=>|\w+\(\w*\)\s*[;{:]\s*$"
+    r"[;{}]\s*$|^\s*(>>>|\$ |\./)|=>|\w+\(\w*\)\s*[;{:]\s*$|^\s*[\w.]+\s*[-+*/|]?=\s*\S|^\s*[\w.]+\([^()]*\)\s*$"
     r"|^\s*(def|class|import|from|return|function|const|let|var|#include|SELECT|INSERT|git|sudo|pip|npm|curl|\$)\b"
     r".*[(){};=<>/\\-]"
 )
+_LONGEST_STATEMENT = 300
+# Lines of programs that nobody has fenced off or set in: what no sentence looks like.
+_STATEMENT = re.compile(
+    r"\$ [a-z./~]|import\s+(?:[\w$*{},\s]+\s+from\s+)?['\"][^'\"\n]+['\"];?$|from\s+[\w.]+\s+import\s+[\w*, ()]+$"
+    r"|export\s+(?:const|let|default|function|class)\b[^\n]*[={(;]|#include\s*[<\"]|(?:const|let|var)\s+\w+\s*="
+    r"|(?:async\s+)?(?:def|func|function|fn)\s+\w+\(.*[:{]$|class\s+\w+(?:\([\w., ]*\))?:$|[\w.]+\(.*\);$"
+)
 _MARK = re.compile(
-    r"^\s*(?:(?:[-*+•‣◦–—·→➜➔➤►▶▪▫■□●○✓✔✗✘☐☑☒★☆»›✅❌➖🔹🔸👉]\ufe0f?|\d{1,3}[.)]|\(?[A-Za-z\d]{1,2}\)|#{1,6}|[ivx]{1,4}\.|[A-Za-z]\.(?=\s+[a-z]))"
+    r"^\s*(?:(?:[-*+•‣◦–—·→➜➔➤►▶▪▫■□●○✓✔✗✘☐☑☒★☆»›✅❌➖🔹🔸👉⁃◆◇▸▫]\ufe0f?|[-=]>|--|\d{1,3}(?:[.)]|\.\))|\(?[A-Za-z\d]{1,2}\)|#{1,6}|[ivx]{1,4}\.|[IVX]{1,5}\.(?=\s+[a-z])|[A-Za-z]\.(?=\s+[a-z])|\.\. [\w-]+::)"
     r"\s+(?:\[[ xX]\]\s+)?)?"
 )
 _SPEAKER = re.compile(r"^(?:[A-Z][\w.'’-]*(?: [A-Z][\w.'’-]*)?|[A-Z])\s?:\s+(?=\S)")
@@ -63,7 +70,7 @@ _TITLE = re.compile(
 _ABBREVIATED = re.compile(
     r"\b(?:approx|est|dept|min|max|figs?|eqs?|secs?|chap|ch|incl|excl|tel|ext|vols?|nos?|pp|ca|resp|refs?|appt|hrs|misc|st|al|eds?"
     r"|trans|univ|assn|bros|attn|paras?|art|op|ibid|seq|wt|ht|fl|temp|avg|std|qty|amt|acct|govt|intl|natl|etc|ave|blvd|rd"
-    r"|[ap]\.\s?m|inc|ltd|co|corp|llc|plc|jr|sr|ft|in|yd|lbs?|oz|kg|mi|sq|u\.s|u\.k|u\.n|e\.u|ph\.d|m\.a|b\.a|m\.d|b\.sc|m\.sc"
+    r"|[ap]\.\s?m|pls|inc|ltd|co|corp|llc|plc|jr|sr|ft|in|yd|lbs?|oz|kg|mi|sq|u\.s|u\.k|u\.n|e\.u|ph\.d|m\.a|b\.a|m\.d|b\.sc|m\.sc"
     r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|mon|tues?|wed|thurs?|thu|fri|sat|sun)\.\s+$",
     re.I,
 )
@@ -323,7 +330,9 @@ def _apart(line: str, quoting: bool) -> tuple[bool, str | None]:
         return True, "quoted mail"
     if _TABLE.search(line):
         return True, "table"
-    if line.startswith(("    ", "\t")) and _CODE.search(line):
+    if (len(content) <= _LONGEST_STATEMENT and _STATEMENT.match(content)) or (
+        line.startswith(("    ", "\t")) and _CODE.search(line)
+    ):
         return True, "code"
     bare = _bare(content)
     if not any(character.isalpha() for character in bare):

@@ -16,16 +16,20 @@ from rapidfuzz.distance import DamerauLevenshtein, JaroWinkler
 
 _NEGATED = re.findall(r"\w+", "do does did ca wo is are was were have has had could would should must need might ai")
 """What stands before n't."""
-_APOSTROPHE = re.compile(r"(?<=[A-Za-z])[`´‘ʼ′](?=(?:t|s|m|re|ve|ll|d|em|T|S|M|RE|VE|LL|D)\b)")
+_APOSTROPHE = re.compile(r"(?<=[A-Za-z])[`´‘ʼ′](?=(?:t|s|m|re|ve|ll|d|em|all|clock|T|S|M|RE|VE|LL|D|ALL)\b)")
+# "the boys` room": with no other mark of its kind in the sentence, or it would stand around words.
+_OF_MANY = re.compile(r"(?<=[a-z]s)[`´](?=\s+[a-z])")
 _OF_A_NAME = re.compile(r"(?<=\b[OD])[`´](?=[A-Z][a-z])")
 _WORD = re.compile(r"(?<![\w@#/.'’-])[A-Za-z]+(?:['’][A-Za-z]+)*(?![\w@/]|['’-]\w)")
 # A sentence's end without the blank behind it, between two words of prose: "late.The bus".
 _STUCK = re.compile(r"(?<=[a-z]{2}[.!?])(?=[A-Z](?:[a-z']+)?\s)")
-_AUXILIARY = "do|does|did|ca|wo|is|are|was|were|have|has|had|could|would|should|must|need"
-# "do n't", "don' t", "don;t", "don''t", "dont'".
-_SPLIT = re.compile(rf"\b({_AUXILIARY})(?:\s+n['’`´]t|n['’`´]\s+t|n['’`´]{{2,}}t|n[;,:\"]t|nt['’`´](?=\s))(?!\w)", re.I)
+_AUXILIARY = "do|does|did|ca|wo|is|are|was|were|have|has|had|could|would|should|must|need|ai"
+# "do n't", "do nt", "don' t", "don t", "don;t", "don''t", "dont'".
+_SPLIT = re.compile(
+    rf"\b({_AUXILIARY})(?:\s+n['’`´]?t|n['’`´]?\s+t|n['’`´]{{2,}}t|n[;,:\"]t|nt['’`´](?=\s))(?!\w)", re.I
+)
 # "it 's", where the mark belongs to a pronoun.
-_APART = re.compile(r"\b(I|you|he|she|it|we|they|that|there|what|who)\s+['’‘`´](s|re|ve|ll|m|d)\b(?!\w*['’])", re.I)
+_APART = re.compile(r"\b(I|you|he|she|it|we|they|that|there|what|who)\s+['’‘`´]\s?(s|re|ve|ll|m|d)\b(?!\w*['’])", re.I)
 # "donot", "hasnot".
 _RUN_TOGETHER = re.compile(r"(do|does|did|is|are|was|were|have|has|had|will|could|would|should|must|may|might)not")
 _ALWAYS = {
@@ -83,6 +87,8 @@ _ALWAYS = {
     "mustnt": "mustn't",
     "neednt": "needn't",
     "cannt": "can't",
+    "shant": "shan't",
+    "darent": "daren't",
 }
 _IDIOMS = (
     (
@@ -106,6 +112,8 @@ _IDIOMS = (
         re.compile(r"\b(am|do|does|did|will|would|could|should|may|might|must)\s+(?:bot|nit|nott|noot)\b", re.I),
         r"\1 not",
     ),
+    # A wont and a cant are nothing that a pronoun could do.
+    (re.compile(r"\b(I|you|he|she|we|they|it|that|this|there|who)\s+(wo|ca)nt(?=\s+[a-z])", re.I), r"\1 \2n't"),
     # After an auxiliary a knot has no place.
     (
         re.compile(
@@ -138,6 +146,7 @@ _SHORTHAND = {
     "cya": "see you", "cu": "see you", "brb": "be right back", "gtg": "got to go", "g2g": "got to go", "ttyl": "talk to you later",
     "doin": "doing", "thr": "there", "frm": "from", "ofc": "of course", "rn": "right now", "np": "no problem",
     "wont": "won't", "cant": "can't", "wil": "will", "wher": "where", "nvr": "never", "evr": "ever", "bday": "birthday", "fone": "phone",
+    "b": "be", "dnt": "don't", "knw": "know", "bk": "back", "cn": "can", "yall": "y'all", "tym": "time",
 }  # fmt: skip
 """What chat shorthand stands for. None of it is replaced in a sentence that holds less than two of these."""
 _TELLING = frozenset(
@@ -171,6 +180,8 @@ _TELLING = frozenset(
         "every1",
         "some1",
         "idk",
+        "dnt",
+        "knw",
         "wud",
         "cud",
         "shud",
@@ -212,6 +223,8 @@ def put_right(text: str, protected: Sequence[tuple[int, int]] = (), knows: Calla
 
 def _piece(text: str, chat: bool, knows: Callable[[str], bool] | None) -> str:
     text = _OF_A_NAME.sub("'", _APOSTROPHE.sub("'", text))
+    if text.count("`") + text.count("´") == 1:
+        text = _OF_MANY.sub("'", text)
     text = _SPLIT.sub(_negated, _APART.sub(r"\1'\2", _STUCK.sub(" ", text)))
     text = _WORD.sub(lambda match: _word(match.group(), knows), text)
     for pattern, now in _IDIOMS:

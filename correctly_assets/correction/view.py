@@ -38,8 +38,9 @@ class View:
 
     @property
     def protected(self) -> list[Span]:
-        """The ranges of ``shown`` that must come back unchanged."""
-        return [place for place in self.places if place[0] < place[1]]
+        """The ranges of ``shown`` that must come back unchanged. An entity for an apostrophe stands within a word that may
+        change around it, so that `to_raw` keeps it."""
+        return [place for place in self.places if place[0] < place[1] and self.shown[slice(*place)] not in ("'", "’")]
 
     def to_raw(self, edits: Sequence[Edit]) -> list[Edit]:
         """Edits of ``shown`` as edits of ``raw``; what would change a mark is left out."""
@@ -53,7 +54,9 @@ class View:
         if edit.start == edit.end and 0 < edit.start < len(self.starts):
             # An insertion belongs to the word that it touches: before a hidden mark after a word, behind it before one.
             leans_left = edit.now[:1] and not edit.now[:1].isspace() and edit.now[-1:].isspace() is False
-            if leans_left and self.shown[edit.start : edit.start + 1].isspace():
+            follower = self.shown[edit.start : edit.start + 1]
+            ends_a_word = self.shown[edit.start - 1].isalpha() and edit.now.isalpha() and not follower.isalpha()
+            if leans_left and (follower.isspace() or ends_a_word):
                 place = self.ends[edit.start - 1]
                 return [replace(edit, start=place, end=place)]
         if edit.start == edit.end == len(self.starts):
@@ -77,7 +80,10 @@ class View:
             return [edit]
         cuts = _cuts(edit, [(max(start, edit.start), min(end, edit.end)) for start, end in inside])
         if cuts is None:
-            return []
+            narrow = _narrowed(edit)
+            # Within a word that holds a mark ("don&rsquo;t") the letters that change may stand beside it.
+            apart = all(end <= narrow.start or narrow.end <= start for start, end in inside)
+            return [narrow] if apart and (narrow.was or narrow.now) else []
         pieces: list[Edit] = []
         for (left, right), now in cuts:
             was = self.shown[left:right]
@@ -117,6 +123,22 @@ def _add(pieces: list[tuple[str, int, int]], character: str, start: int, end: in
         pieces[-1] = (" ", start, end)
     elif pieces:
         pieces.append((" ", start, end))
+
+
+def _narrowed(edit: Edit) -> Edit:
+    """The edit without the letters that both of its sides begin and end with."""
+    shorter = min(len(edit.was), len(edit.now))
+    lead = next((n for n in range(shorter) if edit.was[n] != edit.now[n]), shorter)
+    rest = shorter - lead
+    trail = next((n for n in range(rest) if edit.was[-1 - n] != edit.now[-1 - n]), rest)
+    start, end = edit.start + lead, edit.end - trail
+    return replace(
+        edit,
+        start=start,
+        end=end,
+        was=edit.was[lead : len(edit.was) - trail],
+        now=edit.now[lead : len(edit.now) - trail],
+    )
 
 
 def _cuts(edit: Edit, inside: Sequence[Span]) -> list[tuple[Span, str]] | None:

@@ -113,6 +113,10 @@ _FUNCTION_WORDS = frozenset(
         "can't",
         "i'm",
         "it's",
+        "idk",
+        "dunno",
+        "gonna",
+        "wanna",
     ]
 )
 _SHARED = frozenset(
@@ -129,7 +133,7 @@ _COURTESIES = frozenset(
         r"\w+",
         "guten morgen danke bitte grüße grüßen freundlichen tschüss grazie mille ciao buongiorno buonasera prego merci bonjour bonsoir"
         " salut cordialement gracias hola buenos buenas días adiós saludos obrigado obrigada olá atenciosamente tak takk tack hej"
-        " bedankt groeten vriendelijke dziękuję cześć pozdrawiam děkuji köszönöm teşekkürler merhaba kiitos terima kasih",
+        " bedankt groeten vriendelijke ziens wiedersehen revoir bientôt hasta luego tardes noches nada notte dziękuję cześć pozdrawiam děkuji köszönöm teşekkürler merhaba kiitos terima kasih",
     )
 )
 """Words by which greetings and thanks of two words are known, which say too little else."""

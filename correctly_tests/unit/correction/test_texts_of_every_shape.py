@@ -16,6 +16,7 @@ from correctly_assets.core.types import Correction
 from correctly_assets.correction.markup import blocks, closed_tags, inline_marks
 from correctly_assets.correction.path import Corrector
 from correctly_assets.correction.segment import segments
+from correctly_assets.correction.surface_fixes import put_right
 from correctly_assets.language.identify import is_foreign
 from correctly_tests.oracle import PROMPTS, Case, correct, read_cases
 from correctly_tests.serving_fakes import errant_annotator
@@ -67,6 +68,10 @@ PIECES = [
     "*|FNAME|* ", "@@go_name@@ ", "%%he go%%", "caf\\'e ", "5\\,kg ", "{\\em he go} ", "\\href{https://x.org/go}{he go} ", ":::note\n", "«Name» ",
     "____ ", ":name ", "<<First Name>> ", "Name | he go\n--- | ---\nhe go | in town\n", "From: go\nSent: go\nTo: go\n\nhe go home\n",
     "2024-01-05 15:00 Ann <go@x.org>:\n", "| he go\n", "→ he go\n", "  and he go\n", "Ich gehe in die Stadt und du auch. ",
+    "[%NAME%] ", "{First Name} ", "{{{go}}} ", "%{go} ", "$(GO) ", "{go[0]} ", "{#go-id}", "\\(a_{go}\\) ", "\\(go.name) ", "#GO# ", "[Product name] ",
+    "&goname; ", "&lt;p&gt;he go&lt;/p&gt; ", "go.md ", "example.com/go ", "go_home() ", "--dry-go ", '{"go": "he go"} ', "[b]he go[/b] ", "~/go ",
+    "---\r\ntitle: he go\r\n---\r\n", "```\r\nhe go\r\n```\r\n", "{code}\nhe go\n{code}\n", "import Go from './go'\n", "$ go run\n", "\r\n",
+    "'''he go''' ", "**go**es ", "don&rsquo;t go<sup>1</sup> ", "1.) he go\n", ".. note:: he go\n", "``he go'' ", "<img src=go> ",
     "**", "*", "`", "<", "}", "]", "\\begin{itemize}\n", "\\item he go\n", "(he go) ", "“he go” ", "\t", "  ", "@tom ", "<a href=\"go\">he go</a> ",
 ]  # fmt: skip
 
@@ -100,8 +105,71 @@ def test_no_correction_changes_a_protected_byte(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Hello ${name}, you has %{count} message.", ["${name}", "%{count}"]),
+        ("Hi {{{name}}}, [%NAME%] have sent %recipient.name% it.", ["{{{name}}}", "[%NAME%]", "%recipient.name%"]),
+        ("Dear {First Name}, #NAME# and ##name## is here, @{user}.", ["{First Name}", "#NAME#", "##name##", "@{user}"]),
+        ("The {x:>10} of {items[0]} are $(HOME), %1 and %ld.", ["{x:>10}", "{items[0]}", "$(HOME)", "%1", "%ld"]),
+        (
+            "Dear [Product name], [first_name] of [Hotel] are &appname;.",
+            ["[Product name]", "[first_name]", "[Hotel]", "&appname;"],
+        ),
+        (
+            "See go.org/he, README.md, ~/go.txt and file:///go now.",
+            ["go.org/he", "README.md", "~/go.txt", "file:///go"],
+        ),
+        ("Run go_home() with --go-home and go.run(x) now.", ["go_home()", "--go-home", "go.run(x)"]),
+        ('He go {.class #go key="go"} home {#go-id}', ['{.class #go key="go"}', "{#go-id}"]),
+        ("The \\(a_{go}\\) are small, and \\(user.name) too.", ["\\(a_{go}\\)", "\\(user.name)"]),
+        ("import Go from './go'\n\nexport const go = {\n\nHe go.", ["import Go from './go'", "export const go = {"]),
+        ('{"title": "he go", "n": 1}', ['"title":', '"n":']),
+        ("$ go run main.go\nHe go.", ["$ go run main.go"]),
+        ("&lt;p&gt;He go&lt;/p&gt; to [b]school[/b].", ["&lt;p&gt;", "&lt;/p&gt;", "[b]", "[/b]"]),
+        (
+            "{code:java}\nhe go\n{code}\nHe go.\n#+begin_src sh\nhe go\n#+end_src\n",
+            ["\nhe go\n{code}", "he go\n#+end_src"],
+        ),
+        ("---\r\ntitle: he go\r\n---\r\nHe go.", ["title: he go"]),
+        ("\ufeff---\ntitle: he go\n...\nHe go.", ["title: he go"]),
+    ],
+)
+def test_what_a_program_reads_may_not_change(text: str, kept: list[str]) -> None:
+    position, free = 0, set(range(len(text)))
+    for part in segments(text):
+        marked = [(mark.start, mark.end) for mark in part.marks] if part.prose else [(0, len(part.text))]
+        for start, end in marked:
+            free -= set(range(position + start, position + end))
+        position += len(part.text)
+    for piece in kept:
+        start = text.index(piece)
+        assert not free & set(range(start, start + len(piece))), piece
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("It was nt me, they ain,t here.", "It wasn't me, they ain't here."),
+        ("I didn t know.", "I didn't know."),
+        ("I cant do it and he wont help.", "I can't do it and he won't help."),
+        ("As is his wont, he speaks cant.", "As is his wont, he speaks cant."),
+        ("We shant go and she darent ask.", "We shan't go and she daren't ask."),
+        ("The boys` room is big.", "The boys' room is big."),
+        ("It ' s late.", "It's late."),
+        ("i dnt knw y he didnt", "i don't know why he didn't"),
+    ],
+)
+def test_what_is_surely_meant_needs_no_model(wrong: str, right: str) -> None:
+    assert put_right(wrong) == right
+
+
+@pytest.mark.parametrize(
     ("text", "whys"),
     [
+        ("---\r\ntitle: a b\r\n---\r\nHe goes home.", ["front matter"]),
+        ("He goes.\r\n```\r\nhe go\r\n```\r\nShe sleeps.", ["code"]),
+        ("omg idk wat 2 do lol", []),
+        ("Tot ziens", ["another language"]),
         ("---\ntitle: a b\n---\nHe go home.", ["front matter"]),
         ("He go.\n```\nhe go\n```\nShe go.", ["code"]),
         ("Bonjour, je voudrais réserver une table pour deux personnes.", ["another language"]),
