@@ -67,7 +67,7 @@ def prepare() -> tuple[Any, Any]:
 
     from correctly_assets.settings import get_settings
     from correctly_assets.training.config import TrainConfig
-    from correctly_assets.training.models.lora_model import load_base, put_adapter_on
+    from correctly_assets.training.models.load_model import load_base, put_adapter_on
 
     nowhere = Path(tempfile.gettempdir())
     base = get_settings().base_model_path
@@ -136,11 +136,11 @@ def run_trl(batches: list[list[Any]], held_out: list[Any], *, tuned: bool) -> di
     import logging
 
     import torch
-    from datasets import Dataset
+    from datasets import Dataset  # pyright: ignore[reportMissingImports]
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
+    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportMissingImports, reportPrivateImportUsage]
 
     from correctly_assets.settings import get_settings
     from correctly_assets.training.reporter import peak_rss_mb

@@ -16,7 +16,7 @@ import httpx
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.settings import Settings
-from correctly_assets.training.models.gguf_file import packaged_vocabulary
+from correctly_assets.training.models.vocabulary import packaged_vocabulary
 
 TOKENS = 48
 """Of every answer, on both sides: about as many as a corrected sentence and a reason have."""

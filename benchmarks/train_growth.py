@@ -27,7 +27,7 @@ def cell(batch: int, tokens: int, steps: int, *, small: bool) -> dict[str, Any]:
     import torch
 
     from correctly_assets.settings import get_settings
-    from correctly_assets.training.models.lora_model import load_base
+    from correctly_assets.training.models.load_model import load_base
     from correctly_assets.training.reporter import peak_rss_mb
     from correctly_assets.training.run import keep_freed_memory
 

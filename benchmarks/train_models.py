@@ -103,7 +103,7 @@ def time_ours(model: Any, batches: list[list[Any]], *, warm: int, passes: int = 
     import torch
 
     from correctly_assets.training.engines.choose_engine import make_engine
-    from correctly_assets.training.models.lora_model import put_adapter_on
+    from correctly_assets.training.models.load_model import put_adapter_on
 
     config = run_config(**settings)
     said: list[str] = []

@@ -22,7 +22,8 @@ from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.config import Lora, Stage, TrainConfig
 from correctly_assets.training.data import build_data, read_pairs
 from correctly_assets.training.engines.choose_engine import make_engine
-from correctly_assets.training.models.lora_model import Adapter, load_base, put_adapter_on
+from correctly_assets.training.models.load_model import load_base, put_adapter_on
+from correctly_assets.training.models.lora_model import Adapter
 from correctly_assets.training.rendering import Renderer, Turn, load_tokenizer
 from correctly_assets.training.trainer import Trainer
 

@@ -7,6 +7,7 @@ command that needs it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,7 +35,7 @@ def plan(as_json: Json = False) -> None:
     settings = get_settings()
     train_set, made = plan_next(settings)
     if as_json:
-        print_json({"train_set": train_set, "base_model": settings.training.base_model, **made.to_json()})
+        print_json({"train_set": train_set, "base_model": settings.training.base_model, **asdict(made)})
         return
     console.print(
         f"Train set {train_set} on {settings.training.base_model}: {made.pairs} pairs make {made.turns} turns, {made.tokens} tokens "

@@ -47,7 +47,7 @@ from correctly_assets.platform.supervisor import (
 )
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PlatformSettings, Settings
 from correctly_assets.store.schemas import ensure_schemas
-from correctly_assets.training.models.base_model import convert_embedded_model, is_converted
+from correctly_assets.training.models.base_model import is_converted
 from correctly_assets.training.models.hub import download_base_model
 from correctly_assets.workflows.dead_runs import fail_dead_runs
 from correctly_assets.workflows.land_rows import land_starter
@@ -95,7 +95,7 @@ def prepare(settings: Settings, console: Console) -> None:
         with waiting(console, "Converting the embedded base model (about a minute, once)", expected=70):
             # A process of its own: transformers and a gigabyte of weights should not stay in the supervisor.
             code = (
-                "from pathlib import Path; from correctly_assets.training.models.base_model import *; "
+                "from pathlib import Path; from correctly_assets.training.models.convert_model import convert_embedded_model; "
                 f"convert_embedded_model(Path({str(target)!r}), trim={trim})"
             )
             done = subprocess.run(
@@ -104,7 +104,6 @@ def prepare(settings: Settings, console: Console) -> None:
         if done.returncode:
             last = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"code {done.returncode}"
             raise CorrectlyError(f"The embedded base model could not be converted: {last}. Run `make install` again.")
-        convert_embedded_model(target, trim=trim)
     if settings.is_hub_base and not Path(settings.base_model_path).is_dir():
         console.print(
             f"Downloading {settings.training.base_model} into {settings.base_model_path}, once.", highlight=False

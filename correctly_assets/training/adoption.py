@@ -33,7 +33,8 @@ from correctly_assets.training.card import CARD, ELSEWHERE, model_card, write_ca
 from correctly_assets.training.config import TrainConfig
 from correctly_assets.training.engines.hf_model import PlainEngine
 from correctly_assets.training.models.base_model import base_model_revision, base_name
-from correctly_assets.training.models.lora_model import choose_device, load_base, read_adapter_on
+from correctly_assets.training.models.load_model import load_base, read_adapter_on
+from correctly_assets.training.models.lora_model import choose_device
 from correctly_assets.training.output import measure_canaries
 from correctly_assets.training.rendering import Renderer, load_tokenizer
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from correctly_assets.training.models.lora_model import load_base
+from correctly_assets.training.models.load_model import load_base
 from correctly_assets.training.rendering import Renderer, load_tokenizer
 
 _BATCH = 32

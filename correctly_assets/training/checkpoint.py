@@ -1,6 +1,7 @@
 """Checkpoints: the one file from which a stopped run goes on to the same result.
 
-Belongs here: writing and reading that file atomically. Does not belong here: when to write it (trainer.py).
+Belongs here: writing and reading that file atomically. Does not belong here: when to write it (trainer.py), or
+what moves it on.
 """
 
 from __future__ import annotations
@@ -8,17 +9,40 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from correctly_assets.artifacts.files import fsync_entries
+from correctly_assets.training.schedule import Schedule
 
 NAME = "checkpoint.safetensors"
+
+
+@dataclass
+class Progress:
+    """What a run has done so far; all of it goes into the checkpoint.
+
+    Attributes:
+        before: held-out losses before the first step, by slice.
+    """
+
+    step: int = 0
+    plan: list[int] = field(default_factory=list)
+    schedule: Schedule | None = None
+    losses: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    tokens: int = 0
+    spent: float = 0.0
+    before: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+_PROGRESS = TypeAdapter(Progress)
 
 
 @dataclass
@@ -30,7 +54,7 @@ class Checkpoint:
         weights: the adapter's float32 masters by name.
         first, second: AdamW's moments by name; empty before the first step.
         rng: torch's random state.
-        state: JSON-able rest: steps done, the plan as cut, schedule anchor, losses, seconds.
+        progress: the rest: steps done, the plan as cut, schedule anchor, losses, seconds.
         gpu_rng: the GPU's random state, where one trains.
     """
 
@@ -39,7 +63,7 @@ class Checkpoint:
     first: dict[str, torch.Tensor]
     second: dict[str, torch.Tensor]
     rng: torch.Tensor
-    state: dict[str, Any]
+    progress: Progress
     gpu_rng: torch.Tensor | None = None
 
 
@@ -55,9 +79,8 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
     os.close(handle)
     try:
         # Tensors and JSON, no pickle: a checkpoint from elsewhere cannot run code.
-        save_file(
-            tensors, name, metadata={"fingerprint": checkpoint.fingerprint, "state": json.dumps(checkpoint.state)}
-        )
+        state = json.dumps(asdict(checkpoint.progress))
+        save_file(tensors, name, metadata={"fingerprint": checkpoint.fingerprint, "state": state})
         with Path(name).open("rb") as file:
             os.fsync(file.fileno())
         Path(name).replace(directory / NAME)
@@ -90,7 +113,7 @@ def read_checkpoint(directory: Path, fingerprint: str) -> Checkpoint | None:
                 groups["m"],
                 groups["v"],
                 file.get_tensor("rng"),
-                json.loads(meta["state"]),
+                _PROGRESS.validate_python(json.loads(meta["state"])),
                 gpu_rng,
             )
     except (SafetensorError, OSError, KeyError, ValueError):

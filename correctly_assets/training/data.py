@@ -12,13 +12,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.parquet as parquet
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.hashing import sha256_of
-from correctly_assets.core.types import Edit, TrainPair
+from correctly_assets.core.types import Edit, Origin, TrainPair
 from correctly_assets.training.config import Stage, TrainConfig
 from correctly_assets.training.rendering import Renderer, Turn
 
@@ -34,45 +35,56 @@ def read_pairs(path: Path) -> list[TrainPair]:
     """
     file = path / "pairs.parquet" if path.is_dir() else path
     try:
-        rows: list[dict[str, Any]] = parquet.read_table(file).to_pylist()
+        rows = parquet.read_table(file).to_pylist()
     except (OSError, ValueError) as error:
         raise UsageError(f"The train set {file} cannot be read: {error}.") from error
     missing = [name for name in _COLUMNS if rows and name not in rows[0]]
     if missing:
         raise UsageError(f"The train set {file} lacks the column {missing[0]!r}.")
-    return [_pair(row, file) for row in rows]
-
-
-def _pair(row: dict[str, Any], file: Path) -> TrainPair:
-    raw = row.get("edits") or "[]"
     try:
-        edits = tuple(
-            Edit(
-                e["start"],
-                e["end"],
-                e["was"],
-                e["now"],
-                e.get("type", "OTHER"),
-                e.get("reason"),
-                e.get("reason_origin"),
-                e.get("point"),
-            )
-            for e in (json.loads(raw) if isinstance(raw, str) else raw)
+        return [PairRow.model_validate(row).pair() for row in rows]
+    except (ValidationError, TypeError) as error:
+        raise UsageError(f"A pair of the train set {file} cannot be read: {error}. Make it again.") from error
+
+
+class PairRow(BaseModel):
+    """A row of a train set; what is missing or null takes its default."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    id: str
+    before: str
+    after: str
+    example_id: str | None = None
+    origin: str | None = None
+    edits: tuple[Edit, ...] = ()
+    weight: float | None = None
+    split: str | None = None
+    language: str | None = None
+    form: str | None = None
+    tone: str | None = None
+
+    @field_validator("edits", mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> object:
+        """Edits may stand there as JSON text, and need not say their type."""
+        found = json.loads(value) if isinstance(value, str) else value or []
+        return [{"type": "OTHER", **edit} for edit in found]
+
+    def pair(self) -> TrainPair:
+        """The row as it is trained on."""
+        return TrainPair(
+            id=self.id,
+            example_id=self.example_id or self.id,
+            origin=cast("Origin", self.origin or "example"),
+            before=self.before,
+            after=self.after,
+            edits=self.edits,
+            weight=max(1, int(self.weight or 1)),
+            split="held_out" if self.split == "held_out" else "train",
+            language=self.language or "en",
+            attributes={name: value for name, value in (("form", self.form), ("tone", self.tone)) if value},
         )
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise UsageError(f"The edits of pair {row.get('id')} in {file} cannot be read.") from error
-    return TrainPair(
-        id=str(row["id"]),
-        example_id=str(row.get("example_id") or row["id"]),
-        origin=row.get("origin") or "example",
-        before=row["before"],
-        after=row["after"],
-        edits=edits,
-        weight=max(1, int(row.get("weight") or 1)),
-        split="held_out" if row.get("split") == "held_out" else "train",
-        language=row.get("language") or "en",
-        attributes={name: str(row[name]) for name in ("form", "tone") if row.get(name)},
-    )
 
 
 def completions(pair: TrainPair, config: TrainConfig) -> list[str]:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as parquet
 
@@ -22,41 +20,11 @@ from correctly_assets.core.types import TrainPair
 from correctly_assets.training.config import TrainConfig
 from correctly_assets.training.data import TrainData, build_data, completions, read_pairs
 from correctly_assets.training.rendering import Renderer, Turn, load_tokenizer, total_tokens
-from correctly_assets.training.run_history import Experience, learned
+from correctly_assets.training.run_history import Experience, PlanBasis, TrainPlan, learned
 
 _FIXED_BYTES = 2.1e9
 """Beside weights and activations: the libraries, the ledger's client and the held-out measure. With 0.9 GB, whole runs of Gemma
 3 270M and of SmolLM2-135M took 4.5 and 4.1 GB where 3.2 and 3.1 were promised."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainPlan:
-    """What a run will take.
-
-    Attributes:
-        pairs, turns: in the train set; turns count each once.
-        tokens: over all steps.
-        steps: as planned, or as the time budget will leave.
-        minutes: wall-clock time of the whole process; never above ``max_minutes``.
-        gigabytes: peak memory, 10⁹ bytes; the GPU's where one trains.
-        limited: whether the time budget will cut the plan.
-        learned_from: how many earlier runs on this machine the estimate has learned from.
-        basis: what the estimate was made of, from which the next one learns.
-    """
-
-    pairs: int
-    turns: int
-    tokens: int
-    steps: int
-    minutes: float
-    gigabytes: float
-    limited: bool
-    learned_from: int = 0
-    basis: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``plan --json`` prints it and an adapter's figures keep it."""
-        return asdict(self)
 
 
 def plan_training(config: TrainConfig) -> TrainPlan:
@@ -98,7 +66,7 @@ def estimate(config: TrainConfig, data: TrainData, rate: float, known: Experienc
         steps = max(1, round(steps * max(0.0, left) * effective / work))
         tokens = round(tokens * steps / len(data.plan))
     memory = raw_memory(config, data) * known.memory
-    basis = {"matrix_gflops": round(rate / 1e9, 1), "held_flops": held, "raw_gigabytes": raw_memory(config, data) / 1e9}
+    basis = PlanBasis(round(rate / 1e9, 1), held, raw_memory(config, data) / 1e9)
     return TrainPlan(
         data.pairs, len(data.turns), tokens, steps, round(min(total, limit) / 60, 2), round(memory / 1e9, 2), limited,
         known.runs, basis,

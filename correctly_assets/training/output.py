@@ -7,9 +7,8 @@ atomic writing (core).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import save_file
 
@@ -69,8 +68,8 @@ class base_only:  # noqa: N801 - reads as a statement
         self._adapter.push()
 
 
-def adapter_config(config: TrainConfig, adapter: Adapter) -> dict[str, Any]:
-    """peft's own configuration, with the modules spelled out and sets sorted so that equal runs give equal bytes."""
+def adapter_config(config: TrainConfig, adapter: Adapter) -> str:
+    """peft's own configuration as JSON text, with the modules spelled out and sets sorted so that equal runs give equal bytes."""
     settings = adapter.model.peft_config["default"].to_dict()
     modules = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in adapter.names})
     settings |= {
@@ -80,7 +79,7 @@ def adapter_config(config: TrainConfig, adapter: Adapter) -> dict[str, Any]:
         "revision": None,
     }
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in settings.items()}
-    return {key: getattr(value, "value", value) for key, value in sorted(plain.items())}
+    return json.dumps({key: getattr(value, "value", value) for key, value in sorted(plain.items())}, indent=1) + "\n"
 
 
 def write_adapter(
@@ -88,7 +87,7 @@ def write_adapter(
     trainer: Trainer,
     prompts: Prompts,
     canaries: Sequence[Canary],
-    figures: Mapping[str, Any],
+    figures: Figures,
     code_sha256: str | None = None,
 ) -> tuple[str, Path]:
     """Write ``adapters_dir/ID`` in one step.
@@ -107,7 +106,7 @@ def write_adapter(
         code_sha256=code_sha256,
         seed=config.seed,
         config=TrainedWith.model_validate(config.model_dump(mode="json", include=_RECORDED)),
-        figures=Figures.model_validate(figures),
+        figures=figures,
         canary=list(canaries),
         **config.extras.model_dump(exclude_unset=True),
     )
@@ -117,7 +116,7 @@ def write_adapter(
         save_file(adapter.tensors(), directory / "adapter_model.safetensors", metadata={"format": "pt"})
         # safetensors writes for the owner alone; vLLM may run as somebody else.
         (directory / "adapter_model.safetensors").chmod(0o644)
-        (directory / "adapter_config.json").write_text(json.dumps(adapter_config(config, adapter), indent=1) + "\n")
+        (directory / "adapter_config.json").write_text(adapter_config(config, adapter))
         curve = {"loss": trainer.progress.losses, "learning_rate": trainer.progress.rates}
         (directory / "loss.json").write_text(json.dumps(curve) + "\n")
         (directory / CARD).write_text(model_card(manifest), encoding="utf-8")

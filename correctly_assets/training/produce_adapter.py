@@ -9,37 +9,33 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from pydantic import BaseModel, JsonValue, SerializerFunctionWrapHandler, field_serializer
 
 from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.artifacts.manifests import Figures, SliceLoss
 from correctly_assets.core.prompts import Prompts, load_prompts
 from correctly_assets.core.training import Canary, TrainResult
-from correctly_assets.training import run_history
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.checkpoint import drop_checkpoint
 from correctly_assets.training.config import TrainConfig
 from correctly_assets.training.data import TrainData, build_data, read_pairs
 from correctly_assets.training.engines.choose_engine import make_engine
-from correctly_assets.training.estimates import TrainPlan, model_flops, model_size, plan_for
+from correctly_assets.training.estimates import model_flops, model_size, plan_for
 from correctly_assets.training.mlflow_log import RunLedger
 from correctly_assets.training.models.base_model import base_model_revision
-from correctly_assets.training.models.lora_model import (
-    Adapter,
-    Engine,
-    choose_device,
-    load_base,
-    put_adapter_on,
-    read_start,
-)
+from correctly_assets.training.models.load_model import load_base, put_adapter_on
+from correctly_assets.training.models.lora_model import Adapter, Engine, choose_device, read_start
 from correctly_assets.training.output import measure_canaries, write_adapter
 from correctly_assets.training.rendering import Renderer, load_tokenizer
 from correctly_assets.training.reporter import Reporter, peak_rss_mb
-from correctly_assets.training.trainer import Interrupted, Point, Trainer
+from correctly_assets.training.run_ends import Interrupted
+from correctly_assets.training.run_history import PlanRecord, RunKind, Took, TrainPlan, machine, plan_summary, record
+from correctly_assets.training.trainer import Point, Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +96,9 @@ def produce_adapter(
         figures = _figures(trainer, loaded)
         if loaded.plan is not None:
             minutes = (spent_before + time.monotonic() - started) / 60
-            figures |= _against_the_plan(config, trainer, loaded, loaded.plan, resumed=resumed, minutes=minutes)
-            reporter.say(run_history.plan_summary(figures["plan"]))
+            _hold_against_the_plan(figures, config, trainer, loaded, loaded.plan, resumed=resumed, minutes=minutes)
+        if figures.plan is not None:
+            reporter.say(plan_summary(figures.plan))
         identity, path = _write(config, trainer, loaded.prompts, canaries, figures)
         ledger.metrics(_plotted(figures), trainer.progress.step)
         version = ledger.adapter(path, {"adapter": identity})
@@ -122,7 +119,7 @@ def produce_adapter(
         mlflow_url=url,
         model_version=version,
         warnings=tuple(ledger.warnings),
-        **figures,
+        **figures.model_dump(),
     )
 
 
@@ -192,40 +189,72 @@ def _report_to(reporter: Reporter, ledger: RunLedger) -> Callable[[Point], None]
     return report
 
 
-def _figures(trainer: Trainer, loaded: Loaded) -> dict[str, Any]:
-    """The figures of `TrainResult`, but for those that are held against the plan."""
+class RunFigures(BaseModel):
+    """The figures of `TrainResult`, as the manifest keeps them too."""
+
+    loss_first: float
+    loss_last: float
+    held_out_loss: float | None
+    forgetting: dict[str, SliceLoss]
+    pairs: int
+    items: int
+    tokens: int
+    seconds: float
+    tokens_per_second: float
+    peak_rss_mb: float
+    steps: int
+    engine: str
+    device: str
+    peak_gpu_mb: float | None
+    model_tflops: float | None = None
+    plan: PlanRecord | None = None
+
+    @field_serializer("plan", mode="wrap")
+    def _empty_where_none(
+        self, plan: PlanRecord | None, plain: SerializerFunctionWrapHandler
+    ) -> Mapping[str, JsonValue]:
+        return {} if plan is None else plain(plan)
+
+
+def _figures(trainer: Trainer, loaded: Loaded) -> RunFigures:
+    """The figures, but for those that are held against the plan."""
     first, last = trainer.curve_ends()
     after = trainer.held_out()
     before = trainer.progress.before
     state = trainer.progress
-    return {
-        "loss_first": first,
-        "loss_last": last,
-        "held_out_loss": after["all"]["loss"] if after else None,
-        "forgetting": {
-            key: {"before": before[key]["loss"], "after": value["loss"], "items": value["items"]}
+    return RunFigures(
+        loss_first=first,
+        loss_last=last,
+        held_out_loss=after["all"]["loss"] if after else None,
+        forgetting={
+            key: SliceLoss(before=before[key]["loss"], after=value["loss"], items=int(value["items"]))
             for key, value in after.items()
             if key in before
         },
-        "pairs": loaded.data.pairs,
-        "items": len(loaded.data.turns),
-        "tokens": state.tokens,
-        "seconds": round(state.seconds, 3),
-        "tokens_per_second": round(state.tokens / max(state.seconds, 1e-9), 1),
-        "peak_rss_mb": round(peak_rss_mb(), 1),
-        "steps": state.step,
-        "engine": loaded.engine.name,
-        "device": loaded.device.type,
-        "peak_gpu_mb": round(peak_gpu_mb(), 1) if loaded.device.type == "cuda" else None,
-        "model_tflops": None,
-        "plan": {},
-    }
+        pairs=loaded.data.pairs,
+        items=len(loaded.data.turns),
+        tokens=state.tokens,
+        seconds=round(state.seconds, 3),
+        tokens_per_second=round(state.tokens / max(state.seconds, 1e-9), 1),
+        peak_rss_mb=round(peak_rss_mb(), 1),
+        steps=state.step,
+        engine=loaded.engine.name,
+        device=loaded.device.type,
+        peak_gpu_mb=round(peak_gpu_mb(), 1) if loaded.device.type == "cuda" else None,
+    )
 
 
-def _against_the_plan(
-    config: TrainConfig, trainer: Trainer, loaded: Loaded, plan: TrainPlan, *, resumed: bool, minutes: float
-) -> dict[str, Any]:
-    """``model_tflops`` and ``plan`` of `TrainResult`.
+def _hold_against_the_plan(
+    figures: RunFigures,
+    config: TrainConfig,
+    trainer: Trainer,
+    loaded: Loaded,
+    plan: TrainPlan,
+    *,
+    resumed: bool,
+    minutes: float,
+) -> None:
+    """Set ``model_tflops`` and ``plan``.
 
     Args:
         minutes: what the run took, its earlier parts included.
@@ -234,48 +263,52 @@ def _against_the_plan(
     seen = [data.turns[i] for number in state.plan for i in data.plan[number].turns]
     flops = model_flops(model_size(Path(config.base_model)), seen)
     memory = peak_gpu_mb() if loaded.device.type == "cuda" else peak_rss_mb()
-    record = run_history.record(
-        plan.to_json(),
-        kind={
-            "machine": run_history.machine(),
-            "engine": loaded.engine.name,
-            "device": loaded.device.type,
-            "base_revision": base_model_revision(config.base_model),
-            "resumed": resumed,
-        },
-        took={
-            "minutes": minutes,
-            "gigabytes": memory * 2**20 / 1e9,
-            "tokens": state.tokens,
-            "steps": state.step,
-            "flops": flops,
-            "loop_seconds": state.seconds,
-        },
+    figures.plan = record(
+        plan,
+        kind=RunKind(
+            machine=machine(),
+            engine=loaded.engine.name,
+            device=loaded.device.type,
+            base_revision=base_model_revision(config.base_model),
+            resumed=resumed,
+        ),
+        took=Took(
+            minutes=minutes,
+            gigabytes=memory * 2**20 / 1e9,
+            tokens=state.tokens,
+            steps=state.step,
+            flops=flops,
+            loop_seconds=state.seconds,
+        ),
     )
-    return {"model_tflops": round(flops / max(state.seconds, 1e-9) / 1e12, 4), "plan": record}
+    figures.model_tflops = round(flops / max(state.seconds, 1e-9) / 1e12, 4)
 
 
 def _write(
-    config: TrainConfig, trainer: Trainer, prompts: Prompts, canaries: list[Canary], figures: dict[str, Any]
+    config: TrainConfig, trainer: Trainer, prompts: Prompts, canaries: list[Canary], figures: RunFigures
 ) -> tuple[str, Path]:
     """Write the adapter and check that it can be served; returns its ID and directory.
 
     Raises:
         AdapterRefused: it breaks a rule of serving.
     """
-    identity, path = write_adapter(config, trainer, prompts, canaries, figures, code_sha())
+    identity, path = write_adapter(
+        config, trainer, prompts, canaries, Figures.model_validate(figures.model_dump()), code_sha()
+    )
     if Path(config.base_model).is_dir():
         check_adapter(path, Path(config.base_model))
     return identity, path
 
 
-def _plotted(figures: dict[str, Any]) -> dict[str, float]:
+def _plotted(figures: RunFigures) -> dict[str, float]:
     """The figures that are numbers, as MLflow plots them."""
-    numbers: dict[str, float] = {key: value for key, value in figures.items() if isinstance(value, int | float)}
-    for side in ("promised", "took"):
+    numbers: dict[str, float] = {key: value for key, value in figures if isinstance(value, int | float)}
+    if figures.plan is not None:
         # MLflow shows them under one another: promised_minutes, took_minutes.
-        part = figures["plan"].get(side, {})
-        numbers |= {f"{side}_{key}": part[key] for key in ("minutes", "gigabytes", "tokens") if key in part}
+        for side, part in (("promised", figures.plan.promised), ("took", figures.plan.took)):
+            numbers |= {
+                f"{side}_minutes": part.minutes, f"{side}_gigabytes": part.gigabytes, f"{side}_tokens": part.tokens
+            }  # fmt: skip
     return numbers
 
 
@@ -293,7 +326,7 @@ def code_sha() -> str:
     return digest.hexdigest()
 
 
-def _parameters(config: TrainConfig, data: TrainData, prompt_sha: str) -> dict[str, Any]:
+def _parameters(config: TrainConfig, data: TrainData, prompt_sha: str) -> dict[str, str | int | float]:
     """What MLflow shows as the run's parameters."""
     return {
         "base_model": config.base_model,

@@ -11,8 +11,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from correctly_assets.training.config import TrainConfig
 
@@ -22,6 +21,17 @@ _SAY_SECONDS = 5.0
 def peak_rss_mb() -> float:
     """Peak resident memory of this process, MiB (Linux reports KiB)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class RunProgress(TypedDict):
+    """The progress file, which `artifacts.progress` reads."""
+
+    stage: str
+    step: int
+    steps: int
+    seconds_left: float | None
+    loss: float | None
+    rss_mb: NotRequired[int]
 
 
 class Reporter:
@@ -67,7 +77,7 @@ class Reporter:
                 f"step {step}/{steps}  loss {loss:.3f}  {tokens_per_second:.0f} tokens/s  {minutes}:{seconds:02d} left"
             )
 
-    def _write(self, value: Mapping[str, Any]) -> None:
+    def _write(self, value: RunProgress) -> None:
         if self._path is None:
             return
         # Without fsync: a bar may lose its last move in a power cut, and an fsync a step would cost time.

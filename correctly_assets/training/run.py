@@ -12,7 +12,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,10 @@ from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.artifacts.manifests import has_manifest, renew_manifest
 from correctly_assets.core.errors import CorrectlyError, RetryableError
 from correctly_assets.core.training import ADAPTER_CHECK, EXIT_INTERRUPTED, EXIT_PERMANENT, TrainResult
+from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.config import TrainConfig
 from correctly_assets.training.reporter import Reporter
+from correctly_assets.training.run_ends import Interrupted, out_of_memory
 
 if TYPE_CHECKING:
     from correctly_assets.training.produce_adapter import WrapEngine
@@ -113,20 +116,39 @@ def main(config: TrainConfig) -> int:
     with pipes() as context:
         reporter = Reporter(config, context)
         outcome, code = outcome_of(config, stop, reporter)
-        # The code too: where a pod is deleted at its end, nobody else knows it.
-        text = json.dumps({**outcome, "exit_code": code, "training_key": config.extras.training_key}, indent=1) + "\n"
+        text = result_text(config, outcome, code)
         if config.result_path is not None:
             write_text_atomically(config.result_path, text)
         else:
             print(text, end="", flush=True)
-        if "error" in outcome:
-            reporter.say(outcome["error"]["message"])
+        if isinstance(outcome, RunError):
+            reporter.say(outcome.message)
         if context is not None:
             _tell_dagster(context, outcome)
     return code
 
 
-def _trained_before(config: TrainConfig, reporter: Reporter) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """Why a run ended without an adapter: the sentence, and the kind and code of the error."""
+
+    message: str
+    type: str
+    code: str
+
+    @classmethod
+    def of(cls, error: CorrectlyError) -> RunError:
+        """A room's error."""
+        return cls(str(error), type(error).__name__, error.code)
+
+
+def result_text(config: TrainConfig, outcome: TrainResult | RunError, code: int) -> str:
+    """What stands at ``result_path``. The exit code too: where a pod is deleted at its end, nobody else knows it."""
+    body = {"error": asdict(outcome)} if isinstance(outcome, RunError) else outcome.to_json()
+    return json.dumps({**body, "exit_code": code, "training_key": config.extras.training_key}, indent=1) + "\n"
+
+
+def _trained_before(config: TrainConfig, reporter: Reporter) -> TrainResult | None:
     """The result that an earlier run of the very same training left, if its adapter still stands: a run that failed
     after training does not train again.
 
@@ -145,54 +167,48 @@ def _trained_before(config: TrainConfig, reporter: Reporter) -> dict[str, Any] |
         return None
     reporter.say(f"Adapter {outcome['adapter']} was trained from this very config; it is taken as it is.")
     if Path(config.base_model).is_dir():
-        from correctly_assets.training.adapter import check_adapter
-
         check_adapter(adapter, Path(config.base_model))
     # The same training may stand for other rows now: one that landed and gave no pair, or one that was held.
     renew_manifest(adapter, config.extras)
-    return outcome
+    return TrainResult.from_json(outcome)
 
 
-def _tell_dagster(context: Any, outcome: Mapping[str, Any]) -> None:
+def _tell_dagster(context: Any, outcome: TrainResult | RunError) -> None:
     """Report the materialization and the adapter's own check through Dagster Pipes."""
-    error = outcome.get("error")
-    if error is None:
-        result = TrainResult.from_json(outcome)
-        typed: dict[str, Any] = result.metadata(cores=os.cpu_count() or 1)
-        typed["path"] = {"raw_value": result.path, "type": "path"}
-        if result.mlflow_url:
-            typed["mlflow"] = {"raw_value": result.mlflow_url, "type": "url"}
-        context.report_asset_materialization(metadata=typed, data_version=result.adapter)
+    if isinstance(outcome, TrainResult):
+        links = {"path": {"raw_value": outcome.path, "type": "path"}}
+        if outcome.mlflow_url:
+            links["mlflow"] = {"raw_value": outcome.mlflow_url, "type": "url"}
+        context.report_asset_materialization(
+            metadata={**outcome.metadata(cores=os.cpu_count() or 1), **links}, data_version=outcome.adapter
+        )
         context.report_asset_check(ADAPTER_CHECK, passed=True)
-    elif error["type"] == "AdapterRefused":
-        context.report_asset_check(ADAPTER_CHECK, passed=False, metadata={"why": error["message"]})
+    elif outcome.type == "AdapterRefused":
+        context.report_asset_check(ADAPTER_CHECK, passed=False, metadata={"why": outcome.message})
 
 
 def outcome_of(
     config: TrainConfig, stop: Callable[[], bool], reporter: Reporter, wrap: WrapEngine | None = None
-) -> tuple[dict[str, Any], int]:
-    """Train, whatever comes of it: what is written to ``result_path`` of a finished run or of one that failed, and the exit code."""
+) -> tuple[TrainResult | RunError, int]:
+    """Train, whatever comes of it: what a finished run has made, or why there is nothing, and the exit code."""
     try:
-        return _trained_before(config, reporter) or run(config, stop, reporter, wrap).to_json(), 0
+        return _trained_before(config, reporter) or run(config, stop, reporter, wrap), 0
     except CorrectlyError as error:
         code = (
             1
             if isinstance(error, RetryableError)
             else (error.exit_code if error.exit_code in (2, 5) else EXIT_PERMANENT)
         )
-        return dict(error.to_json()), code
+        return RunError.of(error), code
     except MemoryError:
-        from correctly_assets.training.trainer import out_of_memory
-
-        return dict(out_of_memory(config).to_json()), EXIT_PERMANENT
+        return RunError.of(out_of_memory(config)), EXIT_PERMANENT
     except Exception as error:
         from correctly_assets.training.engines.torch_errors import is_out_of_memory
-        from correctly_assets.training.trainer import Interrupted, out_of_memory
 
         if is_out_of_memory(error):
-            return dict(out_of_memory(config).to_json()), EXIT_PERMANENT
+            return RunError.of(out_of_memory(config)), EXIT_PERMANENT
         if isinstance(error, Interrupted):
             text = "Training was stopped and left a checkpoint; the same config resumes from it."
-            return {"error": {"message": text, "type": "Interrupted", "code": "interrupted"}}, EXIT_INTERRUPTED
+            return RunError(text, "Interrupted", "interrupted"), EXIT_INTERRUPTED
         log.exception("Training failed.")
-        return {"error": {"message": f"Training failed: {error}", "type": type(error).__name__, "code": "internal"}}, 1
+        return RunError(f"Training failed: {error}", type(error).__name__, "internal"), 1

@@ -1,18 +1,18 @@
 """What a run was promised to take, what it took, and what the next promise learns from that.
 
-Belongs here: the record that stands in an adapter's manifest, and reading it again. Does not belong here: estimating
-(planning.py) or measuring (process.py). Importable without torch.
+Belongs here: what a plan is, the record that stands in an adapter's manifest, and reading it again. Does not belong here:
+estimating (estimates.py) or measuring (produce_adapter.py). Importable without torch.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from correctly_assets.artifacts.manifests import (
     AdapterManifest,
@@ -53,6 +53,102 @@ class Experience:
     runs: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PlanBasis:
+    """What a plan was made of, from which the next one learns: the machine's bf16 matrix rate, the work of the held-out
+    turns, and the memory as reckoned before anything was learned."""
+
+    matrix_gflops: float
+    held_flops: float
+    raw_gigabytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPlan:
+    """What a run will take.
+
+    Attributes:
+        pairs, turns: in the train set; turns count each once.
+        tokens: over all steps.
+        steps: as planned, or as the time budget will leave.
+        minutes: wall-clock time of the whole process; never above ``max_minutes``.
+        gigabytes: peak memory, 10⁹ bytes; the GPU's where one trains.
+        limited: whether the time budget will cut the plan.
+        learned_from: how many earlier runs on this machine the estimate has learned from.
+    """
+
+    pairs: int
+    turns: int
+    tokens: int
+    steps: int
+    minutes: float
+    gigabytes: float
+    limited: bool
+    learned_from: int
+    basis: PlanBasis
+
+
+class RunKind(BaseModel):
+    """What tells the runs apart that may teach each other's plans."""
+
+    machine: str
+    engine: str
+    device: str
+    base_revision: str
+    resumed: bool
+
+
+class Promised(BaseModel):
+    """A `TrainPlan` as the record keeps it."""
+
+    pairs: int
+    turns: int
+    tokens: int
+    steps: int
+    minutes: float
+    gigabytes: float
+    limited: bool
+    learned_from: int
+
+
+class Took(BaseModel):
+    """What a run took; ``flops`` and ``loop_seconds`` are those of its steps."""
+
+    minutes: float
+    gigabytes: float
+    tokens: int
+    steps: int
+    flops: float
+    loop_seconds: float
+
+
+class Basis(RunKind):
+    """`PlanBasis` of a run, and what kind of run it was."""
+
+    matrix_gflops: float
+    held_flops: float
+    raw_gigabytes: float
+
+
+class PlanRecord(BaseModel):
+    """The promise beside what came of it; ``kept`` where nothing is off by more than `WITHIN`."""
+
+    promised: Promised
+    took: Took
+    minutes_off_percent: float
+    gigabytes_off_percent: float
+    tokens_off_percent: float
+    kept: bool
+    basis: Basis
+
+
+class _Lesson(BaseModel):
+    """The part of a record that the next plan learns from."""
+
+    took: Took
+    basis: Basis
+
+
 def machine() -> str:
     """The processor's model and the cores, by which runs elsewhere are told apart."""
     model = platform.processor() or platform.machine()
@@ -65,32 +161,41 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores"
 
 
-def record(plan: Mapping[str, Any], *, kind: Mapping[str, Any], took: Mapping[str, float]) -> dict[str, Any]:
+def record(plan: TrainPlan, *, kind: RunKind, took: Took) -> PlanRecord:
     """The promise beside what came of it, as it stands in the manifest's figures.
 
     Args:
-        plan: `TrainPlan` as JSON, made before the first step.
-        kind: ``machine, engine, device, base_revision, resumed``.
-        took: ``minutes, gigabytes, tokens, steps, flops, loop_seconds``.
+        plan: made before the first step.
     """
-    keys = ("pairs", "turns", "tokens", "steps", "minutes", "gigabytes", "limited", "learned_from")
-    off = {f"{key}_off_percent": _off(plan[key], took[key]) for key in ("minutes", "gigabytes", "tokens")}
-    return {
-        "promised": {key: plan[key] for key in keys},
-        "took": {key: round(value, 3) for key, value in took.items()},
-        **off,
-        "kept": all(abs(value) <= WITHIN for value in off.values()),
-        "basis": {**plan["basis"], **kind},
+    took = Took.model_validate({key: round(value, 3) for key, value in took})
+    minutes, gigabytes, tokens = (
+        _off(plan.minutes, took.minutes),
+        _off(plan.gigabytes, took.gigabytes),
+        _off(plan.tokens, took.tokens),
+    )
+    return PlanRecord(
+        promised=Promised.model_validate(plan, from_attributes=True),
+        took=took,
+        minutes_off_percent=minutes,
+        gigabytes_off_percent=gigabytes,
+        tokens_off_percent=tokens,
+        kept=all(abs(value) <= WITHIN for value in (minutes, gigabytes, tokens)),
+        basis=Basis(**asdict(plan.basis), **dict(kind)),
+    )
+
+
+def plan_summary(plan: PlanRecord) -> str:
+    """One sentence on a promise and what came of it, with what is further off than it should be."""
+    promised, took = plan.promised, plan.took
+    apart = {
+        "minutes": plan.minutes_off_percent,
+        "gigabytes": plan.gigabytes_off_percent,
+        "tokens": plan.tokens_off_percent,
     }
-
-
-def plan_summary(plan: Mapping[str, Any]) -> str:
-    """One sentence on a promise and what came of it (`record`), with what is further off than it should be."""
-    promised, took = plan["promised"], plan["took"]
-    off = [key for key in ("minutes", "gigabytes", "tokens") if abs(plan[f"{key}_off_percent"]) > WITHIN]
+    off = [key for key, percent in apart.items() if abs(percent) > WITHIN]
     return (
-        f"Took {took['minutes']:.1f} of {promised['minutes']:.1f} promised minutes, {took['gigabytes']:.1f} of "
-        f"{promised['gigabytes']:.1f} GB and {took['tokens']:,.0f} of {promised['tokens']:,} tokens"
+        f"Took {took.minutes:.1f} of {promised.minutes:.1f} promised minutes, {took.gigabytes:.1f} of "
+        f"{promised.gigabytes:.1f} GB and {took.tokens:,.0f} of {promised.tokens:,} tokens"
         + (f": further off in {' and '.join(off)} than a promise should be." if off else ".")
     )
 
@@ -108,26 +213,32 @@ def learned(adapters_dir: Path, *, base_model: str, engine: str, device: str) ->
     """
     compiles = _COMPILE_SECONDS if device == "cuda" else 0.0
     start = Experience(share=_SHARES.get((engine, device), 0.25), fixed_seconds=_FIXED_SECONDS + compiles)
-    like = {"machine": machine(), "engine": engine, "device": device, "resumed": False}
-    like["base_revision"] = base_model_revision(base_model)
-    found: list[tuple[float, dict[str, Any]]] = []
+    like = RunKind(
+        machine=machine(),
+        engine=engine,
+        device=device,
+        base_revision=base_model_revision(base_model),
+        resumed=False,
+    )
+    found: list[tuple[float, _Lesson]] = []
     for path in artefacts_in(adapters_dir):
         try:
             figures = read_manifest(path, AdapterManifest).figures or Figures()
-            if all(figures.plan["basis"][key] == value for key, value in like.items()):
-                found.append((written_at(path), figures.plan))
-        except (OSError, ManifestError, KeyError, TypeError):
+            lesson = _Lesson.model_validate(figures.plan)
+            if all(getattr(lesson.basis, key) == value for key, value in like):
+                found.append((written_at(path), lesson))
+        except (OSError, ManifestError, ValidationError):
             continue  # adopted, made by an earlier version, or just being removed
     if not found:
         return start
     shares, fixed, memory = [], [], []
-    for _, plan in sorted(found, key=lambda item: -item[0])[:_LAST_RUNS]:
-        basis, took = plan["basis"], plan["took"]
-        reached = took["flops"] / max(took["loop_seconds"], 1e-9)
-        shares.append(reached / (1e9 * basis["matrix_gflops"]))
-        other = 60 * took["minutes"] - took["loop_seconds"] - basis["held_flops"] / reached
+    for _, lesson in sorted(found, key=lambda item: -item[0])[:_LAST_RUNS]:
+        basis, took = lesson.basis, lesson.took
+        reached = took.flops / max(took.loop_seconds, 1e-9)
+        shares.append(reached / (1e9 * basis.matrix_gflops))
+        other = 60 * took.minutes - took.loop_seconds - basis.held_flops / reached
         fixed.append(max(0.0, other))
-        memory.append(took["gigabytes"] / basis["raw_gigabytes"])
+        memory.append(took.gigabytes / basis.raw_gigabytes)
     # What else ran beside a run made it slower, never faster, and is no part of the machine. Not the best run either: its
     # matrix rate may have been measured in a busy moment.
     return Experience(_quartile(shares, 3), _quartile(fixed, 1), median(memory), len(shares))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 FLOOR = 0.02
 """Share of the peak rate that the schedule ends on; a last step at 0 would be a step for nothing."""
@@ -48,16 +47,6 @@ class Schedule:
     def cut(self, step: int, total: int) -> Schedule:
         """The schedule when, before step ``step``, the run is shortened to ``total`` steps."""
         return Schedule(self.kind, total, self.warmup, step, self.progress(step))
-
-    def to_json(self) -> dict[str, Any]:
-        """As a checkpoint keeps it."""
-        return {
-            "kind": self.kind,
-            "total": self.total,
-            "warmup": self.warmup,
-            "anchor_step": self.anchor_step,
-            "anchor": self.anchor,
-        }
 
 
 def steps_that_fit(seconds_left: float, tokens_left: list[int], seconds_per_token: float) -> int:

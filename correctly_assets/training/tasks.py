@@ -19,8 +19,7 @@ from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.training.config import TrainConfig
-from correctly_assets.training.models.base_model import base_model_revision, convert_gguf
-from correctly_assets.training.models.gguf_file import check_gguf, write_gguf
+from correctly_assets.training.models.base_model import base_model_revision
 
 
 class MergeRequest(BaseModel):
@@ -95,6 +94,8 @@ def merge(request: MergeRequest) -> dict[str, float]:
 
 def gguf(request: GgufRequest) -> dict[str, float]:
     """A merged directory as one GGUF file, checked for equal answers."""
+    from correctly_assets.training.models.gguf_file import check_gguf, write_gguf
+
     write_gguf(request.model, request.vocabulary, request.target, name=request.name)
     return check_gguf(request.model, request.target, request.prompts)
 
@@ -117,6 +118,8 @@ def average(request: AverageRequest) -> dict[str, str]:
 
 def convert(request: ConvertRequest) -> dict[str, str]:
     """A GGUF file as a base model's directory."""
+    from correctly_assets.training.models.convert_model import convert_gguf
+
     prompts = load_prompts(request.prompts_dir, request.chat_family)
     path = convert_gguf(request.gguf, request.target, prompts, request.chat_family)
     return {"path": str(path), "revision": base_model_revision(str(path))}

@@ -9,30 +9,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 import torch
 
 from correctly_assets.core.errors import PermanentError
-from correctly_assets.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from correctly_assets.training.checkpoint import Checkpoint, Progress, read_checkpoint, save_checkpoint
 from correctly_assets.training.config import TrainConfig
 from correctly_assets.training.data import Batch, TrainData, cut_plan
 from correctly_assets.training.engines.torch_errors import is_out_of_memory
 from correctly_assets.training.models.base_model import base_model_revision
 from correctly_assets.training.models.lora_model import Adapter, Engine
 from correctly_assets.training.rendering import Turn
+from correctly_assets.training.run_ends import Interrupted, out_of_memory
 from correctly_assets.training.schedule import Schedule, steps_that_fit
 
 _MEASURE_STEPS = 8
 _REPLAN_EVERY = 25
 _EXPLODES_AT = 4.0
 _RESERVE_SHARE = 0.06
-
-
-class Interrupted(Exception):
-    """A signal asked the run to stop; its checkpoint is written."""
 
 
 @dataclass
@@ -46,35 +42,6 @@ class Point:
     tokens: int
     seconds: float
     seconds_left: float
-
-
-@dataclass
-class Progress:
-    """What a run has done so far; all of it goes into the checkpoint."""
-
-    step: int = 0
-    plan: list[int] = field(default_factory=list)
-    schedule: Schedule | None = None
-    losses: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-    tokens: int = 0
-    spent: float = 0.0
-    before: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """As a checkpoint keeps it."""
-        schedule = self.schedule.to_json() if self.schedule else None
-        return {**self.__dict__, "schedule": schedule}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Progress:
-        """The inverse of `to_json`.
-
-        Raises:
-            TypeError: the checkpoint is of another version.
-        """
-        return cls(**{**value, "schedule": Schedule(**value["schedule"])})
 
 
 class Trainer:
@@ -126,14 +93,14 @@ class Trainer:
             if name in found.first:
                 self._optimiser.state[master] = {
                     # Beside the weights: the fused kernel of a GPU refuses a counter on the CPU.
-                    "step": torch.tensor(float(found.state["step"]), device=master.device),
+                    "step": torch.tensor(float(found.progress.step), device=master.device),
                     "exp_avg": found.first[name].to(master.device),
                     "exp_avg_sq": found.second[name].to(master.device),
                 }
         torch.set_rng_state(found.rng)
         if found.gpu_rng is not None and torch.cuda.is_available():
             torch.cuda.set_rng_state(found.gpu_rng)
-        self.progress = Progress.from_json(found.state)
+        self.progress = found.progress
         self.resumed = True
         self._say(f"Resuming after step {self.progress.step} of {len(self.progress.plan)}.")
         return True
@@ -150,7 +117,7 @@ class Trainer:
                 {n: s["exp_avg"].cpu() for n, s in zip(names, state, strict=True) if "exp_avg" in s},
                 {n: s["exp_avg_sq"].cpu() for n, s in zip(names, state, strict=True) if "exp_avg_sq" in s},
                 torch.get_rng_state(),
-                self.progress.to_json(),
+                self.progress,
                 torch.cuda.get_rng_state() if self.adapter.masters[0].device.type == "cuda" else None,
             ),
         )
@@ -283,15 +250,6 @@ class Trainer:
         losses = self.progress.losses
         tenth = max(1, len(losses) // 10)
         return fmean(losses[:tenth]), fmean(losses[-tenth:])
-
-
-def out_of_memory(config: TrainConfig) -> PermanentError:
-    """The error for a run that ran out of memory, with the setting to lower."""
-    return PermanentError(
-        f"Training ran out of memory. Lower CORRECTLY_TRAIN_BATCH_SIZE (now {config.batch_size}) or stop other "
-        "programs; the same settings would fail again.",
-        code="out_of_memory",
-    )
 
 
 def log_probability(engine: Engine, turn: Turn) -> float:

@@ -6,7 +6,6 @@ formats (training/).
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass, field
@@ -20,7 +19,8 @@ from correctly_assets.core.prompts import load_prompts
 from correctly_assets.settings import Settings
 from correctly_assets.training.adapter import check_adapter
 from correctly_assets.training.card import CARD, model_card, write_card
-from correctly_assets.training.models.gguf_file import check_architecture, packaged_vocabulary
+from correctly_assets.training.models.gemma_config import read_gemma_config
+from correctly_assets.training.models.vocabulary import packaged_vocabulary
 from correctly_assets.training.tasks import GgufRequest, MergeRequest
 from correctly_assets.workflows.measured_systems import adapter_named
 from correctly_assets.workflows.train_adapter import local_base, run_task
@@ -111,7 +111,7 @@ def _merged(settings: Settings, directory: Path, manifest: AdapterManifest, made
 
 def _gguf(settings: Settings, directory: Path, manifest: AdapterManifest, made: Path, work: Path) -> dict[str, float]:
     # Before anything is merged: it costs nothing.
-    check_architecture(json.loads((local_base(settings) / "config.json").read_text(encoding="utf-8")))
+    read_gemma_config(local_base(settings))
     merged = work / "merged"
     check = _merged(settings, directory, manifest, merged, work)
     made.mkdir()

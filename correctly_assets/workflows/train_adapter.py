@@ -46,7 +46,7 @@ from correctly_assets.workflows.wiring import open_platform_store
 
 if TYPE_CHECKING:
     from correctly_assets.store import Store
-    from correctly_assets.training.estimates import TrainPlan
+    from correctly_assets.training.run_history import TrainPlan
 
 
 def newest_train_set(platform: PlatformSettings) -> str:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import pytest
@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load_file
 
 from correctly_assets.artifacts.examples_snapshot import write_examples_snapshot
+from correctly_assets.core.training import TrainResult
 from correctly_assets.core.types import Example
 from correctly_assets.settings import PROJECT_ROOT, Settings, get_settings
 from correctly_assets.store import Store
@@ -121,9 +122,11 @@ def test_pairs_over_texts_that_workers_read_are_the_same(ray: ModuleType, tmp_pa
     examples = [Example(id=f"e{n}", before=text, after=text) for n, text in enumerate(texts)]
     prompts = settings.platform.prompts_dir
     made = [
-        EmbeddedTeacher(prompts_dir=prompts, parser=parser, analysis_cache=cache).write_pairs(
-            examples, count=40, seed=1
-        )  # pyright: ignore[reportArgumentType]
+        EmbeddedTeacher(
+            prompts_dir=prompts,
+            parser=cast("Any", parser),
+            analysis_cache=cache,
+        ).write_pairs(examples, count=40, seed=1)
         for parser, cache in ((None, None), (NoParser(), make_analysis_cache(settings.platform)))
     ]
     assert made[0].pairs == made[1].pairs and len(made[0].pairs) > 20
@@ -155,8 +158,9 @@ def test_two_workers_reach_the_loss_of_one(ray: ModuleType, tmp_path: Path) -> N
             trainer.train_on_workers(file, workers=workers, storage=tmp_path / "ray")
             results[name] = json.loads((place / "result.json").read_text())
         else:
-            results[name], code = outcome_of(config, lambda: False, Reporter(config, None))
-            assert code == 0
+            outcome, code = outcome_of(config, lambda: False, Reporter(config, None))
+            assert isinstance(outcome, TrainResult) and code == 0
+            results[name] = outcome.to_json()
     alone, one, two = results["alone"], results["one"], results["two"]
     assert alone["steps"] == one["steps"] == two["steps"] > 20
     assert two["loss_last"] < 0.98 * two["loss_first"]

@@ -172,7 +172,7 @@ def test_every_stage_before_the_first_step_looks_at_the_stop(
     home: Path, tmp_path: Path, looks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from correctly_assets.training.run import Reporter, StopFlag, run
-    from correctly_assets.training.trainer import Interrupted
+    from correctly_assets.training.run_ends import Interrupted
 
     class Late(StopFlag):
         """Set at the given look."""

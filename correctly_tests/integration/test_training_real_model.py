@@ -14,8 +14,8 @@ from correctly_assets.training.config import Stage
 from correctly_assets.training.data import build_data, read_pairs
 from correctly_assets.training.engines.gemma_cpu import FastEngine
 from correctly_assets.training.engines.hf_model import PlainEngine
-from correctly_assets.training.models.base_model import convert_embedded_model
-from correctly_assets.training.models.lora_model import load_base, put_adapter_on
+from correctly_assets.training.models.convert_model import convert_embedded_model
+from correctly_assets.training.models.load_model import load_base, put_adapter_on
 from correctly_assets.training.output import measure_canaries
 from correctly_assets.training.rendering import Renderer, load_tokenizer
 from correctly_assets.training.trainer import Trainer

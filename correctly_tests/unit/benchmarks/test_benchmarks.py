@@ -16,7 +16,7 @@ from benchmarks.train_models import batched, gemma_1b, make_turns, mixed, random
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training import run_history as promise
 from correctly_assets.training.engines.hf_model import PlainEngine
-from correctly_assets.training.models.lora_model import put_adapter_on
+from correctly_assets.training.models.load_model import put_adapter_on
 from correctly_tests.training_tiny import tiny_adapter, train_config, turns
 
 pytestmark = pytest.mark.slow
@@ -131,15 +131,14 @@ def test_growth_is_measured_cell_by_cell_and_drawn(tmp_path: Path) -> None:
 
 
 def test_the_loops_figures_hold_a_run_to_thirty_per_cent_of_its_promise() -> None:
-    promised = {"minutes": 4.0, "gigabytes": 3.0, "tokens": 1000}
     plan = promise.record(
-        dict.fromkeys(("pairs", "turns", "steps", "limited", "learned_from")) | promised | {"basis": {}},
-        kind={},
-        took={"minutes": 3.0, "gigabytes": 4.5, "tokens": 1000},
+        promise.TrainPlan(9, 9, 1000, 5, 4.0, 3.0, False, 0, promise.PlanBasis(1.0, 1.0, 1.0)),
+        kind=promise.RunKind(machine="m", engine="fast", device="cpu", base_revision="r", resumed=False),
+        took=promise.Took(minutes=3.0, gigabytes=4.5, tokens=1000, steps=5, flops=1.0, loop_seconds=1.0),
     )
-    figures = bench_loop.kept_promise(plan)
-    off = {key: figures[f"plan_{key}_off_percent"] for key in promised}
-    assert [off[key]["value"] for key in promised] == [25, 50, 0]
+    figures = bench_loop.kept_promise(plan.model_dump())
+    off = {key: figures[f"plan_{key}_off_percent"] for key in ("minutes", "gigabytes", "tokens")}
+    assert [value["value"] for value in off.values()] == [25, 50, 0]
     assert {(value["floor"], value["better"]) for value in off.values()} == {(30, "lower")}
     assert (figures["plan_minutes_promised"]["value"], figures["plan_minutes_took"]["value"]) == (4, 3)
 

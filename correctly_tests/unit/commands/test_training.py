@@ -9,7 +9,7 @@ import random
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -19,7 +19,7 @@ from correctly_assets.artifacts.train_set import write_train_set
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.types import Edit, TrainPair
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, Settings, get_settings
-from correctly_assets.workflows.compare_runs import choose, curve_summary
+from correctly_assets.workflows.compare_runs import CurvePoint, ModelRun, choose, curve_summary
 from correctly_assets.workflows.train_adapter import newest_train_set
 from correctly_assets.workflows.wiring import open_platform_store
 from correctly_tests.serving_fakes import ADAPTER_LOGPROB, BASE_LOGPROB, fake_engine, free_port
@@ -322,7 +322,7 @@ def test_a_bakeoff_of_other_tokenizers_measures_the_same_answers_greedily(
     settings: Settings, made: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     from correctly_assets.core.prompts import load_prompts
-    from correctly_assets.training.models.base_model import convert_gguf
+    from correctly_assets.training.models.convert_model import convert_gguf
     from correctly_tests.unit.training.test_base_models import write_llama_gguf
 
     write_pairs(settings, 120)
@@ -359,20 +359,17 @@ def test_a_bakeoff_names_a_missing_model_before_the_first_is_trained(
 
 
 def test_the_better_model_corrects_better_where_all_were_asked() -> None:
-    rows = [
-        {"model": "a", "held_out_nats_a_character": 0.1, "errant_f05": 30.0},
-        {"model": "b", "held_out_nats_a_character": 0.2, "errant_f05": 40.0},
-    ]
-    assert choose(rows)["best"] == "b"
-    del rows[1]["errant_f05"]
-    assert choose(rows)["best"] == "a"
+    first = cast("ModelRun", {"model": "a", "held_out_nats_a_character": 0.1, "errant_f05": 30.0})
+    second = cast("ModelRun", {"model": "b", "held_out_nats_a_character": 0.2})
+    assert choose([first, {**second, "errant_f05": 40.0}])["best"] == "b"
+    assert choose([first, second])["best"] == "a"
 
 
 def test_a_falling_curve_asks_for_examples_and_a_flat_one_does_not() -> None:
-    def points(last: float) -> list[dict[str, Any]]:
+    def points(last: float) -> list[CurvePoint]:
         return [
-            {"examples": 10, "held_out_loss": 2.0, "pairs": 15, "tokens": 300},
-            {"examples": 20, "held_out_loss": last, "pairs": 30, "tokens": 600},
+            cast("CurvePoint", {"examples": 10, "held_out_loss": 2.0, "pairs": 15, "tokens": 300}),
+            cast("CurvePoint", {"examples": 20, "held_out_loss": last, "pairs": 30, "tokens": 600}),
         ]
 
     assert curve_summary(points(1.8)).startswith("More examples would likely help: from 10 to 20 examples")
@@ -382,8 +379,8 @@ def test_a_falling_curve_asks_for_examples_and_a_flat_one_does_not() -> None:
 
 
 def test_a_curve_whose_minutes_ran_out_does_not_judge_more_examples() -> None:
-    earlier = {"examples": 955, "held_out_loss": 1.298, "pairs": 1476, "tokens": 41_754}
-    last = {"examples": 1836, "held_out_loss": 1.322, "pairs": 2841, "tokens": 30_485}
+    earlier = cast("CurvePoint", {"examples": 955, "held_out_loss": 1.298, "pairs": 1476, "tokens": 41_754})
+    last = cast("CurvePoint", {"examples": 1836, "held_out_loss": 1.322, "pairs": 2841, "tokens": 30_485})
     said = curve_summary([earlier, last])
     assert said.startswith("The minutes ran out before 1836 examples were learnt as thoroughly as 955")
     assert said.endswith("raise CORRECTLY_TRAIN_MINUTES.") and "hardly help" not in said

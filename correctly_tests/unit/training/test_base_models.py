@@ -13,7 +13,8 @@ from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
 from correctly_assets.training.config import Stage
-from correctly_assets.training.models.base_model import base_model_revision, convert_gguf
+from correctly_assets.training.models.base_model import base_model_revision
+from correctly_assets.training.models.convert_model import convert_gguf
 from correctly_assets.training.rendering import Renderer, load_tokenizer
 from correctly_assets.workflows.train_adapter import prepare_gguf
 from correctly_tests.training_tiny import SPECIALS, train_config, write_train_set

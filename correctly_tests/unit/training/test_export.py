@@ -20,7 +20,7 @@ from correctly_assets.training.adoption import adopt_adapter, average_adapters
 from correctly_assets.training.card import model_card, write_card
 from correctly_assets.training.config import TrainConfig
 from correctly_assets.training.models.gguf_file import check_gguf, write_gguf
-from correctly_assets.training.models.lora_model import load_base, put_adapter_on
+from correctly_assets.training.models.load_model import load_base, put_adapter_on
 from correctly_assets.training.models.merging import merge_adapter
 from correctly_assets.training.output import adapter_config
 from correctly_assets.training.rendering import Renderer, load_tokenizer
@@ -60,7 +60,7 @@ def write_foreign(base: Path, target: Path) -> Path:
         {name: torch.randn_like(tensor) * 0.05 for name, tensor in adapter.tensors().items()},
         target / "adapter_model.safetensors",
     )
-    (target / "adapter_config.json").write_text(json.dumps(adapter_config(config, adapter)))
+    (target / "adapter_config.json").write_text(adapter_config(config, adapter))
     return target
 
 

@@ -12,7 +12,8 @@ from correctly_assets.training.engines.choose_engine import make_engine
 from correctly_assets.training.engines.cuda_graphs import Recordings
 from correctly_assets.training.engines.hf_model import PlainEngine
 from correctly_assets.training.rendering import Turn
-from correctly_assets.training.trainer import Interrupted, Trainer
+from correctly_assets.training.run_ends import Interrupted
+from correctly_assets.training.trainer import Trainer
 from correctly_tests.training_tiny import (
     run_config,
     tiny_adapter,

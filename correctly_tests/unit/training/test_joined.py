@@ -10,7 +10,8 @@ import torch
 
 from correctly_assets.training.engines.fused_lora import JoinedLinear, join_products
 from correctly_assets.training.engines.hf_model import PlainEngine
-from correctly_assets.training.models.lora_model import Adapter, put_adapter_on
+from correctly_assets.training.models.load_model import put_adapter_on
+from correctly_assets.training.models.lora_model import Adapter
 from correctly_tests.training_tiny import VOCABULARY, tiny_adapter, train_config, turns
 
 pytestmark = pytest.mark.slow

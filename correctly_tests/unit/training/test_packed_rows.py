@@ -14,7 +14,8 @@ from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.training.config import TrainConfig, read_config
 from correctly_assets.training.engines.hf_model import PlainEngine, turns_stay_apart
 from correctly_assets.training.engines.packing import PACK_FROM, ROW_TOKENS, choose_rows, fill_rows, lay_rows, row_width
-from correctly_assets.training.models.lora_model import Adapter, put_adapter_on
+from correctly_assets.training.models.load_model import put_adapter_on
+from correctly_assets.training.models.lora_model import Adapter
 from correctly_assets.training.rendering import Turn
 from correctly_tests.training_tiny import VOCABULARY, tiny_adapter, train_config
 

@@ -213,22 +213,20 @@ def test_a_plan_counts_the_run_follows_the_machine_and_keeps_the_budget(tmp_path
 def finished(directory: Path, name: str, *, config: TrainConfig, share: float, memory: float, **kind: object) -> None:
     """The manifest of a run that reached ``share`` of 1000 GFLOPS, needed ten seconds beside it, and so much memory."""
     made = estimate(config, data(directory), 1e12)
-    flops, held = 6e13, made.basis["held_flops"]
+    flops, held = 6e13, made.basis.held_flops
     loop = flops / (share * 1e12)
+    own = promise.RunKind(machine=promise.machine(), engine="fast", device="cpu", base_revision="r1", resumed=False)
     record = promise.record(
-        made.to_json(),
-        kind={
-            "machine": promise.machine(), "engine": "fast", "device": "cpu", "base_revision": "r1", "resumed": False,
-            **kind,
-        },
-        took={
-            "minutes": (loop + held / (share * 1e12) + 10) / 60, "gigabytes": memory * made.basis["raw_gigabytes"],
-            "tokens": made.tokens, "steps": made.steps, "flops": flops, "loop_seconds": loop,
-        },
+        made,
+        kind=own.model_copy(update=kind),
+        took=promise.Took(
+            minutes=(loop + held / (share * 1e12) + 10) / 60, gigabytes=memory * made.basis.raw_gigabytes,
+            tokens=made.tokens, steps=made.steps, flops=flops, loop_seconds=loop,
+        ),
     )  # fmt: skip
     place = config.adapters_dir / name
     place.mkdir(parents=True)
-    (place / "manifest.json").write_text(json.dumps({"figures": {"plan": record}}))
+    (place / "manifest.json").write_text(json.dumps({"figures": {"plan": record.model_dump()}}))
 
 
 def test_a_plan_learns_from_the_last_runs_on_this_machine_alone(tmp_path: Path) -> None:
@@ -262,22 +260,32 @@ def test_a_plan_learns_from_the_last_runs_on_this_machine_alone(tmp_path: Path) 
 
 def test_a_promise_is_kept_within_thirty_per_cent_and_broken_beyond(tmp_path: Path) -> None:
     write_base_model(tmp_path)
-    made = estimate(train_config(tmp_path), data(tmp_path), 1e6).to_json()
-    kind = {"machine": "m", "engine": "fast", "device": "cpu", "base_revision": "r", "resumed": False}
+    made = estimate(train_config(tmp_path), data(tmp_path), 1e6)
+    kind = promise.RunKind(machine="m", engine="fast", device="cpu", base_revision="r", resumed=False)
     for factor, kept in ((1.0, True), (1.25, True), (0.75, True), (1.4, False), (0.6, False)):
-        took = {key: made[key] * factor for key in ("minutes", "gigabytes", "tokens", "steps")}
-        record = promise.record(made, kind=kind, took={**took, "flops": 1.0, "loop_seconds": 1.0})
-        assert record["kept"] is kept
-        assert record["minutes_off_percent"] == pytest.approx(100 * (factor - 1), abs=0.2)
+        took = promise.Took(
+            minutes=made.minutes * factor,
+            gigabytes=made.gigabytes * factor,
+            tokens=round(made.tokens * factor),
+            steps=made.steps,
+            flops=1.0,
+            loop_seconds=1.0,
+        )
+        record = promise.record(made, kind=kind, took=took)
+        assert record.kept is kept
+        assert record.minutes_off_percent == pytest.approx(100 * (factor - 1), abs=0.2)
 
 
 def test_a_broken_promise_says_what_was_further_off() -> None:
-    promised = {"minutes": 2.0, "gigabytes": 4.0, "tokens": 20_000}
-    offs = {"minutes_off_percent": 10.0, "gigabytes_off_percent": -5.0, "tokens_off_percent": 50.0}
-    plan = {"promised": promised, "took": {"minutes": 2.2, "gigabytes": 3.8, "tokens": 30_000.0}, **offs}
+    plan = promise.record(
+        promise.TrainPlan(9, 9, 20_000, 5, 2.0, 4.0, False, 0, promise.PlanBasis(1.0, 1.0, 1.0)),
+        kind=promise.RunKind(machine="m", engine="fast", device="cpu", base_revision="r", resumed=False),
+        took=promise.Took(minutes=2.2, gigabytes=3.8, tokens=30_000, steps=5, flops=1.0, loop_seconds=1.0),
+    )
+    assert plan.tokens_off_percent == 50
     begins = "Took 2.2 of 2.0 promised minutes, 3.8 of 4.0 GB and 30,000 of 20,000 tokens"
     assert promise.plan_summary(plan) == f"{begins}: further off in tokens than a promise should be."
-    assert promise.plan_summary({**plan, "tokens_off_percent": 30.0}) == f"{begins}."
+    assert promise.plan_summary(plan.model_copy(update={"tokens_off_percent": 30.0})) == f"{begins}."
 
 
 def test_the_model_flops_are_two_a_weight_forward_and_two_a_gradient() -> None:

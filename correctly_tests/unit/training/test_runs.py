@@ -16,7 +16,8 @@ from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.training.checkpoint import NAME
 from correctly_assets.training.models.lora_model import read_adapter, read_start
 from correctly_assets.training.rendering import Turn
-from correctly_assets.training.trainer import Interrupted, Trainer
+from correctly_assets.training.run_ends import Interrupted
+from correctly_assets.training.trainer import Trainer
 from correctly_tests.training_tiny import run_config, trainer_for, write_base_model, write_train_set
 
 pytestmark = pytest.mark.slow

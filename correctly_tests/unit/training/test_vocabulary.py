@@ -21,14 +21,8 @@ from benchmarks.choose_vocabulary import Joins
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.settings import PROJECT_ROOT, Settings
-from correctly_assets.training.models.base_model import (
-    base_model_revision,
-    begin_with_bos,
-    convert_embedded_model,
-    is_converted,
-    read_gguf,
-    untrimmed,
-)
+from correctly_assets.training.models.base_model import base_model_revision, is_converted, untrimmed
+from correctly_assets.training.models.convert_model import begin_with_bos, convert_embedded_model, read_gguf
 from correctly_assets.training.models.gguf_file import write_gguf
 from correctly_assets.training.models.vocabulary import kept_tokens, trim_gguf, trimming
 from correctly_assets.training.rendering import Renderer, load_tokenizer

@@ -7,9 +7,11 @@ Belongs here: the shares, and what a worker does around the product's own recipe
 (correctly_assets/training/), the definitions (definitions.py).
 """
 
+# Ray is no part of the environment that types are checked in.
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -31,7 +33,7 @@ from correctly_assets.training.config import TrainConfig, read_config
 from correctly_assets.training.models.lora_model import Adapter, Engine
 from correctly_assets.training.rendering import Turn
 from correctly_assets.training.reporter import Reporter
-from correctly_assets.training.run import outcome_of
+from correctly_assets.training.run import RunError, outcome_of, result_text
 
 # Workers are sent this file's code: it is part of no package that they could import.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -95,10 +97,9 @@ def work(given: dict[str, Any]) -> None:
         reporter = Reporter(config, None)
         outcome, code = outcome_of(config, lambda: False, reporter, wrap=share if workers > 1 else None)
         if rank == 0 and config.result_path is not None:
-            text = {**outcome, "exit_code": code, "training_key": config.extras.training_key}
-            write_text_atomically(config.result_path, json.dumps(text, indent=1) + "\n")
-    if "error" in outcome:
-        raise RuntimeError(outcome["error"]["message"])
+            write_text_atomically(config.result_path, result_text(config, outcome, code))
+    if isinstance(outcome, RunError):
+        raise RuntimeError(outcome.message)
 
 
 def train_on_workers(config: Path, *, workers: int, gpu: bool = False, storage: Path) -> TrainConfig:
