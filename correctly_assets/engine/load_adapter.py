@@ -10,9 +10,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError, read_manifest
 from correctly_assets.core.errors import AdapterRefused, CorrectlyError, RefusedError
@@ -47,10 +46,6 @@ class Proof:
     from_training: float
     base_from_training: float
     seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """As a release's record keeps it."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 async def load_proven(client: VllmClient, adapter_dir: Path, check: AdapterCheck | None) -> Proof:
@@ -101,7 +96,7 @@ async def load_proven(client: VllmClient, adapter_dir: Path, check: AdapterCheck
         if not known or isinstance(error, (AdapterRefused, EngineCorruptedError)):
             await asyncio.shield(_unload_quietly(client, name))
         raise
-    log.info("adapter proved", extra={"adapter": name, "proof": proof.to_json()})
+    log.info("adapter proved", extra={"adapter": name, "proof": asdict(proof)})
     return proof
 
 

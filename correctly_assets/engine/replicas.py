@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar
 
 from correctly_assets.core.errors import CorrectlyError, RefusedError, UnreachableError
 from correctly_assets.core.ports import Completion
@@ -24,6 +24,14 @@ LONGEST_REST = 60.0
 """Seconds that an engine which keeps failing is asked after all others, at most."""
 
 Answer = TypeVar("Answer")
+
+
+class ReplicaState(TypedDict):
+    """An engine in /readyz."""
+
+    up: bool
+    corrupted: bool
+    models: list[str]
 
 
 class Replica:
@@ -81,7 +89,7 @@ class Replica:
         # Counted once an engine, however often that one goes away and comes back.
         self.poisoned, self.seen_sound = self.corrupted and self.seen_sound, not self.corrupted
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ReplicaState:
         """As /readyz shows it, which asks for no key: without its address."""
         return {"up": self.up, "corrupted": self.corrupted, "models": sorted(self.known)}
 

@@ -6,16 +6,16 @@ starting the process (launch.py).
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import httpx
+from pydantic import BaseModel
 
 from correctly_assets.core.errors import PermanentError, RefusedError, UnreachableError
 from correctly_assets.core.ports import Completion
@@ -34,6 +34,79 @@ _FOREIGN = (
     "The engine at {url} does not take this platform's key: it belongs to another HOME, or its key was replaced while it ran. "
     "Stop it and start the platform again, or set CORRECTLY_VLLM_PORT."
 )
+
+
+class CompletionBody(TypedDict):
+    """What /v1/completions is asked with: a text, texts, or the ids of a text's tokens."""
+
+    model: str
+    prompt: str | list[str] | list[int]
+    max_tokens: int
+    temperature: float
+    priority: int
+    stop: NotRequired[list[str]]
+    skip_special_tokens: NotRequired[bool]
+    logprobs: NotRequired[int]
+    prompt_logprobs: NotRequired[int]
+
+
+class TokenizeBody(TypedDict):
+    """What /tokenize is asked with."""
+
+    model: str
+    prompt: str
+    add_special_tokens: bool
+
+
+class LoadBody(TypedDict):
+    """What /v1/load_lora_adapter is asked with."""
+
+    lora_name: str
+    lora_path: str
+    load_inplace: bool
+
+
+class UnloadBody(TypedDict):
+    """What /v1/unload_lora_adapter is asked with."""
+
+    lora_name: str
+
+
+_Body = CompletionBody | TokenizeBody | LoadBody | UnloadBody
+
+
+class _Chosen(BaseModel):
+    """The tokens of an answer, with what each cost."""
+
+    tokens: list[str] | None = None
+    token_logprobs: list[float | None] | None = None
+
+
+class _Token(BaseModel):
+    logprob: float | None = None
+
+
+class _Choice(BaseModel):
+    index: int = 0
+    text: str = ""
+    finish_reason: str | None = None
+    logprobs: _Chosen | None = None
+    prompt_logprobs: list[dict[str, _Token] | None] | None = None
+    """By place, by token id; nothing at the first place."""
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Completions(BaseModel):
+    choices: list[_Choice]
+    usage: _Usage | None = None
+
+
+class _Tokens(BaseModel):
+    tokens: list[int]
 
 
 PATIENT_SECONDS = 600.0
@@ -99,7 +172,7 @@ class VllmClient:
                 ``engine_refused``), or fails at it (``engine_failed``).
         """
         started = time.perf_counter()
-        body = {
+        body: CompletionBody = {
             "model": model,
             "prompt": prompt,
             "max_tokens": max_tokens,
@@ -111,19 +184,21 @@ class VllmClient:
         }
         if logprobs:
             body["logprobs"] = 0  # of the chosen tokens alone
-        answer = await self._post("/v1/completions", body)
-        choice, usage = answer["choices"][0], answer.get("usage") or {}
-        shown = choice.get("logprobs") or {}
-        tokens = tuple(zip(shown.get("tokens") or (), shown.get("token_logprobs") or (), strict=False))
-        if any(logprob is None or math.isnan(logprob) for _, logprob in tokens):
-            raise _corrupted(model)
+        answer = await self._complete(body)
+        choice, usage = answer.choices[0], answer.usage or _Usage()
+        shown = choice.logprobs or _Chosen()
+        tokens: list[tuple[str, float]] = []
+        for token, logprob in zip(shown.tokens or (), shown.token_logprobs or (), strict=False):
+            if logprob is None or math.isnan(logprob):
+                raise _corrupted(model)
+            tokens.append((token, logprob))
         return Completion(
-            text=choice["text"],
-            finish_reason=choice["finish_reason"] or "length",
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            completion_tokens=int(usage.get("completion_tokens") or 0),
+            text=choice.text,
+            finish_reason=choice.finish_reason or "length",
+            prompt_tokens=usage.prompt_tokens or 0,
+            completion_tokens=usage.completion_tokens or 0,
             seconds=time.perf_counter() - started,
-            tokens=tokens,
+            tokens=tuple(tokens),
         )
 
     async def prompt_logprob(self, model: str, prompt: str, completion: str) -> float:
@@ -136,7 +211,7 @@ class VllmClient:
         """
         head = await self.tokenize(model, prompt, special=True)
         tail = await self.tokenize(model, completion, special=False)
-        body = {
+        body: CompletionBody = {
             "model": model,
             "prompt": head + tail,
             "max_tokens": 1,
@@ -144,14 +219,13 @@ class VllmClient:
             "prompt_logprobs": 0,
             "priority": 0,
         }
-        answer = await self._post("/v1/completions", body)
-        places: list[dict[str, dict[str, Any]] | None] = answer["choices"][0]["prompt_logprobs"]
+        places = (await self._complete(body)).choices[0].prompt_logprobs or []
         total = 0.0
         for token, place in zip(tail, places[len(head) :], strict=True):
-            value = (place or {}).get(str(token), {}).get("logprob")
-            if value is None or not math.isfinite(float(value)):
+            value = (place or {}).get(str(token), _Token()).logprob
+            if value is None or not math.isfinite(value):
                 raise _corrupted(model)
-            total += float(value)
+            total += value
         return total
 
     async def text_logprobs(self, model: str, texts: Sequence[str], *, priority: int = 0) -> list[float]:
@@ -160,7 +234,7 @@ class VllmClient:
         Raises:
             EngineCorruptedError: a log-probability is not a number.
         """
-        body = {
+        body: CompletionBody = {
             "model": model,
             "prompt": list(texts),
             "max_tokens": 1,
@@ -168,20 +242,21 @@ class VllmClient:
             "prompt_logprobs": 0,
             "priority": priority,
         }
-        choices = (await self._post("/v1/completions", body))["choices"]
         totals: list[float] = []
-        for choice in sorted(choices, key=lambda choice: choice["index"]):
+        for choice in sorted((await self._complete(body)).choices, key=lambda choice: choice.index):
+            values: list[float] = []
             # The first token begins every text and is not predicted; of the others each place holds the token's own value.
-            values = [token["logprob"] for place in choice["prompt_logprobs"] if place for token in place.values()]
-            if any(value is None or not math.isfinite(value) for value in values):
-                raise _corrupted(model)
+            for token in (token for place in choice.prompt_logprobs or () if place for token in place.values()):
+                if token.logprob is None or not math.isfinite(token.logprob):
+                    raise _corrupted(model)
+                values.append(token.logprob)
             totals.append(math.fsum(values))
         return totals
 
     async def tokenize(self, model: str, text: str, *, special: bool) -> list[int]:
         """Token ids of a text; ``special`` adds what the tokenizer begins a prompt with, as /v1/completions does."""
-        body = {"model": model, "prompt": text, "add_special_tokens": special}
-        return [int(token) for token in (await self._post("/tokenize", body))["tokens"]]
+        body: TokenizeBody = {"model": model, "prompt": text, "add_special_tokens": special}
+        return _Tokens.model_validate_json(await self._post("/tokenize", body)).tokens
 
     async def models(self) -> dict[str, str]:
         """{name: directory or hub name} of the base model and every registered adapter."""
@@ -203,7 +278,7 @@ class VllmClient:
         Raises:
             RefusedError: the engine cannot load it; its own words are in the message.
         """
-        body = {"lora_name": name, "lora_path": str(path), "load_inplace": False}
+        body: LoadBody = {"lora_name": name, "lora_path": str(path), "load_inplace": False}
         answer = await self._send("POST", "/v1/load_lora_adapter", body)
         if answer.status_code == 400 and "already been loaded" in answer.text:
             known = (await self.models()).get(name)
@@ -245,21 +320,24 @@ class VllmClient:
         lines = (line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} ")))
         return [float(line.rsplit(" ", 1)[1]) for line in lines]
 
-    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Ask something of the model that ``body`` names."""
+    async def _complete(self, body: CompletionBody) -> _Completions:
+        return _Completions.model_validate_json(await self._post("/v1/completions", body))
+
+    async def _post(self, path: str, body: CompletionBody | TokenizeBody) -> bytes:
+        """Ask something of the model that ``body`` names; returns the answer's JSON text."""
         answer = await self._send("POST", path, body)
         if answer.status_code == 200:
-            return json.loads(answer.content)
+            return answer.content
         words = _words(answer)
         if answer.status_code == 404:
-            raise UnknownModelError(f"The engine does not know the model {body.get('model')}: {words}")
+            raise UnknownModelError(f"The engine does not know the model {body['model']}: {words}")
         if "JSON compliant" in words or "nan" in words.lower().split():
-            raise _corrupted(str(body.get("model")))
+            raise _corrupted(body["model"])
         # Only a refusal speaks of the request: what the engine itself could not do says nothing of its length.
         code = "engine_refused" if answer.status_code < 500 else "engine_failed"
         raise RefusedError(f"The engine refused the request: {words}", code=code)
 
-    async def _request(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+    async def _request(self, method: str, path: str, body: _Body | None) -> httpx.Response:
         try:
             return await self._client.request(method, path, json=body)
         except (httpx.ReadError, httpx.RemoteProtocolError):
@@ -268,7 +346,7 @@ class VllmClient:
                 raise
             return await self._client.request(method, path, json=body)
 
-    async def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+    async def _send(self, method: str, path: str, body: _Body | None = None) -> httpx.Response:
         try:
             answer = await self._request(method, path, body)
         except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout) as error:
