@@ -9,18 +9,76 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, Required, TypedDict, get_args
 
 import yaml
 
 from correctly_assets.core.telemetry import TELEMETRY_OFF
 from correctly_assets.engine.key import KEY_FILE, engine_key_path
+from correctly_assets.engine.launch import Device
 from correctly_assets.gateway.monitoring_files import COMPOSE_DASHBOARDS, COMPOSE_KEY_FILE
 from correctly_assets.platform.openwebui import ADMIN_EMAIL
 from correctly_assets.platform.processes import PROCESSES, Process, engine_command
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
 from correctly_assets.settings.alert_settings import AlertsSettings
 from correctly_assets.store.schemas import DAGSTER_DATABASE
+
+
+class Healthcheck(TypedDict, total=False):
+    """How Docker asks a service whether it is well."""
+
+    test: Required[list[str]]
+    interval: Required[str]
+    timeout: str
+    retries: Required[int]
+    start_period: str
+
+
+class Build(TypedDict):
+    """What a service's image is built from."""
+
+    context: str
+    dockerfile: str
+    args: NotRequired[dict[str, str]]
+
+
+class EnvFile(TypedDict):
+    """A file of variables, which need not be there."""
+
+    path: str
+    required: bool
+
+
+class Service(TypedDict, total=False):
+    """One service, as far as any of ours says it."""
+
+    image: Required[str]
+    build: Build
+    command: list[str]
+    environment: dict[str, str | None]
+    env_file: list[EnvFile]
+    volumes: list[str]
+    secrets: list[str]
+    ports: list[str]
+    profiles: list[str]
+    networks: dict[str, dict[str, list[str]]]
+    deploy: dict[str, dict[str, dict[str, list[dict[str, str | int | list[str]]]]]]
+    healthcheck: Healthcheck
+    cap_drop: list[str]
+    security_opt: list[str]
+    depends_on: dict[str, dict[str, str]]
+    restart: str
+    stop_grace_period: str
+
+
+class Compose(TypedDict):
+    """The compose file."""
+
+    name: str
+    services: dict[str, Service]
+    volumes: dict[str, dict[str, str]]
+    secrets: dict[str, dict[str, str]]
+
 
 HEADER = """\
 # Rendered from the process table (correctly_assets/platform/processes.py) by
@@ -85,9 +143,9 @@ def _argv(process: Process, settings: Settings) -> list[str]:
     return ["python", *text[1:]]
 
 
-def _service(process: Process, settings: Settings, *, image: str = "correctly") -> dict[str, Any]:
+def _service(process: Process, settings: Settings, *, image: str = "correctly") -> Service:
     _, extra = process.command(settings)
-    service: dict[str, Any] = {
+    service: Service = {
         "image": f"{image}:${{CORRECTLY_VERSION:-0.1.0}}",
         "build": {"context": ".", "dockerfile": "deploy/Dockerfile"},
         "command": _argv(process, settings),
@@ -119,24 +177,18 @@ def _service(process: Process, settings: Settings, *, image: str = "correctly") 
     if process.port is not None:
         port = process.port(settings)
         probe = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}{process.health}', timeout=5)"
+        test, timeout = ["python", "-c", probe], "6s"
+        if process.name == "vllm":
+            # No supervisor restarts it here: the check ends an engine that computed NaN, and Docker starts it again.
+            test, timeout = ["python", "-m", "correctly_assets.engine.vllm_plugin.health", str(port)], "12s"
         service["healthcheck"] = {
-            "test": ["CMD", "python", "-c", probe],
+            "test": ["CMD", *test],
             "interval": "10s",
-            "timeout": "6s",
+            "timeout": timeout,
             "retries": 6,
             "start_period": f"{process.ready_seconds:.0f}s",
         }
-        if process.name == "vllm":
-            # No supervisor restarts it here: the check ends an engine that computed NaN, and Docker starts it again.
-            service["healthcheck"]["test"] = [
-                "CMD",
-                "python",
-                "-m",
-                "correctly_assets.engine.vllm_plugin.health",
-                str(port),
-            ]
-            service["healthcheck"]["timeout"] = "12s"
-        else:
+        if process.name != "vllm":
             service["ports"] = [f"127.0.0.1:{port}:{port}"]
     return service
 
@@ -161,10 +213,10 @@ def _own_environment() -> dict[str, str]:
     }
 
 
-def render() -> dict[str, Any]:
+def render() -> Compose:
     """The compose file as a mapping."""
     settings = compose_settings()
-    services: dict[str, Any] = {
+    services: dict[str, Service] = {
         "postgres": {
             "image": "postgres:15@sha256:9b1d34adbce1dd07ee6e94b4a2cf698884b89bd44a6c9c12f5da8f3acbfe4957",
             "environment": {
@@ -177,17 +229,7 @@ def render() -> dict[str, Any]:
             "restart": "unless-stopped",
         }
     }
-    prepare = _service(replace(PROCESSES[0], foreign=False), settings)
-    for key in ("healthcheck", "ports", "stop_grace_period"):
-        prepare.pop(key, None)
-    # What ships lands here: no `up` does it.
-    prepare |= {"command": ["python", "-m", "correctly_assets.cli", "prepare", "--starter"], "restart": "no"}
-    # It alone downloads a base model.
-    prepare["environment"]["HF_TOKEN"] = "${HF_TOKEN:-}"
-    # It lets the chat in; the gateway, which listens beyond its container's loopback, starts with keys alone.
-    prepare["environment"]["CORRECTLY_WEBUI_GATEWAY_KEY"] = GATEWAY_KEY
-    prepare["depends_on"] = {"postgres": {"condition": "service_healthy"}}
-    services["prepare"] = prepare
+    services["prepare"] = _prepare(settings)
     for process in PROCESSES:
         if process.name == "open-webui":
             services["open-webui"] = _webui(process, settings)
@@ -197,20 +239,10 @@ def render() -> dict[str, Any]:
             if process.name == "gateway":
                 # Without a value each is taken from the shell or .env, and left out where it is set in neither.
                 names = sorted(AlertsSettings.variable(field) for field in AlertsSettings.model_fields)
-                services[process.name]["environment"] |= dict.fromkeys(names)
+                _environment(services[process.name]).update(dict.fromkeys(names))
             continue
-        for profile in ("cpu", "gpu"):
-            engine = replace(process, command=partial(engine_command, device=profile))
-            service = _service(engine, settings, image=f"correctly-{profile}")
-            service["build"]["args"] = {"ACCELERATOR": profile}
-            service["profiles"] = [profile]
-            # Both answer to one name: the gateway does not know which build serves it.
-            service["networks"] = {"default": {"aliases": ["vllm"]}}
-            if profile == "gpu":
-                devices = [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
-                service["deploy"] = {"resources": {"reservations": {"devices": devices}}}
-            service["environment"][KEY_FILE] = str(engine_key_path(Path(HOME)))
-            services[f"vllm-{profile}"] = service
+        for profile in get_args(Device):
+            services[f"vllm-{profile}"] = _engine(process, settings, profile)
     services |= _monitoring()
     volumes = {
         name: {} for name in ("postgres-data", "correctly-home", "webui-data", "prometheus-data", "grafana-data")
@@ -219,7 +251,43 @@ def render() -> dict[str, Any]:
     return {"name": "correctly", "services": services, "volumes": volumes, "secrets": secrets}
 
 
-def _monitoring() -> dict[str, Any]:
+def _prepare(settings: Settings) -> Service:
+    """What runs once before the others: the folders, the base model, the tables, and what ships."""
+    service = _service(replace(PROCESSES[0], foreign=False), settings)
+    service.pop("healthcheck", None)
+    service.pop("ports", None)
+    service.pop("stop_grace_period", None)
+    # What ships lands here: no `up` does it.
+    service["command"] = ["python", "-m", "correctly_assets.cli", "prepare", "--starter"]
+    service["restart"] = "no"
+    # It alone downloads a base model.
+    _environment(service)["HF_TOKEN"] = "${HF_TOKEN:-}"
+    # It lets the chat in; the gateway, which listens beyond its container's loopback, starts with keys alone.
+    _environment(service)["CORRECTLY_WEBUI_GATEWAY_KEY"] = GATEWAY_KEY
+    service["depends_on"] = {"postgres": {"condition": "service_healthy"}}
+    return service
+
+
+def _engine(process: Process, settings: Settings, profile: Device) -> Service:
+    """The engine of one profile, ``cpu`` or ``gpu``."""
+    engine = replace(process, command=partial(engine_command, device=profile))
+    service = _service(engine, settings, image=f"correctly-{profile}")
+    service["build"] = {"context": ".", "dockerfile": "deploy/Dockerfile", "args": {"ACCELERATOR": profile}}
+    service["profiles"] = [profile]
+    # Both answer to one name: the gateway does not know which build serves it.
+    service["networks"] = {"default": {"aliases": ["vllm"]}}
+    if profile == "gpu":
+        devices: list[dict[str, str | int | list[str]]] = [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+        service["deploy"] = {"resources": {"reservations": {"devices": devices}}}
+    _environment(service)[KEY_FILE] = str(engine_key_path(Path(HOME)))
+    return service
+
+
+def _environment(service: Service) -> dict[str, str | None]:
+    return service.setdefault("environment", {})
+
+
+def _monitoring() -> dict[str, Service]:
     """Prometheus and Grafana over deploy/monitoring, behind a profile of their own."""
     here = "./deploy/monitoring"
     return {
@@ -248,9 +316,11 @@ def _monitoring() -> dict[str, Any]:
     }
 
 
-def _webui(process: Process, settings: Settings) -> dict[str, Any]:
+def _webui(process: Process, settings: Settings) -> Service:
     _, extra = process.command(settings)
-    environment = {k: v for k, v in extra.items() if k not in ("DATA_DIR", "PATH", "WEBUI_SECRET_KEY", "WEBUI_AUTH")}
+    environment: dict[str, str | None] = {
+        k: v for k, v in extra.items() if k not in ("DATA_DIR", "PATH", "WEBUI_SECRET_KEY", "WEBUI_AUTH")
+    }
     environment |= {
         "OPENAI_API_BASE_URL": f"http://gateway:{settings.platform.gateway_port}/v1",
         "CORS_ALLOW_ORIGIN": f"http://127.0.0.1:{settings.platform.webui_port};http://localhost:{settings.platform.webui_port}",

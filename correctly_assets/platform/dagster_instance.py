@@ -10,7 +10,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 from sqlalchemy import create_engine, text
@@ -32,16 +32,11 @@ _BATCH_SECONDS = 26 * 3600
 _NEWEST_BEAT = "SELECT max(timestamp) FROM daemon_heartbeats"
 
 
-def instance_config(storage: dict[str, Any]) -> dict[str, Any]:
-    """The repository's dagster.yaml with a storage stanza."""
-    return {**yaml.safe_load(shipped("dagster.yaml").read_text()), "storage": storage}
-
-
 def write_instance(settings: Settings) -> Path:
     """Write the instance's dagster.yaml under HOME and make sure of its database. Returns DAGSTER_HOME."""
     ensure_schemas(settings.platform)
     settings.platform.dagster_home.mkdir(parents=True, exist_ok=True)
-    config = {**instance_config(dagster_storage(settings.platform))}
+    config = yaml.safe_load(shipped("dagster.yaml").read_text()) | {"storage": dagster_storage(settings.platform)}
     if settings.teacher.kind == "openai" and settings.teacher.batch_at is not None:
         # A run then waits for a batch, which has a day; the endpoint ends it, not the monitor.
         limit = config["run_monitoring"]["max_runtime_seconds"]

@@ -13,7 +13,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Literal, TypedDict, get_origin
 
 import psutil
 
@@ -46,9 +46,9 @@ def write_bundle(settings: Settings, findings: Sequence[Finding], path: Path) ->
             file.writestr(f"{name}.json", json.dumps(value, indent=1, default=str) + "\n")
 
 
-def _settings(settings: Settings) -> dict[str, Any]:
+def _settings(settings: Settings) -> dict[str, bool | int | float | str | None]:
     """Numbers and choices as they are; of texts, paths and secrets only that they are set."""
-    shown: dict[str, Any] = {}
+    shown: dict[str, bool | int | float | str | None] = {}
     for group in (getattr(settings, name) for name in type(settings).model_fields):
         assert isinstance(group, SettingsGroup)
         for name, field in type(group).model_fields.items():
@@ -58,8 +58,33 @@ def _settings(settings: Settings) -> dict[str, Any]:
     return shown
 
 
-def _logs(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+class LogFacts(TypedDict):
+    """A log's size, and how many of its lines are of which level."""
+
+    bytes: int
+    levels: dict[str, int]
+
+
+class DecisionFacts(TypedDict):
+    """A decision, without its reasons, which may quote an example."""
+
+    at: str
+    verdict: str
+    attempt: int
+
+
+class StoreFacts(TypedDict, total=False):
+    """Counts of the store; nothing where it cannot be opened."""
+
+    landed: int
+    accepted: int
+    waiting: int
+    quarantined: int
+    decisions: list[DecisionFacts]
+
+
+def _logs(folder: Path) -> dict[str, LogFacts]:
+    found: dict[str, LogFacts] = {}
     for path in sorted(folder.glob("*.log")) if folder.is_dir() else ():
         levels: Counter[str] = Counter()
         with path.open(encoding="utf-8", errors="replace") as lines:
@@ -69,11 +94,11 @@ def _logs(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _counts(settings: Settings) -> dict[str, Any]:
+def _counts(settings: Settings) -> StoreFacts:
     try:
         with read_platform_store(settings.platform) as store:
             counts = store.counts()
-            decisions = [
+            decisions: list[DecisionFacts] = [
                 {"at": one.at, "verdict": one.verdict, "attempt": one.attempt} for one in store.decisions(limit=20)
             ]
     except CorrectlyError:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import psutil
 
@@ -46,6 +46,16 @@ _LEAST_MEMORY = 12_000_000_000
 _OLD_BACKUP = timedelta(hours=48)
 
 
+class FindingJson(TypedDict):
+    """A finding in ``doctor --json``."""
+
+    name: str
+    status: Status
+    says: str
+    remedy: str | None
+    fixed: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one check found. ``remedy`` is None where all is well; ``fixed`` says that `--fix` put it right."""
@@ -56,7 +66,7 @@ class Finding:
     remedy: str | None = None
     fixed: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> FindingJson:
         """The shape of ``doctor --json``; ``says`` is the message."""
         return {
             "name": self.name,

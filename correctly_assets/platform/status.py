@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 import httpx
 from rich.console import Console
@@ -23,6 +23,15 @@ from correctly_assets.workflows.wiring import read_platform_store
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
+
+
+class WhyRow(TypedDict):
+    """What decided something last: ``says`` is its sentence, ``at`` when that was (ISO 8601 in UTC)."""
+
+    name: str
+    state: NotRequired[str]
+    at: str | None
+    says: str
 
 
 class SensorStatus(TypedDict):
@@ -98,7 +107,7 @@ def read_status(settings: Settings) -> Status:
     if instance is not None:
         try:
             sensors = [
-                {"name": row["name"] or "", "state": row["state"] or "", "says": row["says"] or ""}
+                {"name": row["name"], "state": row.get("state", ""), "says": row["says"]}
                 for row in read_instigators(instance, "SENSOR")
             ]
         finally:
@@ -136,14 +145,11 @@ def read_status(settings: Settings) -> Status:
     }
 
 
-def read_instigators(instance: DagsterInstance, kind: Literal["SENSOR", "SCHEDULE"]) -> list[dict[str, str | None]]:
-    """Every sensor or schedule that Dagster knows: ``{"name", "state", "at", "says"}``, by name.
-
-    ``says`` is the sentence of its last tick, ``at`` when that was (ISO 8601 in UTC).
-    """
+def read_instigators(instance: DagsterInstance, kind: Literal["SENSOR", "SCHEDULE"]) -> list[WhyRow]:
+    """Every sensor or schedule that Dagster knows, by name, with its state and its last tick."""
     from dagster._core.definitions.run_request import InstigatorType
 
-    found: list[dict[str, str | None]] = []
+    found: list[WhyRow] = []
     for state in instance.all_instigator_state(instigator_type=InstigatorType(kind)):
         ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
         message, at = "It has not ticked yet.", None
@@ -161,7 +167,7 @@ def read_instigators(instance: DagsterInstance, kind: Literal["SENSOR", "SCHEDUL
         found.append(
             {"name": state.instigator_name, "state": "running" if running else "stopped", "at": at, "says": message}
         )
-    return sorted(found, key=lambda row: row["name"] or "")
+    return sorted(found, key=lambda row: row["name"])
 
 
 def read_services(settings: Settings) -> dict[str, ServiceStatus]:

@@ -6,14 +6,14 @@ Belongs here: gathering what the store and Dagster have written down, and wordin
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.core.retrain import decide_retrain, rules_of
 from correctly_assets.platform.dagster_instance import open_instance
-from correctly_assets.platform.status import read_instigators
+from correctly_assets.platform.status import WhyRow, read_instigators
 from correctly_assets.settings import Settings
 from correctly_assets.store.records import Decision, Release
 from correctly_assets.workflows.retrain_state import policy, read_retrain_state
@@ -45,7 +45,7 @@ def say_rollback(rollback: Release | None) -> str:
     return "Nothing was ever rolled back." if rollback is None else f"{rollback.id} was a rollback: {rollback.why}"
 
 
-def read_why(settings: Settings) -> dict[str, list[dict[str, str | None]]]:
+def read_why(settings: Settings) -> dict[str, list[WhyRow]]:
     """``{"sensors", "schedules", "gates", "policy"}``, each a list of ``{"name", "state"?, "at", "says"}``; nothing is written.
 
     Raises:
@@ -54,12 +54,12 @@ def read_why(settings: Settings) -> dict[str, list[dict[str, str | None]]]:
     with read_platform_store(settings.platform) as store:
         decision, champion = store.last_decision(), store.champion()
         rollback = next((one for one in store.releases(limit=10_000) if one.kind == "rollback"), None)
-    gates: list[dict[str, str | None]] = [
+    gates: list[WhyRow] = [
         {"name": "gate", "at": decision and decision.at, "says": say_decision(decision)},
         {"name": "release", "at": champion and champion.at, "says": say_release(champion)},
         {"name": "rollback", "at": rollback and rollback.at, "says": say_rollback(rollback)},
     ]
-    found: dict[str, list[dict[str, str | None]]] = {"sensors": [], "schedules": [], "gates": gates, "policy": []}
+    found: dict[str, list[WhyRow]] = {"sensors": [], "schedules": [], "gates": gates, "policy": []}
     instance = open_instance(settings.platform)
     if instance is not None:
         try:
@@ -72,7 +72,7 @@ def read_why(settings: Settings) -> dict[str, list[dict[str, str | None]]]:
     return found
 
 
-def _policy(instance: DagsterInstance, settings: Settings) -> list[dict[str, str | None]]:
+def _policy(instance: DagsterInstance, settings: Settings) -> list[WhyRow]:
     """The retrain decision as it would be taken now, and how each rule of the policy stands."""
     rules = policy(settings.training)
     try:
@@ -84,13 +84,13 @@ def _policy(instance: DagsterInstance, settings: Settings) -> list[dict[str, str
     return [{"name": name, "at": None, "says": message} for name, message in rows]
 
 
-def _checks(instance: DagsterInstance, settings: Settings) -> list[dict[str, str | None]]:
+def _checks(instance: DagsterInstance, settings: Settings) -> list[WhyRow]:
     """The last evaluation of every asset check."""
     from correctly_assets.definitions import build_defs
 
     keys = sorted(build_defs(settings).resolve_asset_graph().asset_check_keys, key=lambda key: key.to_user_string())
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-    rows: list[dict[str, str | None]] = []
+    rows: list[WhyRow] = []
     for key in keys:
         record = records.get(key)
         event = record.event.dagster_event if record and record.event else None
@@ -111,7 +111,7 @@ def at(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-def print_why(value: dict[str, list[dict[str, Any]]], console: Console) -> None:
+def print_why(value: dict[str, list[WhyRow]], console: Console) -> None:
     """One line each, with what it is called and when it was decided."""
     for title, rows in value.items():
         console.print(f"[bold]{title.capitalize()}[/]", highlight=False)

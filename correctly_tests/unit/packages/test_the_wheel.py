@@ -68,7 +68,6 @@ import json, pathlib, yaml
 import correctly_assets
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.language.points import GRAMMAR_DIR
-from correctly_assets.platform.dagster_instance import instance_config
 from correctly_assets.settings import Settings, shipped
 from correctly_assets.store.migrations import read_migrations
 
