@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import dagster as dg
 
@@ -36,14 +35,14 @@ from correctly_assets.defs import (
 from correctly_assets.defs import (
     train_set_asset as train_set,
 )
-from correctly_assets.defs.resources import make_resources
+from correctly_assets.defs.resources import Resource, make_resources
 from correctly_assets.settings import Settings, get_settings
 
 # Dagster's own processes load this file first: what they and their runs write is for its owner alone.
 os.umask(0o077)
 
 
-def build_defs(settings: Settings | None = None, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+def build_defs(settings: Settings | None = None, overrides: Mapping[str, Resource] | None = None) -> dg.Definitions:
     """All definitions of the code location.
 
     Args:

@@ -42,12 +42,12 @@ def eval_report(
     """The candidate's report on the frozen set, through vLLM and the same path as the chat: verdict first."""
     from correctly_assets.workflows.judge_candidate import judge_candidate
 
-    head = latest(context, "lora_adapter")
+    adapter = latest(context, "lora_adapter", "adapter")
     try:
         with store.open() as opened:
             judged = asyncio.run(
                 judge_candidate(
-                    settings, opened, engine, adapter=head["adapter"], run_id=context.run.run_id, log=context.log.info
+                    settings, opened, engine, adapter=adapter, run_id=context.run.run_id, log=context.log.info
                 )
             )
     except CorrectlyError as error:
@@ -56,13 +56,13 @@ def eval_report(
     ledger.metrics({f"evaluation.{name}": value for name, value in judged.figures.items()})
     reasons = {f"reason_{number}": reason for number, reason in enumerate(judged.decision.reasons, 1)}
     verdict = "passed" if judged.decision.promote else "refused"
-    ledger.tags({"verdict": verdict, "adapter": head["adapter"], **reasons})
-    ledger.alias("challenger", head["adapter"])
+    ledger.tags({"verdict": verdict, "adapter": adapter, **reasons})
+    ledger.alias("challenger", adapter)
     if judged.html is not None:
         ledger.artifact(judged.html)
     metadata: dict[str, dg.MetadataValue | str | float | int] = {
         "report": dg.MetadataValue.md(judged.markdown),
-        "adapter": head["adapter"],
+        "adapter": adapter,
         "verdict": "promote" if judged.decision.promote else "refuse",
         **{name: float(value) for name, value in judged.figures.items()},
     }

@@ -26,8 +26,8 @@ LOOP = "loop"
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def latest(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, asset: str) -> dict[str, Any]:
-    """The plain metadata of an asset's materialization in this run, or of its latest one where this run made none.
+def latest(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, asset: str, name: str) -> str:
+    """A text in the metadata of an asset's materialization in this run, or of its latest one where this run made none.
 
     Raises:
         dagster.Failure: the asset was never materialized.
@@ -40,7 +40,7 @@ def latest(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, as
         raise dg.Failure(
             f"`{asset}` was never materialized: materialize it first, or choose Materialize all.", allow_retries=False
         )
-    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+    return str(event.asset_materialization.metadata[name].value)
 
 
 def sources_version(*rooms: str) -> str:

@@ -52,7 +52,7 @@ def lora_adapter(
     from correctly_assets.workflows.build_train_set import train_config
 
     ledger: Ledger | NoLedger = mlflow
-    train_set = latest(context, "train_set")["snapshot"]
+    train_set = latest(context, "train_set", "snapshot")
     try:
         provenance = train_config(settings, train_set=train_set).extras
     except CorrectlyError as error:
@@ -67,7 +67,7 @@ def lora_adapter(
             _decide_failed(context, store, settings, provenance, outcome)
         yield from (check for check in trained.reported if isinstance(check, dg.AssetCheckResult))
         raise refused(outcome) from outcome
-    shown: dict[str, Any] = {"train_set": train_set}
+    shown: dict[str, str | dg.MetadataValue] = {"train_set": train_set}
     if curve := _loss_curve(Path(outcome.path)):
         shown["loss_curve"] = dg.MetadataValue.md(f"![loss](data:image/png;base64,{curve})")
     if ledger.run_id and (link := ledger.url()):

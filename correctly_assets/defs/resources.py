@@ -16,6 +16,8 @@ from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.resources.trainer_resource import TrainerResource
 from correctly_assets.settings import PlatformSettings, Settings
 
+Resource = dg.ConfigurableResource[Any] | dg.ResourceDefinition | Settings
+"""What an asset or sensor may ask for by name."""
 _DATABASE = "CORRECTLY_DATABASE_URL"
 
 
@@ -26,7 +28,7 @@ def _store_url(platform: PlatformSettings) -> str | dg.EnvVar:
     return platform.store_url
 
 
-def make_resources(settings: Settings) -> dict[str, Any]:
+def make_resources(settings: Settings) -> dict[str, Resource]:
     """One resource per outside system, and the settings themselves: assets and sensors are given them and read nothing."""
     return {
         "settings": settings,

@@ -42,12 +42,12 @@ def served_model(
 ):
     """The release that answers as `correctly`. A blocking check does not stop a later or manual run, so this asset holds
     the candidate's own report against the champion once more before it flips."""
-    head = latest(context, "lora_adapter")
+    adapter = latest(context, "lora_adapter", "adapter")
     try:
         with store.open() as opened:
             promotion = asyncio.run(
                 promote_candidate(
-                    settings, opened, engine, adapter=head["adapter"], run_id=context.run.run_id, log=context.log.info
+                    settings, opened, engine, adapter=adapter, run_id=context.run.run_id, log=context.log.info
                 )
             )
     except CorrectlyError as error:

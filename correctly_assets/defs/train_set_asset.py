@@ -44,9 +44,9 @@ def train_set(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Sett
     """The teacher's pairs, guarded, de-duplicated, split and weighed: one content-addressed Parquet file."""
     from correctly_assets.workflows.build_train_set import make_train_set
 
-    head = latest(context, "examples")
+    examples = latest(context, "examples", "snapshot")
     try:
-        made = make_train_set(settings, examples_snapshot=head["snapshot"], log=context.log.info)
+        made = make_train_set(settings, examples_snapshot=examples, log=context.log.info)
     except CorrectlyError as error:
         raise refused(error) from error
     rows = made.snapshot.manifest.rows_digest or ""
@@ -57,7 +57,7 @@ def train_set(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Sett
         (text for pair in made.pairs for text in (pair.before, pair.after)), read_evaluation_texts(settings.platform)
     )
     yield dg.MaterializeResult(
-        data_version=dg.DataVersion(made.snapshot.id), metadata=_metadata(settings, made, head["snapshot"])
+        data_version=dg.DataVersion(made.snapshot.id), metadata=_metadata(settings, made, examples)
     )
     yield dg.AssetCheckResult(
         check_name="no_evaluation_sentence_is_trained_on",
