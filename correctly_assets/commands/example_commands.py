@@ -6,7 +6,7 @@ command that needs it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 from rich.markup import escape
@@ -217,9 +217,25 @@ def rejected(
         console.print(f"Refused at landing: {unread}, each in its FILE.refused.jsonl.", highlight=False, soft_wrap=True)
 
 
-def _rung_json(rung: Rung, limit: int) -> dict[str, Any]:
+class ReasonJson(TypedDict):
+    """A reason, how often it was given, and a row that it was given for."""
+
+    reason: str
+    count: int
+    row: dict[str, object]
+
+
+class RungJson(TypedDict):
+    """A check and what it refused, in ``rejected --json``."""
+
+    rung: str
+    count: int
+    reasons: list[ReasonJson]
+
+
+def _rung_json(rung: Rung, limit: int) -> RungJson:
     """A check and what it refused, with ``limit`` of its reasons."""
-    reasons = [
+    reasons: list[ReasonJson] = [
         {"reason": reason, "count": count, "row": dict(refusal.row)} for reason, count, refusal in rung.reasons[:limit]
     ]
     return {"rung": rung.name, "count": rung.count, "reasons": reasons}
@@ -298,7 +314,19 @@ def drop_quarantine(
     console.print(f"{item.id} is dropped; its text is removed.", highlight=False, soft_wrap=True)
 
 
-def _held(item: Quarantined) -> dict[str, Any]:
+class HeldJson(TypedDict):
+    """A row that is kept out of training, in ``quarantine … --json``."""
+
+    id: str
+    example_id: str | None
+    rung: str
+    reason: str
+    at: str
+    state: str
+    row: dict[str, object]
+
+
+def _held(item: Quarantined) -> HeldJson:
     return {
         "id": item.id,
         "example_id": item.example_id,

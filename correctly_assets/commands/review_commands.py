@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 from rich.markdown import Markdown
@@ -70,7 +70,25 @@ def votes(
         say("Nobody has said anything of an answer yet.")
 
 
-def _vote_json(one: Reaction) -> dict[str, Any]:
+class VoteJson(TypedDict):
+    """A vote in ``votes --json``; ``says`` is what became of it."""
+
+    id: str
+    at: str
+    rating: int | None
+    ticked: list[str]
+    comment: str | None
+    better: str | None
+    before: str | None
+    after: str | None
+    release: str | None
+    giver: str | None
+    state: str
+    says: str | None
+    example: str | None
+
+
+def _vote_json(one: Reaction) -> VoteJson:
     feedback = one.feedback
     return {
         "id": feedback.id,

@@ -7,7 +7,7 @@ Belongs here: arguments and printing. Does not belong here: the file (workflows/
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -51,12 +51,12 @@ def add(
     It holds from the next answer on, without training.
     """
     given = list(phrases or [])
-    asked: dict[str, Any] = {"variety": variety, "keep": given, "leave": leave or []}
+    terms: dict[str, str] = {}
     if instead_of is not None:
         if len(given) != 1:
             raise UsageError("Say one word or phrase, and with --instead-of what it replaces.")
-        asked |= {"keep": [], "terms": {instead_of: given[0]}}
-    new = parse_house_style(asked)
+        given, terms = [], {instead_of: given[0]}
+    new = parse_house_style({"variety": variety, "keep": given, "terms": terms, "leave": leave or []})
     if file is not None:
         new = new.with_(_read_words(file))
     if not new:
