@@ -31,7 +31,7 @@ from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.path import Corrector
 from correctly_assets.correction.points.choose_point import PointReasons
 from correctly_assets.curation.guards import Guards
-from correctly_assets.curation.landing import land_rows
+from correctly_assets.curation.land_file import land_rows
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.engine.replicas import Replicas
 from correctly_assets.engine.vllm_client import VllmClient

@@ -47,7 +47,8 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Land examples from files. Good rows land, the others are written beside the file with their reasons."""
-    from correctly_assets.curation.landing import is_left_alone, parse_map
+    from correctly_assets.curation.columns import parse_map
+    from correctly_assets.curation.readers import is_left_alone
 
     columns = parse_map(named or [])
     found: list[dict[str, Any]] = []
@@ -80,7 +81,7 @@ def add(
 
 def _added(path: Path, columns: Columns, *, verified: bool, dry_run: bool) -> dict[str, Any]:
     """What became, or would become, of one file, as JSON."""
-    from correctly_assets.curation.landing import train_files
+    from correctly_assets.curation.tables import train_files
     from correctly_assets.workflows.land_rows import land, preview
 
     left_out = [f"{twin.name}: it is another source with its spelling mended." for twin in spellchecked_twins(path)]

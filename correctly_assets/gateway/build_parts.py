@@ -14,7 +14,7 @@ from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.points.catalogue import load_catalogue
 from correctly_assets.correction.spelling_candidates import load_dictionary
 from correctly_assets.curation.guards import Guards
-from correctly_assets.curation.landing import land_rows
+from correctly_assets.curation.land_file import land_rows
 from correctly_assets.curation.pii import PersonalData
 from correctly_assets.curation.profanity import Profanity
 from correctly_assets.engine.replicas import Replicas

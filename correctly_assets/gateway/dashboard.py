@@ -23,7 +23,7 @@ from correctly_assets.artifacts.health_record import HealthRecord, read_health
 from correctly_assets.artifacts.manifests import AdapterManifest, ManifestError, read_manifest
 from correctly_assets.artifacts.reports import ReleaseScores
 from correctly_assets.core.alerts import active_alerts
-from correctly_assets.core.shadow import count_shadows
+from correctly_assets.core.shadow_count import count_shadows
 from correctly_assets.evaluation.report.loop_plots import as_rows, bars, scores_over_releases
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store

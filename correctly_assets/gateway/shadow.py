@@ -1,7 +1,7 @@
 """Shadow traffic: a share of real requests is answered by a challenger too, for nobody to wait for.
 
 Belongs here: having one challenger loaded, choosing requests, asking, dropping. Does not belong here: which adapter it is
-(workflows/find_challenger.py), who won (core/shadow.py), writing the answers (answer_log.py).
+(workflows/find_challenger.py), who won (core/shadow_count.py), writing the answers (answer_log.py).
 
 Nothing of the challenger's reaches a client, a rollback or the count of a release's answers: what fails here is counted and
 forgotten.

@@ -1,14 +1,14 @@
 """What a challenger answered beside the champion.
 
 Belongs here: the table ``shadow_answer``, joined with the journal by the request. Does not belong here: who won
-(core/shadow.py); that such an answer goes with the one beside it (corrections.py, retention.py).
+(core/shadow_count.py); that such an answer goes with the one beside it (corrections.py, retention.py).
 """
 
 from __future__ import annotations
 
 from sqlalchemy import text
 
-from correctly_assets.core.shadow import ShadowPair
+from correctly_assets.core.shadow_count import ShadowPair
 from correctly_assets.core.types import Correction
 from correctly_assets.store.subject import Subject
 

@@ -1,7 +1,7 @@
 """Which adapter answers beside the champion, and what its answers came to.
 
 Belongs here: finding it among what was judged, and its count as a sentence. Does not belong here: asking it
-(gateway/shadow.py), who won (core/shadow.py).
+(gateway/shadow.py), who won (core/shadow_count.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from correctly_assets.artifacts.reports import find_report
-from correctly_assets.core.shadow import count_shadows
+from correctly_assets.core.shadow_count import count_shadows
 from correctly_assets.settings import PlatformSettings
 
 if TYPE_CHECKING:

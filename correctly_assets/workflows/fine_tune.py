@@ -19,7 +19,7 @@ from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import UnreachableError, UsageError
 from correctly_assets.core.landing import ExampleGuard, LandOutcome
 from correctly_assets.core.retrain import WANT_TAG, WHY_TAG
-from correctly_assets.curation.landing import land_file
+from correctly_assets.curation.land_file import land_file
 from correctly_assets.settings import Settings
 from correctly_assets.workflows.dagster_runs import DagsterRuns, RunEvent, RunState
 from correctly_assets.workflows.retrain_state import wanted

@@ -13,9 +13,9 @@ from correctly_assets.core.landing import ExampleGuard, LandOutcome
 from correctly_assets.curation.columns import Columns
 from correctly_assets.curation.guards import Guards
 from correctly_assets.curation.inbox import InboxFile, ready_files, scan_inbox
-from correctly_assets.curation.landing import land_file, preview_file
+from correctly_assets.curation.land_file import land_file
 from correctly_assets.curation.pii import PersonalData
-from correctly_assets.curation.preview import Preview
+from correctly_assets.curation.preview import Preview, preview_file
 from correctly_assets.settings import PrivacySettings, Settings
 from correctly_assets.store import open_store, open_store_to_read
 from correctly_assets.workflows.wiring import open_platform_store

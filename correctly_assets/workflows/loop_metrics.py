@@ -21,7 +21,7 @@ from correctly_assets.artifacts.health_record import HealthRecord, read_health
 from correctly_assets.artifacts.reports import ReleaseScores
 from correctly_assets.core.errors import PermanentError, UsageError
 from correctly_assets.core.rollback import rollback_kind
-from correctly_assets.core.shadow import count_shadows
+from correctly_assets.core.shadow_count import count_shadows
 from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store

@@ -20,7 +20,7 @@ from correctly_assets.artifacts.reports import ReleaseScores
 from correctly_assets.artifacts.train_set import TRAIN_FILE, read_train_set
 from correctly_assets.core.drift import Drift, FrozenScores, ScoresBeside, SentenceCounts, decide_drift, decide_scores
 from correctly_assets.core.errors import CorrectlyError
-from correctly_assets.core.shadow import count_shadows
+from correctly_assets.core.shadow_count import count_shadows
 from correctly_assets.core.taxonomy import family
 from correctly_assets.core.text import text_sha
 from correctly_assets.core.types import Edit

@@ -17,7 +17,7 @@ def test_a_run_reads_its_own_materialization_though_a_newer_one_exists() -> None
         def downstream(context: dg.AssetExecutionContext) -> None:
             event = dg.AssetMaterialization("upstream", metadata={"snapshot": "of another"})
             instance.report_runless_asset_event(event)
-            read.append(latest(context, "upstream")["snapshot"])
+            read.append(latest(context, "upstream", "snapshot"))
 
         assert dg.materialize([upstream, downstream], instance=instance).success
         # A run that makes none reads the newest there is.

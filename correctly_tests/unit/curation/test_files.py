@@ -23,8 +23,8 @@ from correctly_assets.core.ports import Refusal
 from correctly_assets.core.types import Example, Reason
 from correctly_assets.curation.columns import Columns, parse_map
 from correctly_assets.curation.file_layouts import detokenise
-from correctly_assets.curation.land_file import BATCH_ROWS, batch_rows
-from correctly_assets.curation.landing import land_file, land_rows, make_guards
+from correctly_assets.curation.guards import make_guards
+from correctly_assets.curation.land_file import BATCH_ROWS, batch_rows, land_file, land_rows
 from correctly_assets.curation.readers import MAX_FILE_BYTES, MAX_WHOLE_BYTES, read_rows
 from correctly_assets.curation.rows import MAX_TEXT, parse_row
 from correctly_assets.curation.tables import MAX_UNPACKED_BYTES, train_files

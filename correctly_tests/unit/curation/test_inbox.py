@@ -22,7 +22,8 @@ from openpyxl import Workbook
 
 from correctly_assets.core.errors import PermanentError, RetryableError
 from correctly_assets.core.landing import LandCounts
-from correctly_assets.curation.landing import inbox_trouble, make_guards, ready_files, scan_inbox
+from correctly_assets.curation.guards import make_guards
+from correctly_assets.curation.inbox import inbox_trouble, ready_files, scan_inbox
 from correctly_assets.settings import PROJECT_ROOT
 from correctly_assets.store import Store, open_store
 from correctly_tests.fault_table import Row
@@ -211,7 +212,8 @@ def test_two_scans_do_not_work_at_once(inbox: Path, store: Store) -> None:
 SCAN = """
 import sys
 from pathlib import Path
-from correctly_assets.curation.landing import make_guards, scan_inbox
+from correctly_assets.curation.guards import make_guards
+from correctly_assets.curation.inbox import scan_inbox
 from correctly_assets.store import open_store
 from correctly_tests.unit.curation.test_inbox import SQL
 store = open_store(sys.argv[1], SQL)

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from correctly_assets.core.shadow import count_shadows
+from correctly_assets.core.shadow_count import count_shadows
 from correctly_assets.gateway.options import Options
 from correctly_assets.settings import InvalidSettingError, get_settings
 from correctly_tests.serving_fakes import Running, fake_engine, running_gateway, write_adapter

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from correctly_assets.core.landing import identified
-from correctly_assets.core.shadow import ShadowPair
+from correctly_assets.core.shadow_count import ShadowPair
 from correctly_assets.core.types import Correction
 from correctly_assets.store import Store, open_store
 from correctly_tests.unit.store.test_tables import SQL, Clock, example, store, store_url  # noqa: F401 - fixtures

@@ -12,7 +12,7 @@ from correctly_assets.core.landing import LandCounts
 from correctly_assets.core.rollback import Signals, decide_rollback, rollback_kind
 from correctly_assets.core.types import Correction
 from correctly_assets.curation.guards import Guards
-from correctly_assets.curation.landing import land_rows
+from correctly_assets.curation.land_file import land_rows
 from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.llm_api.requests import ChatAnswer, ChatRequest
 from correctly_assets.settings import Settings

@@ -7,6 +7,9 @@ Belongs here: which part of the work goes to workers. Does not belong here: the 
 give the same rows, the same snapshot and the same train set.
 """
 
+# Ray is no part of the environment that types are checked in.
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import json
@@ -23,7 +26,7 @@ from correctly_assets.artifacts.accepted_rows import ACCEPTED_COLUMNS
 from correctly_assets.core.landing import LandOutcome
 from correctly_assets.core.ports import Refusal
 from correctly_assets.core.types import Example
-from correctly_assets.curation.landing import land_file
+from correctly_assets.curation.land_file import land_file
 from correctly_assets.curation.readers import read_rows
 from correctly_assets.curation.rows import parse_row
 from correctly_assets.settings import PrivacySettings, Settings, get_settings

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from correctly_assets.core.shadow import ShadowPair, count_shadows, outcome
+from correctly_assets.core.shadow_count import ShadowPair, count_shadows, outcome
 
 PAIR = ShadowPair("ch", "She goes home.", "She went home.")
 
