@@ -115,6 +115,7 @@ class Corrector:
         base_model: the engine's name for the base model, which judges edits (edit_judge.py); nobody does where None.
         first: mends a sentence before the model sees it (rules_first.py); edits are taken over both, from what the user
             wrote. Nothing comes first when None.
+        rules_last: edits of what is left in a sentence when the model has answered (rule_proposals.py), those of one rule together.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Corrector:
         ranker: Ranker | None = None,
         base_model: str | None = None,
         first: Callable[[str], str] | None = None,
+        rules_last: Callable[[str], Sequence[Sequence[Edit]]] | None = None,
     ) -> None:
         self.usage = Usage()
         self._completer = completer
@@ -148,6 +150,7 @@ class Corrector:
         self._base_model = base_model
         self._dictionary = dictionary or (annotator if isinstance(annotator, Dictionary) else None)
         self._first = first
+        self._rules_last = rules_last
         self._echoes = _fixed_phrases(prompts)
 
     async def correct(
@@ -300,9 +303,10 @@ class Corrector:
         apart = shifted(apart, kept)
         better = apply_edits(asked, kept) if fallback is None else sure
         spelt, unsure = await self._spelt(prompt, better, ask, apart) if fallback is None else (None, False)
-        if asked != base or spelt is not None:
+        mended = await self._by_rules(better, spelt or better, ask, apart)
+        if asked != base or mended != better:
             # What the user is shown counts from what the user wrote.
-            kept = await asyncio.to_thread(self._annotator.edits, base, spelt or better)
+            kept = await asyncio.to_thread(self._annotator.edits, base, mended)
         wanted = whole(kept, allowed(kept, ask.style))
         by_style = len(wanted) < len(kept) or bool(blocked)
         kept = with_house_wording(base, wanted, ask.style, protected, ask.language)
@@ -409,6 +413,18 @@ class Corrector:
         found = await asyncio.to_thread(self._annotator.edits, flat, flatten(mended)[0])
         kept = kept_edits(flat, sparing_names(flat, found) if names else found, apart, dictionary)
         return apply_edits(flat, kept), shifted(apart, kept)
+
+    async def _by_rules(self, answered: str, spelt: str, ask: _Ask, apart: Sequence[Span]) -> str:
+        """The sentence with what rules find in it once everything else is done, under the vetoes over the model's edits.
+
+        Args:
+            answered: the sentence before misspellings were put right; the offsets of ``apart`` count in it.
+        """
+        proposed = await asyncio.to_thread(self._rules_last, spelt) if self._rules_last is not None else []
+        if proposed and spelt != answered:
+            apart = shifted(apart, await asyncio.to_thread(self._annotator.edits, answered, spelt))
+        able = [edits for edits in proposed if len(kept_edits(spelt, edits, apart, ask.dictionary)) == len(edits)]
+        return apply_edits(spelt, [edit for edits in able for edit in edits])
 
     async def _spelt(self, prompt: str, text: str, ask: _Ask, apart: Sequence[Span]) -> tuple[str | None, bool]:
         """The sentence with the misspelt words that are still in it put right, None where none is; and whether one is left for

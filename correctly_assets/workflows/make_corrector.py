@@ -17,6 +17,7 @@ from correctly_assets.correction.annotate import ErrantAnnotator, LazyAnnotator
 from correctly_assets.correction.bounds import DEFAULT_BOUNDS, ModeBounds, overridden, read_bounds
 from correctly_assets.correction.path import Corrector
 from correctly_assets.correction.points.choose_point import PointReasons
+from correctly_assets.correction.rule_proposals import RuleProposals
 from correctly_assets.correction.rules_first import HarperFirst
 from correctly_assets.curation.profanity import Profanity
 from correctly_assets.engine.key import engine_key
@@ -79,17 +80,19 @@ def make_corrector(
         PermanentError: the stack needs a package that is not installed.
     """
     prompts = load_prompts(settings.platform.prompts_dir, family_of(settings.training.base_model))
+    parses = isinstance(annotator, (ErrantAnnotator, LazyAnnotator))
     return Corrector(
         engine,
         annotator,
         prompts,
         profanity=ProfanityVeto(words or Profanity()),
-        explain=PointReasons(annotator) if isinstance(annotator, (ErrantAnnotator, LazyAnnotator)) else None,
+        explain=PointReasons(annotator) if parses else None,
         model_reasons=settings.serving.model_reasons,
         bounds=partial(adapter_bounds, settings),
         ranker=engine,
         base_model=BASE_NAME,
         first=HarperFirst() if settings.serving.stack == "harper-then-model" else None,
+        rules_last=RuleProposals(annotator) if parses else None,
     )
 
 
