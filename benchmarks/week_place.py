@@ -165,7 +165,7 @@ class WeekPlace(Place):
         """`correctly down`, and nothing of ours stays open."""
         done = self.run("down")
         assert done.returncode == 0 and self.up is not None, done.stdout + done.stderr
-        self.up.wait(300)
+        self.up.wait(1800)
         self.forget_handles()
 
     def stop(self) -> None:
