@@ -259,8 +259,8 @@ def _dagster_back(week: Week) -> None:
 
 def day_4(week: Week) -> None:
     """Somebody teaches wrong corrections; the daemon dies while they are trained on; what they said is forgotten."""
-    rows, vandal = week.rows.harmful, Person(66)
-    expected = "fifty of one person land in a day at most, the others are held; none is lost; an alert on votes"
+    rows, vandal, most = week.rows.harmful, Person(66), int(os.environ["CORRECTLY_FEEDBACK_PER_DAY"])
+    expected = f"{most} of one person land in a day at most, the others are held; none is lost; an alert on votes"
     with week.step(f"one person gives wrong versions of {len(rows)} right sentences", expected) as step:
         decisions, runs = len(week.decisions()), week.runs()
         answers = answers_to(week, vandal, [row.before for row in rows])
@@ -271,7 +271,7 @@ def day_4(week: Week) -> None:
         week.wait(lambda: not week.place.store.pending_feedback(1), 120, "settled")
         found = week.landed(rows)
         step.saw(f"{sum(given)} accepted; in the store: {dict(found)}",
-                 held=all(given) and not found["missing"] and 0 < found["accepted"] <= 50)  # fmt: skip
+                 held=all(given) and not found["missing"] and 0 < found["accepted"] <= most)  # fmt: skip
     expected = "the run starts again; the gate refuses what came of it, somebody is told, the champion serves on"
     with week.step("they are trained on, and kill -9 of Dagster's daemon meanwhile", expected) as step:
         week.wait(lambda: _trains(week), 300, "training")
@@ -333,7 +333,9 @@ def day_5(week: Week) -> None:
         champion, previous = week.place.store.champion(), week.place.store.previous_release()
         assert champion is not None and previous is not None, "only one release has ever served"
         for person in (Person(70 + n) for n in range(16)):
-            week.traffic.react(person, answers_to(week, person, [week.rows.asked[person.number % 50]])[0], -1)
+            week.traffic.react(
+                person, answers_to(week, person, [week.rows.asked[person.number % len(week.rows.asked)]])[0], -1
+            )
         week.wait(lambda: week.place.store.champion() != champion, 60, "rolled back")
         back = week.place.store.champion()
         assert back is not None

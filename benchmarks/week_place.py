@@ -42,8 +42,8 @@ SETTINGS = {
     "TRAIN_PAIRS": "600",
     "TRAIN_REPLAY_PAIRS": "60",
     "TRAIN_MINUTES": "10",
-    "TRAIN_LEARNING_RATE": "0.0001",
-    "HUMAN_WEIGHT": "30",
+    "TRAIN_LEARNING_RATE": "0.0002",
+    "HUMAN_WEIGHT": "20",
     "EVALUATION_LIMIT": "100",
     # Minutes of waiting become seconds. Quiet is longer than the feedback sensor's interval, so that reactions are trained together.
     "RETRAIN_QUIET_SECONDS": "20",
@@ -51,6 +51,8 @@ SETTINGS = {
     "SENSOR_SECONDS": "3",
     "ALERT_SECONDS": "3",
     "ALERT_VOTES": "25",
+    # More than one person may teach in a day, so that harm is done within a day.
+    "FEEDBACK_PER_DAY": "90",
 }
 """What is compressed beside the clock, without CORRECTLY_; everything else is as it ships."""
 _LOCATION = {"repositoryName": "__repository__", "repositoryLocationName": "correctly"}

@@ -73,9 +73,9 @@ def week_rows() -> WeekRows:
         return tuple(Row(damaged(text), text) for text, _ in zip(texts, range(count), strict=False))
 
     inbox, http, added, reactions, late = good(40), good(15), good(10), good(6), good(20)
-    harmful = tuple(Row(text, damaged(text)) for text, _ in zip(texts, range(60), strict=False))
+    harmful = tuple(Row(text, damaged(text)) for text, _ in zip(texts, range(100), strict=False))
     # Fewer than 200 different sentences: of so few no drift is concluded.
-    asked = [row.before for row in good(50)] + [text for text, _ in zip(texts, range(50), strict=False)]
+    asked = [row.before for row in good(30)] + [text for text, _ in zip(texts, range(30), strict=False)]
     return WeekRows(inbox, http, added, reactions, late, harmful, tuple(asked))
 
 
