@@ -54,13 +54,12 @@ class Manifest(_Kept):
     id: str = ""
     files: dict[str, str] = Field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in the file: the fields that were read or set, and no others."""
-        return self.model_dump(mode="json", exclude_unset=True)
-
     def to_text(self) -> str:
-        """The file's text."""
-        return json.dumps(self.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        """The file's text: the fields that were read or set, and no others."""
+        return (
+            json.dumps(self.model_dump(mode="json", exclude_unset=True), indent=1, sort_keys=True, ensure_ascii=False)
+            + "\n"
+        )
 
 
 class SnapshotManifest(Manifest):
@@ -350,9 +349,8 @@ def renew_manifest(directory: Path, newer: BaseModel) -> None:
         ManifestError: there is no manifest, or it cannot be read.
     """
     stands = read_manifest(directory, Manifest)
-    write_manifest(
-        directory, Manifest.model_validate({**stands.to_json(), **newer.model_dump(mode="json", exclude_unset=True)})
-    )
+    fields = [one.model_dump(mode="json", exclude_unset=True) for one in (stands, newer)]
+    write_manifest(directory, Manifest.model_validate(fields[0] | fields[1]))
 
 
 def foreign_manifest(directory: Path) -> dict[str, Any] | None:

@@ -153,7 +153,7 @@ def generate(
             return
         done = generate_examples.generate(store, settings, count, teacher)
     if as_json:
-        print_json(done.to_json() | {"waiting": completed.to_json()})
+        print_json({**done.to_json(), "waiting": completed.to_json()})
         return
     console.print(done.message, highlight=False, soft_wrap=True)
     for (form, tone), landed in sorted(done.cells.items()):
@@ -171,13 +171,12 @@ def checkout(
 
     found = check_out(get_settings(), adapter, to)
     if as_json:
-        print_json(found)
+        print_json(found.model_dump(mode="json"))
         return
-    for what, name in (("train_set", "train pairs"), ("examples", "examples")):
-        part = found[what]
-        since = f"; {part['forgotten']} examples were forgotten since" if part["forgotten"] else ""
-        came = " from the DVC remote" if part["restored"] else ""
-        console.print(f"{part['rows']} {name}{came}: {part['path']}{since}", highlight=False, soft_wrap=True)
+    for part, name in ((found.train_set, "train pairs"), (found.examples, "examples")):
+        since = f"; {part.forgotten} examples were forgotten since" if part.forgotten else ""
+        came = " from the DVC remote" if part.restored else ""
+        console.print(f"{part.rows} {name}{came}: {part.path}{since}", highlight=False, soft_wrap=True)
 
 
 @versions.command()

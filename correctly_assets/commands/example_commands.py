@@ -6,6 +6,7 @@ command that needs it.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
@@ -126,7 +127,7 @@ def forget(
     with open_platform_store(settings.platform) as store:
         gone = forget_example(settings, store, example)
     if as_json:
-        print_json(gone.to_json())
+        print_json(asdict(gone))
         return
     parts = [f"{len(gone.snapshots)} snapshots", f"{gone.answers} answers", f"{gone.requests} teacher's requests"]
     console.print(f"{gone.example_id} is forgotten, in {', '.join(parts)} too.", highlight=False, soft_wrap=True)
@@ -155,7 +156,7 @@ def _forget_person(settings: Settings, client: str | None, chat: str | None, as_
     with open_platform_store(settings.platform) as store:
         gone = forget_person(settings, store, client=name, chat_id=chat)
     if as_json:
-        print_json(gone.to_json())
+        print_json(asdict(gone))
         return
     console.print(
         f"Forgotten: {gone.answers} answers, {gone.chats} chats and {len(gone.examples)} examples that had become of them.",

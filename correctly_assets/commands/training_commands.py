@@ -65,7 +65,7 @@ def export(
 
     done = write_export(get_settings(), adapter, form, to)
     if as_json:
-        print_json(done.to_json())
+        print_json(asdict(done))
         return
     console.print(
         f"Adapter {done.adapter} as {done.format}, {done.gigabytes:.2f} GB: {done.path}",
@@ -101,7 +101,7 @@ def adopt(
     log = stderr.print
     done = training.adopt(settings, path, log) if path is not None else training.judge(settings, str(judge), log)
     if as_json:
-        print_json(done.to_json())
+        print_json(done.model_dump(mode="json", by_alias=True))
     else:
         console.print(done.message, highlight=False, soft_wrap=True)
 

@@ -111,7 +111,7 @@ def drill(as_json: Json = False) -> None:
     with wiring.read_platform_store(settings.platform) as store:
         done = asyncio.run(drill.run_drill(settings, store, make_corrector.DirectEngine.of(settings)))
     if as_json:
-        print_json(done.to_json())
+        print_json(done.model_dump(mode="json", by_alias=True))
         return
     console.print(
         f"A broken copy of adapter {done.adapter} was refused after {done.detected_seconds:.1f} s; the champion "

@@ -127,7 +127,8 @@ def _read_words(path: Path) -> HouseStyle:
 def _show(key: str | None, as_json: bool) -> None:
     styles = read_house_styles(get_settings().platform.house_style_path)
     if as_json:
-        print_json(styles.to_json() if key is None else styles.of(key).to_json())
+        keys = {name: style.to_json() for name, style in styles.keys.items()}
+        print_json({**styles.all.to_json(), "keys": keys} if key is None else styles.of(key).to_json())
         return
     shown = {"everybody": styles.all, **styles.keys} if key is None else {key: styles.of(key)}
     for name, style in shown.items():

@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import CorrectlyError
@@ -76,7 +77,7 @@ class AnswerRequest(BaseModel):
     texts: list[str]
 
 
-class AdoptedAdapter(TypedDict):
+class AdoptedAdapter(BaseModel):
     """An adopted adapter's ID and directory; ``known`` where it stood there already."""
 
     adapter: str
@@ -105,7 +106,7 @@ def adopt(request: AdoptRequest) -> AdoptedAdapter:
     from correctly_assets.training.adoption import adopt_adapter
 
     identity, path, known = adopt_adapter(request.directory, request.config)
-    return {"adapter": identity, "path": str(path), "known": known}
+    return AdoptedAdapter(adapter=identity, path=str(path), known=known)
 
 
 def average(request: AverageRequest) -> dict[str, str]:
@@ -152,7 +153,7 @@ def main(name: str, request: Path, result: Path) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         kind, work = TASKS[name]
-        outcome = work(kind.model_validate_json(request.read_text(encoding="utf-8")))
+        outcome = to_jsonable_python(work(kind.model_validate_json(request.read_text(encoding="utf-8"))))
         code = 0
     except CorrectlyError as error:
         outcome = {"error": {**error.to_json()["error"], "rule": getattr(error, "rule", "")}}

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypedDict
 
 from correctly_assets import __version__
 from correctly_assets.artifacts.backups import (
@@ -68,6 +69,20 @@ _SPARE = 500_000_000
 """Bytes that stay free beside a backup."""
 
 
+class PrintedBackup(TypedDict):
+    """What ``backup --json`` prints; sizes in bytes."""
+
+    path: str
+    at: str
+    why: str
+    release: str | None
+    files: int
+    bytes: int
+    new_bytes: int
+    removed: list[str]
+    kept: int
+
+
 @dataclass(frozen=True, slots=True)
 class MadeBackup:
     """A backup that was made.
@@ -84,8 +99,8 @@ class MadeBackup:
     removed: tuple[str, ...]
     kept: int
 
-    def to_json(self) -> dict[str, object]:
-        """As ``backup --json`` prints it; sizes in bytes."""
+    def to_json(self) -> PrintedBackup:
+        """As ``backup --json`` prints it."""
         return {
             "path": str(self.path),
             "at": self.manifest.at.isoformat(),

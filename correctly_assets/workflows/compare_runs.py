@@ -422,7 +422,7 @@ def greedy_scores(settings: Settings, base: Path, adapter: Path) -> RunScores:
         chat_family=family_of(settings.training.base_model),
         texts=data.sources,
     )
-    answers = run_task(settings.platform, "answer", request)["answers"]
+    answers = run_task(settings.platform, "answer", request, dict[str, list[str]])["answers"]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "answers.txt"
         file.write_text("".join(f"{line}\n" for line in answers), encoding="utf-8")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.ports import Refusal, Teacher
@@ -27,6 +27,16 @@ if TYPE_CHECKING:
 MAX_COMPLETED = 500
 """Waiting rows that one call asks about; the next call goes on."""
 _MAX_SHOTS = 2000
+
+
+class PrintedWaiting(TypedDict):
+    """What ``generate --json`` prints of the rows that waited; money in US dollars."""
+
+    completed: int
+    left: int
+    refused_by_rung: dict[str, int]
+    cost_usd: float
+    says: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +68,8 @@ class CompletedWaiting:
         )
         return f"{message} {self.unrecorded}" if self.unrecorded else message
 
-    def to_json(self) -> dict[str, Any]:
-        """As it stands under ``waiting`` in ``generate --json``; money in US dollars."""
+    def to_json(self) -> PrintedWaiting:
+        """As it stands under ``waiting`` in ``generate --json``."""
         return {
             "completed": self.completed,
             "left": self.left,

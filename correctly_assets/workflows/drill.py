@@ -10,10 +10,10 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.numpy import load_file, save_file
 
 from correctly_assets.artifacts.directory import write_artefact
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from correctly_assets.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Drill:
-    """What a drill showed.
+class Drill(BaseModel):
+    """What a drill showed, as ``drill --json`` prints it.
 
     Attributes:
         adapter: the champion's. rule: the rule by which the broken copy was refused; ``message`` is its sentence.
@@ -38,21 +37,13 @@ class Drill:
         recovered_seconds: from then until the champion has proved itself in the same engine.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     adapter: str
     rule: str
-    message: str
+    message: str = Field(serialization_alias="says")
     detected_seconds: float
     recovered_seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The shape of ``drill --json``; ``says`` is the message."""
-        return {
-            "adapter": self.adapter,
-            "rule": self.rule,
-            "says": self.message,
-            "detected_seconds": self.detected_seconds,
-            "recovered_seconds": self.recovered_seconds,
-        }
 
 
 async def run_drill(settings: Settings, store: Store, engine: EngineLike) -> Drill:
@@ -80,7 +71,13 @@ async def run_drill(settings: Settings, store: Store, engine: EngineLike) -> Dri
                 detected = time.perf_counter()
                 await load_proven(client, directory, check)
                 recovered = time.perf_counter()
-                return Drill(champion.adapter, refused.rule, str(refused), detected - started, recovered - detected)
+                return Drill(
+                    adapter=champion.adapter,
+                    rule=refused.rule,
+                    message=str(refused),
+                    detected_seconds=detected - started,
+                    recovered_seconds=recovered - detected,
+                )
             await client.unload_adapter(broken.name)
     raise PermanentError("The broken adapter was taken for a good one: train the champion's canary anew.")
 

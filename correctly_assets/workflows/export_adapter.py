@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from correctly_assets.artifacts.manifests import AdapterManifest
 from correctly_assets.artifacts.reports import find_report
@@ -34,17 +34,13 @@ _ASKED = ("He go to school every day.", "I look forward to hear from you soon.",
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written where; ``check`` holds the figures of the proof that it answers as the adapter does."""
+    """What was written where, as ``export --json`` prints it; ``check`` holds the figures of the proof that it answers as the adapter does."""
 
     adapter: str
     format: str
     path: str
     gigabytes: float
     check: dict[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``export --json`` prints it."""
-        return asdict(self)
 
 
 def export(settings: Settings, prefix: str, form: str, to: Path | None) -> Exported:
@@ -104,6 +100,7 @@ def _merged(settings: Settings, directory: Path, manifest: AdapterManifest, made
             prompts_dir=settings.platform.prompts_dir,
             chat_family=manifest.chat_family,
         ),
+        dict[str, float],
     )
     (made / CARD).write_text(_card(directory, manifest, "merged into its base model"), encoding="utf-8")
     return check
@@ -127,6 +124,7 @@ def _gguf(settings: Settings, directory: Path, manifest: AdapterManifest, made: 
             name=name,
             prompts=[prompts.correct_prompt(text) for text in _ASKED],
         ),
+        dict[str, float],
     )
     (made / CARD).write_text(_card(directory, manifest, "merged into its base model, as GGUF"), encoding="utf-8")
     return check

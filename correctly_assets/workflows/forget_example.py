@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from correctly_assets.artifacts.backups import backups_in, note_forgotten
 from correctly_assets.artifacts.rejected_pairs import remove_from_rejected
@@ -36,7 +36,7 @@ _LONG_ENOUGH = 15
 
 @dataclass(frozen=True, slots=True)
 class ForgetReport:
-    """What was removed, who had seen it, and what is left.
+    """What was removed, who had seen it, and what is left, as ``forget --json`` prints it.
 
     Attributes:
         derived: examples a teacher had written from it; they went with it.
@@ -56,19 +56,6 @@ class ForgetReport:
     requests: int
     retrain: bool
     left: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``forget --json`` prints it."""
-        return {
-            "example_id": self.example_id,
-            "derived": list(self.derived),
-            "answers": self.answers,
-            "snapshots": list(self.snapshots),
-            "adapters": list(self.adapters),
-            "requests": self.requests,
-            "retrain": self.retrain,
-            "left": list(self.left),
-        }
 
 
 def forget_example(settings: Settings, store: Store, prefix: str) -> ForgetReport:

@@ -7,7 +7,7 @@ stays. Does not belong here: forgetting one example (forget_example.py) or rows 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from correctly_assets.artifacts.backups import ANSWER
 from correctly_assets.core.errors import CorrectlyError, UsageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ForgottenPerson:
-    """What was removed of a client or a chat.
+    """What was removed of a client or a chat, as ``forget --client`` and ``forget --chat`` print it with ``--json``.
 
     Attributes:
         answers: journalled answers whose text, client and chat were removed.
@@ -36,16 +36,6 @@ class ForgottenPerson:
     chats: int
     retrain: bool
     left: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The shape of ``forget --client`` and ``forget --chat`` with ``--json``."""
-        return {
-            "answers": self.answers,
-            "examples": list(self.examples),
-            "chats": self.chats,
-            "retrain": self.retrain,
-            "left": list(self.left),
-        }
 
 
 def forget_person(

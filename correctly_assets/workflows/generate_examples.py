@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from correctly_assets.artifacts.rejected_pairs import write_rejected
 from correctly_assets.core.errors import UsageError
-from correctly_assets.core.landing import LandCounts, LandRow, identified
+from correctly_assets.core.landing import ExampleGuard, LandCounts, LandRow, identified
 from correctly_assets.core.ports import Refusal, Teacher, TeacherOutput, WrittenPair
 from correctly_assets.core.types import Example, Reason, TrainPair
 from correctly_assets.settings import Settings
@@ -39,6 +39,27 @@ _PER_CELL = 3
 """Examples asked for in one request: few, since breadth is what is wanted."""
 _MAX_SHOTS = 2000
 """Landed examples that a prompt's one shot, or an embedded teacher's source, is picked from."""
+
+
+class PrintedCell(TypedDict):
+    """How many examples landed in one cell of the taxonomy."""
+
+    form: str
+    tone: str
+    landed: int
+
+
+class PrintedExamples(TypedDict):
+    """What ``generate --json`` prints of the new examples; money in US dollars."""
+
+    teacher: str
+    landed: int
+    duplicates: int
+    quarantined: int
+    refused: int
+    refused_by_rung: dict[str, int]
+    cells: list[PrintedCell]
+    cost_usd: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +88,8 @@ class Generated:
             f"{len(self.refused)} were refused, {self.counts.duplicates} were there already."
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """As ``generate --json`` prints it; money in US dollars."""
+    def to_json(self) -> PrintedExamples:
+        """As ``generate --json`` prints it."""
         return {
             "teacher": self.teacher,
             "landed": self.counts.landed,
@@ -227,7 +248,7 @@ def _as_example(pair: TrainPair, teacher: str) -> tuple[Example, str]:
     return identified(example), pair.example_id
 
 
-def _land(store: Store, guards: Any, written: Sequence[tuple[Example, str]], teacher: str) -> LandCounts:
+def _land(store: Store, guards: ExampleGuard, written: Sequence[tuple[Example, str]], teacher: str) -> LandCounts:
     checked = guards.check([example for example, _ in written])
     store.link_derived(
         [

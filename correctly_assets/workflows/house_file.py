@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -37,10 +36,6 @@ class HouseStyles:
     def of(self, client: str) -> HouseStyle:
         """The style of who asks, by the name of the key."""
         return self.all.with_(self.keys[client]) if client in self.keys else self.all
-
-    def to_json(self) -> dict[str, Any]:
-        """The shape of the file: everybody's style, and under ``keys`` those by key."""
-        return self.all.to_json() | {"keys": {name: style.to_json() for name, style in self.keys.items()}}
 
 
 class HouseFile:
@@ -98,7 +93,7 @@ def changed_house_styles(path: Path) -> Iterator[HouseStyles]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         styles = read_house_styles(path)
         yield styles
-        value = {name: what for name, what in styles.to_json().items() if what and name != "keys"}
+        value = {name: what for name, what in styles.all.to_json().items() if what}
         keys = {name: {k: v for k, v in style.to_json().items() if v} for name, style in styles.keys.items() if style}
         if keys:
             value["keys"] = keys

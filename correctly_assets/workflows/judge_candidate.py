@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeGuard
 
 from rich.console import Console
 from rich.progress import Progress
@@ -368,7 +368,7 @@ def evaluate_system(
     console: Console,
     session: EngineSession,
     mode: Mode = "careful",
-) -> dict[str, Any]:
+) -> dict[str, int | float | str | None]:
     """`correctly evaluate`: one flat object of scores.
 
     Raises:
@@ -385,16 +385,16 @@ def evaluate_system(
     if predictions is not None:
         lines = [" ".join(correction.after.split()) for correction in evaluation.answers.corrections]
         write_text_atomically(predictions, "\n".join(lines) + "\n")
-    plain = {
-        name: value
-        for name, value in evaluation.scores.items()
-        if isinstance(value, int | float | str) or value is None
-    }
+    plain = {name: value for name, value in evaluation.scores.items() if _is_plain(value)}
     flat = {name: plain[name] for name in FLAT}
     if reasons:
         counts = evaluation.scores.get("explanations") or {}
-        flat |= {f"explanations_{name}": value for name, value in counts.items()}
+        flat |= {f"explanations_{name}": value for name, value in counts.items() if _is_plain(value)}
     return flat | {name: value for name, value in plain.items() if name not in flat}
+
+
+def _is_plain(value: object) -> TypeGuard[int | float | str | None]:
+    return isinstance(value, int | float | str) or value is None
 
 
 async def _evaluate(

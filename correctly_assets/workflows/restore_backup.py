@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from correctly_assets.artifacts.backups import (
     ANSWER,
@@ -41,6 +42,20 @@ _STORE = "store.sqlite"
 _WORK = ".restoring-"
 
 
+class PrintedRestore(TypedDict):
+    """What ``restore --json`` prints."""
+
+    path: str
+    home: str
+    at: str
+    release: str | None
+    adapter: str | None
+    files: int
+    forgotten: list[str]
+    migrated: list[str]
+    left: list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Restored:
     """A backup that was brought back.
@@ -58,7 +73,7 @@ class Restored:
     migrated: tuple[str, ...]
     left: tuple[str, ...]
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> PrintedRestore:
         """As ``restore --json`` prints it."""
         return {
             "path": str(self.path),

@@ -9,7 +9,6 @@ import smtplib
 import ssl
 from collections.abc import Callable
 from email.message import EmailMessage
-from typing import Any
 
 import httpx
 
@@ -51,7 +50,7 @@ def post(settings: Settings, message: Message) -> None:
         raise UnreachableError(f"The webhook could not be reached ({type(error).__name__}).") from None
 
 
-def json_body(message: Message, settings: Settings) -> dict[str, Any]:
+def json_body(message: Message, settings: Settings) -> dict[str, str]:
     """What a program reads."""
     alert = message.alert
     return {

@@ -7,16 +7,14 @@ gate, comparing several runs (comparing.py), exporting (export.py).
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from correctly_assets.artifacts.manifests import Manifest, artefacts_in, read_manifest, written_at
 from correctly_assets.core.errors import (
@@ -36,7 +34,7 @@ from correctly_assets.training.card import write_card
 from correctly_assets.training.child import read_result, start_child, wait_for_child, write_config
 from correctly_assets.training.config import TrainConfig, TrainSpec
 from correctly_assets.training.estimates import plan_training
-from correctly_assets.training.tasks import AdoptRequest, ConvertRequest
+from correctly_assets.training.tasks import AdoptedAdapter, AdoptRequest, ConvertRequest
 from correctly_assets.workflows.build_train_set import train_config
 from correctly_assets.workflows.judge_candidate import judge_candidate
 from correctly_assets.workflows.make_corrector import DirectEngine
@@ -102,7 +100,7 @@ def prepare_gguf(platform: PlatformSettings, gguf: Path, name: str) -> Path:
         prompts_dir=platform.prompts_dir,
         chat_family=family_of(name),
     )
-    return Path(run_task(platform, "convert", request)["path"])
+    return Path(run_task(platform, "convert", request, dict[str, str])["path"])
 
 
 def plan(settings: Settings) -> tuple[str, TrainPlan]:
@@ -146,8 +144,14 @@ def run_training(platform: PlatformSettings, spec: TrainSpec, work: Path) -> Tra
     return read_result(path, run_child(["correctly_assets.training", str(path)], platform))
 
 
-def run_task(platform: PlatformSettings, name: str, request: BaseModel) -> dict[str, Any]:
+T = TypeVar("T")
+
+
+def run_task(platform: PlatformSettings, name: str, request: BaseModel, kind: type[T]) -> T:
     """Do one of `training.tasks` in a child process.
+
+    Args:
+        kind: what the task answers with.
 
     Raises:
         CorrectlyError: what the child says, in its words and with its exit code.
@@ -157,7 +161,7 @@ def run_task(platform: PlatformSettings, name: str, request: BaseModel) -> dict[
         asked, answered = Path(folder) / "request.json", Path(folder) / "result.json"
         asked.write_text(request.model_dump_json())
         code = run_child(["correctly_assets.training.tasks", name, str(asked), str(answered)], platform)
-        outcome = json.loads(answered.read_text()) if answered.exists() else None
+        outcome = answered.read_bytes() if answered.exists() else None
     if outcome is None:
         killed = code in (-9, 137)
         raise PermanentError(
@@ -165,27 +169,41 @@ def run_task(platform: PlatformSettings, name: str, request: BaseModel) -> dict[
             if killed
             else f"The process ended with exit code {code} and no result; its own words stand above."
         )
-    if "error" in outcome:
-        raise _as_raised(outcome["error"])
-    return outcome
+    failed = _Outcome.model_validate_json(outcome).error
+    if failed is not None:
+        raise failed.as_raised()
+    return TypeAdapter(kind).validate_json(outcome)
 
 
-def _as_raised(error: dict[str, Any]) -> CorrectlyError:
-    message, rule = str(error["message"]), str(error.get("rule") or "")
-    if rule:
-        return AdapterRefused(rule, message.removeprefix(f"{rule}: "))
-    kinds: dict[str, type[CorrectlyError]] = {
-        kind.__name__: kind for kind in (UsageError, RefusedError, RetryableError, UnreachableError)
-    }
-    return kinds.get(str(error.get("type")), PermanentError)(message, code=str(error.get("code") or "permanent"))
+class _Failure(BaseModel):
+    """An error as a task writes it; ``rule`` is the one that an adapter broke."""
+
+    message: str
+    type: str = ""
+    code: str = ""
+    rule: str = ""
+
+    def as_raised(self) -> CorrectlyError:
+        """The error that the child ended with."""
+        if self.rule:
+            return AdapterRefused(self.rule, self.message.removeprefix(f"{self.rule}: "))
+        kinds: dict[str, type[CorrectlyError]] = {
+            kind.__name__: kind for kind in (UsageError, RefusedError, RetryableError, UnreachableError)
+        }
+        return kinds.get(self.type, PermanentError)(self.message, code=self.code or "permanent")
+
+
+class _Outcome(BaseModel):
+    """What a task wrote: an error, or what it answers with."""
+
+    error: _Failure | None = None
 
 
 # ------------------------------------------------------------------ adopting
 
 
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """An adapter from elsewhere as it stands here.
+class Adopted(BaseModel):
+    """An adapter from elsewhere as it stands here, as ``adopt --json`` prints it.
 
     Attributes:
         known: it stood here already.
@@ -193,25 +211,15 @@ class Adopted:
         message: one sentence for whoever adopted it.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     adapter: str
     path: str
     known: bool
     verdict: str
-    message: str
+    message: str = Field(serialization_alias="says")
     release: str | None = None
     reasons: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``adopt --json`` prints it; ``says`` is the message."""
-        return {
-            "adapter": self.adapter,
-            "path": self.path,
-            "known": self.known,
-            "verdict": self.verdict,
-            "says": self.message,
-            "release": self.release,
-            "reasons": list(self.reasons),
-        }
 
 
 def adoption_config(settings: Settings, directory: Path) -> TrainConfig:
@@ -238,20 +246,18 @@ def adopt(settings: Settings, directory: Path, log: Callable[[str], object]) -> 
     check_foreign(directory, base)
     config = adoption_config(settings, directory)
     request = AdoptRequest(directory=directory.resolve(), config=config)
-    made = run_task(settings.platform, "adopt", request)
-    identity = str(made["adapter"])
-    stands = "stood here already" if made["known"] else "is adopted"
-    log(f"Adapter {identity} {stands}: {made['path']}.")
+    made = run_task(settings.platform, "adopt", request, AdoptedAdapter)
+    identity = made.adapter
+    stands = "stood here already" if made.known else "is adopted"
+    log(f"Adapter {identity} {stands}: {made.path}.")
     if asyncio.run(_is_ready(settings.serving)):
         done = judge(settings, identity, log)
-        return Adopted(
-            identity, str(made["path"]), bool(made["known"]), "promoted", done.message, done.release, done.reasons
-        )
+        return done.model_copy(update={"path": made.path, "known": made.known})
     message = (
         f"Adapter {identity} {stands}. No engine runs, so it waits to be judged: start the platform, then "
         f"`correctly adopt --judge {identity}`."
     )
-    return Adopted(identity, str(made["path"]), bool(made["known"]), "waiting", message)
+    return Adopted(adapter=identity, path=made.path, known=made.known, verdict="waiting", message=message)
 
 
 def judge(settings: Settings, prefix: str, log: Callable[[str], object]) -> Adopted:
@@ -281,7 +287,15 @@ async def _judge(
         raise RefusedError(f"The gate refuses adapter {identity}: {' '.join(judged.decision.reasons)}")
     done = await promote_candidate(settings, store, engine, adapter=identity, run_id=None, log=log)
     message = f"{done.release} serves adapter {done.adapter}. {done.why}"
-    return Adopted(identity, str(directory), True, "promoted", message, done.release, judged.decision.reasons)
+    return Adopted(
+        adapter=identity,
+        path=str(directory),
+        known=True,
+        verdict="promoted",
+        message=message,
+        release=done.release,
+        reasons=judged.decision.reasons,
+    )
 
 
 async def _is_ready(serving: ServingSettings) -> bool:

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -109,7 +109,7 @@ def make_starter(settings: Settings, console: Console, session: EngineSession) -
     started = _train_round(settings, console, first, work / "round-1", None)
     dense = _train_round(settings, console, second, work / "round-2", started)
     request = AverageRequest(first=started, second=dense, config=adoption_config(settings, dense))
-    mean = run_task(settings.platform, "average", request)
+    mean = run_task(settings.platform, "average", request, dict[str, str])
     return ship(settings, Path(mean["path"]), console, session)
 
 
@@ -209,7 +209,7 @@ def _inject(settings: Settings, texts: Sequence[str], kind: Round) -> Iterator[t
             yield written.pair.before, written.pair.after
 
 
-def _row(before: str, after: str, origin: str) -> dict[str, Any]:
+def _row(before: str, after: str, origin: str) -> dict[str, str | int]:
     identity = sha256_of([before, after, origin])[:16]
     return {
         "id": identity,

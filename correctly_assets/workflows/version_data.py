@@ -19,10 +19,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import yaml
+from pydantic import BaseModel, ConfigDict
 
 from correctly_assets.artifacts.files import sha256_file
 from correctly_assets.artifacts.manifests import (
@@ -51,8 +51,7 @@ _EXTRAS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RestoredSnapshot:
+class RestoredSnapshot(BaseModel):
     """One snapshot that is there again.
 
     Attributes:
@@ -60,21 +59,23 @@ class RestoredSnapshot:
         forgotten: examples that were forgotten since it was written; they are not in it any more.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     id: str
     path: Path
     rows: int
     restored: bool
     forgotten: int
 
-    def to_json(self) -> dict[str, Any]:
-        """One part of what `check_out` gives."""
-        return {
-            "id": self.id,
-            "path": str(self.path),
-            "rows": self.rows,
-            "restored": self.restored,
-            "forgotten": self.forgotten,
-        }
+
+class CheckedOut(BaseModel):
+    """What an adapter was trained on, there again, as ``data checkout --json`` prints it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    adapter: str
+    train_set: RestoredSnapshot
+    examples: RestoredSnapshot
 
 
 def dvc_program(remote: str = "") -> Path:
@@ -176,18 +177,17 @@ def bring_back(settings: Settings, id: str) -> RestoredSnapshot:
         if not _is_whole(directory):
             raise PermanentError(f"Snapshot {id} came back with other bytes than its manifest states; it is not used.")
     manifest = read_manifest(directory, SnapshotManifest)
-    return RestoredSnapshot(id, directory, manifest.rows, restored, len(manifest.forgotten))
+    return RestoredSnapshot(
+        id=id, path=directory, rows=manifest.rows, restored=restored, forgotten=len(manifest.forgotten)
+    )
 
 
-def check_out(settings: Settings, prefix: str, to: Path | None = None) -> dict[str, Any]:
+def check_out(settings: Settings, prefix: str, to: Path | None = None) -> CheckedOut:
     """Bring back the train set and the examples that an adapter was trained on.
 
     Args:
         prefix: the beginning of the adapter's ID.
         to: where to copy them, as ``to/train_set`` and ``to/examples``; they are only brought back in place when None.
-
-    Returns:
-        ``{"adapter", "train_set": {...}, "examples": {...}}``, as ``BroughtBack.to_json``.
 
     Raises:
         UsageError: no adapter, or more than one, has such an ID; ``to`` holds something already.
@@ -195,24 +195,24 @@ def check_out(settings: Settings, prefix: str, to: Path | None = None) -> dict[s
     """
     adapter = _find_adapter(settings.platform.adapters_dir, prefix)
     manifest = read_manifest(adapter, AdapterManifest)
-    found: dict[str, Any] = {"adapter": adapter.name}
-    named = (
-        ("train_set", "train_set", manifest.train_set),
-        ("examples", "examples_snapshot", manifest.examples_snapshot),
-    )
-    for what, key, id in named:
+
+    def bring(key: str, id: str | None, target: Path | None) -> RestoredSnapshot:
         if not id:
             raise PermanentError(f"Adapter {adapter.name} names no {key} in its manifest: it was not trained here.")
         back = bring_back(settings, id)
-        if to is not None:
-            target = to / what
-            if target.exists():
-                raise UsageError(f"{target} is there already; give another --to, or remove it.")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(back.path, target)
-            back = RestoredSnapshot(back.id, target, back.rows, back.restored, back.forgotten)
-        found[what] = back.to_json()
-    return found
+        if target is None:
+            return back
+        if target.exists():
+            raise UsageError(f"{target} is there already; give another --to, or remove it.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(back.path, target)
+        return back.model_copy(update={"path": target})
+
+    return CheckedOut(
+        adapter=adapter.name,
+        train_set=bring("train_set", manifest.train_set, to and to / "train_set"),
+        examples=bring("examples_snapshot", manifest.examples_snapshot, to and to / "examples"),
+    )
 
 
 def forget_versions(settings: Settings, ids: Iterable[str]) -> str | None:

@@ -292,7 +292,7 @@ def provenance(manifest: AdapterManifest) -> dict[str, str]:
         elif isinstance(value, str | int | float):
             shown[name] = f"{value:.4g}" if isinstance(value, float) else str(value)
 
-    stands = manifest.to_json()
+    stands = manifest.model_dump(mode="json", exclude_unset=True)
     for key in _BUILT_FROM:
         add(key.replace("_", " "), stands.get(key), 0)
     return shown

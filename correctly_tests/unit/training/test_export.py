@@ -227,7 +227,7 @@ def test_an_adopted_adapter_keeps_its_bytes_and_gets_a_telling_canary(home: Path
         assert (adopted / name).read_bytes() == (home / "foreign" / name).read_bytes()
     assert manifest.origin == "trained elsewhere"
     assert manifest.elsewhere is not None and manifest.elsewhere.base_model_name_or_path == "tiny-gemma"
-    assert "rows_digest" not in manifest.to_json()
+    assert "rows_digest" not in manifest.model_fields_set
     assert any(abs(item.adapter_logprob - item.base_logprob) > 0.1 for item in manifest.canary)
     assert "trained elsewhere" in (adopted / "README.md").read_text()
 

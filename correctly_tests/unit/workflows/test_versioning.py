@@ -118,11 +118,11 @@ def test_what_an_adapter_was_trained_on_comes_back_byte_for_byte(
     shutil.rmtree(train_set.path)
     shutil.rmtree(examples.path)
     found = check_out(settings, "cafe", tmp_path / "out")
-    assert found["adapter"] == "cafe00000001"
-    assert found["train_set"]["restored"] and found["train_set"]["rows"] == 2 and found["examples"]["restored"]
+    assert found.adapter == "cafe00000001"
+    assert found.train_set.restored and found.train_set.rows == 2 and found.examples.restored
     assert (content(tmp_path / "out" / "train_set"), content(tmp_path / "out" / "examples")) == before
     assert (content(train_set.path), content(examples.path)) == before
-    assert not check_out(settings, "cafe")["train_set"]["restored"]
+    assert not check_out(settings, "cafe").train_set.restored
 
 
 def rows_on(remote: Path) -> list[str]:
@@ -179,7 +179,7 @@ def test_what_the_remote_has_lost_is_said_and_what_stands_here_stays(
     push_all(settings)
     assert held and sorted(rows_on(remote)) == held  # it is not taken for being there still
     remote.rename(tmp_path / "unmounted")
-    assert not check_out(settings, "cafe")["train_set"]["restored"]
+    assert not check_out(settings, "cafe").train_set.restored
     (train_set.path / "train.parquet").write_bytes(b"damaged")
     shutil.rmtree(examples.path)
     for id in (train_set.id, examples.id):
@@ -329,7 +329,7 @@ def test_without_a_remote_nothing_is_said_and_local_snapshots_are_used(
     with pytest.raises(UsageError, match="CORRECTLY_DVC_REMOTE"):
         push_snapshot(settings, examples.path)
     found = check_out(settings, "cafe", tmp_path / "out")
-    assert not found["train_set"]["restored"] and found["examples"]["rows"] == 2
+    assert not found.train_set.restored and found.examples.rows == 2
     assert content(tmp_path / "out" / "train_set") == content(train_set.path)
     with pytest.raises(UsageError, match="there already"):
         check_out(settings, "cafe", tmp_path / "out")
