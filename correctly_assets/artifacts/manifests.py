@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, field_validator
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import PermanentError
@@ -243,7 +243,7 @@ class Elsewhere(_Kept):
     base_model_name_or_path: str | None = None
     revision: str | None = None
     peft_version: str | None = None
-    manifest: dict[str, Any] | None = None
+    manifest: dict[str, JsonValue] | None = None
 
 
 class AdapterManifest(Provenance, Manifest):
@@ -353,10 +353,9 @@ def renew_manifest(directory: Path, newer: BaseModel) -> None:
     write_manifest(directory, Manifest.model_validate(fields[0] | fields[1]))
 
 
-def foreign_manifest(directory: Path) -> dict[str, Any] | None:
+def foreign_manifest(directory: Path) -> dict[str, JsonValue] | None:
     """What another Correctly wrote beside an adapter from elsewhere, as it is; None where there is nothing readable."""
     try:
-        value = json.loads((directory / _FILE).read_text(encoding="utf-8"))
+        return TypeAdapter(dict[str, JsonValue]).validate_json((directory / _FILE).read_bytes())
     except (OSError, ValueError):
         return None
-    return value if isinstance(value, dict) else None

@@ -9,9 +9,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
+from pydantic import BaseModel
 
 from correctly_assets.artifacts.reports import ReviewedSystem
 from correctly_assets.core.errors import PermanentError, UsageError
@@ -26,8 +27,47 @@ FILE = "scenarios.yaml"
 _SAME_MODEL = ("correctly-fluent", "correctly-text")
 """Names under which the gateway lists `correctly` in another mode or layout."""
 
-AskGateway = Callable[..., dict[str, Any]]
-"""(method, path, body, headers) → the gateway's answer; `gateway.client.ask_gateway` with the settings bound."""
+AskGateway = Callable[..., object]
+"""(method, path, body, headers) → the gateway's answer; `gateway.gateway_client.ask_gateway` with the settings bound."""
+
+
+class _Named(BaseModel):
+    id: str
+
+
+class _Listed(BaseModel):
+    """What of ``/v1/models`` counts here."""
+
+    data: list[_Named]
+
+
+class _By(BaseModel):
+    """Who answered."""
+
+    release: str | None = None
+    adapter: str | None = None
+
+
+class _Corrected(BaseModel):
+    """What of ``/v1/corrections`` counts here."""
+
+    corrections: list[_By]
+
+
+class _Said(BaseModel):
+    content: str
+
+
+class _Choice(BaseModel):
+    message: _Said
+
+
+class _Completed(BaseModel):
+    """What of ``/v1/chat/completions`` counts here; an answer that needed no model ("why?") names nobody: it speaks of the
+    answer before it."""
+
+    choices: list[_Choice]
+    correctly: _By = _By()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +240,7 @@ def _tasks(
 def _choose(ask: AskGateway, wanted: Sequence[str]) -> list[str]:
     """The systems that are wanted, each once; when none is named, all that the gateway lists but other layouts and modes of
     the same model, which would be rated twice."""
-    listed = [str(card["id"]) for card in ask("GET", "/v1/models")["data"]]
+    listed = [card.id for card in _Listed.model_validate(ask("GET", "/v1/models")).data]
     unknown = [name for name in wanted if name not in listed]
     if unknown:
         raise UsageError(f"There is no system {unknown[0]!r} now: choose from {', '.join(listed)}.")
@@ -210,25 +250,25 @@ def _choose(ask: AskGateway, wanted: Sequence[str]) -> list[str]:
 def _adapter_of(ask: AskGateway, system: str) -> str | None:
     """Which adapter answers under a name now, found by asking it for a word."""
     body = {"text": "Hello.", "model": system, "reasons": False}
-    return ask("POST", "/v1/corrections", body)["corrections"][0]["adapter"]
+    return _Corrected.model_validate(ask("POST", "/v1/corrections", body)).corrections[0].adapter
 
 
 def _answer(ask: AskGateway, scenario: Scenario, system: str) -> Answer:
     """The answer to a scenario's last message, in a chat of its own."""
     headers = {"X-Chat-Id": f"review-{uuid.uuid4().hex}"}
     messages: list[dict[str, str]] = []
-    about: dict[str, Any] = {}
+    about = _By()
     content = ""
     for message in scenario.messages:
         messages.append({"role": "user", "content": message})
         body = {"model": system, "messages": messages}
-        done = ask("POST", "/v1/chat/completions", body, headers)
-        content = str(done["choices"][0]["message"]["content"])
-        # An answer that needed no model ("why?") names nobody: it speaks of the answer before it.
-        about = done.get("correctly") or about
+        done = _Completed.model_validate(ask("POST", "/v1/chat/completions", body, headers))
+        content = done.choices[0].message.content
+        if done.correctly.model_fields_set:
+            about = done.correctly
         messages.append({"role": "assistant", "content": content})
     text, table = split_answer(content)
-    return Answer(system, about.get("release"), about.get("adapter"), text, table)
+    return Answer(system, about.release, about.adapter, text, table)
 
 
 def split_answer(content: str) -> tuple[str, str | None]:
