@@ -13,13 +13,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.core.errors import RefusedError
-from correctly_assets.core.gate import Interval
+from correctly_assets.core.gate import Interval, Measured
 
 OWN = "report"
 """The name of an adapter's own report; its page and its JSON are ``report.html`` and ``report.json``."""
@@ -347,10 +347,10 @@ class AdapterReport(_Report, ReportSection):
     """An adapter's own report, on the frozen set.
 
     Attributes:
-        measured: what the gate looked at (`core.gate.Measured.from_json`), so that any later gate decides from the same.
+        measured: what the gate looked at, so that any later gate decides from the same.
     """
 
-    measured: dict[str, Any] | None = None
+    measured: Measured | None = None
 
     @property
     def sections(self) -> Sequence[ReportSection]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+_READ = {"extra": "ignore"}
+"""How pydantic reads these records as part of a report: one of a later version may hold more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A difference or score with its paired 95 % bootstrap interval, in points (0 to 100)."""
+
+    __pydantic_config__ = _READ
 
     point: float
     low: float
@@ -22,15 +26,6 @@ class Interval:
     def to_json(self) -> dict[str, float]:
         """``{"point", "low", "high"}``, in points, as a report holds it."""
         return {"point": self.point, "low": self.low, "high": self.high}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, float]) -> Interval:
-        """The inverse of `to_json`.
-
-        Raises:
-            KeyError: one of the three is missing.
-        """
-        return cls(value["point"], value["low"], value["high"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +49,19 @@ EMBEDDED_GATE = GateSettings(max_overcorrected=15.0, min_model_reasons=None)
 
 
 @dataclass(frozen=True, slots=True)
+class TypeMeasured:
+    """One ERRANT type: edits of the references, and the difference in F0.5."""
+
+    __pydantic_config__ = _READ
+
+    edits: int
+    difference: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
-    """What the gate looks at, for one candidate on the frozen set.
+    """What the gate looks at, for one candidate on the frozen set; so it stands under ``measured`` in an adapter's report.json,
+    from which any later gate decides again.
 
     Attributes:
         candidate, base, champion: names, for the reasons' wording; ``champion`` None for a base model's first adapter,
@@ -64,10 +70,12 @@ class Measured:
             ``versus_champion`` None where there is no other.
         overcorrected: share of already correct sentences that it changed.
         run_on: answers that ran to the token limit, of ``n``.
-        type_differences: per ERRANT type, (reference edits, difference in F0.5 against the champion).
+        type_differences: per ERRANT type, against the champion.
         edits, model_reasons, unexplained, stray_reasons: counts over the explanations that were asked for.
         corrupted: requests the engine counted as corrupted (NaN logits).
     """
+
+    __pydantic_config__ = _READ
 
     candidate: str
     base: str
@@ -77,44 +85,12 @@ class Measured:
     versus_champion: Mapping[str, Interval] | None
     overcorrected: float
     run_on: int
-    type_differences: Mapping[str, tuple[int, Interval]] = field(default_factory=dict)
+    type_differences: Mapping[str, TypeMeasured] = field(default_factory=dict)
     edits: int = 0
     model_reasons: int = 0
     unexplained: int = 0
     stray_reasons: int = 0
     corrupted: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands under ``measured`` in an adapter's report.json, from which any later gate decides again."""
-        value = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        value["versus_base"] = {name: item.to_json() for name, item in self.versus_base.items()}
-        value["versus_champion"] = (
-            None
-            if self.versus_champion is None
-            else {name: item.to_json() for name, item in self.versus_champion.items()}
-        )
-        value["type_differences"] = {
-            name: {"edits": count, "difference": item.to_json()}
-            for name, (count, item) in self.type_differences.items()
-        }
-        return value
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Measured:
-        """The inverse of `to_json`; unknown keys are ignored.
-
-        Raises:
-            KeyError, TypeError: the report is not one of ours.
-        """
-        known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
-        known["versus_base"] = {name: Interval.from_json(item) for name, item in value["versus_base"].items()}
-        champion = value["versus_champion"]
-        known["versus_champion"] = champion and {name: Interval.from_json(item) for name, item in champion.items()}
-        known["type_differences"] = {
-            name: (int(item["edits"]), Interval.from_json(item["difference"]))
-            for name, item in value.get("type_differences", {}).items()
-        }
-        return cls(**known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +133,9 @@ def decide_promotion(measured: Measured, settings: GateSettings) -> GateDecision
     allowed = max(float(settings.run_on_floor), settings.run_on_share / 100 * measured.n)
     if measured.run_on > allowed:
         no.append(f"{measured.run_on} of {measured.n} answers run on; at most {allowed:g} are allowed.")
-    for kind, (count, difference) in sorted(measured.type_differences.items()):
-        if count >= settings.min_type_edits and difference.high < 0:
-            no.append(f"Errors of type {kind} got worse ({count} reference edits): {_show(difference)}.")
+    for kind, one in sorted(measured.type_differences.items(), key=lambda item: item[0]):
+        if one.edits >= settings.min_type_edits and one.difference.high < 0:
+            no.append(f"Errors of type {kind} got worse ({one.edits} reference edits): {_show(one.difference)}.")
     if measured.unexplained:
         no.append(f"{measured.unexplained} edits ended without a reason.")
     if measured.stray_reasons:

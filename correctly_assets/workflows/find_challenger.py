@@ -35,7 +35,7 @@ def find_challenger(platform: PlatformSettings, store: Store, without: Collectio
         if adapter in served or adapter in without:
             continue
         report = find_report(path.parent)
-        if report is not None and report.measured is not None and not report.measured.get("corrupted"):
+        if report is not None and report.measured is not None and not report.measured.corrupted:
             return adapter
     return None
 

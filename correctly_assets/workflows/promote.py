@@ -27,7 +27,7 @@ from correctly_assets.artifacts.manifests import (
 from correctly_assets.artifacts.reports import AdapterReport, ReleaseScores, ReportMissing, read_report
 from correctly_assets.artifacts.snapshots import example_ids
 from correctly_assets.core.errors import PermanentError, RefusedError, UnreachableError, UsageError
-from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Measured, decide_promotion
+from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, decide_promotion
 from correctly_assets.core.serving import AdapterCheck
 from correctly_assets.engine.load_adapter import Proof, load_proven
 from correctly_assets.settings import PlatformSettings, Settings
@@ -93,10 +93,9 @@ def hold_against(report: AdapterReport, champion: str | None, gate: GateSettings
         RefusedError: the gate refuses, or the report was made against another champion than the one that serves.
     """
     adapter = report.adapter
-    try:
-        measured = Measured.from_json(report.measured or {})
-    except (KeyError, TypeError) as error:
-        raise RefusedError(f"The report of adapter {adapter} holds no measured figures: evaluate it again.") from error
+    measured = report.measured
+    if measured is None:
+        raise RefusedError(f"The report of adapter {adapter} holds no measured figures: evaluate it again.")
     # What was judged while it served was held against nobody else.
     against = None if measured.champion == adapter else measured.champion
     if champion not in (against, adapter):

@@ -15,7 +15,7 @@ import numpy as np
 
 from correctly_assets.core.errors import PermanentError
 from correctly_assets.core.evaluation import Answers, Costs, EvaluationSet
-from correctly_assets.core.gate import Interval, Measured
+from correctly_assets.core.gate import Interval, Measured, TypeMeasured
 from correctly_assets.core.ports import Annotator, SystemUnderTest
 from correctly_assets.core.text import normalise, word_ngrams
 from correctly_assets.evaluation.answer_cache import AnswerCache
@@ -245,7 +245,9 @@ def compare(
         versus_champion=None if to_champion is None else {name: to_champion.metrics[name] for name in METRICS},
         overcorrected=candidate.scores["overcorrected"],
         run_on=candidate.scores["run_on_count"],
-        type_differences={} if to_champion is None else dict(to_champion.types),
+        type_differences=(
+            {} if to_champion is None else {kind: TypeMeasured(*found) for kind, found in to_champion.types.items()}
+        ),
         edits=explained["edits"] if explained else 0,
         model_reasons=explained["model_reasons"] if explained else 0,
         unexplained=explained["unexplained"] if explained else 0,

@@ -154,7 +154,7 @@ def build_report(
         adapter=manifest.id,
         verdict="promote" if decision.promote else "refuse",
         reasons=list(decision.reasons),
-        measured=measured.to_json(),
+        measured=measured,
         provenance=provenance(manifest),
         **dict(section),
     )

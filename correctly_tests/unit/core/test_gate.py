@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Interval, Measured, decide_promotion
+from correctly_assets.core.gate import EMBEDDED_GATE, GateSettings, Interval, Measured, TypeMeasured, decide_promotion
 
 BETTER = {"gleu": Interval(5, 3, 7), "errant_f05": Interval(20, 15, 25)}
 LEVEL = {"gleu": Interval(0.1, -1, 1), "errant_f05": Interval(-0.2, -2, 2)}
@@ -41,7 +41,7 @@ def test_an_adapter_judged_again_while_it_serves_is_not_called_the_first():
         ({"versus_champion": {**LEVEL, "gleu": Interval(-1.6, -4, 0.5)}}, "GLEU dropped by more than 1.5"),
         ({"overcorrected": 10.1}, "of correct sentences"),
         ({"run_on": 3}, "run on"),
-        ({"type_differences": {"DET": (20, Interval(-9, -15, -2))}}, "type DET got worse"),
+        ({"type_differences": {"DET": TypeMeasured(20, Interval(-9, -15, -2))}}, "type DET got worse"),
         ({"unexplained": 1}, "without a reason"),
         ({"stray_reasons": 1}, "speak of no edit"),
         ({"model_reasons": 59}, "model-written reason"),
@@ -56,7 +56,7 @@ def test_each_rule_refuses_alone_and_says_so(change, words):
 
 
 def test_two_run_on_answers_of_400_pass_and_rare_types_do_not_gate():
-    few = replace(GOOD, run_on=2, type_differences={"DET": (19, Interval(-9, -15, -2))})
+    few = replace(GOOD, run_on=2, type_differences={"DET": TypeMeasured(19, Interval(-9, -15, -2))})
     assert decide_promotion(few, GateSettings()).promote
 
 

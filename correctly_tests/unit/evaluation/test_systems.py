@@ -19,7 +19,7 @@ from correctly_assets.artifacts.reports import read_report
 from correctly_assets.core.correction import Usage
 from correctly_assets.core.errors import PermanentError, UnreachableError, UsageError
 from correctly_assets.core.evaluation import Answers, Costs, EvaluationRow, EvaluationSet
-from correctly_assets.core.gate import EMBEDDED_GATE, Interval, Measured, decide_promotion
+from correctly_assets.core.gate import EMBEDDED_GATE, Interval, decide_promotion
 from correctly_assets.core.prompts import load_prompts
 from correctly_assets.core.types import Correction, Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
@@ -66,7 +66,7 @@ class FakePath:
         self.calls = self.running = self.most = 0
 
     async def correct(
-        self, text, *, model, release, adapter, reasons=True, reason_language="en", priority=0, mode="careful"
+        self, text: str, *, release: str | None, adapter: str | None, reasons: bool = True, **how: object
     ):
         self.calls += 1
         self.usage.completion_tokens += 7
@@ -245,7 +245,8 @@ def written(annotator, tmp_path_factory):
 def test_the_report_holds_what_a_later_gate_decides_from(written):
     report = json.loads(written.json.read_text())
     assert report["verdict"] == "promote"
-    assert decide_promotion(Measured.from_json(report["measured"]), EMBEDDED_GATE).promote
+    measured = read_report(written.json.parent).measured
+    assert measured is not None and decide_promotion(measured, EMBEDDED_GATE).promote
     assert report["systems"]["candidate"]["errant_f05"] == 100
     assert report["systems"]["candidate"]["intervals"]["gleu"]["low"] > 90
     assert report["provenance"] == {

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pytest
 
+from correctly_assets.core.gate import Measured
 from correctly_assets.core.types import Correction
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store, open_store
@@ -20,10 +22,13 @@ def store(settings: Settings) -> Iterator[Store]:
         yield opened
 
 
+MEASURED = asdict(Measured("c", "b", None, 400, {}, None, overcorrected=4.0, run_on=0))
+
+
 def judged(settings: Settings, adapter: str, at: int, **measured: object) -> None:
     directory = settings.platform.adapters_dir / adapter
     directory.mkdir(parents=True)
-    report = {"adapter": adapter, "verdict": "refuse", "measured": {"candidate": adapter, "corrupted": 0} | measured}
+    report = {"adapter": adapter, "verdict": "refuse", "measured": MEASURED | {"candidate": adapter} | measured}
     path = directory / "report.json"
     path.write_text(json.dumps(report))
     os.utime(path, (at, at))

@@ -9,7 +9,7 @@ import pytest
 
 from correctly_assets.artifacts.reports import AdapterReport, read_report
 from correctly_assets.core.errors import RefusedError
-from correctly_assets.core.gate import EMBEDDED_GATE, Interval, Measured
+from correctly_assets.core.gate import EMBEDDED_GATE, Interval, Measured, TypeMeasured
 from correctly_assets.workflows.promote import gate_settings, hold_against
 
 BETTER = {"gleu": Interval(5, 3, 7), "errant_f05": Interval(20, 15, 25)}
@@ -19,7 +19,7 @@ GOOD = Measured("new", "base", "old", 400, BETTER, LEVEL, overcorrected=4.0, run
 
 def report(measured: Measured) -> AdapterReport:
     # As it stands in report.json: through JSON and back.
-    made = AdapterReport(adapter=measured.candidate, measured=measured.to_json())
+    made = AdapterReport(adapter=measured.candidate, measured=measured)
     return AdapterReport.model_validate_json(made.to_text())
 
 
@@ -62,8 +62,8 @@ def test_an_adapter_without_a_report_or_figures_is_refused(tmp_path: Path):
 
 
 def test_what_was_measured_survives_the_report_unchanged():
-    full = replace(GOOD, type_differences={"DET": (21, Interval(-1, -2, 0.5))})
-    assert Measured.from_json(report(full).measured or {}) == full
+    full = replace(GOOD, type_differences={"DET": TypeMeasured(21, Interval(-1, -2, 0.5))})
+    assert report(full).measured == full
 
 
 def test_the_limit_on_correct_sentences_is_the_setting_and_ten_for_others(settings):
