@@ -88,9 +88,12 @@ def _added(path: Path, columns: Columns, *, verified: bool, dry_run: bool) -> di
     left_out += [f"{file.name}: it is no split for training." for file in train_files(path)[1]]
     if dry_run:
         shown = preview(get_settings(), path, columns=columns)
-        entry = {**shown.outcome.to_json(), "rows": list(shown.rows), "refused_rows": list(shown.refused)}
+        outcome = shown.outcome
+        more = {"rows": list(shown.rows), "refused_rows": list(shown.refused)}
     else:
-        entry = land(get_settings(), path, verified=verified, columns=columns).to_json()
+        outcome, more = land(get_settings(), path, verified=verified, columns=columns), {}
+    entry: dict[str, Any] = {**outcome.to_json(), **more}
+    entry |= {"read_as": outcome.read_as} if outcome.read_as else {}
     return entry | ({"left_out": left_out} if left_out else {})
 
 
@@ -113,6 +116,10 @@ def _print_added(path: Path, entry: dict[str, Any], *, dry_run: bool) -> None:
     if entry["quarantined"]:
         words.append(f"{entry['quarantined']} of them are held in quarantine")
     say(f"{path.name}: {', '.join(words)}.")
+    if entry.get("read_as"):
+        say(
+            f"  read as {entry['read_as']}; where letters with accents are wrong, save the file as UTF-8 and add it again"
+        )
     for sentence in entry.get("left_out", ()):
         say(f"  left out: {sentence}")
     for row in entry.get("rows", ())[:_SHOWN_ROWS]:

@@ -101,6 +101,7 @@ class LandOutcome:
         reasons: the refusals' and quarantines' words with their counts, most frequent first.
         lines: by those words, the lines of the first rows that were refused for it.
         ignored_columns: columns that mean nothing to a row, with the number of rows that had them.
+        read_as: the encoding that the file was taken to be in, where it does not say so itself.
     """
 
     landed: int = 0
@@ -112,6 +113,7 @@ class LandOutcome:
     reasons: tuple[tuple[str, int], ...] = ()
     ignored_columns: tuple[tuple[str, int], ...] = field(default=())
     lines: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    read_as: str | None = None
 
     @property
     def message(self) -> str:
@@ -119,7 +121,7 @@ class LandOutcome:
         parts = [f"{self.landed:,} landed", f"{self.duplicates:,} duplicates", f"{self.refused:,} refused"]
         parts += [f"{self.waiting:,} waiting for a teacher"] if self.waiting else []
         parts += [f"{self.quarantined:,} in quarantine"] if self.quarantined else []
-        return ", ".join(parts) + "."
+        return ", ".join(parts) + "." + (f" Read as {self.read_as}." if self.read_as else "")
 
     def to_json(self) -> LandOutcomeJson:
         """The shape of ``add --json`` (CONTRACTS)."""

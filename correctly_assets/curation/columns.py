@@ -16,6 +16,7 @@ from correctly_assets.curation.rows import ROW_COLUMNS
 
 PAIRS = (
     ("input", "output"),
+    ("input", "target"),
     ("source", "target"),
     ("src", "tgt"),
     ("incorrect", "correct"),
@@ -30,12 +31,20 @@ PAIRS = (
     ("prompt", "completion"),
     ("sentence", "correction"),
     ("sentence", "corrections"),
+    ("sentence", "corrected"),
+    ("source", "corrected"),
+    ("source", "correction"),
+    ("src", "trg"),
+    ("error", "correction"),
+    ("mistake", "correction"),
 )
 """What else people call `before` and `after`. Only both together mean them: `source` alone is where a row is from."""
 
 REMEDY = (
     "rename its columns to `before` and `after`, or name them: `correctly add --map before=COLUMN --map after=COLUMN`"
 )
+_OF_A_TEXT = re.compile(r"_(?:texts?|sentences?|version)$")
+"""What says no more than that a column holds texts: `Original text`, `before_sentence`."""
 _BLANKS = re.compile(r"[\s\-_]+")
 
 
@@ -101,6 +110,8 @@ def _fields(named: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> dict[
         if name not in found and plain(name):
             by_plain.setdefault(plain(name), []).append(name)
     taken = set(found.values())
+    if "before" not in taken and "before" not in by_plain and _pair(by_plain) == (None, None):
+        by_plain = _without_text(by_plain)
     before, after = _pair(by_plain) if "before" not in taken and "before" not in by_plain else (None, None)
     for wanted, field in ((before, "before"), (after, "after")):
         if wanted is not None and field not in taken:
@@ -115,6 +126,14 @@ def _fields(named: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> dict[
     if "before" not in found.values():
         raise ColumnsUnclear(f"has no column `before`; its columns are: {_listed(names)}. To have it read, {REMEDY}.")
     return found
+
+
+def _without_text(by_plain: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Columns by what is left of their names without the word that says that they hold texts."""
+    shorter: dict[str, list[str]] = {}
+    for name, columns in by_plain.items():
+        shorter.setdefault(_OF_A_TEXT.sub("", name), []).extend(columns)
+    return shorter
 
 
 def _as_said(named: tuple[tuple[str, str], ...], names: Sequence[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -21,7 +22,7 @@ from correctly_assets.core.ports import Refusal
 from correctly_assets.core.types import Example
 from correctly_assets.curation.columns import Columns
 from correctly_assets.curation.raw_rows import RawRow
-from correctly_assets.curation.readers import read_rows
+from correctly_assets.curation.readers import read_as, read_rows
 from correctly_assets.curation.rows import ROW_COLUMNS, parse_row
 
 BATCH_ROWS = 2000
@@ -77,7 +78,7 @@ def land_file(
         written = refused.finish()
     finally:
         refused.close()
-    return landing.outcome(str(written) if written else None)
+    return replace(landing.outcome(str(written) if written else None), read_as=read_as(path))
 
 
 def shown_name(name: str) -> str:

@@ -28,6 +28,10 @@ MAX_WHOLE_BYTES = 512 * 2**20
 """What is read at once and not row by row (JSON, XLSX, M2, parallel text) may have so much."""
 _MAX_RECORD_LINES = 200
 _HEADER_LINES = 10
+_LOOKED_AT = 2**20
+"""Bytes by which a CSV file's encoding is told."""
+_UTF_8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}")
+_NOT_WESTERN = re.compile("[^\x00-\x7f‘’‚“”„–—…€£«»¿¡™\u00a0]{3}")
 
 Reader = Callable[[Path, Columns], Iterator[RawRow]]
 
@@ -35,8 +39,8 @@ Reader = Callable[[Path, Columns], Iterator[RawRow]]
 def read_rows(path: Path, columns: Columns | None = None) -> Iterator[RawRow]:
     """The rows of a file, one at a time: (line or row number from 1, raw row or refusal).
 
-    A row that cannot be read is a refusal in its place; the rows around it are not lost. Text is UTF-8 or UTF-16. CSV may be
-    separated by commas, semicolons, tabs or bars.
+    A row that cannot be read is a refusal in its place; the rows around it are not lost. Text is UTF-8 or UTF-16; CSV may be
+    Windows-1252 too, and separated by commas, semicolons, tabs or bars.
 
     Args:
         columns: how columns are found; by their names when None.
@@ -220,6 +224,36 @@ def _byte_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
             yield number, line
 
 
+def table_encoding(path: Path) -> str:
+    """The encoding of a CSV file: as `encoding_of`, or cp1252, in which spreadsheets save CSV on Windows where nobody asks for another.
+
+    What holds one character in UTF-8 is UTF-8 with broken rows. Several letters beyond ASCII side by side are no Western word, but
+    another encoding read wrong.
+    """
+    encoding = encoding_of(path)
+    if encoding != "utf-8-sig":
+        return encoding
+    with path.open("rb") as file:
+        start = file.read(_LOOKED_AT)
+    if len(start) == _LOOKED_AT:
+        start = start.rpartition(b"\n")[0]
+    try:
+        start.decode("utf-8")
+    except UnicodeDecodeError:
+        try:
+            text = start.decode("cp1252")
+        except UnicodeDecodeError:
+            return encoding
+        return encoding if _UTF_8.search(start) or _NOT_WESTERN.search(text) else "cp1252"
+    return encoding
+
+
+def read_as(path: Path) -> str | None:
+    """The encoding that a file was taken to be in, where it does not say so itself; None where there is nothing to say."""
+    is_table = reader_for(path) is read_csv and path.is_file()
+    return "Windows-1252" if is_table and table_encoding(path) == "cp1252" else None
+
+
 def encoding_of(path: Path) -> str:
     """utf-16, with or without a byte-order mark, as PowerShell and Excel write it; else utf-8-sig."""
     with path.open("rb") as file:
@@ -287,7 +321,7 @@ def read_csv(path: Path, columns: Columns) -> Iterator[RawRow]:
     """
     # A cell of many megabytes must arrive here to be refused in words; the module's own limit would end the file.
     csv.field_size_limit(MAX_LINE_BYTES)
-    encoding = encoding_of(path)
+    encoding = table_encoding(path)
     # Half a UTF-16 character has no surrogate to escape into; its mark costs the one row that holds it (rows.py).
     errors = "replace" if encoding.startswith("utf-16") else "surrogateescape"
     with path.open("r", encoding=encoding, errors=errors, newline="") as file:

@@ -82,3 +82,10 @@ def test_a_dry_run_knows_what_has_landed_and_counts_as_the_landing_does(run: Run
     assert code == 0 and "rows.csv: 1 would land, 2 duplicates, 0 refused." in out
     assert "line 4: We was.\n    → We were." in out
     assert store.counts().landed == 2
+
+
+def test_a_file_that_is_read_in_the_encoding_of_windows_is_said_to_be(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_bytes("before;after\r\nThe café are full.;The café is full.\r\n".encode("cp1252"))
+    assert json.loads(run("add", "--json", "--dry-run", str(file))[1])["files"][0]["read_as"] == "Windows-1252"
+    assert "read as Windows-1252" in run("add", "--dry-run", str(file))[1]

@@ -203,6 +203,9 @@ def rows_in(path: Path, columns: Columns | None = None) -> list[tuple[Any, ...]]
         (b"source,target\nI has it.,I have it.\n", 2),
         (b"Incorrect,Correct\nI has it.,I have it.\n", 2),
         (b"id,Original,Corrected\n7,I has it.,I have it.\n", 2),
+        (b"Original text;Corrected text\nI has it.;I have it.\n", 2),
+        (b"before_sentence,after_sentence\nI has it.,I have it.\n", 2),
+        (b"Error,Correction\nI has it.,I have it.\n", 2),
         ("before,after\nI has it.,I have it.\n".encode("utf-16-le"), 2),
         (b"before,after\rI has it.,I have it.\r", 2),
     ],
@@ -285,10 +288,33 @@ def test_a_csv_that_cannot_be_read_as_a_whole_says_why(tmp_path: Path, content: 
 
 def test_a_csv_in_the_wrong_encoding_loses_only_the_rows_it_garbles(tmp_path: Path, store: Store) -> None:
     path = tmp_path / "rows.csv"
-    path.write_bytes("before,after\nPlain text,Plain\nThe café close early,x\nMore text,More\n".encode("latin-1"))
+    rows = [
+        b"before,after\nPlain text,Plain\n",
+        "The café close early,x\n".encode("latin-1"),
+        "Möre text,More\n".encode(),
+    ]
+    path.write_bytes(b"".join(rows))
     outcome = land_file(path, store, GUARDS)
     assert (outcome.landed, outcome.refused) == (2, 1)
     assert "not valid UTF-8; save the file as UTF-8" in outcome.reasons[0][0]
+
+
+def test_csv_in_the_encoding_of_windows_is_read_and_said_to_be(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes("before;after\r\nThe café’s close – at 5 €.;The café’s closed – at 5 €.\r\n".encode("cp1252"))
+    assert rows_in(path) == [(2, "The café’s close – at 5 €.", "The café’s closed – at 5 €.")]
+    outcome = land_file(path, store, GUARDS)
+    assert (outcome.landed, outcome.read_as) == (1, "Windows-1252")
+    assert "Windows-1252" in outcome.message
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "shift_jis", "cp1251", "utf-8", "utf-16"])
+def test_no_other_encoding_is_taken_for_that_of_windows(tmp_path: Path, store: Store, encoding: str) -> None:
+    topic = {"cp949": "한국어 문장", "shift_jis": "日本語の文", "cp1251": "Русский текст"}.get(encoding, "café")
+    path = tmp_path / "rows.csv"
+    path.write_bytes(f"before,after,topic\nI has it.,I have it.,{topic}\n".encode(encoding))
+    outcome = land_file(path, store, GUARDS)
+    assert outcome.read_as is None and outcome.landed == ("utf" in encoding)
 
 
 def test_jsonl_refuses_each_broken_line_by_itself(tmp_path: Path) -> None:
