@@ -18,6 +18,8 @@ from correctly_assets.core.host_check import is_loopback
 from correctly_assets.settings import PlatformSettings
 
 ADMIN_EMAIL = "admin@localhost"
+_TOKENS: dict[tuple[str, str], str] = {}
+"""By address and password, what this process signed in with last; to sign in anew costs the chat a password's hash each time."""
 
 
 def secret_key(platform: PlatformSettings) -> str:
@@ -58,15 +60,25 @@ def signed_in(platform: PlatformSettings, *, timeout: float = 10.0) -> Iterator[
     credentials = {"email": who.get("WEBUI_ADMIN_EMAIL", ""), "password": who.get("WEBUI_ADMIN_PASSWORD", "")}
     try:
         with httpx.Client(base_url=url, timeout=timeout, trust_env=False) as client:
-            signed = client.post("/api/v1/auths/signin", json=credentials)
-            if signed.status_code != 200:
-                raise PermanentError(
-                    f"Open WebUI does not let us sign in to read its votes ({signed.status_code}); restart the platform, "
-                    "which sets the administrator's password."
-                )
-            client.headers["Authorization"] = f"Bearer {signed.json()['token']}"
+            known = url, credentials["password"]
+            if not _takes(client, _TOKENS.get(known)):
+                signed = client.post("/api/v1/auths/signin", json=credentials)
+                if signed.status_code != 200:
+                    raise PermanentError(
+                        f"Open WebUI does not let us sign in to read its votes ({signed.status_code}); restart the platform, "
+                        "which sets the administrator's password."
+                    )
+                _TOKENS[known] = signed.json()["token"]
+            client.headers["Authorization"] = f"Bearer {_TOKENS[known]}"
             yield client
     except httpx.HTTPError as error:
         raise UnreachableError(
             f"Open WebUI does not answer at {url}: start the platform with `correctly up`."
         ) from error
+
+
+def _takes(client: httpx.Client, token: str | None) -> bool:
+    """Whether the chat still takes a token: its key may be another since, or the token too old."""
+    if token is None:
+        return False
+    return client.get("/api/v1/auths/", headers={"Authorization": f"Bearer {token}"}).status_code == 200
