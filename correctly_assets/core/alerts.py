@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-AlertKind = Literal["refused_gate", "failed_run", "rollback", "votes", "engine", "lag", "disk", "backup", "drift"]
+AlertKind = Literal["refused_gate", "failed_run", "rollback", "votes", "engine", "lag", "disk", "backup", "drift", "stuck_run"]
 TITLES: dict[AlertKind, str] = {
     "refused_gate": "The gate refused an adapter",
     "failed_run": "A run failed",
@@ -21,6 +21,7 @@ TITLES: dict[AlertKind, str] = {
     "disk": "The disk is nearly full",
     "backup": "There is no recent backup",
     "drift": "Live sentences are unlike the train set, or the champion's scores fell",
+    "stuck_run": "A run does not move",
 }
 REMEDIES: dict[AlertKind, str] = {
     "refused_gate": "Read the report with `correctly report`; land better examples, or quarantine those that made it worse.",
@@ -32,6 +33,7 @@ REMEDIES: dict[AlertKind, str] = {
     "disk": "`correctly gc` removes adapters and snapshots that nothing needs.",
     "backup": "Run `correctly backup`, and see that it runs each day.",
     "drift": "Land what the sentence names; the asset `model_health` in Dagster shows the figures.",
+    "stuck_run": "The run's page in Dagster shows its last step: terminate it there and launch it again.",
 }
 _MARGIN = 1.1
 """An open alert on a disk is over only this far beyond its limit, so that it does not come and go."""
@@ -65,6 +67,7 @@ class Limits:
         votes: how many people must have voted on a release before their balance counts.
         undecided_hours: age of an example that no decision has seen. disk_free_gb: free space, in 10^9 bytes.
         backup_hours: age of the newest backup; None where no backup is expected.
+        stuck_minutes: how long a run under way may give no sign of life.
     """
 
     undecided_hours: float = 24.0
@@ -72,6 +75,7 @@ class Limits:
     backup_hours: float | None = 48.0
     votes: int = 10
     engine_losses: int = 3
+    stuck_minutes: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Facts:
         votes: people who voted for and against the newest release (`core.rollback.Signals`). engine_losses: in the last hour.
         backup_seconds: age of the newest backup, or of the first release where there is none; None before that.
         drift: what the last look at the model's health found wrong, in sentences; None where nothing is.
+        quiet_run: id of the run under way that has been quiet for longest, and for how many seconds; None where there is none.
     """
 
     decision: tuple[str, str, str] | None = None
@@ -95,6 +100,7 @@ class Facts:
     backup_seconds: float | None = None
     has_backup: bool = False
     drift: str | None = None
+    quiet_run: tuple[str, float] | None = None
 
 
 def active_alerts(facts: Facts, limits: Limits, known: Collection[str] = ()) -> tuple[Alert, ...]:
@@ -142,6 +148,10 @@ def active_alerts(facts: Facts, limits: Limits, known: Collection[str] = ()) -> 
         found.append(Alert("backup", "backup", message))
     if facts.drift is not None:
         found.append(Alert("drift", "drift", facts.drift))
+    if facts.quiet_run is not None and facts.quiet_run[1] > 60 * limits.stuck_minutes:
+        id, seconds = facts.quiet_run
+        message = f"Run {id[:8]} has given no sign of life for {seconds / 60:.0f} minutes."
+        found.append(Alert("stuck_run", f"stuck_run:{id}", message))
     return tuple(found)
 
 

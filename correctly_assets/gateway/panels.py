@@ -172,6 +172,13 @@ PANELS: tuple[Panel, ...] = (
         "Time since a run of the loop last ended so.",
     ),
     Panel(
+        "Quiet for",
+        "stat",
+        "s",
+        (("correctly_quiet_run_seconds", "run under way"),),
+        "Time since the run under way last logged an event or reported progress.",
+    ),
+    Panel(
         "Teacher", "stat", "currencyUSD", (("correctly_teacher_usd_total", "spent"),), "Spent on the openai teacher."
     ),
     Panel(
@@ -298,6 +305,7 @@ def rules(limits: Limits | None = None) -> tuple[Rule, ...]:
         ("engine", f"correctly_engine_losses >= {limits.engine_losses}", "0m", "critical"),
         ("lag", f"correctly_undecided_age_seconds > {3600 * limits.undecided_hours:.0f}", "5m", "warning"),
         ("disk", f"correctly_disk_free_bytes < {1e9 * limits.disk_free_gb:.0f}", "5m", "critical"),
+        ("stuck_run", f"correctly_quiet_run_seconds > {60 * limits.stuck_minutes:.0f}", "0m", "warning"),
         ("drift", "count(correctly_drift_points) > 0 or correctly_champion_score_fell == 1", "0m", "warning"),
     )
     found = [

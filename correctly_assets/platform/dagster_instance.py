@@ -7,16 +7,14 @@ beat. Does not belong here: launching runs, or ending those whose worker is gone
 from __future__ import annotations
 
 import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from sqlalchemy import create_engine, text
 
 from correctly_assets.artifacts.files import write_text_atomically
 from correctly_assets.settings import PlatformSettings, Settings, shipped
+from correctly_assets.store.dagster_tables import RUNS, read_dagster
 from correctly_assets.store.schemas import (
     DAGSTER_DATABASE,
     dagster_storage,
@@ -67,23 +65,12 @@ def open_instance(platform: PlatformSettings) -> DagsterInstance | None:
 
 def newest_beat(settings: Settings) -> str | None:
     """When Dagster's daemon last said that it is at work, as its database has it; None where it never has. Each of its threads says
-    so every half minute. Dagster itself is not asked: opening an instance takes a hundred times as long, and writes.
+    so every half minute.
 
     Raises:
         Exception: the database is away, or has no such table yet.
     """
-    url = postgres_url(settings.platform)
-    if url is not None:
-        engine = create_engine(schema_url(url, "dagster"))
-        try:
-            with engine.connect() as connection:
-                newest = connection.execute(text(_NEWEST_BEAT)).scalar_one()
-        finally:
-            engine.dispose()
-    else:
-        path = settings.platform.dagster_home / "storage" / "history" / "runs.db"
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            newest = connection.execute(_NEWEST_BEAT).fetchone()[0]
+    ((newest,),) = read_dagster(settings.platform, RUNS, _NEWEST_BEAT)
     return None if newest is None else str(newest)
 
 

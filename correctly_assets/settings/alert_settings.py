@@ -56,6 +56,9 @@ class AlertsSettings(SettingsGroup):
     backup_hours: float = Field(
         default=48.0, ge=0, description="Hours that the newest backup may be old; 0 where no backup is expected."
     )
+    stuck_minutes: float = Field(
+        default=60.0, gt=0, description="Minutes that a run under way may neither log an event nor report progress."
+    )
 
     @field_validator("webhook_url")
     @classmethod

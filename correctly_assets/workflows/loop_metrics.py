@@ -25,6 +25,7 @@ from correctly_assets.core.shadow_count import count_shadows
 from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store
+from correctly_assets.workflows.quiet_run import quietest_run
 from correctly_assets.workflows.back_up import backup_places
 
 Values = Mapping[tuple[str, ...], float]
@@ -267,6 +268,14 @@ TABLE: tuple[LoopMetric, ...] = (
         "People who voted for (1) and against (-1) the release in service; somebody counts once, however often they vote.",
         ("release", "rating"),
         _voters,
+    ),
+    LoopMetric(
+        "quiet_run_seconds",
+        "gauge",
+        "seconds",
+        "Time since the run under way last logged an event or reported progress; 0 when none is under way.",
+        (),
+        lambda s: _one(found[1] if (found := quietest_run(s.settings.platform, s.now)) else 0.0),
     ),
     LoopMetric(
         "teacher_usd",

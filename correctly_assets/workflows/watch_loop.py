@@ -32,6 +32,7 @@ from correctly_assets.core.errors import UnreachableError
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store
 from correctly_assets.workflows.loop_metrics import newest_backup, seconds_of
+from correctly_assets.workflows.quiet_run import quietest_run
 from correctly_assets.workflows.send_alerts import channels
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def limits_of(settings: Settings) -> Limits:
         alerts.backup_hours or None,
         alerts.votes,
         alerts.engine_losses,
+        alerts.stuck_minutes,
     )
 
 
@@ -78,6 +80,7 @@ def read_facts(store: Store, settings: Settings, now: float, engine_losses: int 
         backup_seconds=None if backed_up is None else now - backed_up,
         has_backup=backup is not None,
         drift=_drift(settings, now),
+        quiet_run=quietest_run(settings.platform, now),
     )
 
 

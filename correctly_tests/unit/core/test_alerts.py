@@ -43,6 +43,7 @@ def kinds(facts: Facts, limits: Limits | None = None, known: tuple[str, ...] = (
         ({"backup_seconds": 2 * DAY + 1}, "backup"),
         ({"backup_seconds": 2 * DAY + 1, "has_backup": False}, "backup"),
         ({"drift": "Live sentences are unlike the train set in one way."}, "drift"),
+        ({"quiet_run": ("0123456789ab", 3601.0)}, "stuck_run"),
     ],
 )
 def test_each_cause_raises_its_alert_and_no_other(changed: dict[str, object], kind: str) -> None:
@@ -53,6 +54,11 @@ def test_each_cause_raises_its_alert_and_no_other(changed: dict[str, object], ki
 def test_a_new_platform_and_one_that_keeps_no_backups_raise_nothing() -> None:
     assert kinds(Facts()) == []
     assert kinds(replace(FINE, backup_seconds=99 * DAY), Limits(backup_hours=None)) == []
+
+
+def test_a_run_that_gave_a_sign_of_life_within_the_hour_raises_nothing() -> None:
+    quiet = replace(FINE, quiet_run=("0123456789ab", 3599.0))
+    assert kinds(quiet) == [] and kinds(quiet, Limits(stuck_minutes=30)) == ["stuck_run"]
 
 
 def test_few_or_balanced_votes_raise_nothing() -> None:
