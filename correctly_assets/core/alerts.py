@@ -10,7 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-AlertKind = Literal["refused_gate", "failed_run", "rollback", "votes", "engine", "lag", "disk", "backup", "drift", "stuck_run"]
+AlertKind = Literal[
+    "refused_gate", "failed_run", "rollback", "votes", "engine", "lag", "disk", "backup", "drift", "stuck_run"
+]
 TITLES: dict[AlertKind, str] = {
     "refused_gate": "The gate refused an adapter",
     "failed_run": "A run failed",

@@ -15,6 +15,7 @@ from correctly_assets.core.errors import CorrectlyError, RefusedError, Unreachab
 from correctly_assets.core.ports import Completion
 from correctly_assets.core.serving import EngineCorruptedError, UnknownModelError
 from correctly_assets.engine.key import engine_key
+from correctly_assets.engine.launch import BASE_NAME
 from correctly_assets.engine.vllm_client import VllmClient
 from correctly_assets.settings import Settings
 
@@ -32,6 +33,7 @@ class ReplicaState(TypedDict):
     up: bool
     corrupted: bool
     models: list[str]
+    adapters: list[str]
 
 
 class Replica:
@@ -89,9 +91,19 @@ class Replica:
         # Counted once an engine, however often that one goes away and comes back.
         self.poisoned, self.seen_sound = self.corrupted and self.seen_sound, not self.corrupted
 
+    @property
+    def adapters(self) -> list[str]:
+        """The adapters that it has, by name."""
+        return sorted(name for name in self.known if name != BASE_NAME)
+
     def to_json(self) -> ReplicaState:
         """As /readyz shows it, which asks for no key: without its address."""
-        return {"up": self.up, "corrupted": self.corrupted, "models": sorted(self.known)}
+        return {
+            "up": self.up,
+            "corrupted": self.corrupted,
+            "models": sorted(self.known),
+            "adapters": self.adapters,
+        }
 
 
 class Replicas:

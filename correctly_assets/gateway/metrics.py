@@ -9,7 +9,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from correctly_assets.core.types import Correction
+from correctly_assets.engine.replicas import Replica
 from correctly_assets.workflows.loop_metrics import TABLE, Reading
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -62,6 +63,8 @@ class Metrics:
         self.registry.register(self.loop)
         self.engine_errors = self._counter("engine_errors", "Requests that the engine failed.", "code")
         self.engine_losses = self._gauge("engine_losses", "Times that the engine went away in the last hour.")
+        self.engine_up = self._gauge("engine_up", "1 for an engine that answers and has not computed NaN.", "engine")
+        self.engine_adapters = self._gauge("engine_adapters", "Adapters that an engine has loaded.", "engine")
         self.ready = self._gauge("ready", "1 when the champion answers.")
         self.release = self._gauge("release", "1 for the release that answers.", "release", "adapter")
         self.pending = self._gauge("journal_pending", "Answers that wait to be journalled.")
@@ -74,6 +77,12 @@ class Metrics:
 
     def _seconds(self, name: str, description: str) -> Histogram:
         return Histogram(f"correctly_{name}", description, ["release"], buckets=_SECONDS, registry=self.registry)
+
+    def see_engines(self, engines: Iterable[Replica]) -> None:
+        """Take down each engine as it was last seen, by its place in CORRECTLY_VLLM_REPLICAS; 1 is the platform's own."""
+        for place, engine in enumerate(engines, 1):
+            self.engine_up.labels(place).set(engine.up and not engine.corrupted)
+            self.engine_adapters.labels(place).set(len(engine.adapters))
 
     def answered(self, correction: Correction, seconds: float, prompt_tokens: int, completion_tokens: int) -> None:
         """Count one whole answer."""

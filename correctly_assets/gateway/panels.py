@@ -239,6 +239,16 @@ PANELS: tuple[Panel, ...] = (
         "Those that come while the gateway is busy are dropped.",
     ),
     Panel(
+        "Engines",
+        "timeseries",
+        "short",
+        (
+            ("correctly_engine_up", "engine {{engine}} answers"),
+            ("correctly_engine_adapters", "adapters of engine {{engine}}"),
+        ),
+        "Each engine: whether it answers, and how many adapters it has; 1 is the platform's own, the others are CORRECTLY_VLLM_REPLICAS.",
+    ),
+    Panel(
         "Requests that the engine failed",
         "timeseries",
         "short",
@@ -264,6 +274,14 @@ _GATEWAY_RULES = (
         "critical",
         "The champion does not answer",
         "The gateway's /readyz says in a sentence what is waited for.",
+    ),
+    Rule(
+        "CorrectlyEngineOut",
+        "correctly_engine_up == 0",
+        "10m",
+        "warning",
+        "One of the engines does not answer, or has computed NaN",
+        "`correctly status` says which; the others answer meanwhile.",
     ),
     Rule(
         "CorrectlyManyFallbacks",

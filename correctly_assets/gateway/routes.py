@@ -221,6 +221,7 @@ async def metrics(request: Request) -> Response:
         known.ready.set(service.releases.ready)
         known.pending.set(service.journal.pending)
         known.engine_losses.set(service.releases.losses())
+        known.see_engines(service.releases.engines)
         await service.read_loop()
         known.release.clear()
         if (champion := service.releases.champion) is not None:

@@ -28,7 +28,7 @@ from correctly_assets.engine.cpu import Cpu, read_cpu
 from correctly_assets.engine.launch import detect_device
 from correctly_assets.gateway.access import known_keys, why_closed
 from correctly_assets.platform.processes import parts
-from correctly_assets.platform.status import read_services
+from correctly_assets.platform.status import EngineStatus, read_engines, read_services
 from correctly_assets.platform.supervisor import check_ports, leftovers, record_path, remove_record, running_supervisor
 from correctly_assets.settings import Settings
 from correctly_assets.store.copies import is_sqlite_file
@@ -107,6 +107,22 @@ def judge_backup(at: datetime | None, now: datetime) -> Finding:
         return Finding("backup", "warning", "There is no backup.", remedy)
     message = f"The newest backup is {(now - at).total_seconds() / 3600:.0f} hours old."
     return Finding("backup", "warning", message, remedy) if now - at > _OLD_BACKUP else Finding("backup", "ok", message)
+
+
+def judge_engines(engines: list[EngineStatus], serving: str | None) -> Finding:
+    """Each of several engines, beside the adapter that serves."""
+    wrong: list[str] = []
+    for place, engine in enumerate(engines, 1):
+        if engine["corrupted"]:
+            wrong.append(f"engine {place} ({engine['url']}) has computed NaN")
+        elif not engine["up"]:
+            wrong.append(f"engine {place} ({engine['url']}) does not answer")
+        elif serving is not None and serving not in engine["adapters"]:
+            wrong.append(f"engine {place} ({engine['url']}) does not have adapter {serving}")
+    if wrong:
+        remedy = "Start it again where it runs; `correctly logs gateway` says why one does not take an adapter."
+        return Finding("engines", "problem", f"Of {len(engines)} engines, {'; '.join(wrong)}.", remedy)
+    return Finding("engines", "ok", f"All {len(engines)} engines answer and have what serves.")
 
 
 def judge_instructions(cpu: Cpu) -> Finding:
@@ -410,6 +426,15 @@ def check_parts(settings: Settings) -> Finding:
     return Finding("parts", "ok", "Every part answers.")
 
 
+def check_engines(settings: Settings) -> Finding:
+    """Each of several engines: that it answers, has not computed NaN, and has what is served."""
+    if running_supervisor(settings.platform.home) is None or len(settings.serving.vllm_urls) == 1:
+        return Finding("engines", "ok", "There is no further engine to look at.")
+    with read_platform_store(settings.platform) as store:
+        champion = store.champion()
+    return judge_engines(read_engines(settings), champion.adapter if champion else None)
+
+
 def check_lock(settings: Settings) -> Finding:
     """Whether an earlier platform that was killed is in the way."""
     home = settings.platform.home
@@ -453,7 +478,7 @@ CHECKS: tuple[Check, ...] = (
     check_python, check_pins, check_instructions, check_memory, check_disk, check_pg_dump, check_chat,
     check_home, check_rights, check_base_model, check_adapters, check_leftovers, check_logs, check_inbox,
     check_store, check_migrations, check_rows, check_serving, check_backup,
-    check_parts, check_lock, check_keys, check_doors,
+    check_parts, check_engines, check_lock, check_keys, check_doors,
 )  # fmt: skip
 """Every check, in the order in which they are told."""
 FIXES: dict[Check, Callable[[Settings], None]] = {

@@ -49,6 +49,15 @@ class ServiceStatus(TypedDict):
     ready: bool
 
 
+class EngineStatus(TypedDict):
+    """One of the engines that the gateway asks, as it saw it last; ``adapters`` are those that it has loaded."""
+
+    url: str
+    up: bool
+    corrupted: bool
+    adapters: list[str]
+
+
 class ChampionStatus(TypedDict):
     """The release in service; ``at`` is ISO 8601 in UTC."""
 
@@ -92,6 +101,7 @@ class Status(TypedDict):
     sensors: list[SensorStatus]
     inbox: InboxStatus
     services: dict[str, ServiceStatus]
+    engines: list[EngineStatus]
 
 
 def read_status(settings: Settings) -> Status:
@@ -142,6 +152,7 @@ def read_status(settings: Settings) -> Status:
         "sensors": sensors,
         "inbox": {"path": str(settings.platform.inbox_dir), "trouble": inbox_trouble(settings.platform.inbox_dir)},
         "services": read_services(settings),
+        "engines": read_engines(settings),
     }
 
 
@@ -183,6 +194,23 @@ def read_services(settings: Settings) -> dict[str, ServiceStatus]:
             ready = httpx.get(url + path, timeout=2, trust_env=False).status_code == 200
         services[process.name] = {"url": url, "ready": ready}
     return services
+
+
+def read_engines(settings: Settings) -> list[EngineStatus]:
+    """Each engine that the gateway asks, the platform's own first; none is up while the gateway has seen none."""
+    urls, seen = settings.serving.vllm_urls, []
+    with contextlib.suppress(httpx.HTTPError, ValueError):
+        state = httpx.get(f"{settings.platform.gateway_url}/readyz", timeout=2, trust_env=False).json()
+        seen = state.get("engines", [])
+    return [
+        {
+            "url": url,
+            "up": one.get("up", False),
+            "corrupted": one.get("corrupted", False),
+            "adapters": one.get("adapters", []),
+        }
+        for url, one in zip(urls, [*seen, *({} for _ in urls)], strict=False)
+    ]
 
 
 def print_status(value: Status, console: Console) -> None:
@@ -227,4 +255,9 @@ def print_status(value: Status, console: Console) -> None:
         table.add_row(f"[bold]{sensor['name']}[/]", sensor["state"], escape(sensor["says"]))
     for name, service in value["services"].items():
         table.add_row(name, "[green]ready[/]" if service["ready"] else "[red]away[/]", service["url"])
+    if len(value["engines"]) > 1:
+        for place, engine in enumerate(value["engines"], 1):
+            state = "[red]NaN[/]" if engine["corrupted"] else "[green]up[/]" if engine["up"] else "[red]away[/]"
+            adapters = f"adapters: {', '.join(engine['adapters']) or 'none'}"
+            table.add_row(f"engine {place}", state, f"{engine['url']}  {adapters}")
     console.print(table)

@@ -25,8 +25,8 @@ from correctly_assets.core.shadow_count import count_shadows
 from correctly_assets.llm_api.answer_journal import Journal
 from correctly_assets.settings import Settings
 from correctly_assets.store import Store
-from correctly_assets.workflows.quiet_run import quietest_run
 from correctly_assets.workflows.back_up import backup_places
+from correctly_assets.workflows.quiet_run import quietest_run
 
 Values = Mapping[tuple[str, ...], float]
 """A metric's value by its labels' values, in the order of the table; ``()`` for a metric without labels."""

@@ -8,9 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from correctly_tests.serving_fakes import FakeEngine, Running, fake_engine, running_gateway
+from correctly_assets.platform.doctor_checks import judge_engines
+from correctly_assets.platform.status import read_engines
+from correctly_assets.settings import Settings
+from correctly_tests.serving_fakes import FakeEngine, Running, fake_engine, free_port, running_gateway
 
 BEFORE, AFTER = "She go to school every day.", "She goes to school every day."
 
@@ -117,6 +121,30 @@ def test_a_release_flips_once_the_slowest_engine_has_proved_it(gateway: Running,
     second.held = set()
     gateway.serves(released)
     assert {answer(gateway)["adapter"] for _ in range(6)} == {"b"}
+
+
+def test_each_engine_is_shown_singly_in_status_doctor_and_metrics(gateway: Running, second: FakeEngine) -> None:
+    gateway.serves(gateway.release("a"))
+    gateway.until(lambda said: all(one["adapters"] == ["a"] for one in said["engines"]))
+    both = Settings().changed(
+        platform={"gateway_port": httpx.URL(gateway.url).port},
+        serving={"vllm_port": gateway.engine.port, "vllm_replicas": f"http://127.0.0.1:{second.port}"},
+    )
+    urls = [f"http://127.0.0.1:{engine.port}" for engine in (gateway.engine, second)]
+    fine = {"up": True, "corrupted": False, "adapters": ["a"]}
+    assert read_engines(both) == [{"url": url, **fine} for url in urls]
+    assert judge_engines(read_engines(both), "a").status == "ok"
+    assert "engine 1" in judge_engines(read_engines(both), "b").message
+    second.stop()
+    gateway.until(lambda said: not said["engines"][1]["up"])
+    assert read_engines(both)[1] == {"url": urls[1], "up": False, "corrupted": False, "adapters": []}
+    told = judge_engines(read_engines(both), "a").message
+    assert f"engine 2 ({urls[1]}) does not answer" in told and urls[0] not in told
+    metrics = httpx.get(f"{gateway.url}/metrics", trust_env=False).text
+    for line in ('engine_up{engine="1"} 1.0', 'engine_up{engine="2"} 0.0', 'engine_adapters{engine="1"} 1.0'):
+        assert f"correctly_{line}\n" in metrics
+    nobody = both.changed(platform={"gateway_port": free_port()})
+    assert [one["up"] for one in read_engines(nobody)] == [False, False]
 
 
 def test_a_release_that_one_engine_refuses_is_not_served(gateway: Running, second: FakeEngine) -> None:
