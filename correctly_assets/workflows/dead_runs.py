@@ -1,13 +1,12 @@
 """Runs whose worker process is gone, and runs that ended with the platform.
 
 Belongs here: finding them, marking them as failed and as no attempt of theirs. Does not belong here: whether another run
-starts (core/retrain.py). Dagster's local launcher does not notice a killed worker (dagster#4319): such a run would count as
-in flight until its longest runtime is over.
+starts (core/retrain.py), or a worker that ends while its daemon runs (platform/run_launcher.py). Dagster does not notice a worker
+that was killed with the daemon (dagster#4319): such a run would count as in flight until its longest runtime is over.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from typing import TYPE_CHECKING
@@ -15,16 +14,14 @@ from typing import TYPE_CHECKING
 import psutil
 
 from correctly_assets.core.retrain import FAILURE_TAG, INTERRUPTED, WANT_TAG
-from correctly_assets.workflows.process_identity import ProcessIdentity, find_running, identity_of
+from correctly_assets.workflows.process_identity import find_running
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
 
 _PID = re.compile(r"pid: (\d+)")
-_BY_DAEMON = ".dagster/grpc_info"
-"""The tag that the default launcher sets on a run before it starts the worker."""
 WORKER_TAG = "correctly/worker"
-"""The tag with what tells a run's worker from a later process of its number."""
+"""The tag with what tells a run's worker from a later process of its number; the platform's launcher sets it."""
 
 
 def fail_dead_runs(instance: DagsterInstance, *, daemon_runs: bool = False) -> list[str]:
@@ -33,9 +30,9 @@ def fail_dead_runs(instance: DagsterInstance, *, daemon_runs: bool = False) -> l
     Queued runs are left alone: the daemon will launch them.
 
     Args:
-        daemon_runs: the daemon is at work and may be launching a run whose worker has not said its process yet; and
-            somebody may run a job by hand on another machine. Only runs that the daemon launched and whose worker is
-            known to be gone are marked then.
+        daemon_runs: the daemon is at work and may be launching a run whose worker it has not noted yet; and somebody may run a
+            job by hand on another machine. Only runs that the daemon launched and whose worker is known to be gone are
+            marked then.
     """
     from dagster import DagsterRunStatus, RunsFilter
 
@@ -50,14 +47,11 @@ def fail_dead_runs(instance: DagsterInstance, *, daemon_runs: bool = False) -> l
     failed: list[str] = []
     for record in instance.get_run_records(RunsFilter(statuses=unfinished)):
         run = record.dagster_run
-        pids, noted = _worker_pids(instance, run.run_id), json.loads(run.tags.get(WORKER_TAG, "{}"))
-        ours = bool(pids) and _BY_DAEMON in run.tags
-        if running := [pid for pid, said in pids if _is_worker(pid, said, noted)]:
-            if ours and running[-1] != noted.get("pid"):
-                _note_worker(instance, run, running[-1])
+        if (daemon_runs and WORKER_TAG not in run.tags) or _has_worker(instance, run):
             continue
-        if daemon_runs and not ours:
-            continue
+        now = instance.get_run_by_id(run.run_id)
+        if now is None or now.is_finished:
+            continue  # it ended well since it was read
         instance.report_run_failed(
             run, "The worker process of this run is gone: the machine or the platform was killed."
         )
@@ -90,18 +84,15 @@ def _worker_pids(instance: DagsterInstance, run_id: str) -> list[tuple[int, floa
     return found
 
 
-def _note_worker(instance: DagsterInstance, run: DagsterRun, pid: int) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended; the next look sees that
-        instance.add_run_tags(run.run_id, {WORKER_TAG: json.dumps(identity_of(pid))})
+def _has_worker(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Whether the run's worker runs on this machine; one that a person started has only said its number, and when."""
+    if (noted := run.tags.get(WORKER_TAG)) is not None:
+        return find_running(json.loads(noted)) is not None
+    return any(_began_before(pid, said) for pid, said in _worker_pids(instance, run.run_id))
 
 
-def _is_worker(pid: int, said: float, noted: ProcessIdentity) -> bool:
-    """Whether the process that gave its number at that time still runs; a later process may have got its number.
-
-    The first look at a run, seconds after its worker began, has to go by the clock; it notes what later ones go by.
-    """
-    if pid == noted.get("pid"):
-        return find_running(noted) is not None
+def _began_before(pid: int, said: float) -> bool:
+    """Whether a process runs under a number that a worker gave at that time, and is no later one."""
     try:
         process = psutil.Process(pid)
         return process.create_time() <= said + 1 and process.status() != psutil.STATUS_ZOMBIE

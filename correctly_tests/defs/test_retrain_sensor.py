@@ -29,6 +29,7 @@ from correctly_assets.resources.store_resource import StoreResource
 from correctly_assets.settings import get_settings
 from correctly_assets.store import Store, open_store
 from correctly_assets.workflows.dead_runs import WORKER_TAG, fail_dead_runs
+from correctly_assets.workflows.process_identity import identity_of
 from correctly_assets.workflows.retrain_state import fingerprint_of, recipe, recipe_digest
 
 
@@ -222,10 +223,9 @@ def test_an_engine_that_is_away_is_waited_for_and_uses_up_no_attempt(instance, s
 def test_a_killed_worker_of_the_daemons_is_seen_at_the_next_tick(instance, store):
     land(store, "He go.")
     run = started(instance, tick(instance))
-    assert "in flight" in (tick(instance).skip_message or "")  # being launched: its worker has said nothing yet
+    assert "in flight" in (tick(instance).skip_message or "")  # being launched: its worker is not noted yet
     worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    instance.report_engine_event(f"Started process for run (pid: {worker.pid}).", run)
-    instance.add_run_tags(run.run_id, {".dagster/grpc_info": "{}"})
+    instance.add_run_tags(run.run_id, {WORKER_TAG: json.dumps(identity_of(worker.pid))})
     assert "in flight" in (tick(instance).skip_message or "")
     worker.kill()
     worker.wait()
@@ -240,16 +240,15 @@ def test_a_clock_that_is_set_makes_no_running_worker_a_dead_one(instance, store,
     run = started(instance, tick(instance))
     worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        instance.report_engine_event(f"Started process for run (pid: {worker.pid}).", run)
-        instance.add_run_tags(run.run_id, {".dagster/grpc_info": "{}"})
+        noted = identity_of(worker.pid)
+        instance.add_run_tags(run.run_id, {WORKER_TAG: json.dumps(noted)})
         assert "in flight" in (tick(instance).skip_message or "")
         # The system's clock is an hour further now, and the time at which the worker began with it.
         real = psutil.Process.create_time
         monkeypatch.setattr(psutil.Process, "create_time", lambda self: real(self) + 3600)
         assert "in flight" in (tick(instance).skip_message or "")
         # Another process that has got its number since, or after the machine was started again, is not it.
-        noted = json.loads(instance.get_run_by_id(run.run_id).tags[WORKER_TAG])
-        instance.add_run_tags(run.run_id, {WORKER_TAG: json.dumps(noted | {"ticks": noted["ticks"] - 5})})
+        instance.add_run_tags(run.run_id, {WORKER_TAG: json.dumps(noted | {"ticks": noted.get("ticks", 0) - 5})})
         assert tick(instance).run_key.endswith(":2")
     finally:
         worker.kill()
