@@ -97,7 +97,7 @@ def down() -> None:
 
 @app.command()
 def logs(
-    name: Annotated[str, typer.Argument(help="vllm, gateway, mlflow, webserver, daemon, inbox, up …")],
+    name: Annotated[str, typer.Argument(help="vllm, gateway, mlflow, code, webserver, daemon, inbox, up …")],
     lines: Annotated[int, typer.Option("--lines", "-n", min=1)] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until Ctrl-C.")] = False,
 ) -> None:

@@ -17,6 +17,7 @@ from correctly_assets.core.telemetry import TELEMETRY_OFF
 from correctly_assets.engine.key import KEY_FILE, engine_key_path
 from correctly_assets.engine.launch import Device
 from correctly_assets.gateway.monitoring_files import COMPOSE_DASHBOARDS, COMPOSE_KEY_FILE
+from correctly_assets.platform.code_server import workspace_path
 from correctly_assets.platform.openwebui import ADMIN_EMAIL
 from correctly_assets.platform.processes import PROCESSES, Process, engine_command
 from correctly_assets.settings import EMBEDDED_BASE_MODEL, PROJECT_ROOT, Settings
@@ -100,6 +101,9 @@ WEBUI_PORT = 8080
 """Where Open WebUI's image listens, inside its container."""
 HOST_SPECIFIC_ENV = ("VLLM_CPU_NUM_OF_RESERVED_CPU", "VLLM_ENABLE_V1_MULTIPROCESSING")
 """What the process table reads off the machine it runs on, and a rendered file must not."""
+ON_ONE_MACHINE = frozenset({"code"})
+"""Parts that `correctly up` alone starts. Here the daemon and the web server load the definitions themselves: the sensors look for the
+runs' workers, which are the daemon's children, and see those of their own container only."""
 SQLALCHEMY = DATABASE.replace("postgresql://", "postgresql+psycopg2://", 1)
 MLFLOW_DATABASE = f"{SQLALCHEMY}?options=-csearch_path%3Dmlflow"
 CONTAINER_ROOT = "/srv/correctly"
@@ -128,6 +132,7 @@ def compose_settings() -> Settings:
 
 def _argv(process: Process, settings: Settings) -> list[str]:
     argv, _ = process.command(settings)
+    argv = [f"{CONTAINER_ROOT}/workspace.yaml" if part == str(workspace_path(settings)) else part for part in argv]
     text = [part.replace(str(PROJECT_ROOT), CONTAINER_ROOT) for part in argv]
     if process.name == "vllm":
         # The engine listens on the private network that only the other services share; no port of it is published.
@@ -231,6 +236,8 @@ def render() -> Compose:
     }
     services["prepare"] = _prepare(settings)
     for process in PROCESSES:
+        if process.name in ON_ONE_MACHINE:
+            continue
         if process.name == "open-webui":
             services["open-webui"] = _webui(process, settings)
             continue

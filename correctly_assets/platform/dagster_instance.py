@@ -1,7 +1,7 @@
-"""The Dagster instance's file.
+"""The Dagster instance's files.
 
 Belongs here: writing ``dagster.yaml`` of the instance from the repository's plus one storage stanza, and reading the daemon's newest
-beat. Does not belong here: launching runs, or ending those whose worker is gone (workflows/dead_runs.py).
+beat. Does not belong here: launching runs (run_launcher.py), or ending those whose worker is gone (workflows/dead_runs.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from correctly_assets.artifacts.files import write_text_atomically
+from correctly_assets.platform.code_server import write_workspace
 from correctly_assets.settings import PlatformSettings, Settings, shipped
 from correctly_assets.store.dagster_tables import RUNS, read_dagster
 from correctly_assets.store.schemas import (
@@ -31,7 +32,7 @@ _NEWEST_BEAT = "SELECT max(timestamp) FROM daemon_heartbeats"
 
 
 def write_instance(settings: Settings) -> Path:
-    """Write the instance's dagster.yaml under HOME and make sure of its database. Returns DAGSTER_HOME."""
+    """Write the instance's dagster.yaml and workspace.yaml under HOME and make sure of its database. Returns DAGSTER_HOME."""
     ensure_schemas(settings.platform)
     settings.platform.dagster_home.mkdir(parents=True, exist_ok=True)
     config = yaml.safe_load(shipped("dagster.yaml").read_text()) | {"storage": dagster_storage(settings.platform)}
@@ -50,6 +51,7 @@ def write_instance(settings: Settings) -> Path:
         "config": {"base_dir": str(settings.platform.dagster_home)},
     }
     write_text_atomically(settings.platform.dagster_home / "dagster.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_workspace(settings)
     return settings.platform.dagster_home
 
 

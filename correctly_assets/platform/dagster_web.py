@@ -9,6 +9,7 @@ the settings' reading (commands/serve_dagster.py).
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -20,7 +21,7 @@ from dagster_webserver.version import __version__
 
 from correctly_assets.core.host_check import HostCheck, is_loopback, refuse
 from correctly_assets.gateway.access import Keys, UnauthorizedError, as_bearer
-from correctly_assets.settings import Settings, shipped
+from correctly_assets.settings import Settings
 
 
 class GraphQLByPost:
@@ -71,13 +72,17 @@ def guarded(app: Any, settings: Settings) -> Any:
     return HostCheck(app, platform.names, any_address=beyond)
 
 
-def serve_dagster(settings: Settings) -> None:
-    """Serve Dagster's pages until SIGTERM; DAGSTER_HOME names the instance."""
+def serve_dagster(settings: Settings, workspace: Path) -> None:
+    """Serve Dagster's pages until SIGTERM; DAGSTER_HOME names the instance.
+
+    Args:
+        workspace: the file that says where the definitions are.
+    """
     os.umask(0o077)
     with DagsterInstance.get() as instance:
         # What `dagster-webserver` itself does by default.
         instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
-        target = WorkspaceFileTarget([str(shipped("workspace.yaml"))])
+        target = WorkspaceFileTarget([str(workspace)])
         with WorkspaceProcessContext(instance, version=__version__, workspace_load_target=target) as context:
             app = create_app_from_workspace_process_context(context, "", live_data_poll_rate=2000)
             uvicorn.run(

@@ -15,9 +15,15 @@ from correctly_assets.core.prompts import family_of, load_prompts
 from correctly_assets.core.telemetry import TELEMETRY_OFF
 from correctly_assets.engine.key import engine_key
 from correctly_assets.engine.launch import Device, Speculation, detect_device, engine_dtype, vllm_command
+from correctly_assets.platform.code_server import (
+    code_server_answers,
+    code_server_command,
+    source_state,
+    workspace_path,
+)
 from correctly_assets.platform.dagster_instance import newest_beat
 from correctly_assets.platform.openwebui import installed, private_environment, webui_command
-from correctly_assets.settings import PlatformSettings, Settings, shipped
+from correctly_assets.settings import PlatformSettings, Settings
 from correctly_assets.settings.platform import http_url
 from correctly_assets.store.schemas import DAGSTER_DATABASE, mlflow_backend, postgres_url, schema_url
 
@@ -37,8 +43,10 @@ class Process:
         stop_seconds: how long it gets between SIGTERM and SIGKILL.
         hung_seconds: how long it may leave its health check unanswered, or its pulse may stand still, once it has answered, before
             it is started again.
-        pulse: settings → what changes while a part without a port works, None before it ever has; a part without either only has to
-            run.
+        pulse: settings → what changes while a part without a port works, None before it ever has.
+        answers: settings, seconds → whether a part without a port answers within them. A part without any of these only has to run.
+        source: what the code is that it loads; once that has changed, it is started again.
+        after: names of parts that answer before it is first started; without them it would begin with an error in its log.
         ends_own_workers: SIGTERM is for it alone: it ends its workers itself, after the answers under way.
         private: settings → secrets for its environment, made at the first start; never part of what is rendered.
         foreign: a program of others: it is given none of our settings, which hold keys and passwords.
@@ -59,6 +67,9 @@ class Process:
     foreign: bool = False
     face: bool = False
     pulse: Callable[[Settings], object] | None = None
+    answers: Callable[[Settings, float], bool] | None = None
+    source: Callable[[], object] | None = None
+    after: tuple[str, ...] = ()
     host: Callable[[Settings], str] = lambda settings: settings.platform.host
 
     def url(self, settings: Settings) -> str | None:
@@ -153,11 +164,11 @@ def _gateway(settings: Settings) -> tuple[list[str], dict[str, str]]:
 
 
 def _webserver(settings: Settings) -> tuple[list[str], dict[str, str]]:
-    return [sys.executable, "-m", "correctly_assets.commands.serve_dagster"], {}
+    return [sys.executable, "-m", "correctly_assets.commands.serve_dagster", str(workspace_path(settings))], {}
 
 
 def _daemon(settings: Settings) -> tuple[list[str], dict[str, str]]:
-    return [sys.executable, "-m", "dagster._daemon", "run", "-w", str(shipped("workspace.yaml"))], {}
+    return [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace_path(settings))], {}
 
 
 PROCESSES: tuple[Process, ...] = (
@@ -195,6 +206,15 @@ PROCESSES: tuple[Process, ...] = (
         ready_seconds=180,
         hung_seconds=60,
     ),
+    # Before whoever asks it.
+    Process(
+        "code",
+        "Code server",
+        code_server_command,
+        ready_seconds=180,
+        answers=code_server_answers,
+        source=source_state,
+    ),
     Process(
         "webserver",
         "Dagster",
@@ -202,6 +222,7 @@ PROCESSES: tuple[Process, ...] = (
         lambda s: s.platform.dagster_port,
         "/server_info",
         ready_seconds=180,
+        after=("code",),
         host=lambda s: s.platform.dagster_host,
     ),
     Process(
@@ -218,7 +239,14 @@ PROCESSES: tuple[Process, ...] = (
     Process("inbox", "Inbox", _inbox),
     # Last in, first out: its run workers must get their signal, and their time, before what they talk to is gone.
     Process(
-        "daemon", "Dagster daemon", _daemon, stop_seconds=40, pulse=newest_beat, ready_seconds=180, hung_seconds=180
+        "daemon",
+        "Dagster daemon",
+        _daemon,
+        stop_seconds=40,
+        pulse=newest_beat,
+        ready_seconds=180,
+        hung_seconds=180,
+        after=("code",),
     ),
 )
 BY_NAME = {process.name: process for process in PROCESSES}

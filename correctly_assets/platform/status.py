@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from correctly_assets.curation.inbox import inbox_trouble
+from correctly_assets.platform.code_server import socket_path
 from correctly_assets.platform.dagster_instance import open_instance
 from correctly_assets.platform.processes import parts
 from correctly_assets.settings import Settings
@@ -185,6 +186,10 @@ def read_services(settings: Settings) -> dict[str, ServiceStatus]:
     """Every part that listens: ``{NAME: {"url", "ready"}}``."""
     services: dict[str, ServiceStatus] = {}
     for process in parts():
+        if process.answers is not None:
+            where = f"unix:{socket_path(settings)}"
+            services[process.name] = {"url": where, "ready": process.answers(settings, 2)}
+            continue
         url = process.url(settings)
         if url is None:
             continue

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 10.0
 """Seconds between two looks at whether a part answers, and at the size of the logs."""
+_LOOK_AT_CODE = 60.0
+"""Seconds between two looks at whether the code has changed that a part loaded."""
 _PATIENCE = 8.0
 """Seconds that an answer may take by which a part shows that it is there: a busy machine takes its time."""
 _TRY_AGAIN = 60.0
@@ -119,6 +121,7 @@ class Child:
         started, next_start: when it was started, and when it may be again (monotonic).
         probed, answered: when it was last asked whether it is there, and when it last said so.
         beat: what its pulse was when it was last felt.
+        loaded, seen: what its code was when it was started, and at the last look.
     """
 
     process: Process
@@ -129,6 +132,8 @@ class Child:
     probed: float = 0.0
     answered: float | None = None
     beat: object = None
+    loaded: object = None
+    seen: object = None
 
     def is_hung(self, now: float) -> bool:
         """Whether it runs and has not answered for too long: since it last did, or since it was started."""
@@ -149,6 +154,10 @@ class Supervisor:
     """By a part's name, what is done once it has ended and its descendants are killed, before it is started again."""
     rotate_at: float = 0.0
     """When the logs' sizes are looked at again (monotonic)."""
+    code_at: float = 0.0
+    """When the parts' code is looked at again (monotonic)."""
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False))
+    """What all parts are asked with: to make a client takes twenty times as long as to ask."""
 
     def start(self, process: Process) -> Child:
         """Start one part. Its output is appended to ``logs/NAME.log``.
@@ -158,6 +167,7 @@ class Supervisor:
         """
         argv, extra = process.command(self.settings)
         env = environment_of(process, self.settings, extra)
+        loaded = process.source() if process.source else None
         self.settings.platform.logs_dir.mkdir(parents=True, exist_ok=True)
         with open_log(self.settings.platform.logs_dir / f"{process.name}.log") as output:
             try:
@@ -179,22 +189,25 @@ class Supervisor:
                     f"{process.title} cannot be started: {error.filename}: {error.strerror}. Run `make install`."
                 ) from error
         known = self.children.get(process.name)
-        child = Child(process, popen, time.monotonic(), known.restarts + 1 if known else 0)
+        child = Child(process, popen, time.monotonic(), known.restarts + 1 if known else 0, loaded=loaded)
         self.children[process.name] = child
         return child
 
     def is_ready(self, process: Process, seconds: float = 2.0) -> bool:
-        """Whether the part answers within some seconds (or, without a port, runs)."""
+        """Whether the part answers within some seconds (or, where it cannot be asked, runs)."""
         child = self.children.get(process.name)
         if child is not None and child.popen.poll() is not None:
             return False
         url = process.url(self.settings)
-        if url is None:
+        if process.answers is not None:
+            ready = process.answers(self.settings, seconds)
+        elif url is None:
             return child is not None
-        try:
-            ready = httpx.get(url + process.health, timeout=seconds, trust_env=False).status_code == 200
-        except httpx.HTTPError:
-            return False
+        else:
+            try:
+                ready = self.client.get(url + process.health, timeout=seconds).status_code == 200
+            except httpx.HTTPError:
+                return False
         if ready and child is not None:
             child.answered = time.monotonic()
         return ready
@@ -228,6 +241,7 @@ class Supervisor:
         if not self.stopping:
             _go_on_after(self._rotate_logs)
             _go_on_after(self._end_hung)
+            _go_on_after(self._end_outdated)
         started: list[str] = []
         for name, child in list(self.children.items()):
             if self.stopping or child.popen.poll() is None:
@@ -261,17 +275,32 @@ class Supervisor:
     def _end_hung(self) -> None:
         """Ask one part whether it is there, the one that was not asked for longest; end it where it has not been for long."""
         now = time.monotonic()
-        watched = [child for child in self.children.values() if child.process.port or child.process.pulse]
+        parts = self.children.values()
+        watched = [one for one in parts if one.process.port or one.process.answers or one.process.pulse]
         running = [child for child in watched if child.popen.poll() is None]
         due = [child for child in running if now - max(child.probed, child.started) >= _LOOK_AGAIN]
         if not due:
             return
         child = min(due, key=lambda child: child.probed)
         child.probed = now
-        answers = self.is_ready(child.process, _PATIENCE) if child.process.port else self._beats(child)
+        answers = self._beats(child) if child.process.pulse else self.is_ready(child.process, _PATIENCE)
         if not answers and child.is_hung(time.monotonic()):
             log.error(f"{child.process.title} runs and does not answer: it is ended and started again.")
             self.end(child.process.name)
+
+    def _end_outdated(self) -> None:
+        """End the parts that loaded code which has changed since, once it changes no longer: an installation takes a while."""
+        if time.monotonic() < self.code_at:
+            return
+        self.code_at = time.monotonic() + _LOOK_AT_CODE
+        for name, child in self.children.items():
+            if child.process.source is None or child.popen.poll() is not None:
+                continue
+            source = child.process.source()
+            if source != child.loaded and source == child.seen:
+                log.warning(f"The code that {child.process.title} loaded has changed: it is started again.")
+                self.end(name)
+            child.seen = source
 
     def _beats(self, child: Child) -> bool:
         """Whether the pulse of a part has changed since it was last felt. What it says of the time is not looked at: clocks are set."""

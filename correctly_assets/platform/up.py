@@ -224,6 +224,8 @@ def start_parts(settings: Settings, console: Console, *, faces: bool) -> Supervi
     try:
         needed = [process for process in wanted if not process.face]
         for process in needed:
+            for before in (part for part in needed if part.name in process.after):
+                supervisor.wait_ready(before)
             supervisor.start(process)
         for process in needed:
             with waiting(console, f"Starting {process.title}", expected=90 if process.name == "vllm" else 25):
@@ -350,16 +352,16 @@ def _supervise(settings: Settings, console: Console, *, once: bool) -> int:
 
 def _restart_dead(supervisor: Supervisor | None, console: Console) -> None:
     if supervisor is not None:
-        if _engine_is_corrupted(supervisor.settings.platform):
+        if _engine_is_corrupted(supervisor):
             supervisor.end("vllm")
         for name in supervisor.restart_dead():
             console.print(f"  [yellow]●[/] {name} had ended and was started again; see `correctly logs {name}`.")
 
 
-def _engine_is_corrupted(platform: PlatformSettings) -> bool:
+def _engine_is_corrupted(supervisor: Supervisor) -> bool:
     """Whether the gateway asks for the engine's restart: once NaN was computed, no answer of that process can be trusted."""
     try:
-        state = httpx.get(f"{platform.gateway_url}/readyz", timeout=2, trust_env=False).json()
+        state = supervisor.client.get(f"{supervisor.settings.platform.gateway_url}/readyz", timeout=2).json()
     except (httpx.HTTPError, ValueError):
         return False
     return bool(state.get("restart_engine"))

@@ -37,6 +37,7 @@ MODULES = {
     "vllm": "correctly_tests.faults.engine",
     "gateway": "correctly_assets.gateway",
     "inbox": "correctly_assets.commands.watch_inbox",
+    "code": "dagster api grpc",
     "daemon": "dagster._daemon",
 }
 NOT_YET = (httpx.HTTPError, OSError, psutil.Error, StopIteration, CorrectlyError, DBAPIError)

@@ -52,7 +52,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[
         subprocess.run([sys.executable, "-m", "correctly_assets.cli", "prepare"], check=True, env=dict(os.environ))
         supervisor = Supervisor(settings)
         try:
-            for name in ("mlflow", "daemon"):
+            for name in ("mlflow", "code", "daemon"):
                 supervisor.start(BY_NAME[name])
             supervisor.wait_ready(BY_NAME["mlflow"])
             yield settings, changes["DATABASE_URL"]

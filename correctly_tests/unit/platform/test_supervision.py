@@ -173,6 +173,21 @@ def test_a_part_without_a_port_whose_pulse_stands_still_is_started_again(supervi
     assert wait_until(lambda: supervisor.restart_dead() or fresh.answered)
 
 
+@pytest.mark.slow
+def test_a_part_whose_code_has_changed_is_started_again_once_it_is_whole(supervisor, monkeypatch):
+    monkeypatch.setattr("correctly_assets.platform.supervisor._LOOK_AT_CODE", 0.0)
+    code = ["old"]
+    part = Process("loads", "Part", lambda s: ([sys.executable, "-c", "input()"], {}), source=lambda: list(code))
+    child = supervisor.start(part)
+    assert supervisor.restart_dead() == supervisor.restart_dead() == []
+    for step in ("half installed", "installed"):
+        code[:] = [step]
+        assert supervisor.restart_dead() == [] and child.popen.poll() is None
+    assert supervisor.restart_dead() == ["loads"]
+    assert supervisor.children["loads"].popen.pid != child.popen.pid
+    assert supervisor.restart_dead() == supervisor.restart_dead() == []
+
+
 def test_a_pulse_that_cannot_be_felt_is_no_reason_to_end_a_part(supervisor, tmp_path: Path, monkeypatch, caplog):
     monkeypatch.setattr("correctly_assets.platform.supervisor._LOOK_AGAIN", 0.0)
 
@@ -423,14 +438,15 @@ def test_a_part_with_an_address_of_its_own_is_probed_there(supervisor):
 
 
 def test_an_address_of_version_six_is_looked_at_as_one(supervisor):
-    part = server(free_port(), host=lambda s: "::1")
+    port = free_port()
+    part = server(port, host=lambda s: "::1")
     check_ports(supervisor.settings, [part])
     with socket.socket(socket.AF_INET6) as other:
-        other.bind(("::1", part.port(supervisor.settings)))
+        other.bind(("::1", port))
         other.listen()
         with pytest.raises(PortTaken):
             check_ports(supervisor.settings, [part])
-    assert part.url(supervisor.settings) == f"http://[::1]:{part.port(supervisor.settings)}"
+    assert part.url(supervisor.settings) == f"http://[::1]:{port}"
 
 
 def test_a_supervisors_record_is_believed_only_while_that_process_runs(settings):
