@@ -6,19 +6,24 @@ command that needs it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NotRequired, TypedDict
 
 import typer
 from rich.markup import escape
 
 from correctly_assets.commands.console import Json, console, print_json, stderr
 from correctly_assets.core.errors import CorrectlyError
+from correctly_assets.core.landing import LandOutcomeJson
 from correctly_assets.core.layouts import spellchecked_twins
 from correctly_assets.settings import get_settings
 
 if TYPE_CHECKING:
+    from correctly_assets.core.landing import LandOutcome, RefusedRow
     from correctly_assets.curation.columns import Columns
+    from correctly_assets.curation.preview import Preview, ShownRow
 
 _SHOWN_ROWS = 5
 versions = typer.Typer(
@@ -51,90 +56,136 @@ def add(
     from correctly_assets.curation.readers import is_left_alone
 
     columns = parse_map(named or [])
-    found: list[dict[str, Any]] = []
-    failures: list[CorrectlyError] = []
+    found: list[_Added] = []
     for path in files:
         if is_left_alone(path.name):
-            entry: dict[str, Any] = {"left_alone": "It is hidden, a lock, or not written to its end."}
+            found.append(_Added(path, left_alone="It is hidden, a lock, or not written to its end."))
         else:
-            try:
-                entry = _added(path, columns, verified=verified, dry_run=dry_run)
-            except CorrectlyError as error:
-                failures.append(error)
-                entry = error.to_json()
-        found.append({"file": str(path), **entry})
+            found.append(_added(path, columns, verified=verified, dry_run=dry_run))
         if not as_json:
-            _print_added(path, found[-1], dry_run=dry_run)
+            _print_added(found[-1], dry_run=dry_run)
+    landed = [one.outcome for one in found if one.outcome is not None]
+    failures = [one.failure for one in found if one.failure is not None]
     if as_json:
-        total: dict[str, Any] = {
-            key: sum(entry.get(key, 0) for entry in found)
-            for key in ("landed", "duplicates", "refused", "waiting", "quarantined")
+        written = [outcome.refused_file for outcome in landed if outcome.refused_file]
+        total = {
+            "landed": sum(outcome.landed for outcome in landed),
+            "duplicates": sum(outcome.duplicates for outcome in landed),
+            "refused": sum(outcome.refused for outcome in landed),
+            "waiting": sum(outcome.waiting for outcome in landed),
+            "quarantined": sum(outcome.quarantined for outcome in landed),
+            "refused_file": written[-1] if written else None,
+            "dry_run": dry_run,
+            "files": [{"file": str(one.path), **_as_json(one)} for one in found],
         }
-        written = [entry["refused_file"] for entry in found if entry.get("refused_file")]
-        total |= {"refused_file": written[-1] if written else None, "dry_run": dry_run, "files": found}
         print_json(total | (failures[0].to_json() if failures else {}))
     if failures:
         raise typer.Exit(failures[0].exit_code)
-    if any(entry.get("refused") for entry in found):
+    if any(outcome.refused for outcome in landed):
         raise typer.Exit(3)
 
 
-def _added(path: Path, columns: Columns, *, verified: bool, dry_run: bool) -> dict[str, Any]:
-    """What became, or would become, of one file, as JSON."""
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """What became, or would become, of one file: an outcome, or why there is none.
+
+    Attributes:
+        shown: of a dry run alone. left_out: what beside the file was not read, a sentence each.
+    """
+
+    path: Path
+    outcome: LandOutcome | None = None
+    shown: Preview | None = None
+    left_out: Sequence[str] = ()
+    left_alone: str | None = None
+    failure: CorrectlyError | None = None
+
+
+class AddedFile(LandOutcomeJson):
+    """A file of ``add --json`` that was read; its rows are those of a dry run."""
+
+    rows: NotRequired[list[ShownRow]]
+    refused_rows: NotRequired[list[RefusedRow]]
+    read_as: NotRequired[str]
+    left_out: NotRequired[list[str]]
+
+
+class FileLeftAlone(TypedDict):
+    """A file of ``add --json`` that was not read on purpose."""
+
+    left_alone: str
+
+
+def _as_json(added: _Added) -> AddedFile | FileLeftAlone | dict[str, dict[str, str]]:
+    if added.failure is not None:
+        return added.failure.to_json()
+    if added.outcome is None:
+        return {"left_alone": added.left_alone or ""}
+    shape: AddedFile = {**added.outcome.to_json()}
+    if added.shown is not None:
+        shape["rows"], shape["refused_rows"] = list(added.shown.rows), list(added.shown.refused)
+    if added.outcome.read_as:
+        shape["read_as"] = added.outcome.read_as
+    if added.left_out:
+        shape["left_out"] = list(added.left_out)
+    return shape
+
+
+def _added(path: Path, columns: Columns, *, verified: bool, dry_run: bool) -> _Added:
     from correctly_assets.curation.tables import train_files
     from correctly_assets.workflows.land_rows import land, preview
 
-    left_out = [f"{twin.name}: it is another source with its spelling mended." for twin in spellchecked_twins(path)]
-    left_out += [f"{file.name}: it is no split for training." for file in train_files(path)[1]]
-    if dry_run:
-        shown = preview(get_settings(), path, columns=columns)
-        outcome = shown.outcome
-        more = {"rows": list(shown.rows), "refused_rows": list(shown.refused)}
-    else:
-        outcome, more = land(get_settings(), path, verified=verified, columns=columns), {}
-    entry: dict[str, Any] = {**outcome.to_json(), **more}
-    entry |= {"read_as": outcome.read_as} if outcome.read_as else {}
-    return entry | ({"left_out": left_out} if left_out else {})
+    try:
+        left_out = [f"{twin.name}: it is another source with its spelling mended." for twin in spellchecked_twins(path)]
+        left_out += [f"{file.name}: it is no split for training." for file in train_files(path)[1]]
+        if dry_run:
+            shown = preview(get_settings(), path, columns=columns)
+            return _Added(path, shown.outcome, shown, left_out)
+        return _Added(path, land(get_settings(), path, verified=verified, columns=columns), left_out=left_out)
+    except CorrectlyError as error:
+        return _Added(path, failure=error)
 
 
-def _print_added(path: Path, entry: dict[str, Any], *, dry_run: bool) -> None:
+def _print_added(added: _Added, *, dry_run: bool) -> None:
     from correctly_assets.workflows.waiting_rows import waits_for
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    if "error" in entry:
-        stderr.print(f"[red]✗[/] {escape(entry['error']['message'])}", highlight=False, soft_wrap=True)
+    outcome = added.outcome
+    if added.failure is not None:
+        stderr.print(f"[red]✗[/] {escape(str(added.failure))}", highlight=False, soft_wrap=True)
         return
-    if "left_alone" in entry:
-        say(f"{path.name}: left alone. {entry['left_alone']}")
+    if outcome is None:
+        say(f"{added.path.name}: left alone. {added.left_alone}")
         return
     would = "would land" if dry_run else "landed"
-    words = [f"{entry['landed']} {would}", f"{entry['duplicates']} duplicates", f"{entry['refused']} refused"]
-    if entry["waiting"]:
-        words.append(f"{entry['waiting']} of them wait for a teacher")
-    if entry["quarantined"]:
-        words.append(f"{entry['quarantined']} of them are held in quarantine")
-    say(f"{path.name}: {', '.join(words)}.")
-    if entry.get("read_as"):
+    words = [f"{outcome.landed} {would}", f"{outcome.duplicates} duplicates", f"{outcome.refused} refused"]
+    if outcome.waiting:
+        words.append(f"{outcome.waiting} of them wait for a teacher")
+    if outcome.quarantined:
+        words.append(f"{outcome.quarantined} of them are held in quarantine")
+    say(f"{added.path.name}: {', '.join(words)}.")
+    if outcome.read_as:
         say(
-            f"  read as {entry['read_as']}; where letters with accents are wrong, save the file as UTF-8 and add it again"
+            f"  read as {outcome.read_as}; where letters with accents are wrong, save the file as UTF-8 and add it again"
         )
-    for sentence in entry.get("left_out", ()):
+    for sentence in added.left_out:
         say(f"  left out: {sentence}")
-    for row in entry.get("rows", ())[:_SHOWN_ROWS]:
+    for row in added.shown.rows[:_SHOWN_ROWS] if added.shown is not None else ():
         say(f"  line {row['line']}: {row['before']}")
         say(f"    → {row['after'] or '(waits for a teacher)'}" + (f"  [{row['held']}]" if row["held"] else ""))
-    if entry["waiting"] and not dry_run:
+    if outcome.waiting and not dry_run:
         say(f"  {waits_for(get_settings().teacher)}")
-    for reason, count in entry["reasons"].items():
-        lines = entry["lines"].get(reason, [])
+    refused_at = dict(outcome.lines)
+    for reason, count in outcome.reasons:
+        lines = refused_at.get(reason, ())
         where = f" (line {', '.join(map(str, lines[:5]))}{', …' if count > 5 else ''})" if lines else ""
         say(f"  {count} × {reason}{where}")
-    if entry["ignored_columns"]:
-        say(f"  columns that mean nothing to a row: {', '.join(entry['ignored_columns'])}")
-    if entry["refused_file"]:
-        say(f"  refused rows: {entry['refused_file']}")
+    if outcome.ignored_columns:
+        say(f"  columns that mean nothing to a row: {', '.join(name for name, _ in outcome.ignored_columns)}")
+    if outcome.refused_file:
+        say(f"  refused rows: {outcome.refused_file}")
 
 
 def generate(

@@ -18,6 +18,7 @@ from correctly_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from correctly_assets.artifacts.rejected_pairs import Rung
+    from correctly_assets.core.json_shapes import Row
     from correctly_assets.store.records import Quarantined, StoredExample
 
 _STATUSES = ("accepted", "waiting", "quarantined", "forgotten")
@@ -223,7 +224,7 @@ class ReasonJson(TypedDict):
 
     reason: str
     count: int
-    row: dict[str, object]
+    row: Row
 
 
 class RungJson(TypedDict):
@@ -324,7 +325,7 @@ class HeldJson(TypedDict):
     reason: str
     at: str
     state: str
-    row: dict[str, object]
+    row: Row
 
 
 def _held(item: Quarantined) -> HeldJson:
