@@ -312,9 +312,9 @@ def _trains(week: Week) -> bool:
 
 
 def day_5(week: Week) -> None:
-    """Three more parts die, and people turn against a release."""
-    for name in ("mlflow", "webserver", "open-webui"):
-        if name in week.place.names():
+    """The parts that have not died yet do, and people turn against a release."""
+    for name in week.place.names():
+        if name not in ("gateway", "inbox", "vllm", "daemon"):
             kill(week, name)
     most = int(os.environ["CORRECTLY_ALERT_VOTES"]) + 5
     with week.step(
