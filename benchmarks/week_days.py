@@ -260,14 +260,11 @@ def _dagster_back(week: Week) -> None:
 def day_4(week: Week) -> None:
     """Somebody teaches wrong corrections; the daemon dies while they are trained on; what they said is forgotten."""
     rows, vandal, most = week.rows.harmful, Person(66), int(os.environ["CORRECTLY_FEEDBACK_PER_DAY"])
-    expected = f"{most} of one person land in a day at most, the others are held; none is lost; an alert on votes"
+    expected = f"{most} of one person land in a day at most, the others are held; none is lost"
     with week.step(f"one person gives wrong versions of {len(rows)} right sentences", expected) as step:
         decisions, runs = len(week.decisions()), week.runs()
         answers = answers_to(week, vandal, [row.before for row in rows])
         given = [week.traffic.react(vandal, answer, -1, row.after) for answer, row in zip(answers, rows, strict=True)]
-        release = answers[-1].release
-        week.alerts.append(("votes", f"votes:{release}"))
-        week.wait(lambda: week.told("raised", "votes", f"votes:{release}"), 30, "told of the votes")
         week.wait(lambda: not week.place.store.pending_feedback(1), 120, "settled")
         found = week.landed(rows)
         step.saw(f"{sum(given)} accepted; in the store: {dict(found)}",
@@ -280,14 +277,13 @@ def day_4(week: Week) -> None:
         week.wait(lambda: week.place.part("daemon").pid != old.pid, 120, "running again")
         loop_closes(week, step, decisions, runs, most=2, only="refused")
     refused = week.decisions()[-1]
-    expected = "a run without them; the alerts on the votes and, once an adapter passes, on the refusal are over"
+    expected = "a run without them; the alert on the refusal is over once an adapter passes"
     with week.step(f"`correctly forget --client {vandal.address}`", expected) as step:
         decisions, runs = len(week.decisions()), week.runs()
         done = week.place.run("forget", "--client", vandal.address, "--json")
         assert done.returncode == 0, done.stderr
         week.forgotten.add(vandal.number)
         gone = Counter(week.landed(rows))
-        week.wait(lambda: week.told("resolved", "votes"), 30, "told that the votes are over")
         verdict = loop_closes(week, step, decisions, runs)
         if verdict == "promoted":
             week.wait(
@@ -316,18 +312,25 @@ def day_5(week: Week) -> None:
     for name in week.place.names():
         if name not in ("gateway", "inbox", "vllm", "daemon"):
             kill(week, name)
-    most = int(os.environ["CORRECTLY_ALERT_VOTES"]) + 5
     with week.step(
-        f"one person gives {most} thumbs down", "an alert on votes; one person alone turns no release back"
+        "one person gives twenty thumbs down", "one person alone raises no alert and turns no release back"
     ) as step:
-        angry, release = Person(51), week.place.release()
-        answers = answers_to(week, angry, [week.rows.asked[n % len(week.rows.asked)] for n in range(most)])
+        angry, release, told = Person(51), week.place.release(), len(week.receiver.told)
+        answers = answers_to(week, angry, _some(week.rows.asked, 20))
         given = [week.traffic.react(angry, answer, -1) for answer in answers]
+        time.sleep(LOOKS)
+        step.saw(
+            f"{sum(given)} accepted; {week.place.release()} serves on, {len(week.receiver.told) - told} messages",
+            held=all(given) and week.place.release() == release and len(week.receiver.told) == told,
+        )
+    with week.step("four more people give thumbs down", "an alert on votes; the release serves on") as step:
+        release = week.place.release()
+        for person in (Person(60 + n) for n in range(4)):
+            week.traffic.react(person, answers_to(week, person, _some(week.rows.asked, 1))[0], -1)
         week.alerts.append(("votes", f"votes:{release}"))
         week.wait(lambda: week.told("raised", "votes", f"votes:{release}"), 30, "told of the votes")
         time.sleep(LOOKS)
-        step.saw(f"{sum(given)} accepted; told of them, and {week.place.release()} serves on",
-                 held=all(given) and week.place.release() == release)  # fmt: skip
+        step.saw(f"told; {week.place.release()} serves on", held=week.place.release() == release)
     expected = "the release before it serves, somebody is told, and the alert on votes is over"
     with week.step("sixteen people give thumbs down", expected) as step:
         champion, previous = week.place.store.champion(), week.place.store.previous_release()
@@ -344,6 +347,11 @@ def day_5(week: Week) -> None:
         week.wait(lambda: week.told("resolved", "votes", f"votes:{champion.id}"), 30, "told that the votes are over")
         step.saw(f"{back.id} ({back.kind}) serves adapter {back.adapter} {seconds:.1f} s after it was written: {back.why}",
                  held=(back.kind, back.adapter) == ("rollback", previous.adapter))  # fmt: skip
+
+
+def _some(texts: Sequence[str], count: int) -> list[str]:
+    """So many of the texts, over and over."""
+    return [texts[n % len(texts)] for n in range(count)]
 
 
 def day_6(week: Week) -> None:

@@ -50,7 +50,8 @@ SETTINGS = {
     "RETRAIN_COOL_DOWN_SECONDS": "30",
     "SENSOR_SECONDS": "3",
     "ALERT_SECONDS": "3",
-    "ALERT_VOTES": "25",
+    # People who must have voted: fewer than it takes to turn a release back.
+    "ALERT_VOTES": "5",
     # More than one person may teach in a day, so that harm is done within a day.
     "FEEDBACK_PER_DAY": "90",
 }
