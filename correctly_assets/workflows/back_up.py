@@ -50,6 +50,7 @@ NOT_BACKED_UP = frozenset(
         "backups",
         "checkpoints",
         "dagster/dagster.yaml",
+        "dagster/workspace.yaml",
         "dagster/logs",
         "exports",
         "logs",
