@@ -113,3 +113,16 @@ def test_a_hostile_text_costs_next_to_nothing(rules: RuleProposals) -> None:
     for text in texts:
         rules(text)
     assert time.thread_time() - started < 3.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We caught two salmon.",
+        "She has seven offspring.",
+        "That is twenty quid for a sandwich.",
+        "Many aircraft were late.",
+    ],
+)
+def test_a_noun_that_is_its_own_plural_gets_no_s(rules: RuleProposals, text: str) -> None:
+    assert mended(rules, text) == text
