@@ -66,6 +66,9 @@ class Shadow:
         self._unfit: set[str] = set()
         self._alone: str | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        # A look that fell between a challenger's NaN and the conclusions from it would load the next one into the poisoned
+        # engine, and hold that one unfit too.
+        self._changing = asyncio.Lock()
         self.adapter: str | None = None
         """The challenger that is loaded and proved."""
 
@@ -113,7 +116,8 @@ class Shadow:
                     raise EngineCorruptedError(f"The engine computed NaN while challenger {adapter} answered.")
         except EngineCorruptedError as error:
             self._metrics.shadow.labels("failed").inc()
-            await self._take_note(adapter, error)
+            async with self._changing:
+                await self._take_note(adapter, error)
         except (CorrectlyError, TimeoutError) as error:
             self._metrics.shadow.labels("failed").inc()
             log.info("challenger did not answer", extra={"adapter": adapter, "error": str(error)})
@@ -160,6 +164,10 @@ class Shadow:
         Raises:
             CorrectlyError: the store or the engine is away.
         """
+        async with self._changing:
+            await self._look()
+
+    async def _look(self) -> None:
         self._heed_suspicion()
         champion, own = self._releases.champion, self._engines.own
         if not self._releases.ready or champion is None or not own.up or own.corrupted:
