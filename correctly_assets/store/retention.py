@@ -6,6 +6,7 @@ Belongs here: which rows go by their age, by a client or by a chat. Does not bel
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -99,14 +100,15 @@ class Retention(Subject):
                     text("UPDATE correction_journal SET client = NULL, chat_id = NULL WHERE id = :id"), {"id": id}
                 )
             if client is not None:
-                # Reactions to other people's answers; each keeps a key of its own, for it must count once.
+                # The client's reactions, to other people's answers too. Each keeps a key of its own, for it must count once; all of
+                # them keep one giver of whom nothing is known, for a hundred votes of one person are not those of a hundred.
                 connection.execute(
                     text(
                         "UPDATE feedback SET source_key = 'erased:' || id, better = NULL, comment = NULL, edits = '[]', "
-                        "giver = 'erased:' || id, state = CASE state WHEN 'pending' THEN 'ignored' ELSE state END "
+                        "giver = :giver, state = CASE state WHEN 'pending' THEN 'ignored' ELSE state END "
                         "WHERE source_key LIKE :own ESCAPE '!'"
                     ),
-                    {"own": _own_reactions(client)},
+                    {"own": _own_reactions(client), "giver": f"erased:{secrets.token_hex(8)}"},
                 )
         self.database.empty_log()
         return len(found.answers)

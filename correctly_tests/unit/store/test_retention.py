@@ -87,6 +87,16 @@ def test_a_client_is_erased_with_its_own_reactions_and_nobody_else_is(store: Sto
     assert store.answers_of(client="ann").answers == ()
 
 
+def test_the_votes_of_a_person_who_is_erased_still_count_as_one_persons(store: Store) -> None:
+    for number in range(12):
+        answer(store, f"c_{number}", f"Sentence {number}.", client="bob")
+        store.add_feedback(source_key=f"api:ann:c_{number}", correction_id=f"c_{number}", rating=-1, giver="api:ann")
+    react(store, "c_0", "api:bob:c_0", giver="api:bob")
+    before = store.signals("r0001")
+    store.erase_person(client="ann")
+    assert (before.ups, before.downs) == (1, 1) and store.signals("r0001") == before
+
+
 def test_a_chat_is_erased_whoever_asked_in_it(store: Store) -> None:
     answer(store, "c_1", "The first sentence.", chat="one")
     answer(store, "c_2", "The second sentence.", chat="two")
