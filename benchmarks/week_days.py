@@ -335,10 +335,13 @@ def day_5(week: Week) -> None:
     with week.step("sixteen people give thumbs down", expected) as step:
         champion, previous = week.place.store.champion(), week.place.store.previous_release()
         assert champion is not None and previous is not None, "only one release has ever served"
-        for person in (Person(70 + n) for n in range(16)):
-            week.traffic.react(
-                person, answers_to(week, person, [week.rows.asked[person.number % len(week.rows.asked)]])[0], -1
-            )
+        people = [Person(70 + n) for n in range(16)]
+        # All are answered before the first of them votes: the last would be answered by the release that follows, and vote on that.
+        given = [
+            answers_to(week, person, [week.rows.asked[person.number % len(week.rows.asked)]])[0] for person in people
+        ]
+        for person, answer in zip(people, given, strict=True):
+            week.traffic.react(person, answer, -1)
         week.wait(lambda: week.place.store.champion() != champion, 60, "rolled back")
         back = week.place.store.champion()
         assert back is not None
