@@ -156,7 +156,11 @@ def _check_base(config: PeftConfig, manifest: AdapterManifest, base_model_dir: P
     if not config.base_model_name_or_path or not base.name or not base.revision:
         raise AdapterRefused("base", "the base model's name or revision is not recorded.")
     if untrimmed(base.revision) != untrimmed(base_model_revision(str(base_model_dir))):
-        raise AdapterRefused("base", f"it was trained on {base.name} at another revision than {base_model_dir.name}.")
+        raise AdapterRefused(
+            "base",
+            f"it was trained on {base.name} at another revision than {base_model_dir.name}: set CORRECTLY_BASE_MODEL to the "
+            "model that it was trained on, or wait for the adapter of this one that the retrain sensor has trained.",
+        )
 
 
 def _linear_shapes(base_model_dir: Path) -> dict[str, tuple[int, int]]:
