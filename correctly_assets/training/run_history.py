@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -64,8 +64,8 @@ class PlanBasis:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainPlan:
-    """What a run will take.
+class Promised:
+    """What a run will take, as the record keeps it.
 
     Attributes:
         pairs, turns: in the train set; turns count each once.
@@ -85,6 +85,12 @@ class TrainPlan:
     gigabytes: float
     limited: bool
     learned_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPlan(Promised):
+    """What a run will take, and what that was made of."""
+
     basis: PlanBasis
 
 
@@ -96,19 +102,6 @@ class RunKind(BaseModel):
     device: str
     base_revision: str
     resumed: bool
-
-
-class Promised(BaseModel):
-    """A `TrainPlan` as the record keeps it."""
-
-    pairs: int
-    turns: int
-    tokens: int
-    steps: int
-    minutes: float
-    gigabytes: float
-    limited: bool
-    learned_from: int
 
 
 class Took(BaseModel):
@@ -174,7 +167,7 @@ def record(plan: TrainPlan, *, kind: RunKind, took: Took) -> PlanRecord:
         _off(plan.tokens, took.tokens),
     )
     return PlanRecord(
-        promised=Promised.model_validate(plan, from_attributes=True),
+        promised=Promised(*(getattr(plan, field.name) for field in fields(Promised))),
         took=took,
         minutes_off_percent=minutes,
         gigabytes_off_percent=gigabytes,
