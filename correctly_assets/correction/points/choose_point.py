@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from correctly_assets.core.correction import ReasonLanguage
+from correctly_assets.core.taxonomy import family
 from correctly_assets.core.types import Edit, EditKey
 from correctly_assets.correction.alignment import flat_text
 from correctly_assets.correction.points.catalogue import Catalogue, load_catalogue
@@ -83,13 +84,12 @@ def explain(
     catalogue = load_catalogue()
     changes = changes_of(before_doc, after_doc, edits)
     explanations: list[Explanation] = []
-    for indexes, change in grouped(changes, lambda c: _holding(c, catalogue), lambda c: _holding(c, catalogue, True)):
+    groups = grouped(changes, lambda c: _holding(c, catalogue), lambda c: _holding(c, catalogue, True))
+    for indexes, change in _touching_joined(groups, catalogue):
         matches = points_for(change, catalogue) or _of_parts(change, catalogue)
         if not matches:
             moved = len(indexes) == 1 and _moved(changes, indexes[0])
-            edit = edits[indexes[0]]
-            if any(part.kind == "PUNCT" for part in split_marks(change)):
-                edit = replace(edit, type="R:PUNCT")
+            edit = _for_general([edits[i] for i in indexes], change)
             explanations.append(Explanation(indexes, None, load_rule_reasons().reason(edit, language, moved=moved)))
             continue
         # Of equals, the first of the catalogue.
@@ -125,6 +125,38 @@ class PointReasons:
         places = [docs[0][start].idx if start < len(docs[0]) else len(before) for start, _, _ in keys]
         nearest = (min(range(len(edits)), key=lambda i: _distance(edits[i], place)) for place in places)
         return tuple((key, points.get(index)) for key, index in zip(keys, nearest, strict=True))
+
+
+def _touching_joined(
+    groups: Sequence[tuple[tuple[int, ...], Change]], catalogue: Catalogue
+) -> list[tuple[tuple[int, ...], Change]]:
+    """The groups in order; words that went beside words of another kind that came are one edit, where no point explains either
+    ("from" → "", "the" → "since")."""
+    found: list[tuple[tuple[int, ...], Change]] = []
+    for indexes, change in groups:
+        if found and len(indexes) == 1 and not change.merged:
+            earlier, last = found[-1]
+            untyped = {(last.op, last.kind), (change.op, change.kind)} & {("R", "OTHER")}
+            touch = last.o[1] == change.o[0] and last.c[1] == change.c[0] and untyped and "U" in (last.op, change.op)
+            if touch and not any(points_for(c, catalogue) or _of_parts(c, catalogue) for c in (last, change)):
+                o, c = (last.o[0], change.o[1]), (last.c[0], change.c[1])
+                found[-1] = ((*earlier, *indexes), Change(change.before, change.after, o, c, "OTHER"))
+                continue
+        found.append((indexes, change))
+    return found
+
+
+def _for_general(edits: Sequence[Edit], change: Change) -> Edit:
+    """The edit as the general sentence speaks of it: joined edits as one, and "In nowadays" → "Nowadays" as "in" that went."""
+    edit = edits[0]
+    if len(edits) > 1:
+        return replace(edit, was=change.was_text, now=change.now_text, type="R:OTHER")
+    if any(part.kind == "PUNCT" for part in split_marks(change)):
+        return replace(edit, type="R:PUNCT")
+    if change.op == "U" and edit.now.strip():
+        was = _plain(change.was_text, change.o_tokens)
+        return replace(edit, was=was, now="", type=f"U:{family(edit.type)}")
+    return edit
 
 
 def _of_parts(change: Change, catalogue: Catalogue) -> list[Match]:

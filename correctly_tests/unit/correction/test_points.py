@@ -148,6 +148,44 @@ def test_a_sentence_says_what_is_particular_here(
         assert told.point == point and part in told.reason
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "points"),
+    [
+        (
+            "I can't hardly see you, can you sit more close?",
+            "I can hardly see you. Can you sit closer?",
+            ["negative_double", "comma_splice", "comparative_er"],
+        ),
+        (
+            "Dad read while my aunt was helping me painting the fence.",
+            "Dad read while my aunt helped me paint the fence.",
+            ["progressive_to_simple", None],
+        ),
+        (
+            "They are planning opening a bakery since last spring.",
+            "They have been planning to open a bakery since last spring.",
+            ["perfect_since", "infinitive"],
+        ),
+        (
+            "The road was closed, so we must walk to home.",
+            "The road was closed, so we had to walk home.",
+            ["modal_have_to"],
+        ),
+        ("We have known each other from the nursery school.", "We have known each other since nursery school.", [None]),
+    ],
+)
+def test_edits_are_told_together_only_where_one_point_is_true_of_all(
+    before: str, after: str, points: list[str | None]
+) -> None:
+    _, told = explained(before, after)
+    assert [each.point for each in told] == points
+
+
+def test_a_general_sentence_of_words_that_went_does_not_name_what_stayed() -> None:
+    _, [told] = explained("By eastwards we sailed.", "Eastwards we sailed.")
+    assert (told.point, told.reason) == (None, '"by" is not needed here.')
+
+
 def test_edits_beside_a_perfect_are_explained_on_their_own() -> None:
     before = "I am owning this old car since six years but I never washed it."
     after = "I have owned this old car for six years, but I have never washed it."

@@ -313,5 +313,6 @@ _PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "mis", "a")
 def other_prefix(c: Change) -> bool:
     """Only the negative prefix differs."""
     was, now = c.was.replace("-", ""), c.now
-    first = next((p for p in _PREFIXES if was.startswith(p) and any(now == q + was[len(p) :] for q in _PREFIXES)), None)
+    stems = ((p, was[len(p) :]) for p in _PREFIXES if was.startswith(p) and len(was) > len(p) + 2)
+    first = next((p for p, stem in stems if any(now == q + stem for q in _PREFIXES)), None)
     return was != now and first is not None and now.isalpha()

@@ -44,7 +44,8 @@ _PLACES = frozenset({"in", "on", "at"})
 
 def _names_time(preposition: Token) -> bool:
     nouns = (child for child in preposition.children if child.dep_ == "pobj")
-    return any(noun.lemma_.lower() in words()["time_units"] or noun.lower_ in words()["months"] for noun in nouns)
+    times = (words()["time_units"], words()["months"], ("try", "attempt"))
+    return any(noun.lemma_.lower() in known or noun.lower_ in known for noun in nouns for known in times)
 
 
 @predicate("word", "phrase")
@@ -63,7 +64,7 @@ def governed(c: Change, kind: str = "any") -> Slots | None:
         candidates.append(head.head.head)  # "The effect of light on plants"
     for word in candidates:
         table = _takes(word, preposition.lower_)
-        if word.pos_ == "ADJ" and {c.was, preposition.lower_} <= _PLACES and _names_time(preposition):
+        if {c.was, preposition.lower_} <= _PLACES and _names_time(preposition):
             continue  # "The traffic is terrible at rush hour": the time decides, and not the adjective.
         if word.tag_.startswith("V") and {c.was, preposition.lower_} <= _PLACES and _takes(word, c.was):
             # "Situated in" and "situated on" are both right: the noun that follows decides, and not this word.
@@ -151,9 +152,10 @@ def no_preposition_time(c: Change) -> Slots | None:
         "yesterday",
         "tonight",
         "soon",
+        "nowadays",
     ):
         return None
-    if right.lower_ in ("tomorrow", "yesterday", "tonight", "soon"):
+    if right.lower_ in ("tomorrow", "yesterday", "tonight", "soon", "nowadays"):
         return {"phrase": right.lower_}
     if then is None or then.lemma_.lower() not in words()["time_units"]:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from correctly_assets.correction.points.change import Change
-from correctly_assets.correction.points.conditions import Slots, predicate, quoted, words
+from correctly_assets.correction.points.conditions import Slots, predicate, quoted, word_set, words
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
@@ -26,6 +26,8 @@ def _clause_of(c: Change, token: Token) -> bool:
     for _ in range(6):
         if token.pos_ in ("VERB", "AUX"):
             main = token.head if token.dep_ in ("aux", "auxpass") else token
+            if main.dep_ == "xcomp" and verb is not None and main.head.i == verb.i:
+                return True  # "They have been planning to build it since May."
             return verb is None or main.i == verb.i or (verb.dep_ == "conj" and verb.head.i == main.i)
         if token.head.i == token.i:
             return False
@@ -144,6 +146,31 @@ def until_now(c: Change) -> Slots | None:
 
 
 _SAID = frozenset({"said", "told"})
+
+
+@predicate()
+def after_was_first(c: Change) -> bool:
+    """ "It was the first time" stands shortly before the change."""
+    for i in range(max(0, c.c[0] - 4), c.c[0]):
+        if c.at(i) == "time" and c.at(i - 1) in _ORDINALS:
+            return any(c.at(j) in ("was", "'d") for j in range(max(0, i - 5), i))
+    return False
+
+
+@predicate()
+def be_made_have(c: Change) -> bool:
+    """A form of "be" stood shortly before the change and is no longer there."""
+    was = [t.lower_ for t in c.before[max(0, c.o[0] - 3) : c.o[0]]]
+    now = [t.lower_ for t in c.after[max(0, c.c[0] - 3) : c.c[0]]]
+    gone = [word for word in was if word in word_set("be") and word not in now]
+    return bool(gone)
+
+
+@predicate()
+def one_full_verb(c: Change) -> bool:
+    """Each side has one full verb, and not a second one that it governs."""
+    sides = (c.o_tokens, c.c_tokens)
+    return all(sum(t.tag_.startswith("VB") and t.dep_ not in ("aux", "auxpass") for t in side) == 1 for side in sides)
 
 
 @predicate("other")
