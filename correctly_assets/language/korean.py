@@ -33,7 +33,24 @@ _READ = {
     **dict.fromkeys(("biscuit", "circuit"), "ㅅ"),
     **dict.fromkeys(("big", "bag"), "ㄱ"),
     **dict.fromkeys(
-        ("job", "club", "pub", "web", "lab", "deep", "keep", "sleep", "cheap", "sheep", "group", "type"), "ㅂ"
+        (
+            "job",
+            "club",
+            "pub",
+            "web",
+            "lab",
+            "deep",
+            "keep",
+            "sleep",
+            "asleep",
+            "steep",
+            "weep",
+            "cheap",
+            "sheep",
+            "group",
+            "type",
+        ),
+        "ㅂ",
     ),
     **dict.fromkeys(
         ("be", "the", "he", "she", "we", "me", "maybe", "recipe", "café", "cafe", "apostrophe", "wait", "walk"), ""
