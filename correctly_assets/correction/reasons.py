@@ -135,6 +135,8 @@ CONDITIONS: dict[str, Condition] = {
     "hyphen": lambda was, now: ("-" in was) != ("-" in now) and _same_letters(was, now),
     "apart": lambda was, now: len(now.split()) > len(was.split()),
     "together": lambda was, now: len(now.split()) < len(was.split()),
+    "relative": lambda was, now: {was.lower(), now.lower()} <= {"which", "that", "what", "who"},
+    "same_letters": _same_letters,
     "now_comma": lambda was, now: now == ",",
     "now_stop": lambda was, now: now == ".",
     "now_question": lambda was, now: now == "?",

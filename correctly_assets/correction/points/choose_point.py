@@ -183,6 +183,8 @@ def _moved(changes: Sequence[Change], index: int) -> bool:
     change = changes[index]
     others = [c for i, c in enumerate(changes) if i != index and (c.op != change.op or change.op == "R")]
     went, came = _went_and_came(change)
+    if change.kind in ("PREP", "DET") and went | came <= FUNCTION_WORDS:
+        return False  # That one "of" went and another came proves no move.
     if change.op == "R":
         return any((went & _went_and_came(c)[1] | came & _went_and_came(c)[0]) - FUNCTION_WORDS for c in others)
     if change.op == "M":

@@ -171,6 +171,11 @@ def test_a_sentence_says_what_is_particular_here(
             "The road was closed, so we had to walk home.",
             ["modal_have_to"],
         ),
+        (
+            "If the butter will melt, the cook use oil.",
+            "If the butter melts, the cook will use oil.",
+            ["if_will", "will_promise"],
+        ),
         ("We have known each other from the nursery school.", "We have known each other since nursery school.", [None]),
     ],
 )
@@ -184,6 +189,11 @@ def test_edits_are_told_together_only_where_one_point_is_true_of_all(
 def test_a_general_sentence_of_words_that_went_does_not_name_what_stayed() -> None:
     _, [told] = explained("By eastwards we sailed.", "Eastwards we sailed.")
     assert (told.point, told.reason) == (None, '"by" is not needed here.')
+
+
+def test_a_small_word_that_went_is_not_said_to_have_moved_to_another_place() -> None:
+    _, told = explained("Add 50 gram flour and a little of oil.", "Add 50 grams of flour and a little oil.")
+    assert not any("natural place" in each.reason for each in told)
 
 
 def test_edits_beside_a_perfect_are_explained_on_their_own() -> None:

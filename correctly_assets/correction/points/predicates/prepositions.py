@@ -48,6 +48,13 @@ def _names_time(preposition: Token) -> bool:
     return any(noun.lemma_.lower() in known or noun.lower_ in known for noun in nouns for known in times)
 
 
+def _decides(preposition: Token, other: str) -> bool:
+    """Whether the noun behind a preposition takes it, and not the other one: "on the internet"."""
+    nouns = (child for child in preposition.children if child.dep_ == "pobj")
+    known = (_table("time_and_place").get(noun.lower_) for noun in nouns)
+    return any(entry is not None and preposition.lower_ in entry and other not in entry for entry in known)
+
+
 @predicate("word", "phrase")
 def governed(c: Change, kind: str = "any") -> Slots | None:
     """A word on the left, or the governor, takes the preposition that is right here."""
@@ -64,8 +71,8 @@ def governed(c: Change, kind: str = "any") -> Slots | None:
         candidates.append(head.head.head)  # "The effect of light on plants"
     for word in candidates:
         table = _takes(word, preposition.lower_)
-        if {c.was, preposition.lower_} <= _PLACES and _names_time(preposition):
-            continue  # "The traffic is terrible at rush hour": the time decides, and not the adjective.
+        if {c.was, preposition.lower_} <= _PLACES and (_names_time(preposition) or _decides(preposition, c.was)):
+            continue  # "The traffic is terrible at rush hour": the time or place decides, and not the adjective.
         if word.tag_.startswith("V") and {c.was, preposition.lower_} <= _PLACES and _takes(word, c.was):
             # "Situated in" and "situated on" are both right: the noun that follows decides, and not this word.
             continue

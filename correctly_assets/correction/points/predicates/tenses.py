@@ -136,6 +136,8 @@ def until_now(c: Change) -> Slots | None:
     tokens = _sentence(c)
     for token in tokens:
         if token.lower_ in ("ever", "never", "already", "yet", "recently", "lately") and _clause_of(c, token):
+            if _beside_other_verb(c, token):
+                continue
             return {"marker": token.lower_}
         if token.lower_ == "so" and c.at(token.i + 1) == "far" and _clause_of(c, token):
             return {"marker": "so far"}
