@@ -6,9 +6,11 @@ import re
 from functools import cache
 from itertools import permutations
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from correctly_assets.core.correction import ReasonLanguage
 from correctly_assets.core.types import Edit
 from correctly_assets.correction.annotate import ErrantAnnotator
 from correctly_assets.correction.points.choose_point import Explanation, explain
@@ -31,7 +33,7 @@ def annotator() -> ErrantAnnotator:
 
 def explained(before: str, after: str, language: str = "en") -> tuple[tuple[Edit, ...], list[Explanation]]:
     edits = annotator().edits(before, after)
-    return edits, explain(*annotator().docs(before, after), edits, language)
+    return edits, explain(*annotator().docs(before, after), edits, cast(ReasonLanguage, language))
 
 
 def test_the_catalogue_has_at_least_300_points() -> None:
