@@ -22,6 +22,25 @@ def normalise(text: str) -> str:
     return _NOT_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
+def unicode_form(start: bytes) -> str:
+    """In which form of Unicode a text is, by its first 64 bytes: UTF-16 and UTF-32 with or without a byte-order mark, as PowerShell
+    and Excel write them; else utf-8-sig, which any other encoding is taken for too."""
+    if start[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
+        return "utf-32"
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    zero = [len(start) >= 4 and not any(start[place : len(start) // 4 * 4 : 4]) for place in range(4)]
+    for name, wanted in (
+        ("utf-32-le", [False, True, True, True]),
+        ("utf-32-be", [True, True, True, False]),
+        ("utf-16-le", [False, True, False, True]),
+        ("utf-16-be", [True, False, True, False]),
+    ):
+        if zero == wanted:
+            return name
+    return "utf-8-sig"
+
+
 def clean_line(text: str) -> str:
     """NFC, with runs of blanks as one blank and none at the ends; what a row's text is stored as."""
     return " ".join(unicodedata.normalize("NFC", text).split())

@@ -19,6 +19,7 @@ from correctly_assets.core.layouts import (
     read_parallel_lines,
     reference_files,
 )
+from correctly_assets.core.text import unicode_form
 from correctly_assets.curation.raw_rows import RawRow, refusal
 
 # What begins with blanks is tried at the first of them alone, so that a line of blanks costs no more than another.
@@ -58,9 +59,12 @@ def read_m2(path: Path) -> Iterator[RawRow]:
         for after in dict.fromkeys(afters):
             yield line, {"before": detokenise(" ".join(tokens)), "after": after, "source": "m2"}
 
-    with path.open("r", encoding="utf-8-sig", errors="surrogateescape") as file:
+    with path.open("rb") as head:
+        encoding = unicode_form(head.read(64))
+    errors = "surrogateescape" if encoding == "utf-8-sig" else "replace"
+    with path.open("r", encoding=encoding, errors=errors) as file:
         for number, text in enumerate(file, 1):
-            text = text.rstrip("\n")
+            text = text.lstrip("\ufeff").rstrip("\n")
             if text.startswith("S "):
                 yield from rows()
                 source, annotators, broken = (number, text[2:].split()), {}, ""

@@ -16,10 +16,11 @@ from typing import IO, Any
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.layouts import is_parallel
 from correctly_assets.core.ports import Refusal
+from correctly_assets.core.text import unicode_form
 from correctly_assets.curation.columns import Columns, ColumnsUnclear
 from correctly_assets.curation.file_layouts import alone, is_part, read_m2, read_parallel
 from correctly_assets.curation.raw_rows import RawRow, cell_text, refusal
-from correctly_assets.curation.record_shapes import rows_of
+from correctly_assets.curation.record_shapes import CHATS, rows_of
 from correctly_assets.curation.tables import parquet_files, read_parquet, read_parquet_folder, read_xlsx
 
 MAX_LINE_BYTES = 64 * 2**20
@@ -39,7 +40,7 @@ Reader = Callable[[Path, Columns], Iterator[RawRow]]
 def read_rows(path: Path, columns: Columns | None = None) -> Iterator[RawRow]:
     """The rows of a file, one at a time: (line or row number from 1, raw row or refusal).
 
-    A row that cannot be read is a refusal in its place; the rows around it are not lost. Text is UTF-8 or UTF-16; CSV may be
+    A row that cannot be read is a refusal in its place; the rows around it are not lost. Text is UTF-8, 16 or 32; CSV may be
     Windows-1252 too, and separated by commas, semicolons, tabs or bars.
 
     Args:
@@ -53,9 +54,16 @@ def read_rows(path: Path, columns: Columns | None = None) -> Iterator[RawRow]:
     reader = reader_for(path)
     if reader is None and is_part(path):
         raise UsageError(alone(path))
-    if reader is None:
-        raise UsageError(f"{path.name} is none of {', '.join(kinds())}; convert it to one of them.")
     try:
+        if path.is_file() and (packed := _packed(path, reader)) is not None:
+            raise UsageError(f"{path.name} {packed}; unpack it, or save it as CSV or XLSX.")
+        if reader is None and path.is_dir():
+            wanted = "one NAME.src with its references, nor Parquet files"
+            raise UsageError(f"The folder {path.name} holds neither {wanted}: add its files themselves.")
+        if reader is None:
+            raise UsageError(f"{path.name} is none of {', '.join(kinds())}; convert it to one of them.")
+        if reader is read_csv and _first_sign(path) in ("{", "["):
+            reader = read_jsonl
         _bounded(path, reader)
         yield from reader(path, columns or Columns())
     except OSError as error:
@@ -80,6 +88,7 @@ def reader_for(path: Path) -> Reader | None:
         ".parquet": read_parquet,
         ".m2": _read_m2,
         ".xlsx": read_xlsx,
+        ".xlsm": read_xlsx,
     }.get(path.suffix.lower())
 
 
@@ -97,6 +106,22 @@ def is_left_alone(name: str) -> bool:
 
 
 _NOT_DATA = (".part", ".tmp", ".crdownload", ".swp", "thumbs.db", "desktop.ini")
+
+
+_PACKED = {
+    b"PK\x03\x04": "is a ZIP archive, or a document that is one inside",
+    b"\x1f\x8b": "is packed with gzip",
+    b"\xd0\xcf\x11\xe0": "is an old Office document, or one with a password",
+}
+"""How files begin that hold no text, whatever they are called."""
+
+
+def _packed(path: Path, reader: Reader | None) -> str | None:
+    """What a file is that no text can be read from; None for any other, a workbook among them."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    found = next((what for sign, what in _PACKED.items() if start.startswith(sign)), None)
+    return None if reader is read_xlsx and start.startswith(b"PK") else found
 
 
 def _read_m2(path: Path, columns: Columns) -> Iterator[RawRow]:
@@ -143,8 +168,22 @@ def read_json(path: Path, columns: Columns) -> Iterator[RawRow]:
         yield from _records(enumerate(records, 1), columns)
         return
     if _first_sign(path) != "{":
-        raise UsageError(f"{path.name} is not valid JSON in UTF-8; write an array of objects, or one object a line.")
+        raise UsageError(
+            f"{path.name} is not valid JSON{_where_broken(path)}; write an array of objects, or one object a line."
+        )
     yield from _records(_json_lines(path), columns)
+
+
+def _where_broken(path: Path) -> str:
+    try:
+        json.loads(path.read_bytes().decode(encoding_of(path)))
+    except json.JSONDecodeError as error:
+        return f" (line {error.lineno}, character {error.colno}: {error.msg.lower()})"
+    except ValueError:
+        return " in UTF-8"
+    except RecursionError:
+        return " (nested too deeply)"
+    return " of such a shape"
 
 
 def _records(numbered: Iterator[tuple[int, Any]] | enumerate[Any], columns: Columns) -> Iterator[RawRow]:
@@ -166,18 +205,33 @@ def _whole_json(path: Path) -> list[Any] | None:
     except (ValueError, RecursionError):
         return None
     if isinstance(value, dict):
+        if (records := _of_columns(value)) is not None:
+            return records
         lists = [item for item in value.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
         # An object with a chat in it is a record itself.
-        known = {"messages", "conversations", "before", "reasons"} & value.keys()
+        known = {*CHATS, "before", "reasons"} & value.keys()
         if isinstance(value.get("train"), list):
             return value["train"]
         return lists[0] if len(lists) == 1 and not known else [value]
     return value if isinstance(value, list) else None
 
 
+def _of_columns(value: dict[str, Any]) -> list[Any] | None:
+    """The records of an object that holds a table by its columns, as pandas writes it: lists of one length, or objects with the same
+    keys. None for any other."""
+    columns = list(value.values())
+    if columns and all(isinstance(column, dict) and column.keys() == columns[0].keys() for column in columns):
+        columns = [list(column.values()) for column in columns]
+    if not columns or not all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        return None
+    if any(isinstance(cell, dict) for column in columns for cell in column):
+        return None
+    return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
 def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
     encoding = encoding_of(path)
-    if encoding.startswith("utf-16"):
+    if encoding != "utf-8-sig":
         with path.open("r", encoding=encoding, errors="replace") as file:
             for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), ""), 1):
                 if line.strip("\ufeff \t\r\n"):
@@ -204,7 +258,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _json_line(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text.strip().removesuffix(","))  # a line of an array, without its brackets
     except (ValueError, RecursionError) as error:
         why = error.msg.lower() if isinstance(error, json.JSONDecodeError) else "nested too deeply"
         return refusal(f"The line is not valid JSON ({why}); write one object a line.", text.strip())
@@ -255,16 +309,9 @@ def read_as(path: Path) -> str | None:
 
 
 def encoding_of(path: Path) -> str:
-    """utf-16, with or without a byte-order mark, as PowerShell and Excel write it; else utf-8-sig."""
+    """The form of Unicode that a file is in; utf-8-sig where it does not say so (`unicode_form`)."""
     with path.open("rb") as file:
-        start = file.read(64)
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    if len(start) >= 4 and not any(start[1::2]):
-        return "utf-16-le"
-    if len(start) >= 4 and not any(start[0:-1:2]):
-        return "utf-16-be"
-    return "utf-8-sig"
+        return unicode_form(file.read(64))
 
 
 def _first_sign(path: Path) -> str:
@@ -322,8 +369,8 @@ def read_csv(path: Path, columns: Columns) -> Iterator[RawRow]:
     # A cell of many megabytes must arrive here to be refused in words; the module's own limit would end the file.
     csv.field_size_limit(MAX_LINE_BYTES)
     encoding = table_encoding(path)
-    # Half a UTF-16 character has no surrogate to escape into; its mark costs the one row that holds it (rows.py).
-    errors = "replace" if encoding.startswith("utf-16") else "surrogateescape"
+    # Half a character of UTF-16 has no surrogate to escape into; its mark costs the one row that holds it (rows.py).
+    errors = "replace" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
     with path.open("r", encoding=encoding, errors=errors, newline="") as file:
         lines = _Lines(file)
         delimiter, header, spaced = _header(lines, path, columns)
@@ -349,6 +396,8 @@ def read_csv(path: Path, columns: Columns) -> Iterator[RawRow]:
                 continue
             while len(cells) > len(header) and not cells[-1].strip():
                 cells.pop()
+            if len(header) == 1 and len(lines.taken) == 1 and '"' not in lines.taken[0]:
+                cells = [lines.taken[0].rstrip("\r\n")]  # of one column alone, a comma parts nothing
             if len(cells) > len(header):
                 why = f"The row has {len(cells)} cells, the header {len(header)}: quote cells that hold the separator."
                 yield number, refusal(why, delimiter.join(cells))
@@ -364,15 +413,26 @@ def _header(lines: _Lines, path: Path, columns: Columns) -> tuple[str, list[str]
         line = next(lines, "")
         if declared := re.fullmatch(r'"?sep=(.)"?\s*', line.lstrip("\ufeff"), re.IGNORECASE):
             delimiters, line = (declared[1],), next(lines, "")
-        while line and not line.strip("\ufeff \t\r\n,;") and lines.number < _HEADER_LINES:
-            line = next(lines, "")
+        return _first_header(lines, line, delimiters, path, columns)
     except csv.Error as error:
         raise UsageError(f"The first line of {path.name} cannot be read: {error}.") from error
-    if not line:
-        raise UsageError(f"{path.name} is empty; put a header and rows there.")
-    if "\ufffd" in line:
-        raise UsageError(f"{path.name} is neither UTF-8 nor UTF-16; save it as UTF-8.")
-    return _split_header(line.removeprefix("\ufeff"), delimiters, path, columns)
+
+
+def _first_header(
+    lines: _Lines, line: str, delimiters: tuple[str, ...], path: Path, columns: Columns
+) -> tuple[str, list[str], bool]:
+    """What `_header` says, by the first line that names `before`: a title may stand above it. None that does is told by the first."""
+    unclear: UsageError | None = None
+    while line and lines.number <= _HEADER_LINES:
+        if line.strip("\ufeff \t\r\n,;"):
+            if "\ufffd" in line:
+                raise UsageError(f"{path.name} is neither UTF-8 nor UTF-16; save it as UTF-8.")
+            try:
+                return _split_header(line.removeprefix("\ufeff"), delimiters, path, columns)
+            except UsageError as error:
+                unclear = unclear or error
+        line = next(lines, "")
+    raise unclear or UsageError(f"{path.name} is empty; put a header and rows there.")
 
 
 def _split_header(line: str, delimiters: tuple[str, ...], path: Path, columns: Columns) -> tuple[str, list[str], bool]:
@@ -391,4 +451,7 @@ def _split_header(line: str, delimiters: tuple[str, ...], path: Path, columns: C
             continue
         return delimiter, [fields.get(name, name) for name in names], f"{delimiter} " in line
     why = max(unclear, key=lambda item: item[0])[1]
-    raise UsageError(f"{path.name} {why.replace('`before`;', '`before` in its first line;')}")
+    if "no column `before`;" in why:
+        why = why.replace("`before`;", "`before` in its first line;")
+        why = f"{why} If its first line is a row already, put a line `before,after` above it."
+    raise UsageError(f"{path.name} {why}")

@@ -13,7 +13,14 @@ from correctly_assets.core.ports import Refusal
 from correctly_assets.curation.columns import Columns, ColumnsUnclear
 from correctly_assets.curation.rows import ROW_COLUMNS
 
-_ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "model": "assistant"}
+CHATS = ("messages", "conversations", "conversation")
+"""The fields under which a record holds a chat."""
+_ANSWERS = ("assistant", "gpt", "model", "chatgpt", "bot", "chatbot", "bing", "bard")
+_ROLES = {"user": "user", "human": "user", **dict.fromkeys(_ANSWERS, "assistant")}
+_LEFT_OUT = frozenset(
+    ("system", "developer", "tool", "function", "function_call", "tool_call", "tool_response", "observation")
+)
+"""Roles of what is neither a text nor its correction."""
 _WANTED = 'a user\'s message with the text and an assistant\'s with its correction: {"role", "content"}'
 
 
@@ -22,7 +29,7 @@ def rows_of(record: Row, columns: Columns) -> Iterator[Row | Refusal]:
 
     Fields that mean nothing to a row keep their names, so that whoever lands them can say that they were ignored.
     """
-    for name in ("messages", "conversations"):
+    for name in CHATS:
         turns = record.get(name)
         if isinstance(turns, Sequence) and not isinstance(turns, str) and not columns.named:
             yield from _chat(record, name, turns)
@@ -62,11 +69,19 @@ def _chat(record: Row, name: str, turns: Sequence[Cell]) -> Iterator[Row | Refus
         if not isinstance(message, Mapping):
             yield Refusal("format", f"A message of `{name}` is no object; write {_WANTED}.", dict(record))
             return
-        role = _ROLES.get(str(message.get("role") or message.get("from") or "").casefold())
+        said = str(message.get("role") or message.get("from") or "").casefold()
+        role = _ROLES.get(said)
+        if role is None and said not in _LEFT_OUT:
+            yield Refusal(
+                "format",
+                f"Who wrote a message of `{name}` is not known ({said[:40]!r}); write {_WANTED}.",
+                dict(record),
+            )
+            return
         text = _message_text(message.get("content", message.get("value")))
         if role == "user":
             asked = text
-        elif role == "assistant" and asked is not None:
+        elif role == "assistant" and asked is not None and text is not None:  # None: it called a tool first
             if message.get("weight") == 0:
                 left_out = True
             else:

@@ -20,7 +20,7 @@ from correctly_assets.core.json_shapes import Row
 from correctly_assets.core.ports import Refusal
 from correctly_assets.curation.columns import Columns, ColumnsUnclear
 from correctly_assets.curation.raw_rows import RawRow, cell_text, damaged, refusal
-from correctly_assets.curation.record_shapes import rows_of
+from correctly_assets.curation.record_shapes import CHATS, rows_of
 
 MAX_UNPACKED_BYTES = 2**30
 """What a workbook or Parquet file may unpack to: some five million rows. A few kilobytes can claim any size."""
@@ -45,7 +45,7 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[RawRow]:
         names = file.schema_arrow.names
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         _bounded(path, sum(group.total_byte_size for group in groups))
-        if not {"messages", "conversations"} & set(names):
+        if not set(CHATS) & set(names):
             try:
                 columns.fields(tuple(names))
             except ColumnsUnclear as error:
@@ -129,7 +129,7 @@ def read_parquet_folder(path: Path, columns: Columns) -> Iterator[RawRow]:
 
 
 def read_xlsx(path: Path, columns: Columns) -> Iterator[RawRow]:
-    """The first sheet whose first row names a column for `before`. Formulas arrive as such, and are refused later.
+    """The first sheet of which one of the first rows names a column for `before`. Formulas arrive as such, and are refused later.
 
     Raises:
         UsageError: it is no workbook, unpacks to too much, or is damaged; rows before the damage were read.
@@ -183,8 +183,9 @@ def _header(rows: Iterator[tuple[int, Sequence[Any]]], columns: Columns, why: st
             try:
                 fields = columns.fields(tuple(names))
             except ColumnsUnclear as error:
-                return None, why or str(error)
-            return [fields.get(name, name) for name in names], why
+                why = why or str(error)  # a title may stand above the header
+            else:
+                return [fields.get(name, name) for name in names], why
         if number >= _HEADER_ROWS:
             break
     return None, why

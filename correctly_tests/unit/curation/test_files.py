@@ -208,12 +208,49 @@ def rows_in(path: Path, columns: Columns | None = None) -> list[tuple[Any, ...]]
         (b"Error,Correction\nI has it.,I have it.\n", 2),
         ("before,after\nI has it.,I have it.\n".encode("utf-16-le"), 2),
         (b"before,after\rI has it.,I have it.\r", 2),
+        ("before,after\nI has it.,I have it.\n".encode("utf-32"), 2),
+        ("before,after\nI has it.,I have it.\n".encode("utf-32-be"), 2),
+        (b"My corrections\nbefore,after\nI has it.,I have it.\n", 3),
+        (b"My corrections;;\n;;\nOf May\nbefore;after;\nI has it.;I have it.;\n", 5),
+        (b'[{"before": "I has it.", "after": "I have it."}]', 1),
+        (b'{"before": "I has it.", "after": "I have it."}\n', 1),
     ],
 )  # fmt: skip
 def test_csv_is_read_as_spreadsheets_save_it(tmp_path: Path, content: bytes, line: int) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(content)
     assert rows_in(path) == [(line, "I has it.", "I have it.")]
+
+
+def test_in_a_file_of_one_column_a_comma_parts_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('before\nWell, I has it, too.\n"So, have she."\n')
+    assert before_of(path) == ["Well, I has it, too.", "So, have she."]
+
+
+def test_a_file_without_a_header_is_told_to_get_one(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("I has it.,I have it.\n" * 20)
+    with pytest.raises(
+        UsageError, match=r"its columns are: I has it\., I have it\.\. .* put a line `before,after` above it"
+    ):
+        list(read_rows(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "words"),
+    [
+        ("rows.csv", b"PK\x03\x04rows", "is a ZIP archive"),
+        ("rows.zip", b"PK\x03\x04rows", "is a ZIP archive"),
+        ("rows.jsonl", b"\x1f\x8b\x08rows", "is packed with gzip"),
+        ("rows.xlsx", b"\xd0\xcf\x11\xe0\xa1", "is an old Office document, or one with a password"),
+    ],
+)
+def test_a_packed_file_is_told_so_whatever_it_is_called(tmp_path: Path, name: str, start: bytes, words: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(start)
+    with pytest.raises(UsageError, match=rf"{name} {words}.*; unpack it, or save it as"):
+        list(read_rows(path))
 
 
 def test_text_with_tabs_may_be_written_without_quoting(tmp_path: Path) -> None:
@@ -410,6 +447,53 @@ def test_json_that_is_none_is_said_so_and_lines_of_it_are_read(tmp_path: Path) -
     assert "and not into `instruction`" in instead and "--map before=COLUMN" in other and "not a JSON object" in number
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"before": ["I has it.", "She go."], "after": ["I have it.", "She goes."]},
+        {"before": {"0": "I has it.", "1": "She go."}, "after": {"0": "I have it.", "1": "She goes."}},
+    ],
+)
+def test_json_may_hold_a_table_by_its_columns(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(value))
+    assert rows_in(path) == [(1, "I has it.", "I have it."), (2, "She go.", "She goes.")]
+
+
+def test_a_comma_too_many_in_json_is_passed_over_or_shown(tmp_path: Path) -> None:
+    lines, whole = tmp_path / "rows.jsonl", tmp_path / "rows.json"
+    lines.write_text('{"before": "I has it.", "after": "I have it."},\n')
+    assert rows_in(lines) == [(1, "I has it.", "I have it.")]
+    whole.write_text('[\n{"before": "I has it."},\n]')
+    with pytest.raises(UsageError, match=r"is not valid JSON \(line 3, character 1: "):
+        list(read_rows(whole))
+
+
+@pytest.mark.parametrize(
+    ("turns", "shown"),
+    [
+        ([("human", "I has it."), ("chatgpt", "I have it.")], "I have it."),
+        ([("user", "I has it."), ("assistant", None), ("tool", "found"), ("model", "I have it.")], "I have it."),
+        ([("user", "I has it."), ("pirate", "Arr.")], "Who wrote a message of `conversation` is not known ('pirate')"),
+    ],
+)
+def test_no_answer_of_a_chat_is_lost_by_the_name_of_who_wrote_it(
+    tmp_path: Path, turns: list[tuple[str, str | None]], shown: str
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"conversation": [{"from": who, "value": text} for who, text in turns]}))
+    [(_, row)] = read_rows(path)
+    assert (row.reason if isinstance(row, Refusal) else str(row["after"])).startswith(shown)
+
+
+def test_m2_and_parallel_text_are_read_in_utf_16(tmp_path: Path) -> None:
+    m2 = tmp_path / "rows.m2"
+    m2.write_bytes("S I has it .\r\nA 1 2|||R|||have|||REQUIRED|||-NONE-|||0\r\n".encode("utf-16"))
+    for name, text in (("rows.src", "I has it .\r\n"), ("rows.tgt", "I have it .\r\n")):
+        (tmp_path / name).write_bytes(text.encode("utf-16"))
+    assert rows_in(m2) == rows_in(tmp_path / "rows.src") == [(1, "I has it.", "I have it.")]
+
+
 def test_a_folder_of_parquet_files_is_read_without_its_test_split(tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     (folder / "data").mkdir(parents=True)
@@ -514,12 +598,19 @@ def test_a_workbook_is_read_from_the_sheet_that_has_before(tmp_path: Path) -> No
     assert notes is not None
     notes.append(["notes"])
     sheet = workbook.create_sheet("rows")
-    for cells in (["before", "after"], ["He go.", "He goes."], [None, None], ["=1+1", "x"], [12, "x"]):
+    for cells in (
+        ["Corrections of May"],
+        ["before", "after"],
+        ["He go.", "He goes."],
+        [None, None],
+        ["=1+1", "x"],
+        [12, "x"],
+    ):
         sheet.append(cells)
     path = tmp_path / "rows.xlsx"
     workbook.save(path)
     rows = list(read_rows(path))
-    assert rows[0] == (2, {"before": "He go.", "after": "He goes."})
+    assert rows[0] == (3, {"before": "He go.", "after": "He goes."})
     assert "spreadsheet formula" in why(rows[1][1])
     assert "must be text" in why(rows[2][1])
     (tmp_path / "broken.xlsx").write_bytes(b"PK nothing")
@@ -571,7 +662,7 @@ def test_a_file_that_is_missing_or_of_an_unknown_kind_is_said_so(tmp_path: Path)
     (tmp_path / "rows.docx").write_text("x")
     with pytest.raises(UsageError, match="convert it to one of them"):
         list(read_rows(tmp_path / "rows.docx"))
-    with pytest.raises(UsageError, match="convert it to one of them"):
+    with pytest.raises(UsageError, match="add its files themselves"):
         list(read_rows(tmp_path))
 
 

@@ -292,7 +292,7 @@ def test_a_folder_of_parquet_files_lands_once_nothing_in_it_changes(inbox: Path,
     (inbox / "letters").mkdir()
     (inbox / "letters" / "one.docx").write_text("x")
     [(name, outcome)] = scan_inbox(inbox, store, GUARDS, now=lambda: time.time() + 40)
-    assert "letters is none of CSV" in outcome.reasons[0][0] and (inbox / "refused" / "letters").is_dir()
+    assert "The folder letters holds neither" in outcome.reasons[0][0] and (inbox / "refused" / "letters").is_dir()
 
 
 def test_one_bad_file_holds_up_none_behind_it(inbox: Path, store: Store) -> None:
