@@ -62,7 +62,9 @@ def why_refused(
         found.setdefault(name.lower(), []).append(value)
     hosts = found.get(b"host", [])
     if len(hosts) != 1 or not _is_own(hosts[0].decode("latin-1"), names, any_address):
-        shown = host_name(hosts[0].decode("latin-1"))[:80] if hosts else ""
+        if not hosts:
+            return 421, "foreign_host", "The request does not say whom it is for: send it with a Host header."
+        shown = host_name(hosts[0].decode("latin-1"))[:80]
         return (
             421,
             "foreign_host",

@@ -137,10 +137,13 @@ class Admission:
         """The whole body, once its size and content are allowed.
 
         Raises:
-            UsageError: it is too large, or holds what no text does.
+            UsageError: it is packed, too large, or holds what no text does.
         """
         limit = self._options.max_file_bytes if _is_upload(scope) else self._options.max_body_bytes
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
+            raise UsageError("Send the request as it is, without `Content-Encoding`.", code="unsupported_encoding")
+        declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > limit:
             raise _too_large(limit)
         parts: list[bytes] = []

@@ -25,8 +25,8 @@ from correctly_assets.core.host_check import HostCheck, is_loopback
 from correctly_assets.gateway import fine_tuning, languagetool, responses, routes
 from correctly_assets.gateway.access import Keys, client_salt
 from correctly_assets.gateway.admission import Admission
-from correctly_assets.gateway.http_errors import error_answer, error_body, nothing_at
-from correctly_assets.gateway.methods import AnswerOptions, HeadAndSlash
+from correctly_assets.gateway.http_errors import error_answer, error_body, nothing_at, other_method
+from correctly_assets.gateway.methods import AnswerOptions, HeadAndSlash, methods_of
 from correctly_assets.gateway.metrics import Metrics, request_id
 from correctly_assets.gateway.options import Options
 from correctly_assets.gateway.service import Parts, Service
@@ -139,8 +139,15 @@ def _shape_errors(app: FastAPI, options: Options) -> None:
     def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        place = ".".join(str(step) for step in first["loc"] if step != "body")
-        if not place and "json" not in request.headers.get("content-type", ""):
+        _, *steps = first["loc"]
+        if first["type"] == "json_invalid":
+            what = str(first.get("ctx", {}).get("error", "")).rstrip(".")
+            message = f"The request is not valid JSON: {what} at character {steps[-1]}."
+            return error_answer(UsageError(message, code="invalid_request"), options)
+        # A field that may be of two types has the type that was tried among its steps.
+        place = ".".join(str(step) for step in steps if step != "str" and not str(step).startswith("list["))
+        called_json = "json" in request.headers.get("content-type", "").lower()
+        if not place and (first["type"] == "missing" or not called_json):
             return error_answer(UsageError(_AS_JSON, code="invalid_request"), options)
         message = f"{place or 'body'}: {first['msg']}."
         return JSONResponse(error_body(message, 400, "invalid_request", place or None), 400)
@@ -149,6 +156,8 @@ def _shape_errors(app: FastAPI, options: Options) -> None:
         assert isinstance(error, HTTPException)
         if error.status_code == 404:
             return nothing_at(request.url.path)
+        if error.status_code == 405:
+            return other_method(request.method, request.url.path, methods_of(request.scope))
         message = f"{str(error.detail).rstrip('.')}."
         body = error_body(message, error.status_code, f"http_{error.status_code}")
         return JSONResponse(body, error.status_code, headers=dict(error.headers or {}))

@@ -43,6 +43,7 @@ NO_SUCH_ROW = {
     "ko": "이전 답변에는 {row}번이 없습니다. 모두 {count}개입니다.",
 }
 WRONG, RIGHT = {"en": "Wrong", "ko": "틀린 문장"}, {"en": "Right", "ko": "맞는 문장"}
+_ROLES = ("user", "assistant", "system", "developer", "tool", "function")
 _TEXT_PARTS = frozenset(("text", "input_text", "output_text"))
 _TASK = "### Task:"
 _TASK_MARKS = ("<chat_history>", "### Chat History:", "### **Output Rules**")
@@ -95,12 +96,14 @@ def content_text(content: Any) -> str:
     """The text of a message's content, which clients send as a string or as a list of strings and parts.
 
     Raises:
-        UnsupportedField: a part is a file that holds no text, or sound.
+        UnsupportedField: it is neither, or a part is a file that holds no text, or sound.
     """
     if isinstance(content, list):
         parts = [_part_text(part) for part in content]
         return "\n".join(part for part in parts if part is not None)
-    return content if isinstance(content, str) else ""
+    if not isinstance(content, str | None):
+        raise UnsupportedField("messages", "The `content` of a message is a text or a list of parts.")
+    return content or ""
 
 
 def _part_text(part: Any) -> str | None:
@@ -140,6 +143,8 @@ def _last(messages: Sequence[Message]) -> str:
     for message in reversed(messages):
         if message.role == "user":
             return content_text(message.content)
+    if any(message.role not in _ROLES for message in messages):
+        raise UnsupportedField("messages", f"No message is the user's: the `role` of one is {', '.join(_ROLES)}.")
     return ""
 
 

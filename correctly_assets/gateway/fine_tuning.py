@@ -292,7 +292,9 @@ async def create_job(body: JobRequest, tuning: TuningOf, client: ClientOf) -> Jo
     """The file's pairs land as examples, and Dagster trains on all that has landed. An adapter that the gate lets through
     serves as `correctly`; one that it refuses is a job that failed, with the gate's reasons."""
     if body.model not in (PUBLIC, PUBLIC_BASE) and not body.model.startswith(TUNED):
-        raise UsageError(f"`{PUBLIC}` is the model that is trained here, not {body.model!r}.", code="model_not_found")
+        raise UsageError(
+            f"`{PUBLIC}` is the model that is trained here, not {body.model[:60]!r}.", code="model_not_found"
+        )
     file = await _file_of(tuning, client, body.training_file)
     job = await asyncio.to_thread(tuning.create, file, body.wish())
     return _job(job, "queued")

@@ -6,6 +6,8 @@ not belong here: raising them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fastapi.responses import JSONResponse
 
 from correctly_assets.core.errors import CorrectlyError, RefusedError, RetryableError, UsageError
@@ -21,6 +23,7 @@ _BY_CODE = {
     "too_many_items": 413,
     "request_too_large": 413,
     "request_timeout": 408,
+    "unsupported_encoding": 415,
     "no_candidate": 404,
     "comparator_refused": 502,
     "files_full": 413,
@@ -70,10 +73,27 @@ def error_body(message: str, status: int, code: str, param: str | None = None) -
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
+_THERE = {
+    "/v1/": "of OpenAI's API there are /v1/chat/completions, /v1/responses, /v1/models, /v1/files and /v1/fine_tuning/jobs",
+    "/v2/": "of LanguageTool's API there are /v2/check and /v2/languages",
+}
+"""What there is of an API that others have more of."""
+
+
 def nothing_at(path: str) -> JSONResponse:
     """The answer to a path that is no route's."""
     shown = path if len(path) <= 80 else f"{path[:80]}…"
-    return JSONResponse(error_body(f"There is nothing at {shown}: `/docs` lists what there is.", 404, "http_404"), 404)
+    elsewhere = "OpenAI's clients ask under /v1, LanguageTool's under /v2"
+    there = next((said for begin, said in _THERE.items() if path.startswith(begin)), elsewhere)
+    message = f"There is nothing at {shown}: {there}; `/docs` lists everything."
+    return JSONResponse(error_body(message, 404, "http_404"), 404)
+
+
+def other_method(method: str, path: str, methods: Iterable[str]) -> JSONResponse:
+    """The answer to a method that a path is not asked with."""
+    known = ", ".join(sorted(methods))
+    body = error_body(f"{path[:80]} is not asked with {method}, but with {known}.", 405, "http_405")
+    return JSONResponse(body, 405, {"Allow": known})
 
 
 def error_answer(error: CorrectlyError, options: Options) -> JSONResponse:

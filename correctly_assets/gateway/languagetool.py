@@ -6,7 +6,10 @@ correcting.
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import dataclass
+from typing import TypedDict
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -15,9 +18,11 @@ from correctly_assets import __version__
 from correctly_assets.core.errors import UsageError
 from correctly_assets.gateway.admission import check_body
 from correctly_assets.gateway.form_reader import read_form
-from correctly_assets.gateway.languagetool_matches import Rule, Sent, matches, sent_annotated
+from correctly_assets.gateway.http_errors import UnsupportedField
+from correctly_assets.gateway.languagetool_matches import FoundMatch, Rule, Sent, matches, sent_annotated
 from correctly_assets.gateway.routes import ERRORS, ClientOf, ServiceOf, asker_of
 from correctly_assets.gateway.shapes import HowAsked
+from correctly_assets.language.identify import identifier, is_foreign, language_named
 
 router = APIRouter(prefix="/v2", responses=ERRORS)
 
@@ -31,6 +36,9 @@ LANGUAGES = {
     "en-ZA": "English (South African)",
 }
 
+_LEVELS, _MODES = ("default", "picky"), ("all", "allButTextLevelOnly", "textLevelOnly")
+_DETECTED_BY = 2000
+"""Code points of a text by which its language is told."""
 _FORM = {
     "application/x-www-form-urlencoded": {
         "schema": {
@@ -46,6 +54,8 @@ _FORM = {
                 "enabledCategories": {"type": "string"},
                 "disabledCategories": {"type": "string"},
                 "enabledOnly": {"enum": ["true", "false"]},
+                "mode": {"enum": list(_MODES)},
+                "preferredVariants": {"type": "string"},
             },
             "required": ["language"],
         }
@@ -68,49 +78,94 @@ async def languages(service: ServiceOf, client: ClientOf) -> list[dict[str, str]
 async def check(request: Request, service: ServiceOf, client: ClientOf) -> JSONResponse:
     """A form with ``text`` or ``data`` (annotated text) and ``language`` (``auto`` or an English one). Each change is a match, with
     offset and length in UTF-16 code units. ``level=picky`` answers in the mode ``fluent``, ``motherTongue=ko`` gives reasons
-    in Korean; rules and categories can be switched by their ids; other parameters are ignored.
+    in Korean; rules and categories can be switched by their ids; what else is read stands in docs/clients.md.
     """
     sent_form = await read_form(request, max_files=0, max_fields=1000, max_part_size=service.options.max_body_bytes)
     form = {name: str(value) for name, value in sent_form.items()}
-    language = _language(form.get("language", ""))
-    sent = _sent(form, service.options.max_items)
+    if not form:
+        raise UsageError("Send a form (application/x-www-form-urlencoded) with `text` and `language`.")
+    language = _language(form)
     how = HowAsked(
         reason_language="ko" if form.get("motherTongue", "").lower().startswith("ko") else None,
-        mode="fluent" if form.get("level") == "picky" else None,
+        mode="fluent" if _choice(form, "level", _LEVELS) == "picky" else None,
     )
+    mode = _choice(form, "mode", _MODES)
+    switches = Switches.of(form)
+    sent = _sent(form, service.options.max_items)
+    shown = {"name": LANGUAGES[language], "code": language}
+    detected = await asyncio.to_thread(_detected, sent.text, shown)
+    if mode == "textlevelonly":  # asked beside the rest of the rules, and none of ours looks at the text as a whole
+        return JSONResponse(_answer(shown, detected, [], is_complete=True))
     asker = asker_of(request, client, how)
     [correction] = await service.correct([sent.text], model="correctly", reasons=True, asker=asker)
     found, is_complete = matches(correction, sent)
-    shown = {"name": LANGUAGES[language], "code": language}
-    return JSONResponse(
-        {
-            "software": {
-                "name": "Correctly",
-                "version": __version__,
-                "buildDate": "",
-                "apiVersion": 1,
-                "premium": False,
-                "status": "",
-            },
-            "warnings": {"incompleteResults": not is_complete or bool(correction.fallback)},
-            "language": {**shown, "detectedLanguage": {**shown, "confidence": 1.0}},
-            "matches": [match for match in found if _is_wanted(match["rule"], form)],
-        }
-    )
+    wanted = [match for match in found if switches.want(match["rule"])]
+    return JSONResponse(_answer(shown, detected, wanted, is_complete=is_complete and not correction.fallback))
 
 
-def _language(asked: str) -> str:
-    """The code of the English that is asked for.
+def _answer(
+    shown: dict[str, str], detected: Detected, found: list[FoundMatch], *, is_complete: bool
+) -> dict[str, object]:
+    return {
+        "software": {
+            "name": "Correctly",
+            "version": __version__,
+            "buildDate": "",
+            "apiVersion": 1,
+            "premium": False,
+            "status": "",
+        },
+        "warnings": {"incompleteResults": not is_complete},
+        "language": {**shown, "detectedLanguage": detected},
+        "matches": found,
+    }
+
+
+class Detected(TypedDict):
+    """The language that a text seems to be in; ``confidence`` is the identifier's probability."""
+
+    name: str
+    code: str
+    confidence: float
+
+
+def _detected(text: str, asked: dict[str, str]) -> Detected:
+    """The language that a text seems to be in: the one asked for, unless it is surely another. Of that, the name is its code."""
+    start = text[:_DETECTED_BY]
+    shares = dict(identifier().rank(start))
+    if is_foreign(start):
+        code = language_named(start)
+        return Detected(name=code, code=code, confidence=round(float(shares[code]), 4))
+    return Detected(name=asked["name"], code=asked["code"], confidence=round(float(shares["en"]), 4))
+
+
+def _language(form: dict[str, str]) -> str:
+    """The code of the English that is asked for; with ``auto``, the first one of ``preferredVariants``.
 
     Raises:
-        UsageError: it is no English.
+        UnsupportedField: it is no English.
     """
-    by_code = {code.lower(): code for code in LANGUAGES} | {"auto": "en-US"}
-    if (found := by_code.get(asked.strip().lower())) is None:
-        raise UsageError(
-            f"There is no language {asked[:20]!r} here: `language` is auto or one of {', '.join(LANGUAGES)}."
-        )
+    asked = form.get("language", "").strip()
+    by_code = {code.lower(): code for code in LANGUAGES}
+    if asked.lower() == "auto":
+        preferred = (one.strip().lower() for one in form.get("preferredVariants", "").split(","))
+        return next((by_code[one] for one in preferred if one in by_code), "en-US")
+    if (found := by_code.get(asked.lower())) is None:
+        named = f"There is no language {asked[:20]!r} here" if asked else "No language is named"
+        raise UnsupportedField("language", f"{named}: `language` is auto or one of {', '.join(LANGUAGES)}.")
     return found
+
+
+def _choice(form: dict[str, str], name: str, choices: tuple[str, ...]) -> str:
+    """What a parameter chooses, in small letters; the first of the choices where it is left out.
+
+    Raises:
+        UnsupportedField: it is none of them.
+    """
+    value = form.get(name, "").strip().lower() or choices[0].lower()
+    if value not in map(str.lower, choices):
+        raise UnsupportedField(name, f"`{name}` is one of {', '.join(choices)}.")
+    return value
 
 
 def _sent(form: dict[str, str], max_items: int) -> Sent:
@@ -134,11 +189,42 @@ def _sent(form: dict[str, str], max_items: int) -> Sent:
         raise UsageError("`data` is not JSON.") from error
 
 
-def _is_wanted(rule: Rule, form: dict[str, str]) -> bool:
-    def listed(name: str) -> set[str]:
-        return {one.strip().lower() for one in form.get(name, "").split(",") if one.strip()}
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """Which rules are wanted, in LanguageTool's order: a rule that is named holds against its category, and what is named to be
+    looked at holds against a category that is switched off."""
 
-    own, category = rule["id"].lower(), rule["category"]["id"].lower()
-    if form.get("enabledOnly") == "true":
-        return own in listed("enabledRules") or category in listed("enabledCategories")
-    return own not in listed("disabledRules") and category not in listed("disabledCategories")
+    only: bool
+    rules: frozenset[str]
+    categories: frozenset[str]
+    not_rules: frozenset[str]
+    not_categories: frozenset[str]
+
+    @classmethod
+    def of(cls, form: dict[str, str]) -> Switches:
+        """The switches of a form.
+
+        Raises:
+            UnsupportedField: `enabledOnly` with nothing enabled, or beside something disabled.
+        """
+        names = ("enabledRules", "enabledCategories", "disabledRules", "disabledCategories")
+        rules, categories, not_rules, not_categories = (
+            frozenset(one.strip().lower() for one in form.get(name, "").split(",") if one.strip()) for name in names
+        )
+        only = _choice(form, "enabledOnly", ("false", "true", "no", "yes")) in ("true", "yes")
+        if only and not (rules or categories):
+            raise UnsupportedField("enabledOnly", "With `enabledOnly` name `enabledRules` or `enabledCategories`.")
+        if only and (not_rules or not_categories):
+            raise UnsupportedField(
+                "enabledOnly", "With `enabledOnly` leave `disabledRules` and `disabledCategories` out."
+            )
+        return cls(only, rules, categories, not_rules, not_categories)
+
+    def want(self, rule: Rule) -> bool:
+        """Whether what a rule has found is told."""
+        own, category = rule["id"].lower(), rule["category"]["id"].lower()
+        if self.only:
+            return own in self.rules or category in self.categories
+        if category in self.not_categories - self.categories:
+            return own in self.rules
+        return own not in self.not_rules

@@ -114,12 +114,13 @@ def units(text: str) -> int:
 
 
 def sent_annotated(data: Json) -> Sent:
-    """What LanguageTool's ``data`` holds: ``{"annotation": [{"text"}, {"markup", "interpretAs"?}, …]}``.
+    """What LanguageTool's ``data`` holds: ``{"annotation": [{"text"}, {"markup", "interpretAs"?}, …]}``, or ``{"text"}`` alone.
 
     Raises:
         UsageError: it has another shape.
     """
-    parts = data.get("annotation") if isinstance(data, Mapping) else None
+    fields = data if isinstance(data, Mapping) else {}
+    parts = [data] if "text" in fields and "annotation" not in fields else fields.get("annotation")
     sent = Sent()
     for part in parts if isinstance(parts, list) else [None]:
         fields = part if isinstance(part, Mapping) else {}

@@ -130,7 +130,8 @@ class Releases:
             return self._tuned(name)
         if name not in (PUBLIC, PUBLIC_BASE, PUBLIC_CANDIDATE):
             raise UsageError(
-                f"There is no model {name!r} here: ask for one of {', '.join(self.names())}.", code="model_not_found"
+                f"There is no model {name[:60]!r} here: ask for one of {', '.join(self.names())}.",
+                code="model_not_found",
             )
         if self.corrupted:
             raise EngineCorruptedError("The engine computed NaN and must be restarted before it answers again.")

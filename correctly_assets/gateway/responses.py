@@ -15,23 +15,24 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import Field, JsonValue, model_validator
 
-from correctly_assets.core.errors import CorrectlyError, UsageError
+from correctly_assets.core.errors import CorrectlyError
 from correctly_assets.correction.render import Layout
+from correctly_assets.gateway.http_errors import UnsupportedField
 from correctly_assets.gateway.routes import ERRORS, ClientOf, ServiceOf, asker_of
 from correctly_assets.gateway.service import ChatEnd
-from correctly_assets.gateway.shapes import AnswerFacts, HowAsked, Message, event, refuse_unsupported
+from correctly_assets.gateway.shapes import KEPT_TO, AnswerFacts, HowAsked, Message, event, refuse_unsupported
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", responses=ERRORS)
 
 _NOT_KEPT = "answers are not kept here, so send the whole conversation in `input`"
-_KEPT_TO: dict[str, tuple[tuple[Any, ...], str]] = {
+_LOGPROBS = "message.output_text.logprobs"
+_KEPT_TO: dict[str, tuple[tuple[Any, ...], str]] = KEPT_TO | {
     "previous_response_id": ((), _NOT_KEPT),
     "conversation": ((), _NOT_KEPT),
     "prompt": ((), "no prompts are kept here, so send `input`"),
     "background": ((False,), "ask with `stream` instead"),
-    "tool_choice": (("auto", "none"), "no tool is ever called"),
-    "top_logprobs": ((0,), "leave it out"),
+    "include": ((False,), f"leave `{_LOGPROBS}` out"),
     "text.format": (({"type": "text"},), 'ask for `"format": "json"` to get edits and reasons as JSON'),
 }
 
@@ -50,17 +51,19 @@ class ResponsesRequest(HowAsked):
     @classmethod
     def _supported(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            text = value.get("text")
-            refuse_unsupported(
-                value | {"text.format": text.get("format") if isinstance(text, dict) else None}, _KEPT_TO
-            )
+            text, include = value.get("text"), value.get("include")
+            parts = {
+                "text.format": text.get("format") if isinstance(text, dict) else text,
+                "include": isinstance(include, list) and _LOGPROBS in include,
+            }
+            refuse_unsupported(value | parts, _KEPT_TO)
         return value
 
     def messages(self) -> list[Message]:
         """The input as a chat has it; items that are no messages (calls of tools, reasoning) are left out.
 
         Raises:
-            UsageError: there is none.
+            UnsupportedField: there is none.
         """
         if isinstance(self.input, str):
             return [Message(role="user", content=self.input)]
@@ -70,7 +73,9 @@ class ResponsesRequest(HowAsked):
             if isinstance(item, dict) and "role" in item
         ]
         if not found:
-            raise UsageError("`input` holds no message: send a text, or messages with `role` and `content`.")
+            raise UnsupportedField(
+                "input", "`input` holds no message: send a text, or messages with `role` and `content`."
+            )
         return found
 
 
@@ -210,7 +215,10 @@ async def responses(body: ResponsesRequest, request: Request, service: ServiceOf
     asker = asker_of(request, client, body)
     pieces = service.chat(body.messages(), model=body.model, asker=asker, layout=body.format)
     # The first piece is waited for, so that a failure before it is an HTTP status and not a broken stream.
-    first = await anext(pieces)
+    try:
+        first = await anext(pieces)
+    except UnsupportedField as error:
+        raise UnsupportedField("input", str(error)) from error
     if body.stream:
         events = _events(shape, first, pieces)
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})

@@ -92,7 +92,9 @@ async def get_model(name: str, service: ServiceOf, client: ClientOf) -> ModelCar
     if name.startswith(TUNED):
         service.releases.resolve(name)
     elif name not in service.names():
-        raise UsageError(f"There is no model {name!r} here.", code="model_not_found")
+        raise UsageError(
+            f"There is no model {name[:60]!r} here: `/v1/models` lists those that there are.", code="model_not_found"
+        )
     return service.card(name)
 
 

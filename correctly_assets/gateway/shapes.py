@@ -100,7 +100,7 @@ class CorrectionsRequest(HowAsked):
 
 
 _ONLY = "the one answer that there is"
-_KEPT_TO: dict[str, tuple[tuple[Any, ...], str]] = {
+KEPT_TO: dict[str, tuple[tuple[Any, ...], str]] = {
     "n": ((1,), f"ask for {_ONLY}, or leave `n` out"),
     "logprobs": ((False,), "leave it out"),
     "top_logprobs": ((0,), "leave it out"),
@@ -114,7 +114,7 @@ _KEPT_TO: dict[str, tuple[tuple[Any, ...], str]] = {
 """The fields that an answer cannot keep to: the values at which it does so by itself, and what to do instead."""
 
 
-def refuse_unsupported(body: Mapping[str, Json], kept_to: Mapping[str, tuple[tuple[Any, ...], str]] = _KEPT_TO) -> None:
+def refuse_unsupported(body: Mapping[str, Json], kept_to: Mapping[str, tuple[tuple[Any, ...], str]] = KEPT_TO) -> None:
     """Refuse what a request asks for and would not get.
 
     Raises:

@@ -109,9 +109,69 @@ def test_rules_and_categories_can_be_switched(gateway: Running) -> None:
         {"disabledRules": match["rule"]["id"]},
         {"disabledCategories": "GRAMMAR,STYLE"},
         {"enabledOnly": "true", "enabledRules": "OTHER_RULE"},
+        {"enabledOnly": "YES", "enabledRules": "OTHER_RULE"},
+        {"enabledCategories": "GRAMMAR", "disabledRules": match["rule"]["id"]},
     ):
-        assert check(gateway, text=BEFORE, **form)["matches"] == []
-    assert check(gateway, text=BEFORE, enabledOnly="true", enabledCategories="GRAMMAR")["matches"]
+        assert check(gateway, text=BEFORE, **form)["matches"] == [], form
+    for form in (
+        {"enabledOnly": "true", "enabledCategories": "GRAMMAR"},
+        {"enabledRules": match["rule"]["id"], "disabledCategories": "GRAMMAR"},
+        {"enabledCategories": "GRAMMAR", "disabledCategories": "GRAMMAR"},
+        {"enabledOnly": "no", "enabledRules": "OTHER_RULE"},
+    ):
+        assert check(gateway, text=BEFORE, **form)["matches"] == [match], form
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"enabledOnly": "true"},
+        {"enabledOnly": "true", "enabledRules": "A", "disabledRules": "B"},
+        {"enabledOnly": "maybe"},
+        {"level": "strict"},
+        {"mode": "everything"},
+        {"language": "de-DE"},
+    ],
+)
+def test_a_parameter_that_cannot_be_kept_to_is_refused_by_name(gateway: Running, form: dict[str, str]) -> None:
+    error = ask(gateway, text=BEFORE, **form).json()["error"]
+    assert (error["code"], error["param"]) == ("unsupported_parameter", next(iter(form)))
+
+
+def test_a_level_is_known_in_any_case_and_text_level_rules_are_none(gateway: Running) -> None:
+    assert check(gateway, text=BEFORE, level="PICKY", mode="allButTextLevelOnly")["matches"]
+    asked = len(gateway.engine.asked)
+    assert check(gateway, text=BEFORE, mode="textLevelOnly")["matches"] == []
+    assert len(gateway.engine.asked) == asked
+
+
+def test_auto_is_the_preferred_english_and_another_language_is_named(gateway: Running) -> None:
+    def told(**form: str) -> tuple[str, str, float]:
+        language = check(gateway, language="auto", **form)["language"]
+        detected = language["detectedLanguage"]
+        return language["code"], detected["code"], detected["confidence"]
+
+    assert told(text=BEFORE)[:2] == ("en-US", "en-US")
+    assert told(text=BEFORE, preferredVariants="de-DE,en-GB")[:2] == ("en-GB", "en-GB")
+    code, detected, confidence = told(text="Das ist ein sehr schöner Tag und ich gehe nach Hause.")
+    assert (code, detected) == ("en-US", "de") and 0.6 < confidence <= 1
+    assert told(text="")[:2] == ("en-US", "en-US")
+
+
+def test_annotated_text_may_be_one_text_alone(gateway: Running) -> None:
+    assert check(gateway, data=json.dumps({"text": BEFORE}))["matches"] == check(gateway, text=BEFORE)["matches"]
+
+
+def test_a_request_that_is_no_form_or_no_utf_8_is_told_so(gateway: Running) -> None:
+    def message(content: bytes, kind: str) -> str:
+        url, headers = f"{gateway.url}/v2/check", {"Content-Type": kind}
+        answer = httpx.post(url, content=content, headers=headers, trust_env=False, timeout=60)
+        return answer.json()["error"]["message"] if answer.status_code == 400 else str(answer.status_code)
+
+    form = "application/x-www-form-urlencoded"
+    assert "x-www-form-urlencoded" in message(b'{"text": "a", "language": "en"}', "application/json")
+    assert "UTF-8" in message(b"language=en&text=caf%E9", form)
+    assert message(b"language=en&text=caf%C3%A9", form) == message(b"language=en&text=caf%EF%BF%BD", form) == "200"
 
 
 def test_reasons_follow_the_mother_tongue(gateway: Running) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,24 @@ def test_a_file_that_holds_no_text_and_sound_are_refused_by_name(gateway: Runnin
     ):
         error = gateway.post("/v1/chat/completions", parts(part)).json()["error"]
         assert (error["code"], error["param"]) == ("unsupported_parameter", "messages")
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"role": "user", "content": 5}, "`content`"),
+        ({"role": "user", "content": {"type": "text", "text": BEFORE}}, "`content`"),
+        ({"role": "human", "content": BEFORE}, "`role`"),
+        ({"content": BEFORE}, "`role`"),
+    ],
+)
+def test_a_message_that_cannot_be_read_is_refused_and_not_taken_for_empty(
+    gateway: Running, message: dict[str, Any], words: str
+) -> None:
+    answer = gateway.post("/v1/chat/completions", {"messages": [message]})
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["param"] == "messages" and words in error["message"]
 
 
 @pytest.mark.parametrize(
@@ -201,6 +221,56 @@ def test_a_slash_at_the_end_changes_nothing(gateway: Running) -> None:
     body = {"messages": [{"role": "user", "content": BEFORE}]}
     assert said(ask(gateway, "POST", "/v1/chat/completions/", json=body)).startswith(AFTER)
     assert ask(gateway, "GET", "/v1/models//").status_code == 200
+
+
+def test_an_address_and_a_path_may_both_bring_a_slash(gateway: Running) -> None:
+    body = {"messages": [{"role": "user", "content": BEFORE}]}
+    for path in ("/v1//chat/completions", "//v1/chat/completions"):
+        assert said(ask(gateway, "POST", path, json=body)).startswith(AFTER)
+
+
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("/v1/embeddings", "/v1/chat/completions, /v1/responses"),
+        ("/v1/assistants", "/v1/fine_tuning/jobs"),
+        ("/chat/completions", "OpenAI's clients ask under /v1"),
+        ("/v2/words", "/v2/check"),
+    ],
+)
+def test_a_path_that_is_not_there_is_told_which_ones_are(gateway: Running, path: str, remedy: str) -> None:
+    answer = ask(gateway, "POST", path, json={"model": "correctly", "input": "x"})
+    assert answer.status_code == 404 and remedy in answer.json()["error"]["message"]
+
+
+def test_a_method_that_a_path_has_not_is_told_those_that_it_has(gateway: Running) -> None:
+    answer = ask(gateway, "PUT", "/v1/files")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
+    assert answer.json()["error"]["message"] == "/v1/files is not asked with PUT, but with GET, HEAD, POST."
+
+
+@pytest.mark.parametrize("body", ["{'model': 'correctly'}", '{"messages": [],}', ""])
+def test_what_is_no_json_is_said_so_without_a_parameter(gateway: Running, body: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    error = ask(gateway, "POST", "/v1/chat/completions", content=body, headers=headers).json()["error"]
+    assert "JSON" in error["message"] and error["param"] is None
+    assert error["code"] == "invalid_request"
+
+
+def test_a_packed_body_is_refused_by_its_header(gateway: Running) -> None:
+    packed = gzip.compress(json.dumps({"messages": [{"role": "user", "content": BEFORE}]}).encode())
+    for coding, status in (("gzip", 415), ("br", 415), ("identity", 400)):
+        headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+        answer = ask(gateway, "POST", "/v1/chat/completions", content=packed, headers=headers)
+        assert answer.status_code == status
+        assert ("Content-Encoding" in answer.json()["error"]["message"]) == (status == 415)
+
+
+def test_a_request_without_a_host_is_told_to_name_one(gateway: Running) -> None:
+    with socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])), timeout=10) as connection:
+        connection.sendall(b"GET /v1/models HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b" 421 " in answer and b"send it with a Host header" in answer
 
 
 def test_pages_of_named_origins_may_ask_and_read(gateway: Running) -> None:

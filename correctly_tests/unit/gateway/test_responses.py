@@ -85,6 +85,13 @@ def test_the_clients_own_stream_helper_reads_it(client: openai.OpenAI) -> None:
         ("background", True),
         ("text", {"format": {"type": "json_object"}}),
         ("tool_choice", "required"),
+        ("include", ["message.output_text.logprobs"]),
+        ("response_format", {"type": "json_object"}),
+        ("n", 2),
+        ("input", 5),
+        ("input", [{"type": "input_text", "text": "a"}]),
+        ("input", [{"role": "user", "content": [{"type": "input_audio"}]}]),
+        ("input", [{"role": "user", "content": 5}]),
     ],
 )
 def test_what_an_answer_cannot_keep_to_is_refused_by_name(gateway: Running, field: str, value: Any) -> None:
@@ -96,6 +103,8 @@ def test_what_an_answer_cannot_keep_to_is_refused_by_name(gateway: Running, fiel
 def test_nulls_pass_and_an_input_without_a_message_does_not(gateway: Running) -> None:
     nulls = dict.fromkeys(("instructions", "tools", "text", "stream", "metadata", "previous_response_id", "reasoning"))
     assert gateway.post("/v1/responses", {"input": BEFORE, **nulls}).status_code == 200
+    common = {"include": ["reasoning.encrypted_content"], "text": {"verbosity": "low"}, "store": False}
+    assert gateway.post("/v1/responses", {"input": BEFORE, **common}).status_code == 200
     for wrong in ({"input": []}, {"input": ["x"]}, {"input": 5}, {}):
         assert gateway.post("/v1/responses", wrong).status_code == 400, wrong
 
