@@ -74,9 +74,9 @@ class JobRequest(Asked):
     def _supported(cls, value: Any) -> Any:
         if isinstance(value, dict):
             method = value.get("method")
-            refuse_unsupported(
-                value | {"method.type": method.get("type") if isinstance(method, dict) else None}, _KEPT_TO
-            )
+            asked = method if isinstance(method, dict) else {}
+            kind = asked.get("type") or next((name for name in asked if name not in ("type", "supervised")), None)
+            refuse_unsupported(value | {"method.type": kind}, _KEPT_TO)
         return value
 
     def wish(self) -> Wish:
@@ -296,14 +296,22 @@ async def create_job(body: JobRequest, tuning: TuningOf, client: ClientOf) -> Jo
             f"`{PUBLIC}` is the model that is trained here, not {body.model[:60]!r}.", code="model_not_found"
         )
     file = await _file_of(tuning, client, body.training_file)
+    if body.validation_file:
+        await _file_of(tuning, client, body.validation_file)
     job = await asyncio.to_thread(tuning.create, file, body.wish())
     return _job(job, "queued")
 
 
 @router.get("/fine_tuning/jobs", summary="Fine-tuning jobs")
-async def list_jobs(tuning: TuningOf, client: ClientOf, page: PageOf) -> Listed[JobObject]:
-    """A page of the jobs over this client's files, newest first."""
-    shown, has_more = _part(_own(await asyncio.to_thread(tuning.all), client), page)
+async def list_jobs(request: Request, tuning: TuningOf, client: ClientOf, page: PageOf) -> Listed[JobObject]:
+    """A page of the jobs over this client's files, newest first: all of them, those with ``metadata[KEY]=VALUE``, or with
+    ``metadata=null`` those without any."""
+    asked = request.query_params
+    wanted = {name[9:-1]: value for name, value in asked.items() if name.startswith("metadata[") and name[-1:] == "]"}
+    own = [job for job in _own(await asyncio.to_thread(tuning.all), client) if wanted.items() <= job.metadata.items()]
+    if asked.get("metadata") == "null":
+        own = [job for job in own if not job.metadata]
+    shown, has_more = _part(own, page)
     return _list([_job(*await asyncio.to_thread(tuning.followed, job)) for job in shown], has_more)
 
 

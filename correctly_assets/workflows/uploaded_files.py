@@ -6,7 +6,6 @@ Belongs here: keeping, listing and deleting them, each with what is known of it.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import time
@@ -16,6 +15,8 @@ from pydantic import BaseModel
 
 from correctly_assets.artifacts.files import write_bytes_atomically, write_text_atomically
 from correctly_assets.core.errors import UsageError
+from correctly_assets.core.ports import Refusal
+from correctly_assets.curation.readers import read_rows
 
 _ID = re.compile(r"file-[0-9a-f]{24}")
 _LEAST_BYTES = 4096
@@ -43,12 +44,11 @@ class UploadedFiles:
         self._directory, self._most_bytes = directory, most_bytes
 
     def add(self, filename: str, data: bytes, owner: str) -> UploadedFile:
-        """Keep a file of one JSON object a line.
+        """Keep a file of one JSON object a line, in any of the shapes that `correctly add` reads.
 
         Raises:
             UsageError: it is none, or the folder is full.
         """
-        _check(data)
         taken = sum(max(_LEAST_BYTES, known.bytes) for known in self.all())
         if taken + max(_LEAST_BYTES, len(data)) > self._most_bytes:
             raise UsageError(
@@ -61,7 +61,13 @@ class UploadedFiles:
             created_at=int(time.time()),
             owner=owner,
         )
-        write_bytes_atomically(self.path(known.id), data)
+        path = self.path(known.id)
+        write_bytes_atomically(path, data)
+        try:
+            _check(path)
+        except UsageError:
+            path.unlink()
+            raise
         write_text_atomically(self._about(known.id), known.model_dump_json() + "\n")
         return known
 
@@ -88,20 +94,23 @@ class UploadedFiles:
         return self._directory / f"{id}.json"
 
 
-def _check(data: bytes) -> None:
-    """See that a file looks like one that can be trained on; each row is looked at when a job lands it.
+def _check(path: Path) -> None:
+    """See that a file holds a row that can be read; each row is looked at when a job lands it.
 
     Raises:
-        UsageError: it is empty, or its first line is no chat.
+        UsageError: it holds none.
     """
-    line = next((line for line in data.removeprefix(b"\xef\xbb\xbf").splitlines() if line.strip()), b"")
+    why = "it is empty."
     try:
-        first = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
-        first = None
-    if not isinstance(first, dict) or not ({"messages", "before"} & first.keys()):
-        raise UsageError(
-            'The file is not one JSON object a line, such as {"messages": [{"role": "user", "content": "I has it."}, '
-            '{"role": "assistant", "content": "I have it."}]}: its first line is something else.',
-            code="invalid_file",
-        )
+        for number, row in read_rows(path):
+            if not isinstance(row, Refusal):
+                return
+            if number == 1:
+                why = row.reason
+    except UsageError:
+        why = "it is something else."
+    raise UsageError(
+        'The file is not one JSON object a line, such as {"messages": [{"role": "user", "content": "I has it."}, '
+        f'{{"role": "assistant", "content": "I have it."}}]}}: {why}',
+        code="invalid_file",
+    )

@@ -87,6 +87,41 @@ def test_a_file_that_cannot_be_trained_on_is_refused_when_it_is_sent(client: ope
     assert refused.value.code == "invalid_file"
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        LINES.decode().encode("utf-16"),
+        b"[" + LINES.replace(b"\n", b",") + b"]",
+        b'{"prompt": "He have.", "completion": "He has."}\n',
+        b'{"conversations": [{"from": "human", "value": "He have."}, {"from": "gpt", "value": "He has."}]}\n',
+        b'{"messages": []}\n' + LINES,
+    ],
+)
+def test_a_file_in_any_shape_that_is_read_here_is_kept_and_trains(
+    client: openai.OpenAI, gateway: Running, data: bytes
+) -> None:
+    assert started(client, data).status == "queued"
+    assert gateway.store.counts().accepted >= 1
+
+
+def test_what_a_job_cannot_keep_to_is_refused_before_anything_lands(client: openai.OpenAI, gateway: Running) -> None:
+    file = uploaded(client)
+    wrong: list[dict[str, Any]] = [{"method": {"dpo": {}}}, {"validation_file": "file-none"}]
+    for more in wrong:
+        with pytest.raises((openai.BadRequestError, openai.NotFoundError)):
+            client.fine_tuning.jobs.create(model="correctly", training_file=file, **more)
+    assert gateway.store.counts().landed == 0
+
+
+def test_jobs_are_found_by_their_metadata(client: openai.OpenAI) -> None:
+    named = started(client, metadata={"who": "ann"})
+    plain = started(client, chat("It are so.", "It is so.").encode())
+    jobs = client.fine_tuning.jobs
+    assert [job.id for job in jobs.list(metadata={"who": "ann"})] == [named.id]
+    assert [job.id for job in jobs.list(metadata={"who": "bob"})] == []
+    assert [job.id for job in jobs.list(extra_query={"metadata": "null"})] == [plain.id]
+
+
 def test_purposes_that_are_none_and_sizes_that_are_too_large_are_refused(
     client: openai.OpenAI, gateway: Running
 ) -> None:
