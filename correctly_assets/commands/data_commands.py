@@ -166,6 +166,8 @@ def _print_added(added: _Added, *, dry_run: bool) -> None:
     if outcome.quarantined:
         words.append(f"{outcome.quarantined} of them are held in quarantine")
     say(f"{added.path.name}: {', '.join(words)}.")
+    if not (outcome.landed or outcome.duplicates or outcome.refused):
+        say("  the file holds no row")
     if outcome.read_as:
         say(
             f"  read as {outcome.read_as}; where letters with accents are wrong, save the file as UTF-8 and add it again"

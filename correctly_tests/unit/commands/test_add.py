@@ -35,6 +35,15 @@ def test_one_file_that_cannot_be_read_hides_none_of_the_others(run: Run, tmp_pat
     assert "lock" in by_name["~$good.xlsx"]["left_alone"]
 
 
+def test_a_file_without_a_row_is_said_to_hold_none(run: Run, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.write_text("before,after\n")
+    code, out, _ = run("add", str(empty))
+    assert code == 0 and "the file holds no row" in out
+    empty.write_text(GOOD)
+    assert "holds no row" not in run("add", str(empty))[1]
+
+
 def test_a_person_reads_the_lines_and_what_was_not_read(run: Run, tmp_path: Path) -> None:
     half = tmp_path / "half.csv"
     half.write_text("before,after\nWe was [/b] here.,We were [/b] here.\n,x\n,y\n")
