@@ -76,11 +76,14 @@ def start(
     ports: dict[str, int] | None = None,
     more: Mapping[str, str] | None = None,
     budget: Mapping[str, str] = TINY,
+    python: Path | None = None,
 ) -> Platform:
     """Start `correctly WORDS` on a HOME, on free ports or on given ones, with ``more`` settings.
 
     Args:
         budget: settings of training and evaluation; none for those that ship.
+        python: the interpreter of the environment that it is installed in; this one's when None. It starts in HOME, outside
+            the checkout.
     """
     home.mkdir(parents=True, exist_ok=True)
     ready = PROJECT_ROOT / ".correctly" / "models" / EMBEDDED_BASE_MODEL
@@ -91,11 +94,14 @@ def start(
     env = {name: value for name, value in os.environ.items() if not name.startswith("CORRECTLY_")}
     env |= {"CORRECTLY_HOME": str(home), **budget, **(more or {})}
     env |= {f"CORRECTLY_{name}_PORT": str(port) for name, port in ports.items()}
+    if python:
+        env.pop("PYTHONPATH", None)
     log = home / "up.out"
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "correctly_assets.cli", *words],
+            [python or sys.executable, "-m", "correctly_assets.cli", *words],
             env=env,
+            cwd=home if python else None,
             stdout=out,
             stderr=subprocess.STDOUT,
             # A test run in the background ignores Ctrl-C, and its children would inherit that.

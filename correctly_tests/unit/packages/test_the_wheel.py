@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,35 +12,15 @@ from pathlib import Path
 import pytest
 
 from correctly_assets.settings import PROJECT_ROOT
+from correctly_tests.wheel_of_checkout import BESIDE, build_wheel
 
 PACKAGE = PROJECT_ROOT / "correctly_assets"
-BESIDE = ("sql", "prompts", "workspace.yaml", "dagster.yaml")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout, built in a copy so that the checkout stays as it is."""
-    copy, out = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("dist")
-    for name in (
-        *BESIDE,
-        "correctly_assets",
-        "pyproject.toml",
-        "setup.py",
-        "MANIFEST.in",
-        "README.md",
-        "LICENSE",
-        "NOTICE",
-    ):
-        source = PROJECT_ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copyfile(source, copy / name)
-    # What `python -m build --wheel --no-isolation` calls.
-    code = f"import setuptools.build_meta as backend; print(backend.build_wheel({str(out)!r}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return next(out.glob("*.whl"))
+    """The wheel of this checkout."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def files_below(*roots: Path) -> set[str]:
