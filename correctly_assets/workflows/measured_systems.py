@@ -42,7 +42,7 @@ SHOTS = 6
 """Solved pairs that the few-shot prompt shows; more leave a long text no room in the embedded model's context."""
 
 
-ANSWERS = 12
+ANSWERS = 13
 """Raised when the correction path or its checks change what the same model answers: kept answers then no longer count."""
 
 
