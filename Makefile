@@ -74,8 +74,12 @@ $(VENV)/.installed-bench: deploy/requirements-bench.lock $(VENV)/.installed-$(AC
 bench-growth: install ## how training's time and memory grow with batch size and length
 	@$(PY) -m benchmarks.bench_train --part growth
 
-starter-adapter: install ## train the adapter that ships, for hours; stop and start it as you like
+starter-adapter: $(VENV)/.installed-starter ## train the adapter that ships, for hours; stop and start it as you like
 	@$(PY) -m correctly_assets.commands.make_starter
+
+$(VENV)/.installed-starter: deploy/requirements-starter.lock install
+	@$(PY) -m pip --disable-pip-version-check install -q --no-deps --require-hashes -r $<
+	@touch $@
 
 starter-answers: install ## have the base model and the shipped adapter answer the frozen set, after a change of the correction path
 	@$(PY) -m correctly_assets.commands.make_starter answers

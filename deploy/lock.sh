@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes a lock file, with the hash of every file that PyPI has of a package. Usage: lock.sh VENV NAME
 # NAME is cpu or webui: the packages of the environment VENV, less torch, whose CPU build stands on no index of PyPI's, and
-# less what only the tests or the benchmarks need;
+# less what only the tests, the benchmarks or the making of the starter's adapter need;
 # test: what only the tests' tools need, installed on top of cpu or gpu;
 # bench: the pins that requirements-bench.lock has already, with their hashes anew;
 # or gpu: what pyproject.toml asks for with vLLM's CUDA build, torch too, with the versions of requirements-cpu.lock wherever
@@ -19,6 +19,7 @@ case $2 in
   gpu) pins "$here/requirements-cpu.lock" | grep -viE '^(triton|apache-tvm-ffi)==' > "$work/constraints" ;;
   *)
     pins "$here/requirements-bench.lock" > "$work/others"
+    pins "$here/requirements-starter.lock" >> "$work/others"
     [ "$2" != cpu ] || "$1/bin/python" "$here/test_packages.py" "$here/../pyproject.toml" >> "$work/others"
     {
       "$1/bin/python" -m pip --disable-pip-version-check freeze --exclude-editable \

@@ -77,6 +77,13 @@ class AnswerRequest(BaseModel):
     texts: list[str]
 
 
+class ScoreRequest(BaseModel):
+    """Texts that a base model finds more or less likely."""
+
+    base_model: str
+    texts: list[str]
+
+
 class AdoptedAdapter(BaseModel):
     """An adopted adapter's ID and directory; ``known`` where it stood there already."""
 
@@ -134,6 +141,13 @@ def answer(request: AnswerRequest) -> dict[str, list[str]]:
     return {"answers": answer_texts(request.base_model, request.adapter, prompts, request.texts)}
 
 
+def score(request: ScoreRequest) -> list[tuple[float, int]]:
+    """Each text's nats under a base model, and its tokens."""
+    from correctly_assets.training.text_scores import score_texts
+
+    return score_texts(request.base_model, request.texts)
+
+
 TASKS: dict[str, tuple[type[BaseModel], Callable[[Any], object]]] = {
     "merge": (MergeRequest, merge),
     "gguf": (GgufRequest, gguf),
@@ -141,6 +155,7 @@ TASKS: dict[str, tuple[type[BaseModel], Callable[[Any], object]]] = {
     "average": (AverageRequest, average),
     "convert": (ConvertRequest, convert),
     "answer": (AnswerRequest, answer),
+    "score": (ScoreRequest, score),
 }
 """By its name, what a task is asked with and what does it."""
 

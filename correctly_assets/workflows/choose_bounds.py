@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 STEPS = tuple(step / 100 for step in range(30, 98, 3))
 """Probabilities that a bound may take."""
-CAREFUL_CHANGED, FLUENT_CHANGED = 0.035, 0.08
+CAREFUL_CHANGED, FLUENT_CHANGED = 0.035, 0.06
 """Shares of correct sentences that the bounds may change on these pairs; beyond them three points of score pay for each."""
 CAREFUL_ALONE, FLUENT_ALONE = 0.09, 0.21
 """How much more an edit that is the only one may be asked for. Without these limits 0.84 was chosen, which spares correct sentences
