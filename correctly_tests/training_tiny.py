@@ -28,6 +28,16 @@ from correctly_assets.training.rendering import Renderer, Turn, load_tokenizer
 from correctly_assets.training.trainer import Trainer
 
 VOCABULARY = 97
+QUICK_RUN = {
+    "TRIM_VOCABULARY": "false",
+    "TRAIN_PAIRS": "40",
+    "TRAIN_MINUTES": "1",
+    "TRAIN_STAGES": '[{"name": "all", "passes": 6}]',
+    "LORA_RANK": "8",
+    "EVALUATION_LIMIT": "40",
+    "RETRAIN_QUIET_SECONDS": "0",
+}
+"""Settings, without their prefix, by which a run over a tiny model takes seconds. The state of 0.1.0 was made with them."""
 PAIRS = (
     ("He go to school.", "He goes to school.", "go", "goes"),
     ("I am agree with you.", "I agree with you.", "am agree", "agree"),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from correctly_assets.core.errors import UsageError
-from correctly_assets.core.text import unicode_form
+from correctly_assets.core.text import decoding_errors, unicode_form
 
 TWIN = ".spellchecked"
 """JFLEG ships each NAME.src once more as NAME.spellchecked.src, without references of its own."""
@@ -84,8 +84,7 @@ def read_parallel_lines(path: Path, *, errors: str = "strict") -> Iterator[tuple
 def _lines(path: Path, errors: str) -> list[str]:
     data = path.read_bytes()
     encoding = unicode_form(data[:64])
-    # Half a character of UTF-16 has no surrogate to escape into.
-    text = data.decode(encoding, "replace" if encoding != "utf-8-sig" and errors == "surrogateescape" else errors)
+    text = data.decode(encoding, decoding_errors(encoding) if errors == "surrogateescape" else errors)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text.removesuffix("\n").split("\n") if text else []
 

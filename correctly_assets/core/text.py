@@ -41,6 +41,12 @@ def unicode_form(start: bytes) -> str:
     return "utf-8-sig"
 
 
+def decoding_errors(encoding: str) -> str:
+    """How bytes that are no text are read in an encoding, so that they cost one row and not the file: escaped, or as a mark in UTF-16
+    and UTF-32, where half a character has no surrogate to escape into."""
+    return "replace" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
+
+
 def clean_line(text: str) -> str:
     """NFC, with runs of blanks as one blank and none at the ends; what a row's text is stored as."""
     return " ".join(unicodedata.normalize("NFC", text).split())

@@ -19,7 +19,7 @@ from correctly_assets.core.layouts import (
     read_parallel_lines,
     reference_files,
 )
-from correctly_assets.core.text import unicode_form
+from correctly_assets.core.text import decoding_errors, unicode_form
 from correctly_assets.curation.raw_rows import RawRow, refusal
 
 # What begins with blanks is tried at the first of them alone, so that a line of blanks costs no more than another.
@@ -61,8 +61,7 @@ def read_m2(path: Path) -> Iterator[RawRow]:
 
     with path.open("rb") as head:
         encoding = unicode_form(head.read(64))
-    errors = "surrogateescape" if encoding == "utf-8-sig" else "replace"
-    with path.open("r", encoding=encoding, errors=errors) as file:
+    with path.open("r", encoding=encoding, errors=decoding_errors(encoding)) as file:
         for number, text in enumerate(file, 1):
             text = text.lstrip("\ufeff").rstrip("\n")
             if text.startswith("S "):

@@ -16,7 +16,7 @@ from typing import IO, Any
 from correctly_assets.core.errors import UsageError
 from correctly_assets.core.layouts import is_parallel
 from correctly_assets.core.ports import Refusal
-from correctly_assets.core.text import unicode_form
+from correctly_assets.core.text import decoding_errors, unicode_form
 from correctly_assets.curation.columns import Columns, ColumnsUnclear
 from correctly_assets.curation.file_layouts import alone, is_part, read_m2, read_parallel
 from correctly_assets.curation.raw_rows import RawRow, cell_text, refusal
@@ -369,9 +369,7 @@ def read_csv(path: Path, columns: Columns) -> Iterator[RawRow]:
     # A cell of many megabytes must arrive here to be refused in words; the module's own limit would end the file.
     csv.field_size_limit(MAX_LINE_BYTES)
     encoding = table_encoding(path)
-    # Half a character of UTF-16 has no surrogate to escape into; its mark costs the one row that holds it (rows.py).
-    errors = "replace" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
-    with path.open("r", encoding=encoding, errors=errors, newline="") as file:
+    with path.open("r", encoding=encoding, errors=decoding_errors(encoding), newline="") as file:
         lines = _Lines(file)
         delimiter, header, spaced = _header(lines, path, columns)
         reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=spaced)

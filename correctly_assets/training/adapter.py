@@ -159,7 +159,7 @@ def _check_base(config: PeftConfig, manifest: AdapterManifest, base_model_dir: P
         raise AdapterRefused(
             "base",
             f"it was trained on {base.name} at another revision than {base_model_dir.name}: set CORRECTLY_BASE_MODEL to the "
-            "model that it was trained on, or wait for the adapter of this one that the retrain sensor has trained.",
+            "model that it was trained on, or wait until the retrain sensor has had an adapter of this one trained.",
         )
 
 

@@ -1,8 +1,8 @@
 """Fitting, for an adapter, how likely its edits are right, and how likely they have to be, on pairs it was not trained on.
 
 Belongs here: asking for the proposals, the fit, and the choice of both ways' bounds. Does not belong here: the bounds as values
-(correction/bounds.py), the features (correction/edit_judge.py). The frozen evaluation set takes no part: what it says of an
-adapter with its bounds stays unbiased.
+(correction/bounds.py), the features (correction/edit_judge.py). The frozen evaluation set takes no part, but for one
+limit (FLUENT_CHANGED): what else it says of an adapter with its bounds stays unbiased.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 STEPS = tuple(step / 100 for step in range(30, 98, 3))
 """Probabilities that a bound may take."""
 CAREFUL_CHANGED, FLUENT_CHANGED = 0.035, 0.06
-"""Shares of correct sentences that the bounds may change on these pairs; beyond them three points of score pay for each."""
+"""Shares of correct sentences that the bounds may change on these pairs; beyond them three points of score pay for each.
+
+Here the frozen set did take part once: with 0.08 the shipped adapter's `fluent` changed 6.9 % of the correct sentences here and 11.3 %
+of those there, and for that the share was lowered to 0.06 (6.1 and 10.0 %). Its figure for `fluent` flatters by as much."""
 CAREFUL_ALONE, FLUENT_ALONE = 0.09, 0.21
 """How much more an edit that is the only one may be asked for. Without these limits 0.84 was chosen, which spares correct sentences
 and costs what people type most, a sentence with one error: right answers of benchmarks/everyday.jsonl fell to 57 %."""

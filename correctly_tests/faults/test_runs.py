@@ -26,20 +26,11 @@ from correctly_assets.workflows.dead_runs import _worker_pids
 from correctly_tests.fault_table import Row
 from correctly_tests.faults.place import Place, make_place, wait
 from correctly_tests.integration.postgres import Postgres, running_postgres
-from correctly_tests.training_tiny import write_base_model
+from correctly_tests.training_tiny import QUICK_RUN, write_base_model
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
-TINY = {
-    "TRIM_VOCABULARY": "false",
-    "TRAIN_PAIRS": "40",
-    "TRAIN_MINUTES": "1",
-    "TRAIN_STAGES": '[{"name": "all", "passes": 6}]',
-    "LORA_RANK": "8",
-    "EVALUATION_LIMIT": "40",
-    "RETRAIN_QUIET_SECONDS": "0",
-    "SENSOR_SECONDS": "1",
-}
+TINY = {**QUICK_RUN, "SENSOR_SECONDS": "1"}
 PLACES = (
     "harbour",
     "library",

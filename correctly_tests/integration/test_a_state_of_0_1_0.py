@@ -34,6 +34,7 @@ from correctly_tests.defs.test_retrain_sensor import tick
 from correctly_tests.faults.engine import Engine
 from correctly_tests.faults.place import make_place, running, wait
 from correctly_tests.serving_fakes import free_port
+from correctly_tests.training_tiny import QUICK_RUN
 
 STATE = Path(__file__).parents[1] / "fixtures" / "state_0_1_0.tar.xz"
 LANDED = 38
@@ -44,15 +45,6 @@ BEFORE, AFTER = (
     "I agree with you, but yesterday I didn't know it.",
 )
 KNOWN, KNOWN_AFTER = "I look forward to meet you.", "I look forward to meeting you."
-TRAINED_WITH = {
-    "TRIM_VOCABULARY": "false",
-    "TRAIN_PAIRS": "40",
-    "TRAIN_MINUTES": "1",
-    "TRAIN_STAGES": '[{"name": "all", "passes": 6}]',
-    "LORA_RANK": "8",
-    "EVALUATION_LIMIT": "40",
-    "RETRAIN_QUIET_SECONDS": "0",
-}
 
 
 @pytest.fixture
@@ -70,7 +62,7 @@ def old(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sett
     home = tmp_path / "home"
     with tarfile.open(STATE) as state:
         state.extractall(home, filter="data")
-    given = {"BASE_MODEL": str(home / "models" / EMBEDDED_BASE_MODEL), "VLLM_PORT": str(engine.port), **TRAINED_WITH}
+    given = {"BASE_MODEL": str(home / "models" / EMBEDDED_BASE_MODEL), "VLLM_PORT": str(engine.port), **QUICK_RUN}
     given |= {f"{name}_PORT": str(free_port()) for name in ("GATEWAY", "DAGSTER", "MLFLOW", "WEBUI")}
     for name, value in given.items():
         monkeypatch.setenv(f"CORRECTLY_{name}", value)
@@ -179,7 +171,7 @@ def test_the_run_that_it_queued_is_decided_against_its_champion(prepared: Settin
 @pytest.mark.full
 @pytest.mark.timeout(900)
 def test_the_platform_starts_on_it_and_serves_what_it_trains(old: Settings) -> None:
-    given = {"BASE_MODEL": old.training.base_model, "SENSOR_SECONDS": "1", **TRAINED_WITH}
+    given = {"BASE_MODEL": old.training.base_model, "SENSOR_SECONDS": "1", **QUICK_RUN}
     place = make_place(old.platform.home, "vllm,gateway,inbox,code,daemon", **given)
     with running(place):
         assert place.release() == "r0001"
